@@ -1,0 +1,52 @@
+package consensus
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/btcsuite/btcd/address/v2/bech32"
+)
+
+// ErrAddress is the kind of every error of ParseAddress.
+var ErrAddress = errors.New("not a usable address")
+
+// Address writes a Taproot output key in bech32m (BIP350) with the prefix of a
+// network.
+func Address(prefix string, key [32]byte) string {
+	data, err := bech32.ConvertBits(key[:], 8, 5, true)
+	if err == nil {
+		var s string
+		if s, err = bech32.EncodeM(prefix, append([]byte{1}, data...)); err == nil {
+			return s
+		}
+	}
+	panic("encoding 32 bytes cannot fail: " + err.Error())
+}
+
+// ParseAddress reads an address of the network with this prefix: the output
+// key of a version 1 witness program of 32 bytes (BIP341) in bech32m (BIP350).
+// The error says which of these is wrong.
+func ParseAddress(prefix, s string) (key [32]byte, err error) {
+	fail := func(format string, args ...any) ([32]byte, error) {
+		return [32]byte{}, fmt.Errorf("%w: %.100q %s", ErrAddress, s, fmt.Sprintf(format, args...))
+	}
+	hrp, data, checksum, err := bech32.DecodeGeneric(s)
+	if err != nil {
+		return fail("is not bech32m (%v)", err)
+	}
+	if hrp != strings.ToLower(prefix) {
+		return fail("belongs to another network: it begins with %q, want %q", hrp, prefix)
+	}
+	if len(data) == 0 || data[0] != 1 {
+		return fail("is not for Taproot: want a witness program of version 1")
+	}
+	if checksum != bech32.VersionM {
+		return fail("has the old bech32 checksum, want bech32m (BIP350)")
+	}
+	program, err := bech32.ConvertBits(data[1:], 5, 8, false)
+	if err != nil || len(program) != 32 {
+		return fail("is not for Taproot: want a program of 32 bytes")
+	}
+	return [32]byte(program), nil
+}

@@ -1,0 +1,113 @@
+package consensus
+
+import "bytes"
+
+// CheckBlock applies the rules of a block that need nothing but itself. ids are
+// its transaction ids, see Block.TxIDs.
+func (r *Rules) CheckBlock(b *Block, ids []Hash) error {
+	if err := r.CheckWork(&b.Header); err != nil {
+		return err
+	}
+	if err := checkMerkleRoot(b, ids); err != nil {
+		return err
+	}
+	return r.CheckBody(b, ids)
+}
+
+// checkMerkleRoot comes before every rule about the transactions: until it has
+// passed they may not be those that the miner meant.
+func checkMerkleRoot(b *Block, ids []Hash) error {
+	root, mutated := MerkleRoot(ids)
+	if root != b.MerkleRoot {
+		return broken(ErrMerkleRoot, "hashMerkleRoot mismatch")
+	}
+	if mutated {
+		return broken(ErrDuplicateTx, "duplicate transaction") // CVE-2012-2459
+	}
+	return nil
+}
+
+// CheckBody is CheckBlock without the proof of work and the merkle root, for
+// templates that are not mined yet.
+func (r *Rules) CheckBody(b *Block, ids []Hash) error {
+	if len(b.Txs) == 0 || b.StrippedSize()*WitnessScale > r.MaxBlockWeight {
+		return broken(ErrBlockLength, "size limits failed")
+	}
+	if !b.Txs[0].IsCoinbase() {
+		return broken(ErrCoinbaseMissing, "first tx is not coinbase")
+	}
+	for _, tx := range b.Txs[1:] {
+		if tx.IsCoinbase() {
+			return broken(ErrCoinbaseMany, "more than one coinbase")
+		}
+	}
+	cost := 0
+	for i, tx := range b.Txs {
+		if err := r.CheckTx(tx); err != nil {
+			return inTx(err, ids[i])
+		}
+		cost += tx.SigopsCost()
+	}
+	if cost > r.MaxBlockSigopsCost {
+		return broken(ErrBlockSigops, "out-of-bounds SigOpCount")
+	}
+	return nil
+}
+
+// CheckBlockAfter applies the rules of a block that need the headers before it
+// but no coins. s is the state before it.
+func (r *Rules) CheckBlockAfter(s *State, b *Block, ids []Hash) error {
+	height, median, weight := s.Height+1, s.MedianTime(), r.BlockWeightLimit(s)
+	if b.StrippedSize()*WitnessScale > weight { // CheckBlock knew no upgrades
+		return broken(ErrBlockLength, "size limits failed")
+	}
+	for i, tx := range b.Txs {
+		if !tx.IsFinal(height, median) { // BIP113
+			return inTx(broken(ErrNonFinal, "non-final transaction"), ids[i])
+		}
+	}
+	if !bytes.HasPrefix(b.Txs[0].In[0].ScriptSig, heightScript(height)) { // BIP34
+		return broken(ErrCoinbaseHeight, "block height mismatch in coinbase")
+	}
+	if err := checkWitnessCommitment(b); err != nil {
+		return err
+	}
+	// Only now: before, anyone could have made the witness too heavy.
+	if b.Weight() > weight {
+		return broken(ErrBlockWeight, "weight limit failed")
+	}
+	return nil
+}
+
+// checkWitnessCommitment makes sure that the witnesses are those that the miner
+// meant (BIP141).
+func checkWitnessCommitment(b *Block) error {
+	at, ok := b.WitnessCommitmentIndex()
+	if !ok {
+		for _, tx := range b.Txs {
+			if tx.HasWitness() {
+				return broken(ErrWitness, "unexpected witness data found")
+			}
+		}
+		return nil
+	}
+	stack := b.Txs[0].In[0].Witness
+	if len(stack) != 1 || len(stack[0]) != 32 {
+		return broken(ErrReservedValue, "invalid witness reserved value size")
+	}
+	want := WitnessCommitment(b.WitnessRoot(), [32]byte(stack[0]))
+	// What follows the 38 bytes has no meaning (BIP141).
+	if !bytes.HasPrefix(b.Txs[0].Out[at].Script, want) {
+		return broken(ErrCommitment, "witness merkle commitment mismatch")
+	}
+	return nil
+}
+
+// Subsidy is what the block at a height may create, in sat, besides its fees.
+func (r *Rules) Subsidy(height uint32) Amount {
+	halvings := height / r.HalvingInterval
+	if halvings >= 63 {
+		return 0
+	}
+	return r.InitialSubsidy >> halvings
+}
