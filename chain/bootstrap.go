@@ -1,0 +1,135 @@
+package chain
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"lode/consensus"
+)
+
+// bootstrap finds blocks in a file in bootstrap framing (magic, length, block),
+// and passes over whatever else is in it.
+type bootstrap struct {
+	src   io.ReaderAt
+	size  int64
+	magic [4]byte
+	limit int // bytes of the largest block
+
+	window []byte // of src
+	at     int64  // where the window begins
+	pos    int64  // where to read on
+	passed int64  // bytes passed over so far
+}
+
+const windowSize = 4 << 20
+
+// stored is a block in a file, and where it lies there.
+type stored struct {
+	block  *consensus.Block
+	offset int64 // of the block, behind its frame
+	size   int
+}
+
+// next gives the block that comes next, or io.EOF.
+func (b *bootstrap) next() (stored, error) {
+	for {
+		frame, err := b.view(b.pos, frameSize)
+		if err != nil {
+			return stored{}, err
+		}
+		if len(frame) < frameSize {
+			b.passed += b.size - b.pos
+			b.pos = b.size
+			return stored{}, io.EOF
+		}
+		if bytes.Equal(frame[:4], b.magic[:]) {
+			s, err := b.block(b.pos+frameSize, int64(binary.LittleEndian.Uint32(frame[4:])))
+			if err == nil || !errors.Is(err, consensus.ErrDecode) {
+				return s, err
+			}
+		}
+		if err := b.skip(); err != nil {
+			return stored{}, err
+		}
+	}
+}
+
+// block reads the block that a frame announces. The error is of kind
+// consensus.ErrDecode if there is none.
+func (b *bootstrap) block(offset, size int64) (stored, error) {
+	if size < consensus.HeaderSize || size > min(int64(b.limit), b.size-offset) {
+		return stored{}, consensus.ErrDecode
+	}
+	block, err := b.read(offset, int(size))
+	if err == nil {
+		b.pos = offset + size
+	}
+	return stored{block, offset, int(size)}, err
+}
+
+// read decodes the block at an offset.
+func (b *bootstrap) read(offset int64, size int) (*consensus.Block, error) {
+	raw := make([]byte, size) // the block keeps it
+	if _, err := b.src.ReadAt(raw, offset); err != nil {
+		return nil, fmt.Errorf("read at %d: %w", offset, err)
+	}
+	return consensus.DecodeBlock(raw)
+}
+
+// skip moves on to the next place where a frame may begin.
+func (b *bootstrap) skip() error {
+	for from := b.pos + 1; ; {
+		view, err := b.view(from, windowSize)
+		if err != nil {
+			return err
+		}
+		at := bytes.Index(view, b.magic[:])
+		last := from+int64(len(view)) >= b.size
+		if at < 0 && !last {
+			from += int64(len(view) - len(b.magic) + 1) // a frame may begin in the last bytes
+			continue
+		}
+		if at < 0 {
+			at = len(view)
+		}
+		b.passed += from + int64(at) - b.pos
+		b.pos = from + int64(at)
+		return nil
+	}
+}
+
+// view gives up to n bytes from an offset: fewer at the end.
+func (b *bootstrap) view(offset int64, n int) ([]byte, error) {
+	n = int(max(0, min(int64(n), b.size-offset)))
+	if offset < b.at || offset+int64(n) > b.at+int64(len(b.window)) {
+		window := make([]byte, min(windowSize, b.size-offset))
+		if _, err := b.src.ReadAt(window, offset); err != nil {
+			return nil, fmt.Errorf("read at %d: %w", offset, err)
+		}
+		b.window, b.at = window, offset
+	}
+	return b.window[offset-b.at:][:n], nil
+}
+
+// unmask reads a file that Bitcoin Core has masked with the key in its xor.dat:
+// byte i of the file with byte i mod 8 of the key.
+type unmask struct {
+	src io.ReaderAt
+	key [8]byte
+}
+
+// ReadAt reads and unmasks.
+func (u unmask) ReadAt(p []byte, offset int64) (int, error) {
+	n, err := u.src.ReadAt(p, offset)
+	for i := range p[:n] {
+		p[i] ^= u.key[(offset+int64(i))%int64(len(u.key))]
+	}
+	return n, err
+}
+
+// Unmask gives src as it was before Bitcoin Core masked it with the content of
+// its xor.dat.
+func Unmask(src io.ReaderAt, key [8]byte) io.ReaderAt { return unmask{src, key} }

@@ -1,0 +1,329 @@
+// Package chain is the ledger: every header and block that a node knows, the
+// chain of them with the most work, and the coins at its tip.
+//
+// One LevelDB holds the headers, where each block lies, and the coins; blocks
+// and what is needed to disconnect them again are append-only files. The coins
+// and the tip change in one batch, so that they always belong together.
+package chain
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"lode/consensus"
+	"lode/consensus/sigcheck"
+)
+
+// Config says where a ledger is kept and what it needs from its surroundings.
+type Config struct {
+	Dir     string // of this network; made if it is not there
+	Spec    *consensus.Spec
+	Now     func() time.Time // nil means time.Now
+	Log     *slog.Logger     // nil means none
+	Sigs    *sigcheck.Checker
+	Reindex bool // build the database anew from the block files
+}
+
+// Chain is an open ledger. It may be used from several goroutines.
+type Chain struct {
+	cfg    Config
+	rules  *consensus.Rules
+	store  *store
+	blocks *files
+	undos  *files
+
+	mu         sync.RWMutex // guards what follows
+	index      map[consensus.Hash]*node
+	active     []*node // by height; the last is the tip
+	best       *node   // the header with the most work that is not known to be invalid
+	candidates map[*node]struct{}
+	seq        uint64
+	recent     recentBlock
+
+	scans   sync.WaitGroup // reads of the whole set, added to with mu held
+	closing chan struct{}  // closed, with mu held, when they must end
+
+	failMu sync.Mutex // guards what follows, also where mu is only held for reading
+	fatal  error
+
+	subMu   sync.Mutex // guards what follows
+	subs    map[int]func()
+	nextSub int
+
+	failed chan struct{} // closed after a fatal error
+}
+
+// recentBlock is the block that came last, to save reading and hashing it again.
+type recentBlock struct {
+	block *consensus.Block // nil before the first
+	hash  consensus.Hash
+	ids   []consensus.Hash
+}
+
+// The reasons, besides those of the rules, for which a block or header is
+// refused. Their texts are Bitcoin Core's.
+const (
+	ErrUnknownParent consensus.ErrorKind = "prev-blk-not-found"
+	ErrInvalidParent consensus.ErrorKind = "bad-prevblk"
+	ErrKnownInvalid  consensus.ErrorKind = "duplicate-invalid"
+)
+
+var (
+	// ErrNotFound is the kind of error for a block that is not there.
+	ErrNotFound = errors.New("block not found")
+	// ErrFatal is the kind of every error after which a ledger does nothing
+	// any more: the database or a file failed.
+	ErrFatal = errors.New("the ledger has failed")
+
+	errClosed = fmt.Errorf("%w: it is closed", ErrFatal)
+)
+
+// Reason is the reject reason (BIP22) of an error of this package, if it has
+// one.
+func Reason(err error) (string, bool) {
+	if reason, ok := consensus.BlockReason(err); ok {
+		return reason, true
+	}
+	kind, ok := errors.AsType[consensus.ErrorKind](err)
+	return string(kind), ok
+}
+
+// Open opens or makes the ledger in cfg.Dir. A damaged database is built anew
+// from the block files.
+func Open(cfg Config) (*Chain, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Sigs == nil {
+		cfg.Sigs = sigcheck.New(100_000)
+	}
+	if err := claimDir(cfg.Dir, cfg.Spec); err != nil {
+		return nil, err
+	}
+	c, err := open(cfg)
+	if errors.Is(err, errCorrupt) {
+		cfg.Log.Warn("the ledger's database is built anew from the block files", "error", err)
+		cfg.Reindex = true
+		c, err = open(cfg)
+	}
+	return c, err
+}
+
+// claimDir makes dir and marks it as belonging to a network, or refuses it if it
+// belongs to another.
+func claimDir(dir string, spec *consensus.Spec) error {
+	id := spec.Rules.ID()
+	mark := fmt.Sprintf("%s %x\n", spec.Name, id[:])
+	name := filepath.Join(dir, "network")
+	have, err := os.ReadFile(name)
+	switch {
+	case err == nil && string(have) == mark:
+		return nil
+	case err == nil:
+		return fmt.Errorf("data directory %s belongs to a network with other rules: it is marked %.80q, and the rules of %s are %x; choose another --datadir", dir, bytes.TrimSpace(have), spec.Name, id[:])
+	case !errors.Is(err, os.ErrNotExist):
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	// Renamed into place, so that whoever is killed here leaves no half a mark.
+	unfinished := fmt.Sprintf("%s.%d", name, os.Getpid())
+	if err := os.WriteFile(unfinished, []byte(mark), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(unfinished, name)
+}
+
+func open(cfg Config) (*Chain, error) {
+	c := &Chain{
+		cfg: cfg, rules: &cfg.Spec.Rules,
+		index: make(map[consensus.Hash]*node), candidates: make(map[*node]struct{}),
+		subs: make(map[int]func()), failed: make(chan struct{}), closing: make(chan struct{}),
+	}
+	if err := discard(cfg.Dir, cfg.Reindex); err != nil {
+		return nil, err
+	}
+	if err := c.openFiles(); err != nil {
+		return nil, errors.Join(err, c.closeFiles())
+	}
+	if err := c.load(); err != nil {
+		return nil, errors.Join(err, c.closeFiles())
+	}
+	return c, nil
+}
+
+func (c *Chain) openFiles() (err error) {
+	dir := filepath.Join(c.cfg.Dir, "ledger")
+	c.store, err = openStore(dir)
+	switch {
+	case errors.Is(err, syscall.EAGAIN):
+		return inUse(c.cfg.Dir)
+	case err != nil:
+		return fmt.Errorf("open ledger %s: %w", dir, err)
+	}
+	blocks, magic := filepath.Join(c.cfg.Dir, "blocks"), c.cfg.Spec.Defaults.Magic
+	if c.blocks, err = openFiles(blocks, "blk", magic); err != nil {
+		return err
+	}
+	c.undos, err = openFiles(blocks, "rev", magic)
+	return err
+}
+
+func inUse(dir string) error {
+	return fmt.Errorf("data directory %s is in use by another process: stop that one, or choose another --datadir", dir)
+}
+
+// discard removes the database and the undo files under dir, which are written
+// anew from the blocks, if it is told to, or finishes this where it was
+// interrupted. It does not touch a database that another process holds.
+func discard(dir string, begin bool) error {
+	ledger, old := filepath.Join(dir, "ledger"), filepath.Join(dir, "ledger.removed")
+	from := ledger
+	if !begin {
+		if _, err := os.Stat(old); errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		from = old
+	}
+	lock, err := os.OpenFile(filepath.Join(from, "LOCK"), os.O_RDWR, 0)
+	if err == nil {
+		defer lock.Close()
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	switch {
+	case errors.Is(err, syscall.EAGAIN):
+		return inUse(dir)
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		return err
+	}
+	if begin {
+		if err := os.RemoveAll(old); err != nil {
+			return err
+		}
+		// At one stroke: of a database from which only some files are gone,
+		// LevelDB could believe that it is whole.
+		if err := os.Rename(ledger, old); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	blocks := filepath.Join(dir, "blocks")
+	undos, err := numbered(blocks, "rev")
+	for _, n := range undos {
+		err = errors.Join(err, os.Remove(filepath.Join(blocks, fileName("rev", n))))
+	}
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(old)
+}
+
+// Close writes everything out and releases the directory. What is called
+// afterwards fails.
+func (c *Chain) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.closing:
+		return nil
+	default:
+		close(c.closing)
+	}
+	c.scans.Wait() // LevelDB must not be closed under an iterator
+	var err error
+	if c.Err() == nil {
+		err = errors.Join(c.blocks.sync(), c.undos.sync())
+		if err == nil {
+			err = c.store.sync(c.tip().hash())
+		}
+	}
+	c.failMu.Lock()
+	c.fatal = cmp.Or(c.fatal, errClosed)
+	c.failMu.Unlock()
+	return errors.Join(err, c.closeFiles())
+}
+
+func (c *Chain) closeFiles() error {
+	var err error
+	for _, f := range []*files{c.blocks, c.undos} {
+		if f != nil {
+			err = errors.Join(err, f.close())
+		}
+	}
+	if c.store != nil {
+		err = errors.Join(err, c.store.close())
+	}
+	return err
+}
+
+// Failed is closed when the ledger has failed for good; Err says why. The node
+// must stop then: going on could only make it worse.
+func (c *Chain) Failed() <-chan struct{} { return c.failed }
+
+// Err is the error, of kind ErrFatal, because of which Failed is closed, or that
+// of a ledger that was closed.
+func (c *Chain) Err() error {
+	c.failMu.Lock()
+	defer c.failMu.Unlock()
+	return c.fatal
+}
+
+// fail records a fatal error.
+func (c *Chain) fail(err error) error {
+	c.failMu.Lock()
+	defer c.failMu.Unlock()
+	if c.fatal == nil {
+		c.fatal = fmt.Errorf("%w: %w", ErrFatal, err)
+		close(c.failed)
+	}
+	return c.fatal
+}
+
+// tip is the active tip. The caller holds mu.
+func (c *Chain) tip() *node { return c.active[len(c.active)-1] }
+
+// latest is the latest time that a header may have by this node's clock.
+func (c *Chain) latest() uint32 {
+	t := c.cfg.Now().Unix() + int64(c.cfg.Spec.Defaults.MaxDrift)
+	return uint32(max(0, min(t, math.MaxUint32)))
+}
+
+// Subscribe has poke called after the tip or the best header has changed, with
+// no lock held. It must not block; it is meant to wake whoever then asks for
+// what has changed.
+func (c *Chain) Subscribe(poke func()) (cancel func()) {
+	c.subMu.Lock()
+	defer c.subMu.Unlock()
+	id := c.nextSub
+	c.nextSub++
+	c.subs[id] = poke
+	return func() {
+		c.subMu.Lock()
+		defer c.subMu.Unlock()
+		delete(c.subs, id)
+	}
+}
+
+func (c *Chain) pokeAll() {
+	c.subMu.Lock()
+	pokes := make([]func(), 0, len(c.subs))
+	for _, poke := range c.subs {
+		pokes = append(pokes, poke)
+	}
+	c.subMu.Unlock()
+	for _, poke := range pokes {
+		poke()
+	}
+}

@@ -1,0 +1,90 @@
+package chain
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+
+	"github.com/syndtr/goleveldb/leveldb/storage"
+)
+
+// cutJournal cuts off a write to LevelDB's newest journal that was under way
+// when the process was killed. LevelDB, told to be strict, would take it for
+// damage, and a ledger would be built anew for it. Damage it stays if anything
+// else is wrong, or if the cut write is not the last.
+func cutJournal(dir string, files storage.Storage) error {
+	journals, err := files.List(storage.TypeJournal)
+	if err != nil || len(journals) == 0 {
+		return err
+	}
+	newest := journals[0]
+	for _, j := range journals {
+		if j.Num > newest.Num {
+			newest = j
+		}
+	}
+	name := filepath.Join(dir, fmt.Sprintf("%06d.log", newest.Num))
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if whole, cut := wholeRecords(data); cut && whole < len(data) {
+		return os.Truncate(name, int64(whole))
+	}
+	return nil
+}
+
+// The framing of LevelDB's journals: blocks of 32 KiB with chunks, each a
+// checksum, a length, and whether it begins or ends a record. What is too short
+// for a chunk's header at the end of a block is filled up.
+const (
+	journalBlock  = 32 << 10
+	journalHeader = 4 + 2 + 1
+)
+
+const (
+	chunkFull = 1 + iota
+	chunkFirst
+	chunkMiddle
+	chunkLast
+)
+
+// wholeRecords is how many bytes at the beginning of a journal are whole
+// records, and whether what follows, if anything does, is the beginning of one
+// more.
+func wholeRecords(data []byte) (whole int, cut bool) {
+	inside := false // of a record
+	for at := 0; ; {
+		if left := journalBlock - at%journalBlock; left < journalHeader {
+			at += left
+		}
+		if at+journalHeader > len(data) {
+			return whole, true
+		}
+		sum, kind := binary.LittleEndian.Uint32(data[at:]), data[at+6]
+		size := int(binary.LittleEndian.Uint16(data[at+4:]))
+		begins := kind == chunkFull || kind == chunkFirst
+		if kind < chunkFull || kind > chunkLast || begins == inside || at%journalBlock+journalHeader+size > journalBlock {
+			return whole, false
+		}
+		end := at + journalHeader + size
+		if end > len(data) {
+			return whole, true
+		}
+		if journalSum(data[at+6:end]) != sum {
+			return whole, false
+		}
+		at = end
+		if inside = kind == chunkFirst || kind == chunkMiddle; !inside {
+			whole = at
+		}
+	}
+}
+
+// journalSum is the masked CRC-32C of LevelDB.
+func journalSum(b []byte) uint32 {
+	sum := crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
+	return (sum>>15 | sum<<17) + 0xa282ead8
+}

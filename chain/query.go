@@ -1,0 +1,197 @@
+package chain
+
+import (
+	"fmt"
+	"slices"
+
+	"lode/consensus"
+)
+
+// HeaderInfo is what the ledger knows of a header.
+type HeaderInfo struct {
+	Header     consensus.Header
+	Hash       consensus.Hash
+	Height     uint32
+	Work       consensus.Work // of the chain up to it
+	MedianTime uint32         // Unix seconds (BIP113)
+	HaveBlock  bool           // its block is stored
+	Invalid    bool           // it or an ancestor broke a rule
+	Active     bool           // it is part of the active chain
+}
+
+func (c *Chain) info(n *node) HeaderInfo {
+	return HeaderInfo{
+		Header: n.header, Hash: n.hash(), Height: n.height(), Work: n.state.Work, MedianTime: n.state.MedianTime(),
+		HaveBlock: n.has(statusBody), Invalid: n.has(statusFailed), Active: c.isActive(n),
+	}
+}
+
+func (c *Chain) isActive(n *node) bool {
+	return int(n.height()) < len(c.active) && c.active[n.height()] == n
+}
+
+// Rules are the rules of the network.
+func (c *Chain) Rules() *consensus.Rules { return c.rules }
+
+// Tip is the state after the active tip.
+func (c *Chain) Tip() consensus.State {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.tip().state
+}
+
+// BestHeader is the header with the most work that is not known to be invalid.
+func (c *Chain) BestHeader() HeaderInfo {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.info(c.best)
+}
+
+// Header finds a header by its hash.
+func (c *Chain) Header(hash consensus.Hash) (HeaderInfo, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	n, ok := c.index[hash]
+	if !ok {
+		return HeaderInfo{}, false
+	}
+	return c.info(n), true
+}
+
+// HashAt is the hash of the block at a height of the active chain.
+func (c *Chain) HashAt(height uint32) (consensus.Hash, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if int(height) >= len(c.active) {
+		return consensus.Hash{}, false
+	}
+	return c.active[height].hash(), true
+}
+
+// Tips lists the headers that have no children, the active tip first.
+func (c *Chain) Tips() []HeaderInfo {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	tips := []HeaderInfo{c.info(c.tip())}
+	for _, n := range c.index {
+		if len(n.children) == 0 && n != c.tip() {
+			tips = append(tips, c.info(n))
+		}
+	}
+	slices.SortFunc(tips[1:], func(a, b HeaderInfo) int { return b.Work.Cmp(&a.Work) })
+	return tips
+}
+
+// BlockBytes is the encoding of a stored block, of which only the header was
+// compared with its hash again. The error is of kind ErrNotFound if there is
+// none.
+func (c *Chain) BlockBytes(hash consensus.Hash) ([]byte, error) {
+	n, err := c.lookup(hash)
+	if err != nil {
+		return nil, err
+	}
+	return c.bodyBytes(n)
+}
+
+// Block is a stored block. The error is of kind ErrNotFound if there is none.
+func (c *Chain) Block(hash consensus.Hash) (*consensus.Block, error) {
+	payload, err := c.BlockBytes(hash)
+	if err != nil {
+		return nil, err
+	}
+	return consensus.DecodeBlock(payload)
+}
+
+// Spent is the coins that a block spent, in the order of its inputs, the
+// coinbase's left out. The error is of kind ErrNotFound if it was never
+// connected.
+func (c *Chain) Spent(hash consensus.Hash) ([]consensus.Coin, error) {
+	n, err := c.lookup(hash)
+	if err != nil {
+		return nil, err
+	}
+	return c.spent(n)
+}
+
+// lookup finds a node and copies it, so that it may be read without a lock.
+func (c *Chain) lookup(hash consensus.Hash) (*node, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	n, ok := c.index[hash]
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, hash)
+	}
+	copied := *n
+	return &copied, nil
+}
+
+// Locator lists hashes of the chain of the best header, dense near its end and
+// ever sparser toward genesis, so that a peer can find where it forks off.
+func (c *Chain) Locator() []consensus.Hash {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var hashes []consensus.Hash
+	n, step := c.best, uint32(1)
+	for {
+		hashes = append(hashes, n.hash())
+		if n.parent == nil {
+			return hashes
+		}
+		if len(hashes) > 10 {
+			step *= 2
+		}
+		target := n.height() - min(step, n.height())
+		if base := c.active; int(target) < len(base) && c.isActive(n) {
+			n = base[target]
+		} else {
+			n = n.ancestor(target)
+		}
+	}
+}
+
+// HeadersAfter lists up to limit headers of the active chain that follow the
+// first hash of the locator that is part of it (genesis if none is), up to and
+// including stop.
+func (c *Chain) HeadersAfter(locator []consensus.Hash, stop consensus.Hash, limit int) []consensus.Header {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	from := uint32(0)
+	for _, hash := range locator {
+		if n, ok := c.index[hash]; ok && c.isActive(n) {
+			from = n.height()
+			break
+		}
+	}
+	var headers []consensus.Header
+	for _, n := range c.active[from+1:] {
+		if len(headers) == limit {
+			break
+		}
+		headers = append(headers, n.header)
+		if n.hash() == stop {
+			break
+		}
+	}
+	return headers
+}
+
+// MissingBlocks lists up to limit blocks that are not stored on the way from
+// the active chain to a header, lowest first.
+func (c *Chain) MissingBlocks(toward consensus.Hash, limit int) []consensus.Hash {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	n, ok := c.index[toward]
+	if !ok || n.has(statusFailed) {
+		return nil
+	}
+	var missing []consensus.Hash
+	for _, n := range path(fork(c.tip(), n), n) {
+		if len(missing) == limit {
+			break
+		}
+		if !n.has(statusBody) {
+			missing = append(missing, n.hash())
+		}
+	}
+	return missing
+}

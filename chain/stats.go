@@ -1,0 +1,135 @@
+package chain
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+
+	"github.com/syndtr/goleveldb/leveldb"
+	"github.com/syndtr/goleveldb/leveldb/util"
+
+	"lode/consensus"
+)
+
+// UTXOStats describes the set of all coins at one tip.
+type UTXOStats struct {
+	Height    uint32
+	Tip       consensus.Hash
+	Coins     uint64
+	Txs       uint64 // transactions that have coins left
+	BogoSize  uint64 // Bitcoin Core's measure that does not depend on the database
+	Total     consensus.Amount
+	Hash      consensus.Hash // as it was asked for
+	DiskBytes int64          // an estimate
+}
+
+// setHash hashes the coins of a set, which come in the order of their keys.
+type setHash interface {
+	add(coin []byte)
+	sum() consensus.Hash
+}
+
+// serialHash is SHA-256d over all coins one after the other.
+type serialHash struct{ hash.Hash }
+
+func (h serialHash) add(coin []byte) { h.Write(coin) }
+
+func (h serialHash) sum() consensus.Hash { return sha256.Sum256(h.Sum(nil)) }
+
+// UTXOStats reads the whole set, and hashes it as Bitcoin Core's
+// hash_serialized_3. The ledger goes on meanwhile.
+func (c *Chain) UTXOStats(ctx context.Context) (UTXOStats, error) {
+	return c.utxoStats(ctx, serialHash{sha256.New()})
+}
+
+// UTXOMuHash is UTXOStats with Bitcoin Core's muhash instead.
+func (c *Chain) UTXOMuHash(ctx context.Context) (UTXOStats, error) {
+	return c.utxoStats(ctx, newMuHash())
+}
+
+func (c *Chain) utxoStats(ctx context.Context, set setHash) (UTXOStats, error) {
+	c.mu.RLock()
+	if err := c.Err(); err != nil {
+		c.mu.RUnlock()
+		return UTXOStats{}, err
+	}
+	tip := c.tip().state
+	s := UTXOStats{Height: tip.Height, Tip: tip.Hash}
+	snapshot, err := c.store.db.GetSnapshot()
+	c.scans.Add(1)
+	c.mu.RUnlock()
+	defer c.scans.Done()
+	if err == nil {
+		err = c.addCoins(ctx, &s, snapshot, set)
+		snapshot.Release()
+	}
+	switch {
+	case errors.Is(err, errClosed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return UTXOStats{}, err
+	case err != nil:
+		return UTXOStats{}, c.fail(corrupt(err))
+	}
+	s.Hash = set.sum()
+	if sizes, err := c.store.db.SizeOf([]util.Range{*coinRange}); err == nil {
+		s.DiskBytes = sizes.Sum()
+	}
+	return s, nil
+}
+
+var coinRange = util.BytesPrefix([]byte{keyCoin})
+
+// addCoins adds every coin of a snapshot to s and set.
+func (c *Chain) addCoins(ctx context.Context, s *UTXOStats, snapshot *leveldb.Snapshot, set setHash) error {
+	it := snapshot.NewIterator(coinRange, nil)
+	defer it.Release()
+	var last, buf []byte
+	for it.Next() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.closing:
+			return errClosed
+		default:
+		}
+		key := it.Key()
+		coin, err := readCoin(it.Value())
+		if err == nil && len(key) != 37 {
+			err = fmt.Errorf("%w: coin under a key of %d bytes", errCorrupt, len(key))
+		}
+		if err != nil {
+			return err
+		}
+		buf = appendForHash(buf[:0], key, &coin)
+		set.add(buf)
+		s.Coins++
+		s.Total += coin.Value
+		s.BogoSize += 32 + 4 + 4 + 8 + 2 + uint64(len(coin.Output().Script))
+		if txid := key[1:33]; string(txid) != string(last) {
+			last = append(last[:0], txid...)
+			s.Txs++
+		}
+	}
+	return it.Error()
+}
+
+// appendForHash is how Bitcoin Core writes a coin when it hashes the set:
+// outpoint, twice the height plus one if from a coinbase, output. The key's
+// index is big endian, so that the database's order is by txid and index, as
+// there.
+func appendForHash(b, key []byte, c *consensus.Coin) []byte {
+	b = append(b, key[1:33]...)
+	b = binary.LittleEndian.AppendUint32(b, binary.BigEndian.Uint32(key[33:]))
+	code := c.Height << 1
+	if c.Coinbase {
+		code |= 1
+	}
+	b = binary.LittleEndian.AppendUint32(b, code)
+	b = binary.LittleEndian.AppendUint64(b, uint64(c.Value))
+	return consensus.AppendVarBytes(b, consensus.TaprootScript(c.Key))
+}
+
+// DiskSize is about how many bytes of block and undo files there are.
+func (c *Chain) DiskSize() int64 { return c.blocks.total() + c.undos.total() }
