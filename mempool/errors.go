@@ -1,0 +1,51 @@
+package mempool
+
+import (
+	"errors"
+	"fmt"
+
+	"lode/consensus"
+)
+
+// The reasons, besides those of the rules, for which a transaction is refused.
+// Their texts are Bitcoin Core's. Find them with errors.Is.
+const (
+	ErrKnown            consensus.ErrorKind = "txn-already-in-mempool"
+	ErrSameTxID         consensus.ErrorKind = "txn-same-nonwitness-data-in-mempool"
+	ErrConfirmed        consensus.ErrorKind = "txn-already-known"
+	ErrCoinbase         consensus.ErrorKind = "coinbase"
+	ErrVersion          consensus.ErrorKind = "version"
+	ErrTxSize           consensus.ErrorKind = "tx-size"
+	ErrTxSizeSmall      consensus.ErrorKind = "tx-size-small"
+	ErrScriptSigSize    consensus.ErrorKind = "scriptsig-size"
+	ErrScriptSigNotPush consensus.ErrorKind = "scriptsig-not-pushonly"
+	ErrScriptPubKey     consensus.ErrorKind = "scriptpubkey"
+	ErrDataCarrier      consensus.ErrorKind = "datacarrier"
+	ErrDust             consensus.ErrorKind = "dust"
+	ErrNonFinal         consensus.ErrorKind = "non-final"
+	ErrNonBIP68Final    consensus.ErrorKind = "non-BIP68-final"
+	ErrWitness          consensus.ErrorKind = "bad-witness-nonstandard"
+	ErrSigops           consensus.ErrorKind = "bad-txns-too-many-sigops"
+	ErrMinRelayFee      consensus.ErrorKind = "min relay fee not met"
+	ErrMempoolFee       consensus.ErrorKind = "mempool min fee not met"
+	ErrFull             consensus.ErrorKind = "mempool full"
+	ErrClusterSize      consensus.ErrorKind = "too-large-cluster"
+	ErrSpendsConflict   consensus.ErrorKind = "bad-txns-spends-conflicting-tx"
+	ErrManyReplaced     consensus.ErrorKind = "too many potential replacements"
+	ErrReplaceFee       consensus.ErrorKind = "insufficient fee"
+	ErrReplaceRate      consensus.ErrorKind = "replacement-failed"
+)
+
+func refuse(kind consensus.ErrorKind, format string, args ...any) error {
+	return &consensus.RuleError{Kind: kind, Detail: fmt.Sprintf(format, args...)}
+}
+
+// Reason is the reject reason of an error of this package, if it has one.
+func Reason(err error) (string, bool) { return consensus.TxReason(err) }
+
+// IsRefusal reports whether err is about the transaction, and not a failure of
+// the node.
+func IsRefusal(err error) bool {
+	_, ok := errors.AsType[*consensus.RuleError](err)
+	return ok
+}

@@ -1,0 +1,147 @@
+package mempool
+
+import (
+	"cmp"
+	"math"
+	"math/bits"
+	"time"
+
+	"lode/consensus"
+)
+
+// FeeRate is in sat per 1,000 virtual bytes.
+type FeeRate int64
+
+// Fee is what size virtual bytes cost at r, in sat, rounded up. It is never more
+// than what no transaction can pay.
+func (r FeeRate) Fee(size int) consensus.Amount {
+	high, low := bits.Mul64(uint64(r), uint64(size))
+	if high >= 500 { // the quotient would not fit
+		return math.MaxInt64
+	}
+	fee, rest := bits.Div64(high, low, 1000)
+	if rest > 0 {
+		fee++
+	}
+	return consensus.Amount(min(fee, math.MaxInt64))
+}
+
+// rateOf is the fee rate of a transaction or several, rounded down.
+func rateOf(fee consensus.Amount, size int) FeeRate { return FeeRate(int64(fee) * 1000 / int64(size)) }
+
+// compareRates compares fees per size exactly; none is negative. The products
+// need more than 64 bits.
+func compareRates(feeA consensus.Amount, sizeA int, feeB consensus.Amount, sizeB int) int {
+	highA, lowA := bits.Mul64(uint64(feeA), uint64(sizeB))
+	highB, lowB := bits.Mul64(uint64(feeB), uint64(sizeA))
+	return cmp.Or(cmp.Compare(highA, highB), cmp.Compare(lowA, lowB))
+}
+
+// Policy is what a node wants of unconfirmed transactions beyond the rules.
+type Policy struct {
+	MinRelay   FeeRate // below it nothing is accepted
+	Increment  FeeRate // what a replacement pays on top, for its own relay
+	Dust       FeeRate // an output that costs more than its value to spend at this rate is dust
+	MaxWeight  int     // of one transaction, weight units
+	MaxCluster int     // transactions that hang together
+	// MaxClusterSize bounds transactions that hang together, in virtual bytes.
+	MaxClusterSize int
+	MaxReplaced    int // transactions that one may replace
+	MaxBytes       int // of all transactions together, as encoded
+	Expiry         time.Duration
+}
+
+// DefaultPolicy has the values of Bitcoin Core 30.
+func DefaultPolicy() Policy {
+	return Policy{
+		MinRelay:       100,
+		Increment:      100,
+		Dust:           3000,
+		MaxWeight:      400_000,
+		MaxCluster:     64,
+		MaxClusterSize: 101_000,
+		MaxReplaced:    100,
+		MaxBytes:       100_000_000,
+		Expiry:         336 * time.Hour,
+	}
+}
+
+const (
+	minVersion, maxVersion = 1, 3 // 3 promises small families (BIP431)
+	minStrippedSize        = 65   // shorter ones could pass for a merkle node (CVE-2017-12842)
+	maxSigopsCost          = 16_000
+	maxScriptSig           = 1650
+	annexTag               = 0x50
+)
+
+// DustLimit is the least value in sat of an output with this script that is not
+// dust: what spending it costs, reckoned as Bitcoin Core does for a witness
+// program. Data outputs are never dust.
+func (p *Policy) DustLimit(script []byte) consensus.Amount {
+	if consensus.IsDataScript(script) {
+		return 0
+	}
+	const spend = 32 + 4 + 1 + 107/consensus.WitnessScale + 4
+	return p.Dust.Fee(8 + 1 + len(script) + spend)
+}
+
+func (p *Policy) dustOutputs(tx *consensus.Tx) (n int) {
+	for i := range tx.Out {
+		if tx.Out[i].Value < p.DustLimit(tx.Out[i].Script) {
+			n++
+		}
+	}
+	return n
+}
+
+// checkStandard applies the policy that needs nothing but the transaction.
+func (p *Policy) checkStandard(tx *consensus.Tx) error {
+	switch {
+	case tx.Version < minVersion || tx.Version > maxVersion:
+		return refuse(ErrVersion, "")
+	case tx.Weight() > p.MaxWeight:
+		return refuse(ErrTxSize, "")
+	}
+	for i := range tx.In {
+		if len(tx.In[i].ScriptSig) > maxScriptSig {
+			return refuse(ErrScriptSigSize, "")
+		}
+		if !consensus.IsPushOnly(tx.In[i].ScriptSig) {
+			return refuse(ErrScriptSigNotPush, "")
+		}
+	}
+	data := 0
+	for i := range tx.Out {
+		script := tx.Out[i].Script
+		if !consensus.IsDataScript(script) {
+			continue
+		}
+		if !consensus.IsPushOnly(script[1:]) {
+			return refuse(ErrScriptPubKey, "")
+		}
+		if data += len(script); data > p.MaxWeight/consensus.WitnessScale {
+			return refuse(ErrDataCarrier, "")
+		}
+	}
+	if p.dustOutputs(tx) > 1 {
+		return refuse(ErrDust, "")
+	}
+	if tx.StrippedSize() < minStrippedSize {
+		return refuse(ErrTxSizeSmall, "")
+	}
+	return nil
+}
+
+// checkWitness refuses witnesses that have no agreed meaning yet.
+func checkWitness(tx *consensus.Tx) error {
+	for i := range tx.In {
+		stack := tx.In[i].Witness
+		if len(stack) < 2 {
+			continue
+		}
+		if last := stack[len(stack)-1]; len(last) == 0 || last[0] == annexTag {
+			return refuse(ErrWitness, "input %d", i)
+		}
+	}
+	return nil
+}

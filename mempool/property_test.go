@@ -1,0 +1,142 @@
+package mempool_test
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"lode/consensus"
+	"lode/mempool"
+)
+
+// TestMain runs fewer checks of each property than rapid would by default:
+// every one opens a database. -rapid.checks overrides it.
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "25"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+// TestRandomGraphs adds transactions that spend each other and compete, mines
+// some, reorganizes, lets time pass, and recounts everything after each step.
+func TestRandomGraphs(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		policy := mempool.DefaultPolicy()
+		policy.MaxCluster = rapid.SampledFrom([]int{3, 8, 64}).Draw(t, "cluster")
+		policy.MaxBytes = rapid.SampledFrom([]int{2500, 100_000_000}).Draw(t, "bytes")
+		w, done := newWorld(t, policy)
+		defer done()
+		for range rapid.IntRange(5, 40).Draw(t, "steps") {
+			switch rapid.SampledFrom([]string{"add", "add", "add", "add", "add", "block", "foreign", "reorg", "expire"}).Draw(t, "step") {
+			case "add":
+				w.addRandom(t)
+			case "block":
+				w.confirmRandom(t)
+			case "foreign": // transactions that were never in the pool
+				for _, b := range w.gen.Extend(1) {
+					w.submit(t, b)
+				}
+			case "reorg":
+				w.reorgAndCompare(t, uint32(rapid.IntRange(1, 3).Draw(t, "depth")))
+			case "expire":
+				w.now = w.now.Add(100 * time.Hour)
+			}
+			w.check(t)
+			w.checkSelection(t)
+		}
+	})
+}
+
+// addRandom offers a transaction over coins that may be spent already.
+func (w *world) addRandom(t *rapid.T) {
+	choice := w.coins()[:12] // few, so that they meet
+	if pooled := w.pooled(); len(pooled) > 0 {
+		choice = append(slices.Clone(choice), pooled...)
+	}
+	from := rapid.SliceOfNDistinct(rapid.SampledFrom(choice), 1, 3, rapid.ID[consensus.OutPoint]).Draw(t, "from")
+	fee := consensus.Amount(rapid.SampledFrom([]int{0, 50, 300, 1000, 1000, 5000, 20_000}).Draw(t, "fee"))
+	tx := w.pay(t, fee, rapid.IntRange(1, 3).Draw(t, "outputs"), from...)
+	before := w.pool.Stats()
+	tested, testErr := w.pool.Test(tx)
+	if now := w.pool.Stats(); now.Count != before.Count || now.Bytes != before.Bytes {
+		t.Fatalf("a test has changed the pool from %+v to %+v", before, now)
+	}
+	err := w.pool.Add(tx)
+	if err != nil && !mempool.IsRefusal(err) {
+		t.Fatalf("add: %v", err)
+	}
+	if reason, _ := mempool.Reason(err); (err == nil) != (testErr == nil) && reason != string(mempool.ErrFull) {
+		t.Fatalf("add: %v, but test: %v", err, testErr)
+	}
+	if testErr == nil && tested.Fee != fee {
+		t.Fatalf("fee %d, want %d", tested.Fee, fee)
+	}
+	if _, in := w.pool.ByTxID(tx.TxID()); in != (err == nil || errors.Is(err, mempool.ErrKnown)) {
+		t.Fatalf("add: %v, and it is there: %v", err, in)
+	}
+}
+
+// confirmRandom mines some of the pool's transactions, each with those that it
+// needs.
+func (w *world) confirmRandom(t *rapid.T) {
+	var txs []*consensus.Tx
+	mined := make(map[consensus.Hash]bool)
+	for _, info := range w.pool.All() {
+		take := rapid.Bool().Draw(t, "mined")
+		for _, parent := range info.Depends {
+			take = take && mined[parent]
+		}
+		if take {
+			mined[info.TxID] = true
+			txs = append(txs, info.Tx)
+		}
+	}
+	w.confirm(t, txs...)
+}
+
+// reorgAndCompare reorganizes, and compares the pool with one that was offered
+// the same transactions from scratch.
+func (w *world) reorgAndCompare(t *rapid.T, depth uint32) {
+	if err := w.pool.Sync(); err != nil {
+		t.Fatalf("sync: %v", err)
+	}
+	var offered []*consensus.Tx
+	for _, b := range w.gen.Blocks[len(w.gen.Blocks)-int(depth):] {
+		offered = append(offered, b.Txs[1:]...)
+	}
+	for _, info := range w.pool.All() {
+		if w.now.Sub(info.Time) <= w.policy.Expiry {
+			offered = append(offered, info.Tx)
+		}
+	}
+	w.reorg(t, depth)
+	if w.policy.MaxBytes < 100_000 {
+		return // what is evicted depends on the order
+	}
+	scratch := w.newPool()
+	for _, tx := range offered {
+		if err := scratch.Add(tx); err != nil && !mempool.IsRefusal(err) {
+			t.Fatalf("add: %v", err)
+		}
+	}
+	if err := w.pool.Sync(); err != nil {
+		t.Fatalf("sync: %v", err)
+	}
+	if got, want := ids(w.pool), ids(scratch); !slices.Equal(got, want) {
+		t.Fatalf("after the reorganization the pool has\n%v, from scratch\n%v", got, want)
+	}
+}
+
+func ids(p *mempool.Pool) (ids []string) {
+	for _, info := range p.All() {
+		ids = append(ids, info.TxID.String())
+	}
+	slices.Sort(ids)
+	return ids
+}
