@@ -1,0 +1,228 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// PeerInfo is what can be told of a peer, for getpeerinfo.
+type PeerInfo struct {
+	ID              int64
+	Addr            string // of the socket
+	URL             string // that was dialled; empty for inbound
+	Kind            string // inbound, manual or outbound-full-relay
+	Inbound         bool
+	Version         int32
+	Services        uint64
+	SubVer          string // only characters that are safe to show
+	StartingHeight  int32
+	TimeOffset      int64 // seconds
+	RelayTxs        bool
+	WTxIDRelay      bool
+	AddrV2          bool
+	SyncedHeaders   int64    // height of the best header that it has shown; -1 for none
+	SyncedBlocks    int64    // height of the last block that it has in common with us; -1 for unknown
+	InFlight        []uint32 // heights of the blocks that it owes
+	FeeFilter       int64    // sat per 1000 vB
+	Sent, Received  Traffic
+	Connected       time.Time
+	LastBlock       time.Time     // that it sent and was good; zero for none
+	LastTx          time.Time     // likewise
+	Ping, MinPing   time.Duration // 0 before the first pong
+	PingWait        time.Duration // of the ping under way; 0 for none
+	AddrsProcessed  int
+	AddrsNotStored  int
+	HandshakeIsOver bool
+}
+
+// Peers tells of every connection, the oldest first.
+func (n *Node) Peers() []PeerInfo {
+	n.mu.Lock()
+	var peers []*peer
+	infos := make(map[*peer]PeerInfo, len(n.peers))
+	for p, ready := range n.peers {
+		peers = append(peers, p)
+		infos[p] = PeerInfo{
+			ID: p.id, Addr: p.addr, URL: p.url, Kind: string(p.kind), Inbound: p.inbound(),
+			Version: p.version, Services: p.services, SubVer: p.userAgent, StartingHeight: p.startHeight,
+			TimeOffset: p.timeOffset, RelayTxs: p.relayTxs, Connected: p.connected, HandshakeIsOver: ready,
+		}
+	}
+	n.mu.Unlock()
+	slices.SortFunc(peers, byID)
+	list := make([]PeerInfo, len(peers))
+	for i, p := range peers {
+		list[i] = infos[p]
+		p.describe(&list[i])
+		n.describeSync(p, &list[i])
+	}
+	return list
+}
+
+func (p *peer) describe(info *PeerInfo) {
+	if info.HandshakeIsOver {
+		info.WTxIDRelay, info.AddrV2 = p.wtxidRelay, p.addrV2
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := &p.stats
+	info.FeeFilter, info.Sent, info.Received = p.flags.feeFilter, s.sent.clone(), s.received.clone()
+	info.LastBlock, info.LastTx, info.Ping, info.MinPing = s.lastBlock, s.lastTx, s.ping, s.minPing
+	info.AddrsProcessed, info.AddrsNotStored = s.addrsIn, s.addrsIn-s.addrsKept
+	if p.flags.pingNonce != 0 {
+		info.PingWait = time.Since(p.flags.pingSent)
+	}
+}
+
+func (n *Node) describeSync(p *peer, info *PeerInfo) {
+	n.sync.mu.Lock()
+	best, sent := p.sync.best, p.sync.sent
+	owed := slices.Collect(maps.Keys(p.sync.blocks))
+	n.sync.mu.Unlock()
+	info.SyncedHeaders, info.SyncedBlocks = -1, -1
+	if best.known() {
+		info.SyncedHeaders = int64(best.height)
+		info.SyncedBlocks = int64(n.lastCommon(best))
+	}
+	if sent.known() {
+		info.SyncedBlocks = max(info.SyncedBlocks, int64(n.lastCommon(sent)))
+	}
+	for _, hash := range owed {
+		if h, ok := n.chain.Header(hash); ok {
+			info.InFlight = append(info.InFlight, h.Height)
+		}
+	}
+	slices.Sort(info.InFlight)
+}
+
+// ConnectionCount is how many peers there are, their handshake being over.
+func (n *Node) ConnectionCount() (inbound, outbound int) {
+	for _, p := range n.ready() {
+		if p.inbound() {
+			inbound++
+		} else {
+			outbound++
+		}
+	}
+	return inbound, outbound
+}
+
+// NetTotals is how many bytes went to and came from all peers since the start.
+func (n *Node) NetTotals() (received, sent uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	received, sent = n.received, n.sent
+	for p := range n.peers {
+		p.mu.Lock()
+		received += p.stats.received.Total
+		sent += p.stats.sent.Total
+		p.mu.Unlock()
+	}
+	return received, sent
+}
+
+// The errors of the calls below.
+var (
+	ErrAdded    = errors.New("the node was already added")
+	ErrNotAdded = errors.New("the node was not added before")
+	ErrNoPeer   = errors.New("no such peer is connected")
+)
+
+// AddNode keeps a peer connected from now on.
+func (n *Node) AddNode(url string) error {
+	url, err := CheckURL(url)
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, ok := n.added[url]; ok {
+		return fmt.Errorf("%w: %s", ErrAdded, url)
+	}
+	n.added[url] = nil
+	if n.ctx != nil {
+		n.keep(url)
+	}
+	return nil
+}
+
+// RemoveNode ends what AddNode or Config.Connect began.
+func (n *Node) RemoveNode(url string) error {
+	url, err := CheckURL(url)
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	cancel, ok := n.added[url]
+	if !ok {
+		return fmt.Errorf("%w: %s", ErrNotAdded, url)
+	}
+	delete(n.added, url)
+	if cancel != nil {
+		cancel()
+	}
+	return nil
+}
+
+// AddedNodes lists the URLs that are kept connected.
+func (n *Node) AddedNodes() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Sorted(maps.Keys(n.added))
+}
+
+// Connect dials a peer once. It returns when the peer has answered the dial or
+// ctx is over; what follows the dial goes on without it.
+func (n *Node) Connect(ctx context.Context, url string) error {
+	url, err := CheckURL(url)
+	if err != nil {
+		return err
+	}
+	conn, err := n.dial(ctx, url)
+	if err != nil {
+		return err
+	}
+	ok := n.begin(func() { _ = n.runPeer(n.ctx, conn, kindManual, url) })
+	if !ok {
+		return errors.Join(errStopping, conn.Close(errStopping.Error()))
+	}
+	return nil
+}
+
+// Disconnect ends the connections with a socket address or URL, or, if address
+// is empty, the one with a number.
+func (n *Node) Disconnect(id int64, address string) error {
+	if address == "" {
+		return n.disconnect(fmt.Sprint(id), func(p *peer) bool { return p.id == id })
+	}
+	clean, err := CheckURL(address)
+	return n.disconnect(address, func(p *peer) bool { return p.addr == address || err == nil && p.url == clean })
+}
+
+// Ping measures the round trip to every peer now; Peers tells the result.
+func (n *Node) Ping() {
+	for _, p := range n.ready() {
+		p.ping(time.Now())
+	}
+}
+
+func (n *Node) disconnect(name string, match func(*peer) bool) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	found := false
+	for p := range n.peers {
+		if match(p) {
+			p.drop(errAsked)
+			found = true
+		}
+	}
+	if !found {
+		return fmt.Errorf("%w: %.80q", ErrNoPeer, name)
+	}
+	return nil
+}

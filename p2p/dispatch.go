@@ -1,0 +1,121 @@
+package p2p
+
+import (
+	"fmt"
+	"time"
+
+	"lode/consensus"
+)
+
+// handle acts on one message of a peer after the handshake. An error ends the
+// connection; punish decides what it says about the peer.
+func (n *Node) handle(p *peer, m message) error {
+	switch m := m.(type) {
+	case msgEmpty:
+		return n.handleEmpty(p, m)
+	case *msgVersion:
+		return errSecondVersion
+	case msgPing:
+		p.send(msgPong(m))
+	case msgPong:
+		p.gotPong(m)
+	case msgFeeFilter:
+		p.setFeeFilter(int64(m), n.cfg.Spec.Rules.MaxMoney)
+	case msgAddrV2:
+		n.learnAddrs(p, m)
+	case *msgInv:
+		return n.handleInv(p, m)
+	case *msgLocate:
+		n.answerLocate(p, m)
+	case msgHeaders:
+		return n.handleHeaders(p, m)
+	case msgBlock:
+		return n.handleBlock(p, m.Block)
+	case msgTx:
+		n.handleTx(p, m.Tx)
+	}
+	return nil
+}
+
+func (n *Node) handleEmpty(p *peer, m msgEmpty) error {
+	switch m {
+	case cmdWTxIDRelay, cmdSendAddrV2: // must come before verack (BIP339, BIP155)
+		return fmt.Errorf("%w: %s after verack", errProtocol, string(m))
+	case cmdSendHeaders:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.flags.sendHeaders = true
+	case cmdGetAddr:
+		n.answerGetAddr(p)
+	}
+	return nil
+}
+
+func (n *Node) handleInv(p *peer, m *msgInv) error {
+	switch m.cmd {
+	case cmdGetData:
+		if !p.out.request(m.items) {
+			return fmt.Errorf("%w: more than %d things by getdata", errFlood, maxQueuedRequests)
+		}
+	case cmdNotFound:
+		n.relay.notFound(p, m.items)
+		n.sync.notFound(p, m.items)
+	default:
+		n.handleTxInv(p, m.items)
+		n.handleBlockInv(p, m.items)
+	}
+	return nil
+}
+
+const (
+	pingInterval = 2 * time.Minute
+	pongTimeout  = 20 * time.Minute
+)
+
+// keepAlive sends a ping when one is due, and drops a peer that does not answer.
+func (p *peer) keepAlive(now time.Time) {
+	p.mu.Lock()
+	since, waits := now.Sub(p.flags.pingSent), p.flags.pingNonce != 0
+	p.mu.Unlock()
+	if waits && since > pongTimeout {
+		p.drop(errNoPong)
+	} else if since >= pingInterval {
+		p.ping(now)
+	}
+}
+
+// ping sends a ping unless one is under way.
+func (p *peer) ping(now time.Time) {
+	p.mu.Lock()
+	f := &p.flags
+	waits := f.pingNonce != 0
+	if !waits {
+		f.pingNonce, f.pingSent = randomNonce()|1, now // never zero
+	}
+	nonce := f.pingNonce
+	p.mu.Unlock()
+	if !waits {
+		p.send(msgPing(nonce))
+	}
+}
+
+func (p *peer) gotPong(m msgPong) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f := &p.flags; f.pingNonce != 0 && uint64(m) == f.pingNonce {
+		f.pingNonce = 0
+		p.stats.ping = time.Since(f.pingSent)
+		if p.stats.minPing == 0 || p.stats.ping < p.stats.minPing {
+			p.stats.minPing = p.stats.ping
+		}
+	}
+}
+
+func (p *peer) setFeeFilter(rate int64, most consensus.Amount) {
+	if rate < 0 || rate > int64(most) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flags.feeFilter = rate
+}

@@ -1,0 +1,17 @@
+// Package p2p is the network: it finds peers, keeps connections to them, follows
+// the chain with the most work and passes blocks and transactions on.
+//
+// Read it in this order: message.go and the messages_ files (the formats),
+// transport.go, websocket.go, pipe.go (how messages travel), handshake.go,
+// peer.go, queue.go (one connection), dispatch.go (what comes in), serve.go (what
+// is answered), headers.go, presync.go, download.go, announce.go (the chain),
+// relay.go, txrequest.go, orphans.go (transactions), addrbook.go, gossip.go,
+// outbound.go (finding peers), misbehaviour.go (what a peer may do), node.go and
+// api.go.
+//
+// The payloads are Bitcoin's. Nothing above transport.go knows which transport a
+// peer is on. Whatever arrives from a peer costs that peer its connection at
+// most, and everything that is kept for a peer is bounded.
+//
+// No lock is held over IO or over a call into the chain or the pool.
+package p2p

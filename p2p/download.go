@@ -1,0 +1,240 @@
+package p2p
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"lode/chain"
+	"lode/consensus"
+)
+
+const (
+	// maxBlocksInFlight is how many blocks one peer is asked for at a time.
+	maxBlocksInFlight = 16
+	// downloadWindow is how far, in blocks, any may be fetched ahead of the
+	// lowest that is missing.
+	downloadWindow = 1024
+	// moveTimeout is how long a peer may send no block before another that is
+	// free is asked for what it owes; stallTimeout, before it is dropped.
+	moveTimeout  = 10 * time.Second
+	stallTimeout = messageTimeout
+	// maxUnaskedAhead is how far, in blocks, above the tip a block that nobody
+	// asked for may lie.
+	maxUnaskedAhead = 288
+)
+
+// downloader decides which block is asked from whom. Only syncLoop uses it.
+type downloader struct {
+	node  *Node
+	paths map[consensus.Hash]*path // by the header they lead to
+}
+
+// path is the next missing blocks on the way to a header, lowest first.
+type path struct {
+	blocks []missingBlock
+	full   bool // there may be more behind them
+}
+
+type missingBlock struct {
+	hash   consensus.Hash
+	height uint32
+}
+
+// schedule asks every peer that has missing blocks and is free for the lowest
+// ones that nobody else was asked for.
+func (d *downloader) schedule(now time.Time) {
+	least := d.node.chain.Tip().Work
+	if least.Lt(&d.node.minWork) {
+		least = d.node.minWork
+		least.SubUint64(&least, 1)
+	}
+	ahead := d.node.sync.ahead(least)
+	used := make(map[consensus.Hash]*path)
+	for p, best := range ahead {
+		way, ok := used[best.hash]
+		if !ok {
+			if _, valid := d.node.headerRef(best.hash); !valid {
+				p.drop(errInvalidChain)
+				continue
+			}
+			way = d.pathTo(best.hash)
+			used[best.hash] = way
+		}
+		if items := d.node.sync.assign(p, best, way, now); len(items) > 0 {
+			p.send(&msgInv{cmdGetData, items})
+		}
+	}
+	d.paths = used
+}
+
+// pathTo gives the path to a header, without the blocks that have come. It is
+// kept between calls, because finding it takes as long as the chain is.
+func (d *downloader) pathTo(target consensus.Hash) *path {
+	way := d.paths[target]
+	if way == nil {
+		way = &path{full: true}
+	}
+	way.blocks = d.stillMissing(way.blocks)
+	if way.full && len(way.blocks) < downloadWindow/2 {
+		hashes := d.node.chain.MissingBlocks(target, downloadWindow)
+		way.full = len(hashes) == downloadWindow
+		way.blocks = make([]missingBlock, len(hashes))
+		for i, hash := range hashes {
+			way.blocks[i].hash = hash
+		}
+		way.blocks = d.stillMissing(way.blocks)
+	}
+	return way
+}
+
+func (d *downloader) stillMissing(blocks []missingBlock) []missingBlock {
+	kept := blocks[:0]
+	for _, b := range blocks {
+		if info, ok := d.node.chain.Header(b.hash); ok && !info.HaveBlock && !info.Invalid {
+			kept = append(kept, missingBlock{b.hash, info.Height})
+		}
+	}
+	return kept
+}
+
+// assign chooses the blocks that p is asked for now.
+func (s *syncer) assign(p *peer, best headerRef, way *path, now time.Time) (items []invItem) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, here := s.peers[p]; !here {
+		return nil
+	}
+	// A peer that finds nothing to do helps with what another has owed for
+	// long: who sends all but the lowest block must not hold up the window.
+	for _, help := range []bool{false, true} {
+		if help && len(p.sync.blocks) > 0 {
+			break
+		}
+		for _, b := range way.blocks {
+			if len(p.sync.blocks) >= maxBlocksInFlight || b.height >= way.blocks[0].height+downloadWindow {
+				break
+			}
+			if _, owes := p.sync.blocks[b.hash]; owes || !p.serves(b.height, best.height) || !s.free(b.hash, now, help) {
+				continue
+			}
+			if len(p.sync.blocks) == 0 {
+				p.sync.progress = p.waited(now)
+			}
+			p.sync.blocks[b.hash] = now
+			s.requests[b.hash] = blockRequest{p, now}
+			items = append(items, invItem{invBlock | invWitness, b.hash})
+		}
+	}
+	return items
+}
+
+// free reports whether a block may be asked for: from nobody yet, or from one
+// who does not get on; to help, also from one who is slow. The caller holds mu.
+func (s *syncer) free(hash consensus.Hash, now time.Time, help bool) bool {
+	r, asked := s.requests[hash]
+	return !asked || now.Sub(r.at) > moveTimeout && (help || s.idleTime(r.peer, now) > moveTimeout)
+}
+
+// idleTime is how long this side has waited for p without getting any of the
+// blocks that p owes. The caller holds mu.
+func (s *syncer) idleTime(p *peer, now time.Time) time.Duration {
+	if len(p.sync.blocks) == 0 {
+		return 0
+	}
+	return p.waited(now) - p.sync.progress
+}
+
+// dropStalled ends the connections of peers that owe blocks and send none.
+func (s *syncer) dropStalled(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for p := range s.peers {
+		if s.idleTime(p, now) > stallTimeout {
+			p.drop(errStalled)
+		}
+	}
+}
+
+// arrived notes that a block has come from p and was handled. good is false if
+// it must be asked for again.
+func (s *syncer) arrived(p *peer, hash consensus.Hash, good bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, owed := p.sync.blocks[hash]; owed {
+		delete(p.sync.blocks, hash)
+		p.sync.progress = p.waited(time.Now())
+		if good {
+			s.progress = time.Now()
+		}
+	}
+	if good || s.requests[hash].peer == p {
+		delete(s.requests, hash)
+	}
+	poke(s.wake)
+}
+
+// asked reports whether p owes a block.
+func (s *syncer) asked(p *peer, hash consensus.Hash) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, owed := p.sync.blocks[hash]
+	return owed
+}
+
+// notFound drops a peer that does not have a block of the chain that it has
+// shown: nobody else may be asked for it while that peer seems to get on.
+func (s *syncer) notFound(p *peer, items []invItem) {
+	for _, item := range items {
+		if s.asked(p, item.hash) {
+			p.drop(errMissing)
+			return
+		}
+	}
+}
+
+func (n *Node) handleBlock(p *peer, block *consensus.Block) error {
+	hash := block.Header.Hash()
+	if !n.sync.asked(p, hash) && !n.wants(p, &block.Header, hash) {
+		return nil
+	}
+	err := n.chain.AddBlock(block)
+	n.sync.arrived(p, hash, err == nil)
+	if err == nil {
+		if ref, ok := n.headerRef(hash); ok {
+			n.sync.shown(p, ref)
+		}
+		p.mu.Lock()
+		p.stats.lastBlock = time.Now()
+		p.mu.Unlock()
+		return nil
+	}
+	n.fatal(err)
+	if errors.Is(err, chain.ErrUnknownParent) {
+		n.askHeadersOnce(p)
+		return nil
+	}
+	if fault := blockFault(err, errInvalidBlock); fault != nil {
+		return fmt.Errorf("%w (block %s)", fault, hash)
+	}
+	n.log.Debug("block refused", "hash", hash, "peer", p.String(), "error", err)
+	return nil
+}
+
+// wants reports whether a block that nobody asked for is worth storing: it must
+// lie near the tip and carry at least as much work as that, and as the network
+// is known to have, or a peer could fill the disk with cheap old blocks.
+func (n *Node) wants(p *peer, h *consensus.Header, hash consensus.Hash) bool {
+	if info, ok := n.chain.Header(hash); ok && (info.HaveBlock || info.Invalid) {
+		return false
+	}
+	parent, ok := n.chain.Header(h.Prev)
+	if !ok {
+		n.askHeadersOnce(p)
+		return false
+	}
+	tip := n.chain.Tip()
+	work := consensus.WorkFromBits(h.Bits)
+	work.Add(&work, &parent.Work)
+	return !parent.Invalid && !work.Lt(&tip.Work) && !work.Lt(&n.minWork) && parent.Height < tip.Height+maxUnaskedAhead
+}

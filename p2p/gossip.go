@@ -1,0 +1,165 @@
+package p2p
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"time"
+)
+
+const (
+	// maxFresh is how many addresses a message may have to be passed on at
+	// once, and freshTime how old they may be, as in Bitcoin Core.
+	maxFresh  = 10
+	freshTime = 10 * time.Minute
+	// passTo is how many peers a new address is passed on to.
+	passTo = 2
+	// maxAddrTokens is how many addresses of a peer are looked at in a burst,
+	// and addrInterval how soon another one is: looking costs more than
+	// sending. As in Bitcoin Core.
+	maxAddrTokens   = 1000
+	firstAddrTokens = maxFresh // Bitcoin Core's is 1, but peers here may have several URLs
+	addrInterval    = 10 * time.Second
+	// advertiseInterval is how often a node tells its own address.
+	advertiseInterval = 24 * time.Hour
+)
+
+// learnAddrs takes the addresses of a peer into the book and passes new ones on.
+func (n *Node) learnAddrs(p *peer, list msgAddrV2) {
+	now := time.Now()
+	var fresh msgAddrV2
+	kept := 0
+	for _, a := range list[:p.takeAddrTokens(len(list), now)] {
+		if a.network != networkURL {
+			continue
+		}
+		url, err := cleanURL(string(a.addr))
+		if err != nil || !n.believes(p, url) || url == n.cfg.Advertise {
+			continue
+		}
+		seen := time.Unix(int64(a.time), 0)
+		if seen.After(now.Add(freshTime)) {
+			seen = now.Add(-5 * 24 * time.Hour) // a bad clock; so does Bitcoin Core
+		}
+		if !n.book.learn(url, a.services, seen, sourceOf(p)) {
+			continue
+		}
+		kept++
+		if len(list) <= maxFresh && now.Sub(seen) < freshTime {
+			fresh = append(fresh, a)
+		}
+	}
+	p.mu.Lock()
+	p.stats.addrsIn += len(list)
+	p.stats.addrsKept += kept
+	p.mu.Unlock()
+	if len(fresh) > 0 {
+		n.passOn(p, fresh)
+	}
+	if kept > 0 {
+		poke(n.dialWake)
+	}
+}
+
+// takeAddrTokens says how many of so many addresses are looked at.
+func (p *peer) takeAddrTokens(want int, now time.Time) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f := &p.flags
+	if f.addrTime.IsZero() {
+		f.addrTime = now
+	}
+	come := int(now.Sub(f.addrTime) / addrInterval)
+	f.addrTime = f.addrTime.Add(time.Duration(come) * addrInterval)
+	f.addrTokens = min(f.addrTokens+come, maxAddrTokens)
+	n := min(want, f.addrTokens)
+	f.addrTokens -= n
+	return n
+}
+
+// askAddrs asks for addresses; what comes may be many.
+func (p *peer) askAddrs() {
+	p.mu.Lock()
+	p.flags.addrTokens += maxAddrTokens
+	p.mu.Unlock()
+	p.send(msgEmpty(cmdGetAddr))
+}
+
+// believes reports whether p may tell us of a URL: only a peer inside a private
+// network knows addresses there, from others they would be an attempt to have
+// this node knock at its neighbours.
+func (n *Node) believes(p *peer, url string) bool {
+	return !isPrivateURL(url) || isPrivate(p.host)
+}
+
+func isPrivate(host netip.Addr) bool { return host.IsValid() && !isPublic(host) }
+
+// sourceOf groups those who can tell addresses: one IPv4 address, or one IPv6
+// network of 64 bits.
+func sourceOf(p *peer) string {
+	if !p.host.IsValid() {
+		return "unknown"
+	}
+	if p.host.Is6() {
+		if prefix, err := p.host.Prefix(64); err == nil {
+			return prefix.String()
+		}
+	}
+	return p.host.String()
+}
+
+// passOn sends new addresses to a few others.
+func (n *Node) passOn(from *peer, list msgAddrV2) {
+	peers := n.ready()
+	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
+	sent := 0
+	for _, p := range peers {
+		if p == from || !p.addrV2 || sent == passTo {
+			continue
+		}
+		var fit msgAddrV2
+		for _, a := range list {
+			if tellable(p, string(a.addr)) {
+				fit = append(fit, a)
+			}
+		}
+		if len(fit) > 0 {
+			p.send(fit)
+			sent++
+		}
+	}
+}
+
+// tellable reports whether a URL is of use to p.
+func tellable(p *peer, url string) bool { return !isPrivateURL(url) || isPrivate(p.host) }
+
+// answerGetAddr answers once in a connection, and only to those who dialled: the
+// answer to others would tell them apart by what they know.
+func (n *Node) answerGetAddr(p *peer) {
+	p.mu.Lock()
+	again := p.flags.gaveAddrs
+	p.flags.gaveAddrs = true
+	p.mu.Unlock()
+	if again || !p.inbound() || !p.addrV2 {
+		return
+	}
+	var list msgAddrV2
+	for _, a := range n.book.sample(maxAddrs) {
+		if tellable(p, a.URL) {
+			list = append(list, wireAddr(a.URL, a.Services, a.Seen))
+		}
+	}
+	if len(list) > 0 {
+		p.send(list)
+	}
+}
+
+func wireAddr(url string, services uint64, seen time.Time) addrV2 {
+	return addrV2{time: uint32(max(0, seen.Unix())), services: services, network: networkURL, addr: []byte(url)}
+}
+
+// advertise tells a peer where this node listens, if that is known.
+func (n *Node) advertise(p *peer) {
+	if n.cfg.Advertise != "" && p.addrV2 && tellable(p, n.cfg.Advertise) {
+		p.send(msgAddrV2{wireAddr(n.cfg.Advertise, serviceNetwork|serviceWitness, time.Now())})
+	}
+}

@@ -1,0 +1,147 @@
+package p2p
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// handshakeTimeout bounds the time from the transport's connection to the
+// peer's verack.
+const handshakeTimeout = 30 * time.Second
+
+// handshake exchanges version and verack. The side that dialled speaks first;
+// the features that change later messages are told in between (BIP155, BIP339).
+func (n *Node) handshake(p *peer) error {
+	nonce := randomNonce()
+	if !p.inbound() {
+		n.rememberNonce(nonce, p.url)
+		defer n.forgetNonce(nonce)
+		if err := p.writeMessage(n.versionMessage(p, nonce)); err != nil {
+			return err
+		}
+	}
+	if err := n.readVersion(p); err != nil {
+		return err
+	}
+	if p.inbound() {
+		if err := p.writeMessage(n.versionMessage(p, nonce)); err != nil {
+			return err
+		}
+	}
+	if p.version >= ProtocolVersion {
+		for _, feature := range []msgEmpty{cmdWTxIDRelay, cmdSendAddrV2} {
+			if err := p.writeMessage(feature); err != nil {
+				return err
+			}
+		}
+	}
+	if err := p.writeMessage(msgEmpty(cmdVerack)); err != nil {
+		return err
+	}
+	return p.readFeatures()
+}
+
+func (n *Node) versionMessage(p *peer, nonce uint64) *msgVersion {
+	tip := n.chain.Tip()
+	m := &msgVersion{
+		version:     ProtocolVersion,
+		services:    serviceNetwork | serviceWitness,
+		time:        time.Now().Unix(),
+		nonce:       nonce,
+		userAgent:   n.cfg.UserAgent,
+		startHeight: int32(tip.Height),
+		relay:       true,
+	}
+	m.from.services = m.services
+	if p.host.IsValid() {
+		m.to.ip = p.host.As16()
+		if ap, err := netip.ParseAddrPort(p.addr); err == nil {
+			m.to.port = ap.Port()
+		}
+	}
+	return m
+}
+
+// readVersion waits for the peer's version and decides whether to go on.
+func (n *Node) readVersion(p *peer) error {
+	m, err := p.read()
+	if err != nil {
+		return err
+	}
+	v, ok := m.(*msgVersion)
+	if !ok {
+		return fmt.Errorf("%w: %s before version", errProtocol, m.command())
+	}
+	if v.version < minProtocolVersion {
+		return fmt.Errorf("%w: version %d, at least %d is needed", errTooOld, v.version, minProtocolVersion)
+	}
+	if p.inbound() {
+		if url, own := n.ownNonce(v.nonce); own {
+			n.forgetSelf(url)
+			return errSelf
+		}
+	}
+	if p.kind == kindOutbound && !(v.services&serviceWitness != 0 && v.services&(serviceNetwork|serviceNetworkLimited) != 0) {
+		return fmt.Errorf("%w: services %#x", errUseless, v.services)
+	}
+	n.mu.Lock() // Peers may look already
+	defer n.mu.Unlock()
+	p.version, p.services, p.startHeight, p.relayTxs = min(v.version, ProtocolVersion), v.services, v.startHeight, v.relay
+	p.userAgent = cleanUserAgent(v.userAgent)
+	p.timeOffset = v.time - time.Now().Unix()
+	return nil
+}
+
+// readFeatures waits for verack. Other messages that come before it mean
+// nothing yet and are ignored, as in Bitcoin Core.
+func (p *peer) readFeatures() error {
+	for {
+		m, err := p.read()
+		if err != nil {
+			return err
+		}
+		switch m.command() {
+		case cmdVersion:
+			return errSecondVersion
+		case cmdVerack:
+			return nil
+		case cmdWTxIDRelay:
+			p.wtxidRelay = p.version >= ProtocolVersion
+		case cmdSendAddrV2:
+			p.addrV2 = true
+		}
+	}
+}
+
+func randomNonce() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// rememberNonce marks a version message as sent by this node, so that it knows
+// itself when the message comes back.
+func (n *Node) rememberNonce(nonce uint64, url string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.nonces[nonce] = url
+}
+
+func (n *Node) forgetNonce(nonce uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.nonces, nonce)
+}
+
+// ownNonce gives the URL that this node dialled when it sent nonce. It does so
+// once: who sends the nonce back again and again must not fill the log.
+func (n *Node) ownNonce(nonce uint64) (url string, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	url, ok = n.nonces[nonce]
+	delete(n.nonces, nonce)
+	return url, ok
+}

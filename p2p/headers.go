@@ -1,0 +1,238 @@
+package p2p
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"lode/consensus"
+)
+
+const (
+	// headersTimeout is how long a peer may take for one headers message
+	// before another is asked.
+	headersTimeout = 30 * time.Second
+	// leaderTerm is how long one peer may be the only one that is asked: it
+	// may be slow, or its chain of no use.
+	leaderTerm = time.Minute
+	// reaskInterval is how soon a peer that did not answer is asked again.
+	reaskInterval = 2 * time.Minute
+	// maxUnconnected is how many headers messages in a row may hang in the
+	// air and yet be no answer, and be too long for announcements.
+	maxUnconnected = 10
+)
+
+// toAsk chooses whom to ask for headers. While the first headers are being
+// fetched one peer is asked at a time, because all would send the same; then
+// every peer is asked once to learn what it has. Who does not answer is asked
+// again after a while.
+func (s *syncer) toAsk(now time.Time) (list []*peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.leader; l != nil && (now.Sub(s.led) > leaderTerm || !l.sync.asked.IsZero() && now.Sub(l.sync.asked) > headersTimeout) {
+		s.leader = nil
+	}
+	for p := range s.peers {
+		if !p.has(serviceWitness) || !p.sync.dueForHeaders(now) {
+			continue
+		}
+		list = append(list, p)
+	}
+	if s.headersDone || len(list) == 0 {
+		return list
+	}
+	if s.leader != nil {
+		return nil
+	}
+	// Peers that this node chose come first, then the older ones; those that
+	// were asked before come last.
+	s.leader = slices.MinFunc(list, func(a, b *peer) int {
+		if a.sync.everAsked != b.sync.everAsked {
+			return boolOrder(b.sync.everAsked)
+		}
+		if a.inbound() != b.inbound() {
+			return boolOrder(b.inbound())
+		}
+		return byID(a, b)
+	})
+	s.leader.sync.asked, s.led = now, now
+	return []*peer{s.leader}
+}
+
+// dueForHeaders reports whether a peer was not asked yet, or long ago and has
+// not answered, or has headers that may be good by now.
+func (s *peerSync) dueForHeaders(now time.Time) bool {
+	switch {
+	case !s.everAsked:
+		return true
+	case !s.asked.IsZero():
+		return now.Sub(s.asked) >= reaskInterval
+	}
+	return !s.early.IsZero() && now.Sub(s.early) >= reaskInterval
+}
+
+func boolOrder(first bool) int {
+	if first {
+		return -1
+	}
+	return 1
+}
+
+// askHeaders sends getheaders. Without after it asks for what follows the best
+// header that is known here, that one included, so that the answer tells
+// whether the peer has it; otherwise for what follows after.
+func (n *Node) askHeaders(p *peer, after consensus.Hash) {
+	locator := n.chain.Locator()
+	if after != (consensus.Hash{}) {
+		locator = append([]consensus.Hash{after}, locator...)
+	} else if len(locator) > 1 {
+		locator = locator[1:]
+	}
+	n.sync.mu.Lock()
+	p.sync.everAsked, p.sync.asked, p.sync.early = true, time.Now(), time.Time{}
+	n.sync.mu.Unlock()
+	p.send(&msgLocate{cmd: cmdGetHeaders, version: ProtocolVersion, locator: locator[:min(len(locator), maxLocator)]})
+}
+
+// askHeadersOnce is askHeaders unless the peer still owes an answer.
+func (n *Node) askHeadersOnce(p *peer) {
+	n.sync.mu.Lock()
+	owes := !p.sync.asked.IsZero() && time.Since(p.sync.asked) < reaskInterval
+	n.sync.mu.Unlock()
+	if !owes {
+		n.askHeaders(p, consensus.Hash{})
+	}
+}
+
+func (n *Node) handleHeaders(p *peer, headers msgHeaders) error {
+	if len(headers) == 0 {
+		n.sync.answered(p)
+		n.endHeaders(p)
+		return nil
+	}
+	for i := range headers {
+		if i > 0 && headers[i].Prev != headers[i-1].Hash() {
+			return fmt.Errorf("%w: number %d of %d does not follow the one before", errInvalidHeader, i, len(headers))
+		}
+		if err := n.cfg.Spec.Rules.CheckWork(&headers[i]); err != nil {
+			return fmt.Errorf("%w: %w", errInvalidHeader, err)
+		}
+	}
+	if p.presync.follows(headers) {
+		n.sync.answered(p)
+		return n.presyncHeaders(p, headers)
+	}
+	parent, ok := n.chain.Header(headers[0].Prev)
+	if !ok {
+		return n.unconnected(p, headers)
+	}
+	n.sync.answered(p)
+	if _, known := n.chain.Header(headers[len(headers)-1].Hash()); !known && n.lowWork(parent.Work, headers) {
+		return n.beginPresync(p, parent, headers)
+	}
+	return n.takeHeaders(p, headers)
+}
+
+// unconnected deals with headers whose parent is not known here. They cannot be
+// the answer to getheaders, which follows something in its locator, but an
+// honest peer's announcements look like this until the answer comes.
+func (n *Node) unconnected(p *peer, headers msgHeaders) error {
+	if len(headers) > maxAnnounced && n.sync.countUnconnected(p) > maxUnconnected {
+		return fmt.Errorf("%w: headers that hang in the air", errProtocol)
+	}
+	n.askHeadersOnce(p)
+	return nil
+}
+
+// takeHeaders adds headers of a chain with enough work to the index.
+func (n *Node) takeHeaders(p *peer, headers msgHeaders) error {
+	err := n.chain.AddHeaders(headers)
+	n.fatal(err)
+	if fault := blockFault(err, errInvalidHeader); fault != nil {
+		return fault
+	}
+	for _, h := range slices.Backward(headers) { // the last may have been refused
+		if ref, ok := n.headerRef(h.Hash()); ok {
+			n.sync.shown(p, ref)
+			break
+		}
+	}
+	last := headers[len(headers)-1].Hash()
+	if len(headers) == maxHeaders && err == nil && n.sync.goesOn(p, last) {
+		n.askHeaders(p, last)
+		return nil
+	}
+	n.endHeaders(p)
+	if errors.Is(err, consensus.ErrTimeTooNew) {
+		n.sync.tooEarly(p)
+	}
+	return nil
+}
+
+// tooEarly has the peer asked again: it may not announce the same header twice.
+func (s *syncer) tooEarly(p *peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.sync.early = time.Now()
+}
+
+// endHeaders notes that the peer has no more headers that are of use.
+func (n *Node) endHeaders(p *peer) {
+	p.presync = nil
+	n.sync.gaveAll(p)
+}
+
+// answered notes that the peer owes no headers any more.
+func (s *syncer) answered(p *peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.sync.asked = time.Time{}
+}
+
+// gaveAll notes that the peer has no more headers.
+func (s *syncer) gaveAll(p *peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.sync.unconnected = 0
+	if s.leader == p {
+		s.leader, s.headersDone = nil, true
+	}
+	poke(s.wake)
+}
+
+// goesOn reports whether a full message brought the peer's end forward.
+func (s *syncer) goesOn(p *peer, last consensus.Hash) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.sync.unconnected = 0
+	on := p.sync.lastFull != last
+	p.sync.lastFull = last
+	return on
+}
+
+func (s *syncer) countUnconnected(p *peer) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.sync.unconnected++
+	return p.sync.unconnected
+}
+
+// handleBlockInv learns what a peer has; headers that are not known here are
+// asked for.
+func (n *Node) handleBlockInv(p *peer, items []invItem) {
+	ask := false
+	for _, item := range items {
+		if item.kind != invBlock {
+			continue
+		}
+		if ref, ok := n.headerRef(item.hash); ok {
+			n.sync.shown(p, ref)
+		} else {
+			ask = true
+		}
+	}
+	if ask {
+		n.askHeadersOnce(p)
+	}
+}

@@ -1,0 +1,121 @@
+package p2p
+
+import (
+	"errors"
+	"fmt"
+
+	"lode/consensus"
+)
+
+// ProtocolVersion is the version of Bitcoin's protocol that is spoken here:
+// the first with transaction relay by witness id (BIP339).
+const ProtocolVersion = 70016
+
+// minProtocolVersion is the oldest that is accepted: the first whose version
+// message always ends with the relay flag (BIP37).
+const minProtocolVersion = 70001
+
+// maxPayload bounds every message, in bytes. No valid block is longer.
+const maxPayload = 4_000_000
+
+// The commands of Bitcoin's protocol that are understood here. Any other is
+// ignored, as Bitcoin Core does.
+const (
+	cmdVersion     = "version"
+	cmdVerack      = "verack"
+	cmdWTxIDRelay  = "wtxidrelay"  // BIP339
+	cmdSendAddrV2  = "sendaddrv2"  // BIP155
+	cmdSendHeaders = "sendheaders" // BIP130
+	cmdFeeFilter   = "feefilter"   // BIP133
+	cmdPing        = "ping"        // BIP31
+	cmdPong        = "pong"
+	cmdGetAddr     = "getaddr"
+	cmdAddr        = "addr"
+	cmdAddrV2      = "addrv2"
+	cmdInv         = "inv"
+	cmdGetData     = "getdata"
+	cmdNotFound    = "notfound"
+	cmdGetBlocks   = "getblocks"
+	cmdGetHeaders  = "getheaders"
+	cmdHeaders     = "headers"
+	cmdBlock       = "block"
+	cmdTx          = "tx"
+)
+
+// message is the payload of one protocol message.
+type message interface {
+	command() string
+	append(b []byte) []byte
+}
+
+// format is how the payload of one command is read.
+type format struct {
+	max    int // bytes; longer ones are not even read
+	decode func(d *consensus.Decoder) message
+}
+
+// formats holds every command that is understood.
+var formats = map[string]format{
+	cmdVersion:     {85 + 3 + maxUserAgent, decodeVersion},
+	cmdVerack:      {0, emptyFormat(cmdVerack)},
+	cmdWTxIDRelay:  {0, emptyFormat(cmdWTxIDRelay)},
+	cmdSendAddrV2:  {0, emptyFormat(cmdSendAddrV2)},
+	cmdSendHeaders: {0, emptyFormat(cmdSendHeaders)},
+	cmdGetAddr:     {0, emptyFormat(cmdGetAddr)},
+	cmdFeeFilter:   {8, decodeFeeFilter},
+	cmdPing:        {8, decodePing},
+	cmdPong:        {8, decodePong},
+	cmdAddr:        {3 + maxAddrs*addrSize, decodeAddr},
+	cmdAddrV2:      {3 + maxAddrs*maxAddrV2Size, decodeAddrV2},
+	cmdInv:         {3 + maxInv*invSize, invFormat(cmdInv)},
+	cmdGetData:     {3 + maxInv*invSize, invFormat(cmdGetData)},
+	cmdNotFound:    {3 + maxInv*invSize, invFormat(cmdNotFound)},
+	cmdGetBlocks:   {4 + 1 + maxLocator*32 + 32, locateFormat(cmdGetBlocks)},
+	cmdGetHeaders:  {4 + 1 + maxLocator*32 + 32, locateFormat(cmdGetHeaders)},
+	cmdHeaders:     {3 + maxHeaders*(consensus.HeaderSize+1), decodeHeaders},
+	cmdBlock:       {maxPayload, func(d *consensus.Decoder) message { return msgBlock{d.Block()} }},
+	cmdTx:          {maxPayload, func(d *consensus.Decoder) message { return msgTx{d.Tx()} }},
+}
+
+// errUnknownCommand is the kind of the error for a command that is not in
+// formats.
+var errUnknownCommand = errors.New("unknown command")
+
+// decodeMessage reads the payload of a command, which must fill it. Errors are
+// of kind consensus.ErrDecode or errUnknownCommand. The result may alias payload.
+func decodeMessage(command string, payload []byte) (message, error) {
+	f, ok := formats[command]
+	if !ok {
+		return nil, fmt.Errorf("%w %q", errUnknownCommand, command)
+	}
+	if len(payload) > f.max {
+		return nil, fmt.Errorf("%w: %s of %d bytes, at most %d allowed", consensus.ErrDecode, command, len(payload), f.max)
+	}
+	d := consensus.NewDecoder(payload)
+	m := f.decode(d)
+	if err := d.Finish(); err != nil {
+		return nil, fmt.Errorf("%s: %w", command, err)
+	}
+	return m, nil
+}
+
+// readCount reads how many elements follow: at most limit, each of at least
+// minSize bytes.
+func readCount(d *consensus.Decoder, minSize, limit int) int {
+	n := d.Count(minSize)
+	if n > limit {
+		d.Fail("%d elements, at most %d allowed", n, limit)
+		return 0
+	}
+	return n
+}
+
+// msgEmpty is a message without payload.
+type msgEmpty string
+
+func emptyFormat(command string) func(*consensus.Decoder) message {
+	return func(*consensus.Decoder) message { return msgEmpty(command) }
+}
+
+func (m msgEmpty) command() string        { return string(m) }
+func (m msgEmpty) append(b []byte) []byte { return b }

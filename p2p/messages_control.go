@@ -1,0 +1,118 @@
+package p2p
+
+import (
+	"encoding/binary"
+
+	"lode/consensus"
+)
+
+// Services that a peer may announce.
+const (
+	serviceNetwork        = 1 << 0  // has all blocks
+	serviceWitness        = 1 << 3  // BIP144
+	serviceNetworkLimited = 1 << 10 // has the last 288 blocks (BIP159)
+)
+
+// maxUserAgent is the most bytes of a user agent, as in Bitcoin Core.
+const maxUserAgent = 256
+
+// netAddr is an address as version and addr messages hold it.
+type netAddr struct {
+	services uint64
+	ip       [16]byte
+	port     uint16 // big endian on the wire
+}
+
+func readNetAddr(d *consensus.Decoder) (a netAddr) {
+	a.services = d.Uint64()
+	copy(a.ip[:], d.Bytes(len(a.ip)))
+	a.port = readPort(d)
+	return a
+}
+
+func readPort(d *consensus.Decoder) uint16 {
+	p := d.Uint16()
+	return p>>8 | p<<8
+}
+
+func (a *netAddr) append(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint64(b, a.services)
+	b = append(b, a.ip[:]...)
+	return binary.BigEndian.AppendUint16(b, a.port)
+}
+
+// msgVersion opens a connection.
+type msgVersion struct {
+	version     int32
+	services    uint64
+	time        int64 // Unix seconds
+	to, from    netAddr
+	nonce       uint64
+	userAgent   string
+	startHeight int32
+	relay       bool // whether transactions may be announced (BIP37)
+}
+
+func decodeVersion(d *consensus.Decoder) message {
+	m := &msgVersion{
+		version:  int32(d.Uint32()),
+		services: d.Uint64(),
+		time:     int64(d.Uint64()),
+		to:       readNetAddr(d),
+		from:     readNetAddr(d),
+		nonce:    d.Uint64(),
+	}
+	m.userAgent = string(d.Bytes(readCount(d, 1, maxUserAgent)))
+	m.startHeight = int32(d.Uint32())
+	switch relay := d.Uint8(); relay {
+	case 0, 1:
+		m.relay = relay == 1
+	default:
+		d.Fail("relay flag %d", relay)
+	}
+	return m
+}
+
+func (m *msgVersion) command() string { return cmdVersion }
+
+func (m *msgVersion) append(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint32(b, uint32(m.version))
+	b = binary.LittleEndian.AppendUint64(b, m.services)
+	b = binary.LittleEndian.AppendUint64(b, uint64(m.time))
+	b = m.to.append(b)
+	b = m.from.append(b)
+	b = binary.LittleEndian.AppendUint64(b, m.nonce)
+	b = consensus.AppendVarBytes(b, []byte(m.userAgent))
+	b = binary.LittleEndian.AppendUint32(b, uint32(m.startHeight))
+	if m.relay {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+// msgPing asks for a pong with the same nonce (BIP31).
+type msgPing uint64
+
+func decodePing(d *consensus.Decoder) message { return msgPing(d.Uint64()) }
+
+func (m msgPing) command() string        { return cmdPing }
+func (m msgPing) append(b []byte) []byte { return binary.LittleEndian.AppendUint64(b, uint64(m)) }
+
+// msgPong answers a ping.
+type msgPong uint64
+
+func decodePong(d *consensus.Decoder) message { return msgPong(d.Uint64()) }
+
+func (m msgPong) command() string        { return cmdPong }
+func (m msgPong) append(b []byte) []byte { return binary.LittleEndian.AppendUint64(b, uint64(m)) }
+
+// msgFeeFilter asks not to announce transactions below a fee rate, in sat per
+// 1000 vB (BIP133).
+type msgFeeFilter int64
+
+func decodeFeeFilter(d *consensus.Decoder) message { return msgFeeFilter(d.Uint64()) }
+
+func (m msgFeeFilter) command() string { return cmdFeeFilter }
+func (m msgFeeFilter) append(b []byte) []byte {
+	return binary.LittleEndian.AppendUint64(b, uint64(m))
+}

@@ -1,0 +1,194 @@
+package p2p
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"lode/chain"
+	"lode/consensus"
+)
+
+// The reasons for which this side ends a connection.
+var (
+	errInvalidBlock  = errors.New("sent an invalid block")
+	errInvalidHeader = errors.New("sent an invalid header")
+
+	errFlood            = errors.New("asked for too much at a time") // in messages each of which is allowed
+	errMutated          = errors.New("sent a block that was changed on the way")
+	errOutside          = errors.New("its chain leaves the rules of Lode")
+	errInvalidChain     = errors.New("follows a chain with an invalid block")
+	errProtocol         = errors.New("out of turn")
+	errSecondVersion    = errors.New("sent a second version")
+	errTooOld           = errors.New("speaks too old a protocol")
+	errUseless          = errors.New("has no blocks to give")
+	errMissing          = errors.New("lacks a block of the chain that it has shown")
+	errSelf             = errors.New("it is this node itself")
+	errHandshakeTimeout = fmt.Errorf("no handshake within %v", handshakeTimeout)
+	errSlowReader       = errors.New("does not take what it is sent")
+	errStalled          = fmt.Errorf("no block within %v", stallTimeout)
+	errNoPong           = fmt.Errorf("no pong within %v", pongTimeout)
+
+	errBanned   = errors.New("banned")
+	errFull     = errors.New("no room for more peers")
+	errStopping = errors.New("the node is stopping")
+	errAsked    = errors.New("disconnected by the operator")
+)
+
+// provable lists the kinds of errors that only a faulty or lying peer can
+// cause: it is banned. For every other one it is at most disconnected, because
+// an honest peer may be behind it: an older one, one that was lied to, one with
+// other rules, one with a bad line.
+var provable = []error{
+	consensus.ErrDecode, // a malformed or oversized message
+	errInvalidBlock,     // received in full; its hash commits to what is wrong
+	errInvalidHeader,    // without the work that it claims, or breaking another rule
+}
+
+// disconnecting lists the kinds that the log should mention all the same.
+var disconnecting = []error{
+	errFlood, errMutated, errOutside, errInvalidChain, errProtocol, errSecondVersion, errTooOld,
+	errUseless, errMissing, errSelf, errHandshakeTimeout, errSlowReader, errStalled, errNoPong,
+}
+
+// silent lists the kinds of ends that are nobody's fault and not worth a line
+// in the log.
+var silent = []error{errClosed, errStopping, errAsked, errFull, errBanned}
+
+func isOneOf(err error, kinds []error) bool {
+	for _, kind := range kinds {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+// blockFault says what an error of the chain about a block or header proves
+// about the peer that sent it; nil if nothing.
+func blockFault(err, invalid error) error {
+	switch {
+	case errors.Is(err, chain.ErrFatal), errors.Is(err, chain.ErrUnknownParent):
+		return nil // our trouble, or our ignorance
+	case errors.Is(err, consensus.ErrTimeTooNew):
+		return nil // one of the two clocks is wrong
+	case consensus.IsMutation(err):
+		return fmt.Errorf("%w: %w", errMutated, err)
+	case errors.Is(err, chain.ErrKnownInvalid), errors.Is(err, chain.ErrInvalidParent):
+		return fmt.Errorf("%w: %w", errInvalidChain, err)
+	case errors.Is(err, consensus.ErrOutputType), errors.Is(err, consensus.ErrScriptPath):
+		return fmt.Errorf("%w: %w", errOutside, err) // valid in Bitcoin
+	}
+	if rule, ok := errors.AsType[*consensus.RuleError](err); ok {
+		return fmt.Errorf("%w: %w", invalid, rule)
+	}
+	return nil
+}
+
+const (
+	banTime = 24 * time.Hour
+	maxBans = 10_000
+)
+
+// punish bans the peer where the reason for which its connection ends proves
+// that it is faulty, and says so in the log.
+func (n *Node) punish(p *peer, err error) {
+	ban := isOneOf(err, provable)
+	switch {
+	case isOneOf(err, silent):
+	case !ban && !isOneOf(err, disconnecting):
+		n.log.Debug("peer gone", "peer", p.String(), "why", err)
+	case ban && p.kind != kindManual && n.bans.ban(p.host, time.Now().Add(banTime)):
+		n.complain(p, fmt.Sprintf("peer banned for %v", banTime), err)
+	default:
+		n.complain(p, "peer disconnected", err)
+	}
+}
+
+// complain writes one line about a peer, unless there were many about its host.
+func (n *Node) complain(p *peer, what string, err error) {
+	if n.lines.allow(p.host, time.Now()) {
+		n.log.Warn(what, "peer", p.String(), "why", err)
+	}
+}
+
+// String names the peer for the log; what it said of itself is escaped.
+func (p *peer) String() string { return fmt.Sprintf("%d %s %q", p.id, p.addr, p.userAgent) }
+
+// banList holds the addresses that may not connect, and until when.
+type banList struct {
+	mu    sync.Mutex // guards what follows
+	until map[netip.Addr]time.Time
+}
+
+// ban reports whether the address could be banned: a loopback address stands
+// for every program on this machine, and never is.
+func (b *banList) ban(host netip.Addr, until time.Time) bool {
+	if !host.IsValid() || host.IsLoopback() {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.until) >= maxBans {
+		b.makeRoom()
+	}
+	if b.until == nil {
+		b.until = make(map[netip.Addr]time.Time)
+	}
+	b.until[host] = until
+	return true
+}
+
+// makeRoom forgets the ban that ends first, and all that are over.
+func (b *banList) makeRoom() {
+	var first netip.Addr
+	now := time.Now()
+	for host, until := range b.until {
+		if until.Before(now) {
+			delete(b.until, host)
+		} else if !first.IsValid() || until.Before(b.until[first]) {
+			first = host
+		}
+	}
+	if len(b.until) >= maxBans {
+		delete(b.until, first)
+	}
+}
+
+func (b *banList) banned(host netip.Addr) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	until, ok := b.until[host]
+	if ok && time.Now().After(until) {
+		delete(b.until, host)
+		ok = false
+	}
+	return ok
+}
+
+const (
+	linesPerMinute = 5 // about one host
+	maxLoudHosts   = 1000
+)
+
+// lineLimiter keeps a peer from filling the log.
+type lineLimiter struct {
+	mu     sync.Mutex // guards what follows
+	minute time.Time
+	lines  map[netip.Addr]int
+}
+
+func (l *lineLimiter) allow(host netip.Addr, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if minute := now.Truncate(time.Minute); minute != l.minute || l.lines == nil {
+		l.minute, l.lines = minute, make(map[netip.Addr]int)
+	}
+	if len(l.lines) >= maxLoudHosts && l.lines[host] == 0 || l.lines[host] >= linesPerMinute {
+		return false
+	}
+	l.lines[host]++
+	return true
+}

@@ -1,0 +1,381 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"lode/chain"
+	"lode/consensus"
+)
+
+// Chain is the ledger, as far as the network needs it.
+type Chain interface {
+	Tip() consensus.State
+	BestHeader() chain.HeaderInfo
+	Header(consensus.Hash) (chain.HeaderInfo, bool)
+	HashAt(height uint32) (consensus.Hash, bool)
+	AddHeaders([]consensus.Header) error
+	AddBlock(*consensus.Block) error
+	BlockBytes(consensus.Hash) ([]byte, error)
+	Locator() []consensus.Hash
+	HeadersAfter(locator []consensus.Hash, stop consensus.Hash, limit int) []consensus.Header
+	MissingBlocks(toward consensus.Hash, limit int) []consensus.Hash
+	Subscribe(poke func()) (cancel func())
+}
+
+// Pool is the mempool, as far as the network needs it.
+type Pool interface {
+	Add(*consensus.Tx) error
+	ByTxID(consensus.Hash) (*consensus.Tx, bool)
+	ByWTxID(consensus.Hash) (*consensus.Tx, bool)
+	OnAccept(func(tx *consensus.Tx, txid, wtxid consensus.Hash, feeRate int64))
+	MinFeeRate() int64 // sat per 1000 vB
+}
+
+// Config says what a node is connected to.
+type Config struct {
+	Spec  *consensus.Spec
+	Chain Chain
+	Pool  Pool
+
+	Listen       net.Listener // for peers; nil means none. Run closes it
+	Connect      []string     // URLs; if there are any, no other peer is dialled
+	Seeds        []string     // URLs to begin with, besides those of Spec
+	Outbound     int          // peers that the node chooses; 0 means DefaultOutbound, less means none
+	Advertise    string       // URL at which others can reach this node; may be empty
+	AddrFile     string       // where the address book is saved; empty means nowhere
+	AllowOrigins []string     // web origins whose pages may connect
+	UserAgent    string       // such as /Lode:0.1.0/, at most 256 bytes
+
+	Dial DialFunc     // nil means WebSocket
+	Log  *slog.Logger // nil means none
+}
+
+const (
+	// maxConnections bounds all peers, maxInbound those that dialled us, so
+	// that there is always room for those that this node chooses.
+	maxConnections = 125
+	maxInbound     = maxConnections - DefaultOutbound - 2
+)
+
+// Node is the network side of a node.
+type Node struct {
+	cfg      Config
+	log      *slog.Logger
+	chain    Chain
+	pool     Pool
+	dial     DialFunc
+	outbound int
+	book     *addrBook
+	wrong    error          // with the configuration
+	minWork  consensus.Work // that the network's chain is known to have
+	sync     *syncer
+	relay    *relay
+	bans     banList
+	lines    lineLimiter
+	dialWake chan struct{} // the book has something new
+	large    chan struct{} // slots for handling large messages
+
+	mu       sync.Mutex      // guards what follows, and what the handshake sets of a peer until it is ready
+	ctx      context.Context // of Run; nil before
+	stop     context.CancelCauseFunc
+	over     bool           // Run waits for the end of what was begun
+	group    sync.WaitGroup // of what was begun by begin
+	peers    map[*peer]bool // true once the handshake is over
+	inbound  int
+	nextID   int64
+	nonces   map[uint64]string // of version messages under way, and the URL that was dialled
+	added    map[string]func() // ends keepConnected, by URL; nil before Run
+	sent     uint64            // bytes to peers that have left
+	received uint64
+}
+
+// New makes a node, which does nothing before Run. What is wrong with cfg is the
+// error of Run; CheckURL tells earlier.
+func New(cfg Config) *Node {
+	n := &Node{
+		cfg: cfg, log: cfg.Log, chain: cfg.Chain, pool: cfg.Pool, dial: cfg.Dial, outbound: cfg.Outbound,
+		sync: newSyncer(), relay: newRelay(), dialWake: make(chan struct{}, 1),
+		large: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		peers: make(map[*peer]bool), nonces: make(map[uint64]string), added: make(map[string]func()),
+	}
+	if n.log == nil {
+		n.log = slog.New(slog.DiscardHandler)
+	}
+	if n.dial == nil {
+		n.dial = dialSocket(cfg.Spec)
+	}
+	if n.outbound == 0 {
+		n.outbound = DefaultOutbound
+	}
+	n.outbound = min(n.outbound, maxConnections-maxInbound)
+	var err error
+	if n.book, err = openBook(cfg.AddrFile); err != nil {
+		n.log.Warn("the address book is started anew", "error", err)
+	}
+	n.minWork.SetBytes(cfg.Spec.Defaults.MinimumWork)
+	n.wrong = n.takeURLs()
+	n.pool.OnAccept(n.relay.accepted)
+	return n
+}
+
+// takeURLs brings the URLs of the configuration to where they are used.
+func (n *Node) takeURLs() (err error) {
+	if n.cfg.Advertise != "" {
+		if n.cfg.Advertise, err = CheckURL(n.cfg.Advertise); err != nil {
+			return err
+		}
+	}
+	for _, url := range n.cfg.Connect {
+		if url, err = CheckURL(url); err != nil {
+			return err
+		}
+		n.added[url] = nil
+		n.outbound = 0
+	}
+	for _, url := range slices.Concat(n.cfg.Seeds, n.cfg.Spec.Defaults.Seeds) {
+		if url, err = CheckURL(url); err != nil {
+			return err
+		}
+		n.book.learn(url, serviceNetwork|serviceWitness, time.Now(), "")
+	}
+	return nil
+}
+
+// Run keeps the node connected until ctx ends, or listening or the ledger
+// fails; everything that it began has ended when it returns. It can be called
+// once.
+func (n *Node) Run(parent context.Context) error {
+	if n.wrong != nil {
+		return n.wrong
+	}
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	unsubscribe := n.chain.Subscribe(func() { poke(n.sync.tip) })
+	defer unsubscribe()
+
+	n.mu.Lock()
+	n.ctx, n.stop = ctx, cancel
+	for url := range n.added {
+		n.keep(url)
+	}
+	n.mu.Unlock()
+
+	n.begin(func() { n.syncLoop(ctx) })
+	n.begin(func() { n.relayLoop(ctx) })
+	n.begin(func() { n.keepLoop(ctx) })
+	if n.outbound > 0 {
+		n.begin(func() { n.fillLoop(ctx) })
+	}
+	if n.cfg.Listen != nil {
+		n.begin(func() {
+			if err := n.serve(ctx, n.cfg.Listen); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	<-ctx.Done()
+	n.mu.Lock()
+	n.over = true // nothing more begins
+	n.mu.Unlock()
+	n.group.Wait()
+	failure := context.Cause(ctx)
+	if failure == context.Cause(parent) {
+		failure = nil // nobody failed, the node was stopped
+	}
+	return errors.Join(failure, n.book.save())
+}
+
+// fatal ends Run if err says that the ledger has failed: it judges nothing any
+// more, and what it did not take would be asked for again and again.
+func (n *Node) fatal(err error) {
+	if errors.Is(err, chain.ErrFatal) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.stop(err)
+	}
+}
+
+// begin runs f as a part of Run, or not at all if that is over or has not begun.
+func (n *Node) begin(f func()) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.beginLocked(f)
+}
+
+// beginLocked is begin for a caller that holds mu.
+func (n *Node) beginLocked(f func()) bool {
+	if n.ctx == nil || n.over {
+		return false
+	}
+	n.group.Go(f)
+	return true
+}
+
+// keep keeps a peer connected that the operator asked for. The caller holds mu.
+func (n *Node) keep(url string) {
+	ctx, cancel := context.WithCancelCause(n.ctx)
+	if !n.beginLocked(func() { n.keepConnected(ctx, url) }) {
+		cancel(errStopping)
+		return
+	}
+	n.added[url] = func() { cancel(errAsked) }
+}
+
+// keepLoop does what is due from time to time, until ctx ends.
+func (n *Node) keepLoop(ctx context.Context) {
+	const tick, saveInterval = 5 * time.Second, 10 * time.Minute
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	saved, advertised := time.Now(), time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			rate := n.pool.MinFeeRate()
+			for _, p := range n.ready() {
+				p.keepAlive(now)
+				p.sendFeeFilter(rate)
+				if now.Sub(advertised) >= advertiseInterval {
+					n.advertise(p)
+				}
+			}
+			if now.Sub(advertised) >= advertiseInterval {
+				advertised = now
+			}
+			if now.Sub(saved) >= saveInterval {
+				saved = now
+				if err := n.book.save(); err != nil {
+					n.log.Warn("the address book cannot be saved", "error", err)
+				}
+			}
+		}
+	}
+}
+
+// sendFeeFilter tells the peer the least fee rate of the pool if it has changed.
+func (p *peer) sendFeeFilter(rate int64) {
+	const since = 70013 // BIP133
+	p.mu.Lock()
+	same := p.flags.sentFilter == rate
+	p.flags.sentFilter = rate
+	p.mu.Unlock()
+	if !same && p.version >= since {
+		p.send(msgFeeFilter(rate))
+	}
+}
+
+// Handler accepts peers over HTTP, for a server that does more than that.
+func (n *Node) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(socketPath, &socketHandler{
+		spec: n.cfg.Spec, origins: n.cfg.AllowOrigins, admit: n.admit, accept: n.Accept,
+	})
+	return mux
+}
+
+// admit says whether somebody may connect at all.
+func (n *Node) admit(remote string) error {
+	if n.bans.banned(hostOfString(remote)) {
+		return errBanned
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.inbound >= maxInbound {
+		return errFull
+	}
+	return nil
+}
+
+// Accept takes over a connection that somebody else opened to this node.
+func (n *Node) Accept(conn Conn) {
+	if !n.begin(func() { _ = n.runPeer(n.ctx, conn, kindInbound, "") }) {
+		_ = conn.Close(errStopping.Error())
+	}
+}
+
+// register gives the peer a number and a place, if there is one.
+func (n *Node) register(p *peer) error {
+	if p.kind != kindManual && n.bans.banned(p.host) {
+		return errBanned
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if p.inbound() {
+		if n.inbound >= maxInbound {
+			return errFull
+		}
+		n.inbound++
+	}
+	p.id = n.nextID
+	n.nextID++
+	n.peers[p] = false
+	return nil
+}
+
+func (n *Node) unregister(p *peer) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.peers, p)
+	if p.inbound() {
+		n.inbound--
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n.sent += p.stats.sent.Total
+	n.received += p.stats.received.Total
+}
+
+// welcome begins the conversation after the handshake.
+func (n *Node) welcome(p *peer) {
+	n.mu.Lock()
+	n.peers[p] = true
+	n.mu.Unlock()
+	n.log.Debug("peer connected", "peer", p.String(), "kind", p.kind, "height", p.startHeight)
+	p.send(msgEmpty(cmdSendHeaders)) // before anything that others may begin with the peer
+	p.sendFeeFilter(n.pool.MinFeeRate())
+	n.relay.add(p)
+	n.sync.add(p)
+	p.keepAlive(time.Now())
+	if !p.inbound() {
+		n.book.tried(p.url, true, time.Now())
+		if p.addrV2 {
+			p.askAddrs()
+		}
+	}
+	n.advertise(p)
+}
+
+func (n *Node) farewell(p *peer) {
+	n.sync.remove(p)
+	n.relay.remove(p)
+	poke(n.dialWake)
+}
+
+// ready lists the peers whose handshake is over, the oldest first.
+func (n *Node) ready() []*peer {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	list := make([]*peer, 0, len(n.peers))
+	for p, ready := range n.peers {
+		if ready {
+			list = append(list, p)
+		}
+	}
+	slices.SortFunc(list, byID)
+	return list
+}
+
+// forgetSelf removes a URL that leads back to this node.
+func (n *Node) forgetSelf(url string) {
+	n.log.Info("this address is the node itself", "url", url)
+	n.book.forget(url)
+}

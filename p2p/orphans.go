@@ -1,0 +1,94 @@
+package p2p
+
+import (
+	"time"
+
+	"lode/consensus"
+)
+
+const (
+	maxOrphans       = 100
+	maxOrphanSize    = 100_000 // bytes
+	maxOrphanParents = 100
+	orphanLife       = 5 * time.Minute
+)
+
+// orphan is a transaction that spends what is not known here, because its
+// parents are still on their way or do not exist.
+type orphan struct {
+	tx      *consensus.Tx
+	txid    consensus.Hash
+	wtxid   consensus.Hash
+	expires time.Time
+}
+
+// parents lists the transactions that o spends, each once; ok is false if they
+// are too many.
+func (o *orphan) parents() (ids []consensus.Hash, ok bool) {
+	seen := make(map[consensus.Hash]struct{})
+	for i := range o.tx.In {
+		id := o.tx.In[i].PrevOut.TxID
+		if _, twice := seen[id]; !twice {
+			seen[id] = struct{}{}
+			ids = append(ids, id)
+		}
+	}
+	return ids, len(ids) <= maxOrphanParents
+}
+
+// orphanPool holds a few orphans by witness id. They are so few that it needs no
+// index.
+type orphanPool map[consensus.Hash]*orphan
+
+// add makes room by forgetting any other one: whoever fills the pool cannot
+// choose which.
+func (pool orphanPool) add(o *orphan) {
+	if _, ok := pool[o.wtxid]; !ok && len(pool) >= maxOrphans {
+		for victim := range pool {
+			delete(pool, victim)
+			break
+		}
+	}
+	pool[o.wtxid] = o
+}
+
+// has reports whether there is an orphan with this txid.
+func (pool orphanPool) has(txid consensus.Hash) bool {
+	for _, o := range pool {
+		if o.txid == txid {
+			return true
+		}
+	}
+	return false
+}
+
+// takeChildren removes the orphans that spend an output of a transaction.
+func (pool orphanPool) takeChildren(txid consensus.Hash) (list []*orphan) {
+	for wtxid, o := range pool {
+		for i := range o.tx.In {
+			if o.tx.In[i].PrevOut.TxID == txid {
+				list = append(list, o)
+				delete(pool, wtxid)
+				break
+			}
+		}
+	}
+	return list
+}
+
+// takeAll removes all orphans.
+func (pool orphanPool) takeAll() (list []*orphan) {
+	for _, o := range pool {
+		list = append(list, o)
+	}
+	clear(pool)
+	return list
+}
+
+func (pool orphanPool) expire(now time.Time) {
+	for wtxid, o := range pool {
+		if now.After(o.expires) {
+			delete(pool, wtxid)
+		}
+	}
+}

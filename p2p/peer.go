@@ -1,0 +1,287 @@
+package p2p
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"lode/consensus"
+)
+
+// connectionKind says why there is a connection.
+type connectionKind string
+
+// The names of Bitcoin Core's getpeerinfo.
+const (
+	kindInbound  connectionKind = "inbound"
+	kindManual   connectionKind = "manual" // asked for by the operator
+	kindOutbound connectionKind = "outbound-full-relay"
+)
+
+// peer is one connection and what is known of its other side.
+type peer struct {
+	id        int64
+	conn      Conn
+	kind      connectionKind
+	url       string // that was dialled; empty for inbound
+	addr      string // of the socket
+	host      netip.Addr
+	connected time.Time
+	drop      context.CancelCauseFunc // ends the connection for a reason; never blocks
+	out       *sendQueue
+
+	// Set by the handshake and not changed after it.
+	version     int32
+	services    uint64
+	userAgent   string
+	startHeight int32
+	timeOffset  int64 // seconds
+	relayTxs    bool  // transactions may be announced to it
+	wtxidRelay  bool
+	addrV2      bool
+
+	mu    sync.Mutex // guards what follows
+	stats peerStats
+	flags peerFlags
+
+	// Only its reader uses these.
+	presync *presync      // nil unless headers come in two passes
+	large   chan struct{} // Node.large
+	holds   bool          // a slot of large
+
+	sync  peerSync  // guarded by syncer.mu
+	relay peerRelay // guarded by relay.mu
+}
+
+// peerFlags is what a peer told after the handshake, and small state of the
+// conversation.
+type peerFlags struct {
+	sendHeaders bool      // announce blocks by headers (BIP130)
+	feeFilter   int64     // sat per 1000 vB
+	gaveAddrs   bool      // its getaddr was answered
+	addrTokens  int       // addresses of it that will be looked at
+	addrTime    time.Time // when the last token came
+	sentFilter  int64     // the fee filter that it was sent; -1 for none
+
+	waiting   time.Time     // since when the reader waits for a message; zero while it handles one
+	waited    time.Duration // before that, see peer.waited
+	pingNonce uint64        // of the ping under way; 0 for none
+	pingSent  time.Time
+}
+
+func (p *peer) inbound() bool { return p.kind == kindInbound }
+
+func byID(a, b *peer) int { return cmp.Compare(a.id, b.id) }
+
+// has reports whether the peer announced all of the services.
+func (p *peer) has(services uint64) bool { return p.services&services == services }
+
+// serves reports whether the peer has the block at a height, if it has that
+// chain at all. Peers without the witnesses have no block that could be used.
+func (p *peer) serves(height, itsTip uint32) bool {
+	const kept = 288 // blocks (BIP159)
+	return p.has(serviceWitness) &&
+		(p.has(serviceNetwork) || p.has(serviceNetworkLimited) && height+kept > itsTip)
+}
+
+// send queues a message. A peer that does not take what it is sent is dropped.
+func (p *peer) send(m message) { p.sendRaw(m.command(), m.append(nil)) }
+
+func (p *peer) sendRaw(command string, payload []byte) {
+	if !p.out.push(outMessage{command, payload}) {
+		p.drop(errSlowReader)
+	}
+}
+
+// write sends a message now. Only the handshake and then the writer use it.
+func (p *peer) write(command string, payload []byte) error {
+	if err := p.conn.WriteMessage(command, payload); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.sent.count(command, len(payload))
+	return nil
+}
+
+func (p *peer) writeMessage(m message) error { return p.write(m.command(), m.append(nil)) }
+
+// largeMessage is from how many bytes on a message is handled while it holds one
+// of a few slots: decoded it may take 24 times its size, as many empty slices.
+const largeMessage = 200_000
+
+// release gives back the slot of the message that was handled last.
+func (p *peer) release() {
+	if p.holds {
+		p.holds = false
+		<-p.large
+	}
+}
+
+// read waits for the next message that is understood.
+func (p *peer) read() (message, error) {
+	for {
+		p.release()
+		p.beginWait()
+		command, payload, err := p.conn.ReadMessage()
+		p.endWait()
+		if err != nil {
+			return nil, err
+		}
+		p.mu.Lock()
+		p.stats.received.count(command, len(payload))
+		p.mu.Unlock()
+		if len(payload) >= largeMessage {
+			p.large <- struct{}{} // no other reader that holds one waits for this one
+			p.holds = true
+		}
+		m, err := decodeMessage(command, payload)
+		if errors.Is(err, errUnknownCommand) {
+			continue
+		}
+		return m, err
+	}
+}
+
+// beginWait and endWait stand around the wait for a message.
+func (p *peer) beginWait() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flags.waiting = time.Now()
+}
+
+func (p *peer) endWait() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flags.waited += time.Since(p.flags.waiting)
+	p.flags.waiting = time.Time{}
+}
+
+// waited is how long this side has waited for messages of the peer in all; the
+// time that it took to handle them does not count. A peer cannot bring it down
+// by sending something else than what it owes.
+func (p *peer) waited(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.flags.waiting.IsZero() {
+		return p.flags.waited
+	}
+	return p.flags.waited + now.Sub(p.flags.waiting)
+}
+
+// cleanUserAgent keeps the characters that Bitcoin Core keeps of a string from
+// a peer.
+func cleanUserAgent(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x80 && (r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune(" .,;-_/:?@()", r)) {
+			return r
+		}
+		return -1
+	}, s)
+}
+
+// runPeer owns a connection from here to its end: the handshake, the reader, the
+// writer. It gives the reason of the end.
+func (n *Node) runPeer(ctx context.Context, conn Conn, kind connectionKind, url string) error {
+	ctx, drop := context.WithCancelCause(ctx)
+	p := &peer{
+		conn: conn, kind: kind, url: url, addr: conn.RemoteAddr().String(), host: hostOf(conn.RemoteAddr()),
+		connected: time.Now(), drop: drop, out: newSendQueue(), large: n.large,
+	}
+	p.flags.sentFilter, p.flags.addrTokens = -1, firstAddrTokens
+	p.sync.blocks = make(map[consensus.Hash]time.Time)
+	p.relay.known = newRecentSet(maxKnownTxs)
+
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() { // reads and writes end when the connection is closed
+		<-ctx.Done()
+		_ = conn.Close(n.endOf(ctx).Error())
+	})
+	defer drop(errClosed)
+
+	if err := n.register(p); err != nil {
+		drop(err)
+		return err
+	}
+	defer n.unregister(p)
+	defer p.release()
+	err := n.converse(ctx, p, &group)
+	if ctx.Err() != nil && !isOneOf(err, provable) {
+		err = n.endOf(ctx) // why the connection was closed, not how that felt
+	}
+	n.punish(p, err)
+	drop(err)
+	return err
+}
+
+// endOf says why a connection was closed on this side. What made the whole node
+// stop is nobody else's business.
+func (n *Node) endOf(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if cause == context.Cause(n.ctx) {
+		return errStopping
+	}
+	return cause
+}
+
+func (n *Node) converse(ctx context.Context, p *peer, group *sync.WaitGroup) error {
+	deadline := time.AfterFunc(handshakeTimeout, func() { p.drop(errHandshakeTimeout) })
+	err := n.handshake(p)
+	deadline.Stop()
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	n.welcome(p)
+	defer n.farewell(p)
+	group.Go(func() { p.drop(n.writeLoop(ctx, p)) })
+	for {
+		m, err := p.read()
+		if err != nil {
+			return err
+		}
+		if err := n.handle(p, m); err != nil {
+			return err
+		}
+	}
+}
+
+// writeLoop sends what is queued until the connection ends.
+func (n *Node) writeLoop(ctx context.Context, p *peer) error {
+	var missing []invItem // asked for and not there
+	for ctx.Err() == nil {
+		if m, ok := p.out.nextMessage(); ok {
+			if err := p.write(m.command, m.payload); err != nil {
+				return err
+			}
+			continue
+		}
+		item, asked := p.out.nextRequest()
+		if asked {
+			found, err := n.serveItem(p, item)
+			if err != nil {
+				return err
+			}
+			if !found {
+				missing = append(missing, item)
+			}
+		}
+		if len(missing) > 0 && (!asked || len(missing) == maxGetData) {
+			if err := p.writeMessage(&msgInv{cmdNotFound, missing}); err != nil {
+				return err
+			}
+			missing = nil
+		}
+		if !asked {
+			select {
+			case <-p.out.wake:
+			case <-ctx.Done():
+			}
+		}
+	}
+	return context.Cause(ctx)
+}

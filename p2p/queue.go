@@ -1,0 +1,100 @@
+package p2p
+
+import (
+	"sync"
+)
+
+const (
+	// maxQueuedMessages and maxQueuedBytes bound what waits to be sent to one
+	// peer. A peer that lets more gather is disconnected.
+	maxQueuedMessages = 2000
+	maxQueuedBytes    = 1 << 20
+	// maxQueuedRequests bounds how many things one peer may have asked for
+	// that were not sent yet. Bitcoin Core asks for at most 16 blocks and
+	// about a hundred transactions at a time.
+	maxQueuedRequests = 10_000
+)
+
+// outMessage is an encoded message.
+type outMessage struct {
+	command string
+	payload []byte
+}
+
+// sendQueue is what waits to be sent to one peer: messages, and behind them what
+// it asked for by getdata, which is only fetched when its turn comes, so that a
+// peer that asks for many blocks costs no memory.
+type sendQueue struct {
+	wake chan struct{} // has room for one
+
+	mu       sync.Mutex // guards what follows
+	messages []outMessage
+	bytes    int
+	requests []invItem
+}
+
+func newSendQueue() *sendQueue { return &sendQueue{wake: make(chan struct{}, 1)} }
+
+// push adds a message, or reports false if there are too many.
+func (q *sendQueue) push(m outMessage) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.messages) >= maxQueuedMessages || q.bytes+len(m.payload) > maxQueuedBytes {
+		return false
+	}
+	q.messages = append(q.messages, m)
+	q.bytes += len(m.payload)
+	poke(q.wake)
+	return true
+}
+
+// request adds things that the peer asked for, or reports false if there are
+// too many.
+func (q *sendQueue) request(items []invItem) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.requests)+len(items) > maxQueuedRequests {
+		return false
+	}
+	q.requests = append(q.requests, items...)
+	poke(q.wake)
+	return true
+}
+
+// nextMessage takes the message that has waited longest.
+func (q *sendQueue) nextMessage() (m outMessage, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.messages) == 0 {
+		return m, false
+	}
+	m, q.messages[0] = q.messages[0], outMessage{} // the array must not hold the payload
+	q.messages = q.messages[1:]
+	q.bytes -= len(m.payload)
+	if len(q.messages) == 0 {
+		q.messages = nil // lets go of the array
+	}
+	return m, true
+}
+
+// nextRequest takes the request that has waited longest.
+func (q *sendQueue) nextRequest() (item invItem, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.requests) == 0 {
+		return item, false
+	}
+	item, q.requests = q.requests[0], q.requests[1:]
+	if len(q.requests) == 0 {
+		q.requests = nil
+	}
+	return item, true
+}
+
+// poke wakes the one who waits for c, which has room for one.
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,269 @@
+package p2p
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lode/consensus"
+)
+
+// rich gives stations a chain whose first coinbases can be spent, and the
+// transactions that do.
+func rich(w *world, coins int, stations ...*station) (coinbases []*consensus.Tx) {
+	blocks := mine(w.spec, w.spec.Rules.GenesisState(), 1, int(w.spec.Rules.Maturity)+coins)
+	for _, s := range stations {
+		s.feed(blocks...)
+	}
+	for _, b := range blocks[:coins] {
+		coinbases = append(coinbases, b.Txs[0])
+	}
+	return coinbases
+}
+
+func (s *station) submit(tx *consensus.Tx) {
+	s.t.Helper()
+	if err := s.pool.Add(tx); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func TestTransactionsReachEverybody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a, b, c := w.add("a", nil), w.add("b", nil), w.add("c", nil)
+		coins := rich(w, 3, a, b, c)
+		w.link(b, a)
+		w.link(c, b)
+		w.link(c, a)
+		for i, coin := range coins {
+			tx := spend(coin, 1000)
+			[]*station{a, b, c}[i].submit(tx)
+			took := w.until("everywhere", func() bool { return a.has(tx) && b.has(tx) && c.has(tx) })
+			if limit := 2 * (trickle + 3*w.latency + 20*time.Millisecond); took > limit {
+				t.Errorf("took %v, want at most %v", took, limit)
+			}
+		}
+		for _, p := range append(append(a.Peers(), b.Peers()...), c.Peers()...) {
+			if n := p.Received.PerMessage[cmdInv]; n > 3*(commandSize+1+invSize) {
+				t.Errorf("%s announced too much: %d bytes", p.SubVer, n)
+			}
+		}
+	})
+}
+
+// A peer from before BIP339 is spoken to in transaction ids.
+func TestOldPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add("s", nil)
+		coins := rich(w, 2, s)
+		old := w.call(s, "203.0.113.1:1")
+		old.shake(ProtocolVersion - 1)
+		tx := spend(coins[0], 1000)
+		s.submit(tx)
+		if got := old.hear(cmdInv).(*msgInv); got.items[0] != (invItem{invTx, tx.TxID()}) {
+			t.Errorf("announced %v", got.items)
+		}
+		old.say(&msgInv{cmdGetData, []invItem{{invTx, tx.TxID()}, {invTx | invWitness, tx.TxID()}}})
+		if got := old.hear(cmdTx).(msgTx); got.HasWitness() {
+			t.Error("a witness that was not asked for")
+		}
+		if got := old.hear(cmdTx).(msgTx); got.WTxID() != tx.WTxID() {
+			t.Error("the witness is missing")
+		}
+		its := spend(coins[1], 1000)
+		old.say(&msgInv{cmdInv, []invItem{{invTx, its.TxID()}}})
+		if got := old.hear(cmdGetData).(*msgInv); got.items[0] != (invItem{invTx | invWitness, its.TxID()}) {
+			t.Errorf("asked for %v", got.items)
+		}
+		old.say(msgTx{its})
+		w.until("accepted", func() bool { return s.has(its) })
+	})
+}
+
+func TestFeeFilter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add("s", nil)
+		coins := rich(w, 2, s)
+		a := w.call(s, "203.0.113.1:1")
+		a.shake(ProtocolVersion)
+		if got := a.hear(cmdFeeFilter); int64(got.(msgFeeFilter)) != s.pool.MinFeeRate() {
+			t.Errorf("fee filter %v, want %d", got, s.pool.MinFeeRate())
+		}
+		a.say(msgFeeFilter(50_000))
+		w.until("set", func() bool { return s.Peers()[0].FeeFilter == 50_000 })
+		cheap, dear := spend(coins[0], 1000), spend(coins[1], 100_000)
+		s.submit(cheap)
+		s.submit(dear)
+		if got := a.hear(cmdInv).(*msgInv); len(got.items) != 1 || got.items[0].hash != dear.WTxID() {
+			t.Errorf("announced %v", got.items)
+		}
+	})
+}
+
+func TestSilentAnnouncerIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add("s", nil)
+		coins := rich(w, 3, s)
+		liar, honest := w.call(s, "203.0.113.1:1"), w.call(s, "203.0.113.2:1")
+		liar.shake(ProtocolVersion)
+		honest.shake(ProtocolVersion)
+
+		silent := spend(coins[0], 1000)
+		inv := &msgInv{cmdInv, []invItem{{invWTx, silent.WTxID()}}}
+		liar.say(inv)
+		liar.hear(cmdGetData)
+		honest.say(inv)
+		start := time.Now()
+		honest.hear(cmdGetData)
+		if took := time.Since(start); took < txTimeout-time.Second || took > txTimeout+2*time.Second {
+			t.Errorf("asked after %v, want %v", took, txTimeout)
+		}
+		honest.say(msgTx{silent})
+		w.until("accepted", func() bool { return s.has(silent) })
+
+		missing := spend(coins[1], 1000)
+		inv = &msgInv{cmdInv, []invItem{{invWTx, missing.WTxID()}}}
+		liar.say(inv)
+		liar.hear(cmdGetData)
+		honest.say(inv)
+		synctest.Wait()
+		start = time.Now()
+		liar.say(&msgInv{cmdNotFound, inv.items})
+		honest.hear(cmdGetData)
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("asked %v after notfound", took)
+		}
+
+		gone := spend(coins[2], 1000)
+		inv = &msgInv{cmdInv, []invItem{{invWTx, gone.WTxID()}}}
+		liar.say(inv)
+		liar.hear(cmdGetData)
+		honest.say(inv)
+		synctest.Wait()
+		_ = liar.Close("")
+		honest.hear(cmdGetData)
+
+		s.relay.mu.Lock()
+		defer s.relay.mu.Unlock()
+		for p := range s.relay.peers {
+			if p.relay.assigned != len(s.relay.requests) || p.relay.inFlight != p.relay.assigned {
+				t.Errorf("assigned %d, in flight %d, of %d requests", p.relay.assigned, p.relay.inFlight, len(s.relay.requests))
+			}
+		}
+	})
+}
+
+func TestOrphansFindTheirParents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a, b := w.add("a", nil), w.add("b", nil)
+		coin := rich(w, 1, a, b)[0]
+		parent := spend(coin, 1000)
+		child := spend(parent, 1000)
+		grandchild := spend(child, 1000)
+		w.link(b, a)
+		// b hears of the youngest first, from a peer that has all.
+		peer := w.call(b, "203.0.113.1:1")
+		peer.shake(ProtocolVersion)
+		peer.say(msgTx{grandchild})
+		for _, tx := range []*consensus.Tx{child, parent} {
+			got := peer.hear(cmdGetData).(*msgInv)
+			if len(got.items) != 1 || got.items[0] != (invItem{invTx | invWitness, tx.TxID()}) {
+				t.Fatalf("asked for %v", got.items)
+			}
+			peer.say(msgTx{tx})
+		}
+		w.until("everywhere", func() bool { return a.has(parent) && a.has(child) && a.has(grandchild) })
+	})
+}
+
+func TestOrphanWaitsForABlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add("s", nil)
+		coin := rich(w, 1, s)[0]
+		parent := spend(coin, 1000)
+		child := spend(parent, 1000)
+		peer := w.call(s, "203.0.113.1:1")
+		peer.shake(ProtocolVersion)
+		peer.say(msgTx{child})
+		peer.hear(cmdGetData)
+		s.feed(mineOn(w.spec, s.ledger.Tip(), 9, parent))
+		w.until("accepted", func() bool { return s.has(child) })
+	})
+}
+
+func TestRefusedTransactionsAreNotAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add("s", nil)
+		coin := rich(w, 1, s)[0]
+		free := spend(coin, 0)
+		peer := w.call(s, "203.0.113.1:1")
+		peer.shake(ProtocolVersion)
+		inv := &msgInv{cmdInv, []invItem{{invWTx, free.WTxID()}}}
+		peer.say(inv)
+		peer.hear(cmdGetData)
+		peer.say(msgTx{free})
+		peer.say(inv)
+		peer.say(msgPing(77))
+		for {
+			command, payload, err := peer.ReadMessage()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if command == cmdGetData {
+				t.Fatal("asked for again")
+			}
+			if command == cmdPong && len(payload) == 8 && payload[0] == 77 {
+				break
+			}
+		}
+		s.feed(mineOn(w.spec, s.ledger.Tip(), 9)) // now it may be good
+		w.until("announced", func() bool {
+			s.relay.mu.Lock()
+			defer s.relay.mu.Unlock()
+			return !s.relay.rejected.has(free.WTxID())
+		})
+		peer.say(inv)
+		peer.hear(cmdGetData)
+	})
+}
+
+func TestBoundsOfTheRelay(t *testing.T) {
+	r := newRelay()
+	p := &peer{out: newSendQueue(), drop: func(error) {}}
+	p.relay.known = newRecentSet(maxKnownTxs)
+	r.add(p)
+	hashes := make([]consensus.Hash, 3*maxTxAssigned)
+	for i := range hashes {
+		hashes[i] = consensus.Hash{byte(i), byte(i >> 8), byte(i >> 16)}
+	}
+	r.mu.Lock()
+	r.want(p, hashes, false)
+	r.mu.Unlock()
+	if len(r.requests) != maxTxAssigned || p.relay.inFlight != maxTxInFlight {
+		t.Errorf("%d requests, %d in flight", len(r.requests), p.relay.inFlight)
+	}
+	r.remove(p)
+	if len(r.requests) != 0 || p.relay.assigned != 0 || p.relay.inFlight != 0 {
+		t.Errorf("left behind: %d requests, %d assigned, %d in flight", len(r.requests), p.relay.assigned, p.relay.inFlight)
+	}
+	for i := range 3 * maxOrphans {
+		r.orphans.add(&orphan{tx: &consensus.Tx{}, wtxid: consensus.Hash{byte(i), byte(i >> 8)}})
+	}
+	if len(r.orphans) != maxOrphans {
+		t.Errorf("%d orphans", len(r.orphans))
+	}
+	set := newRecentSet(100)
+	for _, h := range hashes {
+		set.add(h)
+	}
+	if len(set.new)+len(set.old) > 100 || !set.has(hashes[len(hashes)-50]) || set.has(hashes[0]) {
+		t.Error("recentSet forgets the wrong ones")
+	}
+}

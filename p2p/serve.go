@@ -1,0 +1,107 @@
+package p2p
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"lode/chain"
+	"lode/consensus"
+)
+
+const (
+	// maxGetData is how many things one getdata or notfound of ours names.
+	maxGetData = 1000
+	// maxBlocksInv is how many blocks answer one getblocks, as in Bitcoin Core.
+	maxBlocksInv = 500
+)
+
+// serveItem sends one thing that the peer asked for by getdata. found is false
+// if it is not there; an error is one of the connection.
+func (n *Node) serveItem(p *peer, item invItem) (found bool, err error) {
+	switch item.kind {
+	case invBlock, invBlock | invWitness:
+		return n.serveBlock(p, item)
+	case invTx, invTx | invWitness, invWTx:
+		var tx *consensus.Tx
+		if item.kind == invWTx {
+			tx, found = n.pool.ByWTxID(item.hash)
+		} else {
+			tx, found = n.pool.ByTxID(item.hash)
+		}
+		if !found {
+			return false, nil
+		}
+		if item.kind == invTx {
+			return true, p.write(cmdTx, tx.AppendStripped(nil))
+		}
+		return true, p.write(cmdTx, tx.Bytes())
+	}
+	return true, nil // kinds that are not served are not missing either
+}
+
+func (n *Node) serveBlock(p *peer, item invItem) (found bool, err error) {
+	payload, err := n.chain.BlockBytes(item.hash)
+	if err != nil {
+		if !errors.Is(err, chain.ErrNotFound) && n.lines.allow(p.host, time.Now()) {
+			n.log.Warn("cannot serve a block", "hash", item.hash, "error", err)
+		}
+		return false, nil
+	}
+	if item.kind == invBlock {
+		if payload, err = stripBlock(payload); err != nil {
+			return false, fmt.Errorf("block %s: %w", item.hash, err)
+		}
+	}
+	return true, p.write(cmdBlock, payload)
+}
+
+// stripBlock removes the witnesses, for a peer that did not ask for them.
+func stripBlock(payload []byte) ([]byte, error) {
+	block, err := consensus.DecodeBlock(payload)
+	if err != nil {
+		return nil, err
+	}
+	b := block.Header.Append(make([]byte, 0, block.StrippedSize()))
+	b = consensus.AppendCompactSize(b, uint64(len(block.Txs)))
+	for _, tx := range block.Txs {
+		b = tx.AppendStripped(b)
+	}
+	return b, nil
+}
+
+// answerLocate answers getheaders and getblocks.
+func (n *Node) answerLocate(p *peer, m *msgLocate) {
+	if m.cmd == cmdGetBlocks {
+		n.answerGetBlocks(p, m)
+		return
+	}
+	var headers msgHeaders
+	if len(m.locator) == 0 { // asks for one header
+		info, ok := n.chain.Header(m.stop)
+		if !ok || !info.Active {
+			return
+		}
+		headers = msgHeaders{info.Header}
+	} else {
+		headers = n.chain.HeadersAfter(m.locator, m.stop, maxHeaders)
+	}
+	if len(headers) > 0 {
+		if ref, ok := n.headerRef(headers[len(headers)-1].Hash()); ok {
+			n.sync.told(p, ref)
+		}
+	}
+	p.send(headers)
+}
+
+func (n *Node) answerGetBlocks(p *peer, m *msgLocate) {
+	headers := n.chain.HeadersAfter(m.locator, m.stop, maxBlocksInv)
+	if len(headers) == 0 {
+		return
+	}
+	items := make([]invItem, len(headers))
+	for i := range headers {
+		items[i] = invItem{invBlock, headers[i].Hash()}
+	}
+	p.send(&msgInv{cmdInv, items})
+}

@@ -1,0 +1,223 @@
+package p2p
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"lode/consensus"
+)
+
+// headerRef is a header and how good its chain is. The zero value is worse than
+// any.
+type headerRef struct {
+	hash   consensus.Hash
+	height uint32
+	work   consensus.Work
+}
+
+func (r headerRef) known() bool { return !r.work.IsZero() }
+
+// peerSync is what a peer has of the chain and what it was asked for. It is
+// guarded by syncer.mu.
+type peerSync struct {
+	best headerRef // the most work that the peer has shown
+	sent headerRef // the most work that it was told of
+
+	everAsked   bool           // for headers
+	asked       time.Time      // for headers, unanswered; zero if not
+	early       time.Time      // when it gave a header that this node's clock does not allow yet; zero if it was asked since
+	lastFull    consensus.Hash // the end of its last full headers message
+	unconnected int            // headers messages in a row whose parent is not known
+
+	blocks   map[consensus.Hash]time.Time // asked for and not come, since when
+	progress time.Duration                // peer.waited when the last of them came, or the first was asked for
+}
+
+// blockRequest says who is to send a block.
+type blockRequest struct {
+	peer *peer
+	at   time.Time
+}
+
+// syncer knows what every peer has and what was asked of whom.
+type syncer struct {
+	wake chan struct{} // there may be something to ask for
+	tip  chan struct{} // the chain has changed
+
+	mu          sync.Mutex // guards what follows, and peer.sync
+	peers       map[*peer]struct{}
+	requests    map[consensus.Hash]blockRequest
+	leader      *peer     // the one that gives the headers while all are missing
+	led         time.Time // when it began
+	headersDone bool      // a peer has once given all that it had
+
+	most     headerRef // the most work that anybody has shown
+	progress time.Time // when that grew, or a block came that was asked for
+}
+
+func newSyncer() *syncer {
+	return &syncer{
+		wake: make(chan struct{}, 1), tip: make(chan struct{}, 1),
+		peers: make(map[*peer]struct{}), requests: make(map[consensus.Hash]blockRequest),
+	}
+}
+
+func (s *syncer) add(p *peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peers[p] = struct{}{}
+	poke(s.wake)
+}
+
+// remove frees what was asked of p for others.
+func (s *syncer) remove(p *peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.peers, p)
+	for hash := range p.sync.blocks {
+		if s.requests[hash].peer == p {
+			delete(s.requests, hash)
+		}
+	}
+	clear(p.sync.blocks)
+	if s.leader == p {
+		s.leader = nil
+	}
+	poke(s.wake)
+}
+
+// shown records a header that the peer must have.
+func (s *syncer) shown(p *peer, ref headerRef) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ref.work.Gt(&s.most.work) {
+		s.most, s.progress = ref, time.Now()
+	}
+	if ref.work.Gt(&p.sync.best.work) {
+		p.sync.best = ref
+		poke(s.wake)
+	}
+}
+
+// told records a header that the peer was sent.
+func (s *syncer) told(p *peer, ref headerRef) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ref.work.Gt(&p.sync.sent.work) {
+		p.sync.sent = ref
+	}
+}
+
+// view is what the peer has shown and was told.
+func (s *syncer) view(p *peer) (best, sent headerRef) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.sync.best, p.sync.sent
+}
+
+// ahead lists the peers that have shown more work than that and can send blocks,
+// and what they have shown.
+func (s *syncer) ahead(of consensus.Work) map[*peer]headerRef {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make(map[*peer]headerRef)
+	for p := range s.peers {
+		if best := p.sync.best; best.work.Gt(&of) && p.serves(best.height, best.height) {
+			list[p] = p.sync.best
+		}
+	}
+	return list
+}
+
+// headerRef looks up a header that is known and not invalid.
+func (n *Node) headerRef(hash consensus.Hash) (headerRef, bool) {
+	info, ok := n.chain.Header(hash)
+	if !ok || info.Invalid {
+		return headerRef{}, false
+	}
+	return headerRef{info.Hash, info.Height, info.Work}, true
+}
+
+// syncPatience is how long nothing may come of the blocks that peers have shown
+// before the node goes on without them. Whoever shows the headers of blocks that
+// nobody will ever get must not keep this node from mining, and can do so only
+// once with the same work, from however many addresses.
+const syncPatience = 30 * time.Second
+
+// Syncing reports whether a peer has shown headers with more work than the
+// active chain, and their blocks are coming, or whether the active chain has
+// less work than the network is known to have. How old the tip is says nothing:
+// a chain that slept wakes up.
+func (n *Node) Syncing() bool {
+	tip := n.chain.Tip()
+	return tip.Work.Lt(&n.minWork) || n.behind(tip, 0)
+}
+
+// farBehind reports whether so many blocks are coming that transactions cannot
+// be judged and nobody needs to hear of each new tip.
+func (n *Node) farBehind() bool {
+	const blocks = 16
+	tip := n.chain.Tip()
+	return n.chain.BestHeader().Height > tip.Height+blocks && n.behind(tip, blocks)
+}
+
+// behind reports whether a peer has shown, and can send, more than so many
+// blocks above the tip, and there is hope that they will come.
+func (n *Node) behind(tip consensus.State, blocks uint32) bool {
+	if !n.sync.hopes(time.Now()) {
+		return false
+	}
+	for p, best := range n.sync.ahead(tip.Work) {
+		if best.height <= tip.Height+blocks && blocks > 0 || !p.serves(tip.Height+1, best.height) {
+			continue
+		}
+		if _, valid := n.headerRef(best.hash); valid {
+			return true
+		}
+	}
+	return false
+}
+
+// hopes reports whether something has come lately.
+func (s *syncer) hopes(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return now.Sub(s.progress) < syncPatience
+}
+
+// syncTick is how often time-outs are looked at.
+const syncTick = time.Second
+
+// syncLoop asks peers for headers and blocks, and announces new tips, until ctx
+// ends.
+func (n *Node) syncLoop(ctx context.Context) {
+	ticker := time.NewTicker(syncTick)
+	defer ticker.Stop()
+	d := &downloader{node: n, paths: make(map[consensus.Hash]*path)}
+	announced := n.chain.Tip().Hash
+	for {
+		var tick bool
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.sync.wake:
+		case <-n.sync.tip:
+		case <-ticker.C:
+			tick = true
+		}
+		now := time.Now()
+		if tip := n.chain.Tip(); tip.Hash != announced && (tick || !n.farBehind()) {
+			announced = tip.Hash
+			n.announce(tip)
+			n.relay.newTip()
+		}
+		for _, p := range n.sync.toAsk(now) {
+			n.askHeaders(p, consensus.Hash{})
+		}
+		d.schedule(now)
+		if tick {
+			n.sync.dropStalled(now)
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package p2p
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"lode/consensus"
+)
+
+// Conn is a connection over which protocol messages travel. One goroutine may
+// read while another writes, and any may close.
+type Conn interface {
+	// ReadMessage waits for the next message. The payload of a command that
+	// is not understood is dropped unread and nil. Errors of kind
+	// consensus.ErrDecode are the other side's fault.
+	ReadMessage() (command string, payload []byte, err error)
+	// WriteMessage keeps neither command nor payload.
+	WriteMessage(command string, payload []byte) error
+	// Close ends both directions and every call in progress. The reason is
+	// told to the other side where the transport can do that.
+	Close(reason string) error
+	// RemoteAddr is where the other side is, for bans and for people.
+	RemoteAddr() net.Addr
+}
+
+// DialFunc opens a connection to the peer at a URL.
+type DialFunc func(ctx context.Context, url string) (Conn, error)
+
+const (
+	// idleTimeout is how long a message may be waited for. A live peer
+	// answers a ping every two minutes.
+	idleTimeout = 20 * time.Minute
+	// messageTimeout is how long a message may take to come once it has
+	// begun, and writeTimeout how long one may take to go: 4 MB at 33 kB/s.
+	messageTimeout = 2 * time.Minute
+	writeTimeout   = messageTimeout
+	// dialTimeout bounds a dial up to the end of the transport's handshake.
+	dialTimeout = 15 * time.Second
+	// closeTimeout bounds the attempt to tell the other side why.
+	closeTimeout = 200 * time.Millisecond
+)
+
+// commandSize is the length in bytes of a command, padded with NUL.
+const commandSize = 12
+
+// errClosed is what a connection gives that was closed on this side.
+var errClosed = errors.New("connection closed")
+
+func putCommand(command string) (b [commandSize]byte) {
+	copy(b[:], command)
+	return b
+}
+
+// parseCommand reads a command: printable ASCII, then nothing but NUL.
+func parseCommand(b [commandSize]byte) (string, error) {
+	name := bytes.TrimRight(b[:], "\x00")
+	for _, c := range name {
+		if c < ' ' || c > '~' {
+			return "", fmt.Errorf("%w: command %q", consensus.ErrDecode, b[:])
+		}
+	}
+	return string(name), nil
+}
+
+// readPayload reads the rest of a message from r, which ends with it. What is
+// longer than its command allows is not read.
+func readPayload(command string, r io.Reader) ([]byte, error) {
+	f, ok := formats[command]
+	if !ok {
+		n, err := io.Copy(io.Discard, io.LimitReader(r, maxPayload+1))
+		if err == nil && n > maxPayload {
+			err = tooLong(command, maxPayload)
+		}
+		return nil, err
+	}
+	payload, err := io.ReadAll(io.LimitReader(r, int64(f.max)+1))
+	if err == nil && len(payload) > f.max {
+		err = tooLong(command, f.max)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return payload, nil
+}
+
+func tooLong(command string, limit int) error {
+	return fmt.Errorf("%w: %q message of more than %d bytes", consensus.ErrDecode, command, limit)
+}

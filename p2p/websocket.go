@@ -1,0 +1,298 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"lode/consensus"
+)
+
+// socketPath is where a node serves its peers, and what a URL without a path
+// means.
+const socketPath = "/p2p"
+
+const (
+	// socketReadLimit is the longest message: a command and a payload.
+	socketReadLimit = commandSize + maxPayload
+	// maxControlFrames is how many ping, pong and close frames may come
+	// between two messages. Proxies send a ping every half a minute or so.
+	maxControlFrames = 64
+	socketBuffer     = 16 << 10
+	// maxRefusal is how much of an HTTP answer is shown, in bytes.
+	maxRefusal = 300
+	// maxAnswer is how much a server may send, in bytes, before the
+	// handshake of the transport is over, certificates included.
+	maxAnswer = 256 << 10
+)
+
+// subProtocol names the network in the WebSocket handshake, so that nodes of
+// different rules refuse each other.
+func subProtocol(r *consensus.Rules) string {
+	id := r.ID()
+	return fmt.Sprintf("lode-%x", id[:4])
+}
+
+// networkName says what a sub-protocol stands for, as far as that is known.
+func networkName(protocol string, spec *consensus.Spec) string {
+	if protocol == subProtocol(&spec.Rules) {
+		return fmt.Sprintf("%s (%s)", spec.Name, protocol)
+	}
+	for _, name := range consensus.SpecNames {
+		if s, err := consensus.EmbeddedSpec(name); err == nil && protocol == subProtocol(&s.Rules) {
+			return fmt.Sprintf("%s (%s)", name, protocol)
+		}
+	}
+	return fmt.Sprintf("unknown (%.40q)", protocol)
+}
+
+// socketHandler accepts WebSocket peers.
+type socketHandler struct {
+	spec    *consensus.Spec
+	origins []string // web origins that may connect; other pages must not reach a node through their visitor
+	admit   func(remote string) error
+	accept  func(Conn)
+	buffers sync.Pool
+}
+
+// ServeHTTP refuses in one line whoever may not connect, and hands the others on.
+func (h *socketHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if status, why := h.refusal(r); status != 0 {
+		http.Error(w, why, status)
+		return
+	}
+	up := websocket.Upgrader{
+		HandshakeTimeout: dialTimeout,
+		ReadBufferSize:   socketBuffer,
+		WriteBufferSize:  socketBuffer,
+		WriteBufferPool:  &h.buffers,
+		Subprotocols:     []string{subProtocol(&h.spec.Rules)},
+		CheckOrigin:      func(*http.Request) bool { return true }, // see refusal
+	}
+	ws, err := up.Upgrade(w, r, nil)
+	if err != nil {
+		return // Upgrade has answered
+	}
+	h.accept(newSocket(ws))
+}
+
+// refusal is the HTTP status and the reason for a request that is not let in.
+func (h *socketHandler) refusal(r *http.Request) (int, string) {
+	if origin, ok := r.Header["Origin"]; ok && (len(origin) != 1 || !slices.Contains(h.origins, origin[0])) {
+		return http.StatusForbidden, "requests of web pages are refused: the Origin is not allowed"
+	}
+	if !websocket.IsWebSocketUpgrade(r) {
+		return http.StatusUpgradeRequired, "this is the peer port of a Lode node: it speaks WebSocket only"
+	}
+	own := subProtocol(&h.spec.Rules)
+	offered := websocket.Subprotocols(r)
+	if len(offered) == 0 {
+		return http.StatusBadRequest, "no sub-protocol names your network; this node is on " + networkName(own, h.spec)
+	}
+	if !slices.Contains(offered, own) {
+		return http.StatusBadRequest, fmt.Sprintf("wrong network: you are on %s, this node is on %s",
+			networkName(offered[0], h.spec), networkName(own, h.spec))
+	}
+	if err := h.admit(r.RemoteAddr); err != nil {
+		return http.StatusServiceUnavailable, err.Error()
+	}
+	return 0, ""
+}
+
+// dialSocket gives a DialFunc for ws:// and wss:// URLs.
+func dialSocket(spec *consensus.Spec) DialFunc {
+	own := subProtocol(&spec.Rules)
+	return func(ctx context.Context, url string) (Conn, error) {
+		var raw *answerConn
+		d := net.Dialer{Timeout: dialTimeout, Control: dialControl(ctx)}
+		dialer := websocket.Dialer{
+			NetDialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				c, err := d.DialContext(ctx, network, address)
+				if err != nil {
+					return nil, err
+				}
+				raw = &answerConn{Conn: c}
+				raw.left.Store(maxAnswer)
+				return raw, nil
+			},
+			HandshakeTimeout: dialTimeout,
+			ReadBufferSize:   socketBuffer,
+			WriteBufferSize:  socketBuffer,
+			Subprotocols:     []string{own},
+		}
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		ws, resp, err := dialer.DialContext(ctx, url, nil)
+		if err != nil {
+			return nil, dialError(resp, err)
+		}
+		raw.left.Store(noLimit)
+		// The dialer offers no extension, but would go along with a server
+		// that claims to have been asked for compression.
+		if _, ok := resp.Header["Sec-Websocket-Extensions"]; ok {
+			_ = ws.Close()
+			return nil, errExtension
+		}
+		if got := ws.Subprotocol(); got != own {
+			_ = ws.Close()
+			return nil, fmt.Errorf("wrong network: the peer answers for %s, this node is on %s",
+				networkName(got, spec), networkName(own, spec))
+		}
+		return newSocket(ws), nil
+	}
+}
+
+var (
+	errExtension = errors.New("the peer uses a WebSocket extension that it was not offered")
+	errAnswer    = fmt.Errorf("the peer's answer to the WebSocket handshake has more than %d bytes", maxAnswer)
+)
+
+// noLimit lets everything through an answerConn.
+const noLimit = math.MinInt64
+
+// answerConn bounds what is read of the answer to a handshake, which the HTTP
+// library would read to its end.
+type answerConn struct {
+	net.Conn
+	left atomic.Int64 // bytes, or noLimit
+}
+
+// Read implements net.Conn.
+func (c *answerConn) Read(b []byte) (int, error) {
+	left := c.left.Load()
+	if left == noLimit {
+		return c.Conn.Read(b)
+	}
+	if left <= 0 {
+		return 0, errAnswer
+	}
+	n, err := c.Conn.Read(b[:min(int64(len(b)), left)])
+	c.left.CompareAndSwap(left, left-int64(n))
+	return n, err
+}
+
+// dialError adds what the other side answered, if it is text.
+func dialError(resp *http.Response, err error) error {
+	if resp == nil || resp.Body == nil {
+		return err
+	}
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+	return fmt.Errorf("%w: status %d %q", err, resp.StatusCode, strings.TrimSpace(string(body)))
+}
+
+// socket is a Conn over WebSocket: each binary message is a command of 12 bytes
+// and a payload.
+type socket struct {
+	ws       *websocket.Conn
+	controls int // control frames since the last message; only the reader uses it
+	once     sync.Once
+}
+
+func newSocket(ws *websocket.Conn) *socket {
+	s := &socket{ws: ws}
+	ws.SetReadLimit(socketReadLimit)
+	ws.SetPingHandler(func(data string) error {
+		if err := s.countControl(); err != nil {
+			return err
+		}
+		// It may have to wait for a message that is being sent on a slow
+		// line; a frame that is cut short ends the connection.
+		return ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(writeTimeout))
+	})
+	ws.SetPongHandler(func(string) error { return s.countControl() })
+	return s
+}
+
+func (s *socket) countControl() error {
+	if s.controls++; s.controls > maxControlFrames {
+		return fmt.Errorf("%w: more than %d control frames in a row", consensus.ErrDecode, maxControlFrames)
+	}
+	return nil
+}
+
+// ReadMessage implements Conn.
+func (s *socket) ReadMessage() (string, []byte, error) {
+	if err := s.ws.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
+		return "", nil, err
+	}
+	kind, r, err := s.ws.NextReader()
+	if err != nil {
+		return "", nil, socketError(err)
+	}
+	s.controls = 0
+	if err := s.ws.SetReadDeadline(time.Now().Add(messageTimeout)); err != nil {
+		return "", nil, err
+	}
+	if kind != websocket.BinaryMessage {
+		return "", nil, fmt.Errorf("%w: a text message", consensus.ErrDecode)
+	}
+	var head [commandSize]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			err = fmt.Errorf("%w: a message without a command", consensus.ErrDecode)
+		}
+		return "", nil, socketError(err)
+	}
+	command, err := parseCommand(head)
+	if err != nil {
+		return "", nil, err
+	}
+	payload, err := readPayload(command, r)
+	return command, payload, socketError(err)
+}
+
+// socketError says in our words what went wrong; text of the other side is
+// escaped.
+func socketError(err error) error {
+	if errors.Is(err, websocket.ErrReadLimit) {
+		return fmt.Errorf("%w: a message of more than %d bytes", consensus.ErrDecode, socketReadLimit)
+	}
+	if e, ok := errors.AsType[*websocket.CloseError](err); ok {
+		return fmt.Errorf("closed by the peer: %.100q", e.Text)
+	}
+	return err
+}
+
+// WriteMessage implements Conn.
+func (s *socket) WriteMessage(command string, payload []byte) error {
+	if err := s.ws.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	w, err := s.ws.NextWriter(websocket.BinaryMessage)
+	if err != nil {
+		return err
+	}
+	head := putCommand(command)
+	if _, err := w.Write(head[:]); err != nil {
+		return err
+	}
+	if _, err := w.Write(payload); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// Close implements Conn.
+func (s *socket) Close(reason string) (err error) {
+	s.once.Do(func() {
+		// RFC 6455: the reason of a close frame has at most 123 bytes.
+		frame := websocket.FormatCloseMessage(websocket.CloseNormalClosure, strings.ToValidUTF8(reason[:min(len(reason), 120)], ""))
+		_ = s.ws.WriteControl(websocket.CloseMessage, frame, time.Now().Add(closeTimeout))
+		err = s.ws.Close()
+	})
+	return err
+}
+
+// RemoteAddr implements Conn.
+func (s *socket) RemoteAddr() net.Addr { return s.ws.RemoteAddr() }

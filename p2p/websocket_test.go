@@ -1,0 +1,289 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"lode/chain"
+	"lode/consensus"
+	"lode/consensus/sigcheck"
+	"lode/mempool"
+)
+
+// realNode runs a node with a real ledger, outside of any bubble.
+func realNode(t *testing.T, change func(*Config)) (*Node, *chain.Chain) {
+	spec := regtest(t)
+	ledger, err := chain.Open(chain.Config{Dir: t.TempDir(), Spec: spec, Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{
+		Spec: spec, Chain: ledger, Pool: mempool.New(mempool.Config{Ledger: ledger, Sigs: sigcheck.New(1000), Policy: mempool.DefaultPolicy(), Now: now}),
+		Outbound: -1, UserAgent: "/test/",
+	}
+	change(&cfg)
+	n := New(cfg)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-ended, ledger.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return n, ledger
+}
+
+func listening(t *testing.T) (net.Listener, string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, "ws://" + l.Addr().String()
+}
+
+// reach waits until the ledger has a tip.
+func reach(t *testing.T, ledger *chain.Chain, tip consensus.Hash) {
+	t.Helper()
+	poked := make(chan struct{}, 1)
+	defer ledger.Subscribe(func() { poke(poked) })()
+	deadline := time.After(time.Minute)
+	for ledger.Tip().Hash != tip {
+		select {
+		case <-poked:
+		case <-deadline:
+			t.Fatalf("only at height %d", ledger.Tip().Height)
+		}
+	}
+}
+
+func TestSyncOverWebSocket(t *testing.T) {
+	l, url := listening(t)
+	_, a := realNode(t, func(c *Config) { c.Listen = l })
+	_, b := realNode(t, func(c *Config) { c.Connect = []string{url} })
+	for _, block := range mine(regtest(t), a.Tip(), 1, 100) {
+		if err := a.AddBlock(block); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reach(t, b, a.Tip().Hash)
+	block := mineOn(regtest(t), b.Tip(), 2)
+	if err := b.AddBlock(block); err != nil {
+		t.Fatal(err)
+	}
+	reach(t, a, block.Header.Hash())
+}
+
+func TestWrongNetworkIsRefusedByName(t *testing.T) {
+	l, url := listening(t)
+	realNode(t, func(c *Config) { c.Listen = l })
+	main, err := consensus.EmbeddedSpec("main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, err = CheckURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = dialSocket(main)(t.Context(), url)
+	for _, want := range []string{
+		"main (" + subProtocol(&main.Rules) + ")",
+		"regtest (" + subProtocol(&regtest(t).Rules) + ")",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error %v does not name %s", err, want)
+		}
+	}
+}
+
+func TestHTTPRefusals(t *testing.T) {
+	l, url := listening(t)
+	realNode(t, func(c *Config) { c.Listen = l; c.AllowOrigins = []string{"https://good.example"} })
+	http2ws := strings.Replace(url, "ws://", "http://", 1)
+	own := subProtocol(&regtest(t).Rules)
+	upgrade := map[string]string{
+		"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+	}
+	for _, c := range []struct {
+		name, path string
+		header     map[string]string
+		status     int
+		says       string
+	}{
+		{"no WebSocket", "/p2p", nil, http.StatusUpgradeRequired, "Lode"},
+		{"another path", "/", nil, http.StatusNotFound, ""},
+		{"no sub-protocol", "/p2p", upgrade, http.StatusBadRequest, "regtest"},
+		{"wrong sub-protocol", "/p2p", with(upgrade, "Sec-WebSocket-Protocol", "lode-00000000"), http.StatusBadRequest, "lode-00000000"},
+		{"a web page", "/p2p", with(upgrade, "Sec-WebSocket-Protocol", own, "Origin", "https://evil.example"), http.StatusForbidden, "Origin"},
+		{"this host's web page", "/p2p", with(upgrade, "Sec-WebSocket-Protocol", own, "Origin", http2ws), http.StatusForbidden, "Origin"},
+		{"an allowed page", "/p2p", with(upgrade, "Sec-WebSocket-Protocol", own, "Origin", "https://good.example"), http.StatusSwitchingProtocols, ""},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, http2ws+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, v := range c.header {
+			req.Header.Set(k, v)
+		}
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var body strings.Builder
+		if resp.StatusCode != http.StatusSwitchingProtocols {
+			if _, err := copyTo(&body, resp); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != c.status || !strings.Contains(body.String(), c.says) {
+			t.Errorf("%s: %d %q, want %d and %q", c.name, resp.StatusCode, body.String(), c.status, c.says)
+		}
+	}
+}
+
+func copyTo(b *strings.Builder, resp *http.Response) (int64, error) {
+	buf := make([]byte, 4096)
+	n, err := resp.Body.Read(buf)
+	b.Write(buf[:n])
+	if n > 0 {
+		err = nil
+	}
+	return int64(n), err
+}
+
+func with(m map[string]string, kv ...string) map[string]string {
+	c := make(map[string]string)
+	for k, v := range m {
+		c[k] = v
+	}
+	for i := 0; i < len(kv); i += 2 {
+		c[kv[i]] = kv[i+1]
+	}
+	return c
+}
+
+// socketPair is a raw WebSocket and the Conn at its other end.
+func socketPair(t *testing.T) (*websocket.Conn, Conn) {
+	accepted := make(chan Conn, 1)
+	spec := regtest(t)
+	server := httptest.NewServer(&socketHandler{
+		spec: spec, admit: func(string) error { return nil }, accept: func(c Conn) { accepted <- c },
+	})
+	t.Cleanup(server.Close)
+	dialer := websocket.Dialer{Subprotocols: []string{subProtocol(&spec.Rules)}}
+	raw, resp, err := dialer.Dial(strings.Replace(server.URL, "http", "ws", 1), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	conn := <-accepted
+	t.Cleanup(func() { _, _ = raw.Close(), conn.Close("") })
+	return raw, conn
+}
+
+func TestSocketRefuses(t *testing.T) {
+	frame := func(command string, size int) []byte {
+		head := putCommand(command)
+		return append(head[:], make([]byte, size)...)
+	}
+	for name, send := range map[string]func(*websocket.Conn) error{
+		"a text":         func(c *websocket.Conn) error { return c.WriteMessage(websocket.TextMessage, frame(cmdPing, 8)) },
+		"half a command": func(c *websocket.Conn) error { return c.WriteMessage(websocket.BinaryMessage, []byte("ping")) },
+		"nothing":        func(c *websocket.Conn) error { return c.WriteMessage(websocket.BinaryMessage, nil) },
+		"a long ping":    func(c *websocket.Conn) error { return c.WriteMessage(websocket.BinaryMessage, frame(cmdPing, 9)) },
+		"a huge message": func(c *websocket.Conn) error {
+			return c.WriteMessage(websocket.BinaryMessage, frame(cmdBlock, maxPayload+1))
+		},
+		"a huge unknown": func(c *websocket.Conn) error {
+			return c.WriteMessage(websocket.BinaryMessage, frame("x", maxPayload+1))
+		},
+		"many control pings": func(c *websocket.Conn) error {
+			for range maxControlFrames + 1 {
+				if err := c.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second)); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	} {
+		raw, conn := socketPair(t)
+		go func() { _ = send(raw) }()
+		if _, _, err := conn.ReadMessage(); !errors.Is(err, consensus.ErrDecode) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestSocketCarriesMessages(t *testing.T) {
+	raw, conn := socketPair(t)
+	other := newSocket(raw)
+	big := make([]byte, maxPayload)
+	big[0], big[maxPayload-1] = 1, 2
+	messages := []outMessage{{cmdVerack, nil}, {cmdBlock, big}, {cmdPing, make([]byte, 8)}}
+	go func() {
+		for _, m := range messages {
+			_ = conn.WriteMessage(m.command, m.payload)
+		}
+		_ = conn.Close("because")
+	}()
+	for _, m := range messages {
+		command, payload, err := other.ReadMessage()
+		if err != nil || command != m.command || string(payload) != string(m.payload) {
+			t.Errorf("%s: got %s of %d bytes, %v", m.command, command, len(payload), err)
+		}
+	}
+	if _, _, err := other.ReadMessage(); err == nil || !strings.Contains(err.Error(), `"because"`) {
+		t.Errorf("the reason is lost: %v", err)
+	}
+}
+
+// Whoever connects and says nothing loses the socket, and holds up nobody.
+func TestLimitListener(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &limitListener{Listener: inner, slots: make(chan struct{}, 1)}
+	defer l.Close()
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", inner.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	accepted := make(chan net.Conn)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- c
+		}
+	}()
+	defer dial().Close()
+	first := <-accepted
+	second := dial()
+	if _, err := second.Read(make([]byte, 1)); err == nil {
+		t.Error("the second was let in")
+	}
+	_, _ = first.Close(), first.Close() // gives one slot back, not two
+	defer dial().Close()
+	third := <-accepted
+	defer third.Close()
+	fourth := dial()
+	if _, err := fourth.Read(make([]byte, 1)); err == nil {
+		t.Error("the fourth was let in")
+	}
+}

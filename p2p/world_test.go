@@ -1,0 +1,351 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/btcsuite/btcd/btcec/v2"
+	"github.com/btcsuite/btcd/btcec/v2/schnorr"
+
+	"lode/chain"
+	"lode/consensus"
+	"lode/consensus/sigcheck"
+	"lode/mempool"
+)
+
+func regtest(t testing.TB) *consensus.Spec {
+	spec, err := consensus.EmbeddedSpec("regtest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return spec
+}
+
+// world is a network in memory: stations are reached by their URL, and their
+// links may be cut.
+type world struct {
+	t       *testing.T
+	spec    *consensus.Spec
+	latency time.Duration
+
+	mu       sync.Mutex // guards what follows
+	stations map[string]*station
+	open     []link
+	cut      func(a, b string) bool // by name; nil cuts nothing
+}
+
+type link struct {
+	a, b string
+	conn Conn
+}
+
+// station is a full node of the world: a real ledger, a real mempool.
+type station struct {
+	*Node
+	t      *testing.T
+	name   string
+	url    string
+	addr   net.Addr
+	ledger *chain.Chain
+	pool   *mempool.Pool
+	stop   func()
+}
+
+func newWorld(t *testing.T) *world {
+	t.Cleanup(func() { time.Sleep(2 * time.Second) }) // virtual: LevelDB takes one to end after Close
+	return &world{t: t, spec: regtest(t), latency: 10 * time.Millisecond, stations: make(map[string]*station)}
+}
+
+// now is the time of the ledgers: the bubbles of synctest live in the year 2000,
+// before the genesis block.
+func now() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+// add starts a station; change may adjust its configuration.
+func (w *world) add(name string, change func(*Config)) *station {
+	w.t.Helper()
+	w.mu.Lock()
+	number := len(w.stations) + 1
+	w.mu.Unlock()
+	s := &station{t: w.t, name: name, url: fmt.Sprintf("ws://%s:1/p2p", name)}
+	s.addr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(number)}), 1))
+	var err error
+	if s.ledger, err = chain.Open(chain.Config{Dir: w.t.TempDir(), Spec: w.spec, Now: now}); err != nil {
+		w.t.Fatal(err)
+	}
+	s.pool = mempool.New(mempool.Config{Ledger: s.ledger, Sigs: sigcheck.New(1000), Policy: mempool.DefaultPolicy(), Now: now})
+	s.ledger.Subscribe(func() {
+		if err := s.pool.Sync(); err != nil {
+			w.t.Error(err)
+		}
+	})
+	cfg := Config{
+		Spec: w.spec, Chain: s.ledger, Pool: s.pool, Outbound: -1, UserAgent: "/test:" + name + "/",
+		Dial: func(ctx context.Context, url string) (Conn, error) { return w.dial(ctx, s, url) },
+		Log:  slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", name),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	s.Node = New(cfg)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	synctest.Wait()
+	s.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			w.t.Errorf("%s: %v", name, err)
+		}
+		if err := s.ledger.Close(); err != nil {
+			w.t.Error(err)
+		}
+	})
+	w.t.Cleanup(s.stop)
+	w.mu.Lock()
+	w.stations[s.url] = s
+	w.mu.Unlock()
+	return s
+}
+
+var errUnreachable = errors.New("unreachable")
+
+func (w *world) dial(_ context.Context, from *station, url string) (Conn, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	to, ok := w.stations[url]
+	if !ok || w.cut != nil && w.cut(from.name, to.name) {
+		return nil, errUnreachable
+	}
+	a, b := Pipe(from.addr, to.addr, w.latency)
+	w.open = append(w.open, link{from.name, to.name, a})
+	to.Accept(b)
+	return a, nil
+}
+
+// partition cuts the links that cut names and opens all others.
+func (w *world) partition(cut func(a, b string) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = cut
+	for _, l := range w.open {
+		if cut != nil && cut(l.a, l.b) {
+			_ = l.conn.Close("cut")
+		}
+	}
+}
+
+// link connects a to b and keeps them connected.
+func (w *world) link(a, b *station) {
+	w.t.Helper()
+	if err := a.AddNode(b.url); err != nil {
+		w.t.Fatal(err)
+	}
+	w.until("connected", func() bool { in, out := a.ConnectionCount(); return in+out > 0 })
+}
+
+// until lets virtual time pass until something is so, ten minutes at most.
+func (w *world) until(what string, so func() bool) time.Duration {
+	w.t.Helper()
+	start := time.Now()
+	for time.Since(start) < 10*time.Minute {
+		synctest.Wait()
+		if so() {
+			return time.Since(start)
+		}
+		time.Sleep(10 * time.Millisecond) // virtual
+	}
+	w.t.Fatalf("not so after ten minutes: %s", what)
+	return 0
+}
+
+// agree waits until all stations have the same tip.
+func (w *world) agree(tip consensus.Hash, stations ...*station) time.Duration {
+	w.t.Helper()
+	return w.until("one tip", func() bool {
+		for _, s := range stations {
+			if s.ledger.Tip().Hash != tip {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// actor is a peer that a test plays itself.
+type actor struct {
+	Conn
+	t *testing.T
+}
+
+// call connects an actor to a station, which sees it at addr.
+func (w *world) call(s *station, addr string) *actor {
+	from := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr))
+	a, b := Pipe(from, s.addr, w.latency)
+	s.Accept(b)
+	w.t.Cleanup(func() { _ = a.Close("") })
+	return &actor{a, w.t}
+}
+
+func (a *actor) say(m message) {
+	a.t.Helper()
+	if err := a.WriteMessage(m.command(), m.append(nil)); err != nil {
+		a.t.Fatalf("%s: %v", m.command(), err)
+	}
+}
+
+// hear waits for a message of one command and skips others.
+func (a *actor) hear(command string) message {
+	a.t.Helper()
+	for {
+		got, payload, err := a.ReadMessage()
+		if err != nil {
+			a.t.Fatalf("waiting for %s: %v", command, err)
+		}
+		if got == command {
+			m, err := decodeMessage(got, payload)
+			if err != nil {
+				a.t.Fatal(err)
+			}
+			return m
+		}
+	}
+}
+
+// silent reports whether no message of a command comes within a virtual minute.
+func (a *actor) silentOn(command string) bool {
+	timer := time.AfterFunc(time.Minute, func() { _ = a.Close("") })
+	defer timer.Stop()
+	for {
+		got, _, err := a.ReadMessage()
+		if err != nil {
+			return true
+		}
+		if got == command {
+			return false
+		}
+	}
+}
+
+// isCut waits until the other side hangs up.
+func (a *actor) isCut() {
+	a.t.Helper()
+	for {
+		if _, _, err := a.ReadMessage(); err != nil {
+			return
+		}
+	}
+}
+
+func actorVersion(version int32) *msgVersion {
+	return &msgVersion{version: version, services: serviceNetwork | serviceWitness, nonce: 1, userAgent: "/actor/", relay: true}
+}
+
+// shake does the handshake as a peer of some version.
+func (a *actor) shake(version int32) {
+	a.t.Helper()
+	a.shakeAs(actorVersion(version))
+}
+
+func (a *actor) shakeAs(v *msgVersion) {
+	a.t.Helper()
+	a.say(v)
+	a.hear(cmdVersion)
+	if v.version >= ProtocolVersion {
+		a.say(msgEmpty(cmdWTxIDRelay))
+		a.say(msgEmpty(cmdSendAddrV2))
+	}
+	a.say(msgEmpty(cmdVerack))
+	a.hear(cmdVerack)
+	a.hear(cmdSendHeaders) // the first thing after the other side has got the verack
+}
+
+// key is the one that every coinbase of the tests pays to.
+func key() *btcec.PrivateKey {
+	k, _ := btcec.PrivKeyFromBytes([]byte{31: 7})
+	return k
+}
+
+var script = sync.OnceValue(func() []byte {
+	return consensus.TaprootScript([32]byte(schnorr.SerializePubKey(key().PubKey())))
+})
+
+// mineOn makes a block after a state. salt tells it from others at its height.
+func mineOn(spec *consensus.Spec, s consensus.State, salt byte, txs ...*consensus.Tx) *consensus.Block {
+	coinbase := consensus.NewCoinbase(consensus.CoinbaseScript(s.Height+1, []byte{salt, 1, 2, 3, 4, 5, 6, 7}),
+		[]consensus.TxOut{{Value: spec.Rules.Subsidy(s.Height + 1), Script: script()}})
+	b := &consensus.Block{Txs: append([]*consensus.Tx{coinbase}, txs...)}
+	b.Header = consensus.Header{Version: 0x20000000, Prev: s.Hash, Time: s.Time + 600, Bits: spec.Rules.NextBits(&s)}
+	b.Seal()
+	work(spec, b)
+	return b
+}
+
+func work(spec *consensus.Spec, b *consensus.Block) {
+	for spec.Rules.CheckWork(&b.Header) != nil {
+		b.Nonce++
+	}
+}
+
+// mine makes n blocks after a state.
+func mine(spec *consensus.Spec, s consensus.State, salt byte, n int) (blocks []*consensus.Block) {
+	for range n {
+		b := mineOn(spec, s, salt)
+		blocks = append(blocks, b)
+		s = spec.Rules.NextState(s, &b.Header)
+	}
+	return blocks
+}
+
+// longChain is the first n of 2*maxHeaders+200 blocks after genesis, which take
+// long to make.
+func longChain(t testing.TB, n int) []*consensus.Block {
+	longOnce.Do(func() {
+		spec := regtest(t)
+		long = mine(spec, spec.Rules.GenesisState(), 1, 2*maxHeaders+200)
+	})
+	return long[:n:n]
+}
+
+var (
+	longOnce sync.Once
+	long     []*consensus.Block
+)
+
+// feed gives blocks to the station as its own miner would.
+func (s *station) feed(blocks ...*consensus.Block) {
+	s.t.Helper()
+	for _, b := range blocks {
+		if err := s.ledger.AddBlock(b); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// spend moves the first output of a transaction, less a fee in sat.
+func spend(prev *consensus.Tx, fee consensus.Amount) *consensus.Tx {
+	tx := &consensus.Tx{
+		Version: 2,
+		In:      []consensus.TxIn{{PrevOut: consensus.OutPoint{TxID: prev.TxID()}, Sequence: 0xfffffffd}},
+		Out:     []consensus.TxOut{{Value: prev.Out[0].Value - fee, Script: script()}},
+	}
+	hash, _ := consensus.NewSigHasher(tx, prev.Out[:1]).SigHash(0, consensus.SigHashDefault, nil)
+	sig, err := schnorr.Sign(key(), hash[:])
+	if err != nil {
+		panic(err)
+	}
+	tx.In[0].Witness = [][]byte{sig.Serialize()}
+	return tx
+}
+
+func (s *station) has(tx *consensus.Tx) bool {
+	_, ok := s.pool.ByWTxID(tx.WTxID())
+	return ok
+}
