@@ -1,0 +1,312 @@
+package rpc
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+
+	"lode/chain"
+	"lode/consensus"
+	"lode/mempool"
+)
+
+func (s *Server) chainMethods() []method {
+	const group = "Blockchain"
+	return []method{
+		{group, "getblockchaininfo", nil, 0, "The state of the chain.", s.getBlockchainInfo},
+		{group, "getbestblockhash", nil, 0, "The hash of the active tip.", func(context.Context, *params) (any, error) { return s.cfg.Chain.Tip().Hash, nil }},
+		{group, "getblockcount", nil, 0, "The height of the active tip.", func(context.Context, *params) (any, error) { return s.cfg.Chain.Tip().Height, nil }},
+		{group, "getblockhash", []string{"height"}, 1, "The hash of the block at a height of the active chain.", s.getBlockHash},
+		{group, "getblockheader", []string{"blockhash", "verbose"}, 1, "A header: described, or in hex if verbose is false.", s.getBlockHeader},
+		{group, "getblock", []string{"blockhash", "verbosity|verbose"}, 1, "A block: 0 in hex, 1 with the ids of its transactions, 2 with its transactions and fees, 3 with the outputs that they spend.", s.getBlock},
+		{group, "getchaintips", nil, 0, "The ends of all known branches.", s.getChainTips},
+		{group, "getdifficulty", nil, 0, "How much harder the target is than Bitcoin's first one.", func(context.Context, *params) (any, error) { return difficulty(s.bitsOf(s.cfg.Chain.Tip().Hash)), nil }},
+		{group, "gettxout", []string{"txid", "n", "include_mempool"}, 2, "An unspent output, or null.", s.getTxOut},
+		{group, "gettxoutsetinfo", []string{"hash_type", "hash_or_height", "use_index"}, 0, "The set of all coins, with its hash_serialized_3 (the default), its muhash or none.", s.getTxOutSetInfo},
+		{group, "getindexinfo", []string{"index_name"}, 0, "The optional indexes that are kept: none.", func(context.Context, *params) (any, error) { return struct{}{}, nil }},
+	}
+}
+
+// bitsOf is the compact target of a block that is known.
+func (s *Server) bitsOf(hash consensus.Hash) uint32 {
+	info, _ := s.cfg.Chain.Header(hash)
+	return info.Header.Bits
+}
+
+// pool is the mempool, up to date with the ledger: whoever has just mined a
+// block must not see its transactions there any more.
+func (s *Server) pool() (*mempool.Pool, error) { return s.cfg.Pool, s.cfg.Pool.Sync() }
+
+func (s *Server) getBlockchainInfo(context.Context, *params) (any, error) {
+	tip, best := s.cfg.Chain.Tip(), s.cfg.Chain.BestHeader()
+	bits := s.bitsOf(tip.Hash)
+	syncing := s.cfg.Network.Syncing()
+	progress := 1.0
+	if syncing && best.Height > 0 {
+		progress = math.Min(1, float64(tip.Height)/float64(best.Height))
+	}
+	return struct {
+		Chain         string         `json:"chain"`
+		Blocks        uint32         `json:"blocks"`
+		Headers       uint32         `json:"headers"`
+		Best          consensus.Hash `json:"bestblockhash"`
+		Bits          string         `json:"bits"`
+		Target        string         `json:"target"`
+		Difficulty    float64        `json:"difficulty"`
+		Time          uint32         `json:"time"`
+		MedianTime    uint32         `json:"mediantime"`
+		Progress      float64        `json:"verificationprogress"`
+		InitialSync   bool           `json:"initialblockdownload"`
+		ChainWork     string         `json:"chainwork"`
+		SizeOnDisk    int64          `json:"size_on_disk"`
+		Pruned        bool           `json:"pruned"`
+		Warnings      []string       `json:"warnings"`
+		RulesIdentity string         `json:"rules"`
+	}{
+		s.cfg.Spec.Name, tip.Height, best.Height, tip.Hash, consensus.Bits(bits).String(), targetHex(bits), difficulty(bits),
+		tip.Time, tip.MedianTime(), progress, syncing, workHex(&tip.Work), s.cfg.Chain.DiskSize(), false, []string{},
+		hexOf(s.cfg.Spec.Rules.ID()),
+	}, nil
+}
+
+// hexOf is the hex of a hash in the order of its bytes.
+func hexOf(h consensus.Hash) string { return hex.EncodeToString(h[:]) }
+
+func (s *Server) getBlockHash(_ context.Context, p *params) (any, error) {
+	height := p.integer(0, 0, math.MinInt32, math.MaxInt32)
+	if p.err != nil {
+		return nil, p.err
+	}
+	if height >= 0 {
+		if hash, ok := s.cfg.Chain.HashAt(uint32(height)); ok {
+			return hash, nil
+		}
+	}
+	return nil, fail(codeParameter, "Block height out of range")
+}
+
+func (s *Server) header(hash consensus.Hash) (chain.HeaderInfo, error) {
+	info, ok := s.cfg.Chain.Header(hash)
+	if !ok {
+		return info, fail(codeAddress, "Block not found")
+	}
+	return info, nil
+}
+
+func (s *Server) getBlockHeader(_ context.Context, p *params) (any, error) {
+	hash, verbose := p.hash(0, "hash"), p.flag(1, true)
+	if p.err != nil {
+		return nil, p.err
+	}
+	info, err := s.header(hash)
+	if err != nil {
+		return nil, err
+	}
+	if !verbose {
+		return hex.EncodeToString(info.Header.Append(nil)), nil
+	}
+	j := s.headerJSON(info)
+	if !info.HaveBlock {
+		return j, nil // without nTx, as Bitcoin Core has it
+	}
+	raw, err := s.cfg.Chain.BlockBytes(info.Hash)
+	if err != nil {
+		return nil, err
+	}
+	d := consensus.NewDecoder(raw)
+	d.Header()
+	j.NTx = int(d.CompactSize())
+	return j, d.Err()
+}
+
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) getBlock(_ context.Context, p *params) (any, error) {
+	hash, verbosity := p.hash(0, "blockhash"), p.verbosity(1, 1)
+	if p.err != nil {
+		return nil, p.err
+	}
+	info, err := s.header(hash)
+	if err != nil {
+		return nil, err
+	}
+	if !info.HaveBlock {
+		return nil, fail(codeMisc, "Block not available (not fully downloaded)")
+	}
+	raw, err := s.cfg.Chain.BlockBytes(info.Hash)
+	if err != nil {
+		return nil, err
+	}
+	if verbosity <= 0 {
+		return hex.EncodeToString(raw), nil
+	}
+	block, err := consensus.DecodeBlock(raw)
+	if err != nil {
+		return nil, fmt.Errorf("block %s on disk is damaged: %w", info.Hash, err)
+	}
+	return s.blockJSON(info, block, verbosity)
+}
+
+func (s *Server) blockJSON(info chain.HeaderInfo, block *consensus.Block, verbosity int64) (any, error) {
+	j := blockJSON{headerJSON: s.headerJSON(info), StrippedSize: block.StrippedSize(), Size: block.Size(), Weight: block.Weight()}
+	j.NTx = len(block.Txs)
+	if verbosity == 1 {
+		for _, id := range block.TxIDs() {
+			j.Txs = append(j.Txs, id)
+		}
+		return j, nil
+	}
+	spent, err := s.cfg.Chain.Spent(info.Hash)
+	if err != nil && !errors.Is(err, chain.ErrNotFound) {
+		return nil, err
+	}
+	for i, tx := range block.Txs {
+		var own []consensus.Coin
+		if i > 0 && err == nil {
+			if len(spent) < len(tx.In) {
+				return nil, fmt.Errorf("undo data of block %s does not fit it", info.Hash)
+			}
+			own, spent = spent[:len(tx.In)], spent[len(tx.In):]
+		}
+		t := s.txJSON(tx, own, true)
+		if verbosity < 3 {
+			for n := range t.In {
+				t.In[n].PrevOut = nil
+			}
+		}
+		j.Txs = append(j.Txs, t)
+	}
+	return j, nil
+}
+
+func (s *Server) getChainTips(context.Context, *params) (any, error) {
+	type tip struct {
+		Height    uint32         `json:"height"`
+		Hash      consensus.Hash `json:"hash"`
+		BranchLen uint32         `json:"branchlen"`
+		Status    string         `json:"status"`
+	}
+	var tips []tip
+	for _, info := range s.cfg.Chain.Tips() {
+		t := tip{info.Height, info.Hash, 0, "active"}
+		if !info.Active {
+			t.BranchLen, t.Status = s.branch(info)
+		}
+		tips = append(tips, t)
+	}
+	return tips, nil
+}
+
+// branch says how far the end of a branch is from the active chain, and what is
+// known of the way.
+func (s *Server) branch(end chain.HeaderInfo) (length uint32, status string) {
+	complete := true
+	at := end
+	for ok := true; ok && !at.Active; at, ok = s.cfg.Chain.Header(at.Header.Prev) {
+		length++
+		complete = complete && at.HaveBlock
+	}
+	switch _, err := s.cfg.Chain.Spent(end.Hash); {
+	case end.Invalid:
+		return length, "invalid"
+	case !complete:
+		return length, "headers-only"
+	case err == nil: // it was connected once
+		return length, "valid-fork"
+	}
+	return length, "valid-headers"
+}
+
+func (s *Server) getTxOut(_ context.Context, p *params) (any, error) {
+	o := consensus.OutPoint{TxID: p.hash(0, "txid"), Index: uint32(p.integer(1, 0, 0, math.MaxUint32))}
+	withPool := p.flag(2, true)
+	if p.err != nil {
+		return nil, p.err
+	}
+	var tip consensus.State
+	var coin consensus.Coin
+	var found bool
+	err := s.cfg.Chain.Read(func(r *chain.Reader) (err error) {
+		tip = r.Tip()
+		coin, found, err = r.Coin(o)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	confirmations := int64(tip.Height) - int64(coin.Height) + 1
+	if withPool {
+		pool, err := s.pool()
+		if err != nil {
+			return nil, err
+		}
+		if pool.Spends(o) {
+			return nil, nil
+		}
+		if tx, ok := pool.ByTxID(o.TxID); ok && !found && o.Index < uint32(len(tx.Out)) {
+			coin = consensus.Coin{Value: tx.Out[o.Index].Value}
+			coin.Key, found = consensus.TaprootKey(tx.Out[o.Index].Script)
+			confirmations = 0
+		}
+	}
+	if !found {
+		return nil, nil
+	}
+	return struct {
+		Best          consensus.Hash `json:"bestblock"`
+		Confirmations int64          `json:"confirmations"`
+		Value         coins          `json:"value"`
+		Script        scriptJSON     `json:"scriptPubKey"`
+		Coinbase      bool           `json:"coinbase"`
+	}{tip.Hash, confirmations, coins(coin.Value), s.scriptJSON(consensus.TaprootScript(coin.Key)), coin.Coinbase}, nil
+}
+
+func (s *Server) getTxOutSetInfo(ctx context.Context, p *params) (any, error) {
+	kind := p.text(0, "hash_serialized_3")
+	p.flag(2, true) // there is no index to use
+	if p.err != nil {
+		return nil, p.err
+	}
+	if !p.absent(1) {
+		return nil, fail(codeParameter, "Querying specific block heights requires coinstatsindex")
+	}
+	read := s.cfg.Chain.UTXOStats
+	switch kind {
+	case "hash_serialized_3", "none":
+	case "muhash":
+		read = s.cfg.Chain.UTXOMuHash
+	default:
+		return nil, fail(codeParameter, "'%.40s' is not a valid hash_type", kind)
+	}
+	stats, err := read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	j := struct {
+		Height   uint32          `json:"height"`
+		Best     consensus.Hash  `json:"bestblock"`
+		TxOuts   uint64          `json:"txouts"`
+		BogoSize uint64          `json:"bogosize"`
+		Hash     *consensus.Hash `json:"hash_serialized_3,omitempty"`
+		MuHash   *consensus.Hash `json:"muhash,omitempty"`
+		Total    coins           `json:"total_amount"`
+		Txs      uint64          `json:"transactions"`
+		DiskSize int64           `json:"disk_size"`
+	}{stats.Height, stats.Tip, stats.Coins, stats.BogoSize, nil, nil, coins(stats.Total), stats.Txs, stats.DiskBytes}
+	switch kind {
+	case "hash_serialized_3":
+		j.Hash = &stats.Hash
+	case "muhash":
+		j.MuHash = &stats.Hash
+	}
+	return j, nil
+}

@@ -1,0 +1,64 @@
+package rpc
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"time"
+)
+
+func (s *Server) controlMethods() []method {
+	const group = "Control"
+	return []method{
+		{group, "help", []string{"command"}, 0, "Lists all calls, or explains one.", s.help},
+		{group, "stop", []string{"wait"}, 0, "Stops the node.", s.stop},
+		{group, "uptime", nil, 0, "For how many seconds the node has been running.", func(context.Context, *params) (any, error) { return int64(time.Since(s.started).Seconds()), nil }},
+		{group, "getmemoryinfo", []string{"mode"}, 0, "How much memory the node uses, in bytes.", s.getMemoryInfo},
+		{group, "setmocktime", []string{"timestamp"}, 1, "Sets the node's clock to Unix seconds, or to the real time with 0, where the network allows it.", s.setMockTime},
+	}
+}
+
+func (s *Server) stop(context.Context, *params) (any, error) {
+	s.cfg.Stop()
+	return "Lode stopping", nil
+}
+
+func (s *Server) getMemoryInfo(_ context.Context, p *params) (any, error) {
+	mode := p.text(0, "stats")
+	if p.err != nil {
+		return nil, p.err
+	}
+	switch mode {
+	case "stats":
+	case "mallocinfo":
+		return nil, fail(codeParameter, "mallocinfo mode not available")
+	default:
+		return nil, fail(codeParameter, "unknown mode %.40s", mode)
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	type heap struct {
+		Used  uint64 `json:"used"`
+		Total uint64 `json:"total"`
+	}
+	return map[string]heap{"heap": {m.HeapAlloc, m.Sys}}, nil
+}
+
+func (s *Server) setMockTime(_ context.Context, p *params) (any, error) {
+	seconds := p.integer(0, 0, math.MinInt64, math.MaxInt64)
+	if p.err != nil {
+		return nil, p.err
+	}
+	if !s.cfg.Spec.Defaults.MockClock {
+		return nil, fail(codeMisc, "setmocktime is not allowed on %s", s.cfg.Spec.Name)
+	}
+	if seconds < 0 || seconds > math.MaxUint32 {
+		return nil, fail(codeParameter, "Mocktime must be in the range [0, %d], not %d.", uint32(math.MaxUint32), seconds)
+	}
+	var t time.Time
+	if seconds > 0 {
+		t = time.Unix(seconds, 0)
+	}
+	s.cfg.Clock.Set(t)
+	return nil, nil
+}

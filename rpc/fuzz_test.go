@@ -1,0 +1,65 @@
+package rpc_test
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+// FuzzServe posts bodies as somebody who is let in: whatever they hold, no
+// method panics, and every answer is JSON.
+func FuzzServe(f *testing.F) {
+	n := newNode(f, "regtest", 101)
+	payment := n.payment(1, 1000)
+	check(f, n.pool.Add(payment))
+	block := n.block(1)
+	hash, header := block.Header.Hash(), hex.EncodeToString(block.Header.Append(nil))
+	seeds := []string{
+		``, `{}`, `[]`, `null`, `[1,{}]`, `{"method":null}`, `{"jsonrpc":"2.0","method":"ping"}`, `{"method":"getblockhash","params":{"args":[1],"height":2}}`,
+		`[{"jsonrpc":"2.0","method":"help","id":[]},{"method":"uptime","id":{}}]`, `{"method":"stop","params":[0]}`,
+	}
+	for _, name := range allMethods {
+		seeds = append(seeds, fmt.Sprintf(`{"method":%q,"params":[],"id":1}`, name))
+	}
+	for method, params := range map[string]string{
+		"getblock": fmt.Sprintf(`%q,3`, hash), "getblockheader": fmt.Sprintf(`%q,true`, hash), "getblockhash": `5`, "gettxout": fmt.Sprintf(`%q,0,true`, payment.TxID()),
+		"gettxoutsetinfo": `"muhash",null,true`, "getrawtransaction": fmt.Sprintf(`%q,2,%q`, block.Txs[0].TxID(), hash), "decoderawtransaction": fmt.Sprintf(`%q,true`, hexTx(payment)),
+		"sendrawtransaction": fmt.Sprintf(`%q,0.1,"1e-8"`, hexTx(payment)), "testmempoolaccept": fmt.Sprintf(`[%q],0`, hexTx(payment)), "submitblock": fmt.Sprintf(`%q,""`, hexBlock(block)),
+		"submitheader": fmt.Sprintf(`%q`, header), "generatetoaddress": fmt.Sprintf(`1,%q,10`, n.address), "getmempoolentry": fmt.Sprintf(`%q`, payment.TxID()),
+		"getrawmempool": `true,false`, "estimatesmartfee": `6,"economical"`, "validateaddress": fmt.Sprintf(`%q`, n.address), "addnode": `"10.0.0.1:1","add",false`,
+		"disconnectnode": `"",5`, "getaddednodeinfo": `"10.0.0.1:1"`, "setmocktime": `1900000000`, "getmemoryinfo": `"stats"`, "help": `"help"`,
+	} {
+		seeds = append(seeds, fmt.Sprintf(`{"jsonrpc":"2.0","method":%q,"params":[%s],"id":1}`, method, params))
+	}
+	for _, seed := range seeds {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		// A million blocks are a fair request, but not here.
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		resp := n.do(authorized(body).WithContext(ctx))
+		answer, err := io.ReadAll(resp.Body)
+		check(t, err)
+		switch resp.StatusCode {
+		case 204:
+			if len(answer) > 0 {
+				t.Errorf("204 with %q", answer)
+			}
+		case 200, 400, 404, 500:
+			if !json.Valid(answer) {
+				t.Errorf("status %d without JSON: %q", resp.StatusCode, answer)
+			}
+		default:
+			t.Errorf("status %d", resp.StatusCode)
+		}
+		if strings.Contains(string(answer), `"code":-32603`) {
+			t.Errorf("a method has panicked, or its result cannot be encoded: %s", answer)
+		}
+	})
+}

@@ -1,0 +1,234 @@
+package rpc_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"lode/rpc"
+)
+
+func TestAuthentication(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 0)
+	const call = `{"method":"getblockcount","id":1}`
+	for _, test := range []struct {
+		name   string
+		change func(*http.Request)
+		status int
+	}{
+		{"right", func(*http.Request) {}, 200},
+		{"none", func(r *http.Request) { r.Header.Del("Authorization") }, 401},
+		{"wrong password", func(r *http.Request) { r.SetBasicAuth(user, "x") }, 401},
+		{"longer password", func(r *http.Request) { r.SetBasicAuth(user, password+"x") }, 401},
+		{"wrong user", func(r *http.Request) { r.SetBasicAuth("x", password) }, 401},
+		{"empty", func(r *http.Request) { r.SetBasicAuth("", "") }, 401},
+		{"another scheme", func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+password) }, 401},
+		{"not base64", func(r *http.Request) { r.Header.Set("Authorization", "Basic !!") }, 401},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			r := authorized(call)
+			test.change(r)
+			start := time.Now()
+			resp := n.do(r)
+			body, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != test.status {
+				t.Fatalf("status %d, want %d", resp.StatusCode, test.status)
+			}
+			if test.status != 401 {
+				return
+			}
+			if len(body) > 0 || resp.Header.Get("WWW-Authenticate") != `Basic realm="jsonrpc"` {
+				t.Errorf("401 with body %q and header %v", body, resp.Header)
+			}
+			guessed := r.Header.Get("Authorization") != ""
+			if slow := time.Since(start) >= 200*time.Millisecond; slow != guessed {
+				t.Errorf("slow: %v, want %v: only guesses are slowed down", slow, guessed)
+			}
+		})
+	}
+}
+
+// TestNoPassword makes sure that a server without a password lets nobody in.
+func TestNoPassword(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 0, func(c *rpc.Config) { c.User, c.Password = "", "" })
+	r := authorized(`{"method":"getblockcount"}`)
+	r.SetBasicAuth("", "")
+	if resp := n.do(r); resp.StatusCode != 401 {
+		t.Errorf("status %d, want 401", resp.StatusCode)
+	}
+}
+
+func TestGuessesAreLoggedOnce(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer // written under the handler's lock
+	n := newNode(t, "regtest", 0, func(c *rpc.Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	var wg sync.WaitGroup
+	for range 5 {
+		wg.Go(func() {
+			r := authorized("{}")
+			r.SetBasicAuth(user, "guess")
+			n.do(r)
+		})
+	}
+	wg.Wait()
+	if got := strings.Count(log.String(), "wrong password"); got != 1 || strings.Contains(log.String(), "guess\"") {
+		t.Errorf("%d warnings, want 1 without the password:\n%s", got, log.String())
+	}
+}
+
+func TestHostAndOrigin(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 0, func(c *rpc.Config) { c.AllowHosts = []string{"Node.example"} })
+	for _, test := range []struct {
+		host, origin string
+		status       int
+	}{
+		{"127.0.0.1:18443", "", 200},
+		{"127.0.0.1", "", 200},
+		{"[::1]:18443", "", 200},
+		{"[::1]", "", 200},
+		{"192.168.1.7:18443", "", 200},
+		{"localhost:18443", "", 200},
+		{"LOCALHOST", "", 200},
+		{"node.example:18443", "", 200},
+		{"NODE.EXAMPLE", "", 200},
+		{"", "", 403},
+		{"evil.example", "", 403},
+		{"evil.example:18443", "", 403},
+		{"localhost.evil.example:18443", "", 403},
+		{"127.0.0.1.evil.example", "", 403},
+		{"node.example.evil.example", "", 403},
+		{"127.1", "", 403},
+		{"127.0.0.1:18443", "http://127.0.0.1:18443", 200},
+		{"node.example", "https://node.example", 200},
+		{"127.0.0.1:18443", "http://127.0.0.1:8080", 403},
+		{"127.0.0.1:18443", "http://evil.example", 403},
+		{"127.0.0.1:18443", "http://127.0.0.1:18443.evil.example", 403},
+		{"127.0.0.1:18443", "http://127.0.0.1:18443@evil.example", 403},
+		{"127.0.0.1:18443", "null", 403},
+		{"127.0.0.1:18443", "file://", 403},
+		{"evil.example", "http://evil.example", 403},
+	} {
+		r := authorized(`{"method":"getblockcount","id":1}`)
+		r.Host = test.host
+		if test.origin != "" {
+			r.Header.Set("Origin", test.origin)
+		}
+		if resp := n.do(r); resp.StatusCode != test.status {
+			t.Errorf("host %q, origin %q: status %d, want %d", test.host, test.origin, resp.StatusCode, test.status)
+		}
+	}
+}
+
+func TestOtherRequests(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 0)
+	for _, test := range []struct {
+		name   string
+		change func(*http.Request)
+		status int
+	}{
+		{"GET", func(r *http.Request) { r.Method = http.MethodGet }, 405},
+		{"OPTIONS", func(r *http.Request) { r.Method = http.MethodOptions }, 405},
+		{"another path", func(r *http.Request) { r.URL.Path = "/wallet/x" }, 404},
+		{"a path that leads back", func(r *http.Request) { r.URL.Path = "/x/.." }, 404},
+		{"GET of another path", func(r *http.Request) { r.Method, r.URL.Path = http.MethodGet, "/x" }, 404},
+	} {
+		r := authorized(`{"method":"stop","id":1}`)
+		test.change(r)
+		if resp := n.do(r); resp.StatusCode != test.status {
+			t.Errorf("%s: status %d, want %d", test.name, resp.StatusCode, test.status)
+		}
+	}
+	if n.stops.Load() != 0 {
+		t.Error("a refused request was executed")
+	}
+}
+
+func TestOversizedBody(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 0)
+	largest := bytes.Repeat([]byte{'x'}, 32<<20)
+	for _, test := range []struct {
+		body   io.Reader
+		status int
+	}{
+		{bytes.NewReader(largest), 500},
+		{io.MultiReader(bytes.NewReader(largest), strings.NewReader("x")), 413},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/", test.body)
+		r.Host = "localhost"
+		r.SetBasicAuth(user, password)
+		if resp := n.do(r); resp.StatusCode != test.status {
+			t.Errorf("status %d, want %d", resp.StatusCode, test.status)
+		}
+	}
+}
+
+// TestTooManyAtOnce holds as many requests as the server works on at once, by
+// bodies that do not end, and then makes one more.
+func TestTooManyAtOnce(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 0)
+	const most = 64
+	var wg sync.WaitGroup
+	var ends []*io.PipeWriter
+	for range most {
+		body, end := io.Pipe()
+		ends = append(ends, end)
+		r := httptest.NewRequest(http.MethodPost, "/", body)
+		r.Host = "localhost"
+		r.SetBasicAuth(user, password)
+		wg.Go(func() { n.do(r) })
+		_, _ = end.Write([]byte(" ")) // returns once the server reads
+	}
+	if status, _ := n.post(`{"method":"uptime"}`); status != 503 {
+		t.Errorf("status %d, want 503", status)
+	}
+	for _, end := range ends {
+		_ = end.Close()
+	}
+	wg.Wait()
+	if status, _ := n.post(`{"method":"uptime"}`); status != 200 {
+		t.Errorf("status %d afterwards, want 200", status)
+	}
+}
+
+func TestServeUntilStopped(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	n := newNode(t, "regtest", 0, func(c *rpc.Config) { c.Stop = cancel })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	done := make(chan error, 1)
+	go func() { done <- n.server.Serve(ctx, l) }()
+	r, err := http.NewRequest(http.MethodPost, "http://"+l.Addr().String(), strings.NewReader(`{"method":"stop","id":1}`))
+	check(t, err)
+	r.SetBasicAuth(user, password)
+	resp, err := http.DefaultClient.Do(r)
+	check(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	check(t, err)
+	// The caller that stops the node is still told so.
+	if want := `{"result":"Lode stopping","error":null,"id":1}`; strings.TrimSpace(string(body)) != want {
+		t.Errorf("answer %s, want %s", body, want)
+	}
+	select {
+	case err := <-done:
+		check(t, err)
+	case <-time.After(10 * time.Second):
+		t.Fatal("the server does not stop")
+	}
+}

@@ -1,0 +1,275 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"time"
+
+	"lode/p2p"
+)
+
+// Network is what the server needs of the peers.
+type Network interface {
+	Peers() []p2p.PeerInfo
+	ConnectionCount() (inbound, outbound int)
+	NetTotals() (received, sent uint64)
+	AddNode(url string) error
+	RemoveNode(url string) error
+	Connect(ctx context.Context, url string) error
+	AddedNodes() []string
+	Disconnect(id int64, address string) error // by address, or by id if that is empty
+	Ping()
+	Syncing() bool
+}
+
+func (s *Server) networkMethods() []method {
+	const group = "Network"
+	return []method{
+		{group, "getnetworkinfo", nil, 0, "The node as its peers see it.", s.getNetworkInfo},
+		{group, "getpeerinfo", nil, 0, "The connected peers.", s.getPeerInfo},
+		{group, "getconnectioncount", nil, 0, "How many peers are connected.", s.getConnectionCount},
+		{group, "getnettotals", nil, 0, "The traffic with peers, in bytes.", s.getNetTotals},
+		{group, "addnode", []string{"node", "command", "v2transport"}, 2, "add: keep a connection to the peer at a URL; remove: no longer; onetry: connect once.", s.addNode},
+		{group, "getaddednodeinfo", []string{"node"}, 0, "The peers that addnode and --connect keep connected.", s.getAddedNodeInfo},
+		{group, "ping", nil, 0, "Measures the round trip to every peer; getpeerinfo tells the result.", s.ping},
+		{group, "disconnectnode", []string{"address", "nodeid"}, 0, "Ends the connection to a peer, named by its address, its URL or its id.", s.disconnectNode},
+	}
+}
+
+// protocolVersion is Bitcoin's, as of the messages that are spoken here.
+const protocolVersion = 70016
+
+func (s *Server) getNetworkInfo(context.Context, *params) (any, error) {
+	in, out := s.cfg.Network.ConnectionCount()
+	st := s.cfg.Pool.Stats()
+	var major, minor, patch int
+	_, _ = fmt.Sscanf(s.cfg.Version, "%d.%d.%d", &major, &minor, &patch) // zero for a version of another form
+	return struct {
+		Version        int      `json:"version"`
+		SubVersion     string   `json:"subversion"`
+		Protocol       int      `json:"protocolversion"`
+		Services       string   `json:"localservices"`
+		ServiceNames   []string `json:"localservicesnames"`
+		Relay          bool     `json:"localrelay"`
+		TimeOffset     int      `json:"timeoffset"`
+		Active         bool     `json:"networkactive"`
+		Connections    int      `json:"connections"`
+		ConnectionsIn  int      `json:"connections_in"`
+		ConnectionsOut int      `json:"connections_out"`
+		Networks       []string `json:"networks"`
+		RelayFee       coins    `json:"relayfee"`
+		IncrementalFee coins    `json:"incrementalfee"`
+		Local          []string `json:"localaddresses"`
+		Warnings       []string `json:"warnings"`
+	}{
+		major*10000 + minor*100 + patch, s.cfg.UserAgent, protocolVersion, "0000000000000009", []string{"NETWORK", "WITNESS"}, true, 0, true,
+		in + out, in, out, []string{}, coins(st.Policy.MinRelay), coins(st.Policy.Increment), []string{}, []string{},
+	}, nil
+}
+
+type peerJSON struct {
+	ID               int64             `json:"id"`
+	Addr             string            `json:"addr"`
+	URL              string            `json:"url,omitempty"`
+	Network          string            `json:"network"`
+	Services         string            `json:"services"`
+	ServiceNames     []string          `json:"servicesnames"`
+	RelayTxs         bool              `json:"relaytxes"`
+	LastSend         int64             `json:"lastsend"`
+	LastRecv         int64             `json:"lastrecv"`
+	LastTx           int64             `json:"last_transaction"`
+	LastBlock        int64             `json:"last_block"`
+	BytesSent        uint64            `json:"bytessent"`
+	BytesRecv        uint64            `json:"bytesrecv"`
+	ConnTime         int64             `json:"conntime"`
+	TimeOffset       int64             `json:"timeoffset"`
+	Ping             *float64          `json:"pingtime,omitempty"`
+	MinPing          *float64          `json:"minping,omitempty"`
+	PingWait         *float64          `json:"pingwait,omitempty"`
+	Version          int32             `json:"version"`
+	SubVer           string            `json:"subver"`
+	Inbound          bool              `json:"inbound"`
+	StartingHeight   int32             `json:"startingheight"`
+	SyncedHeaders    int64             `json:"synced_headers"`
+	SyncedBlocks     int64             `json:"synced_blocks"`
+	InFlight         []uint32          `json:"inflight"`
+	AddrProcessed    int               `json:"addr_processed"`
+	MinFeeFilter     coins             `json:"minfeefilter"`
+	SentPerMessage   map[string]uint64 `json:"bytessent_per_msg"`
+	RecvPerMessage   map[string]uint64 `json:"bytesrecv_per_msg"`
+	ConnectionType   string            `json:"connection_type"`
+	TransportVersion string            `json:"transport_protocol_type"`
+}
+
+func (s *Server) getPeerInfo(context.Context, *params) (any, error) {
+	peers := []peerJSON{}
+	for _, p := range s.cfg.Network.Peers() {
+		if !p.HandshakeIsOver {
+			continue
+		}
+		j := peerJSON{
+			ID: p.ID, Addr: p.Addr, URL: p.URL, Network: networkName(p.Addr), Services: fmt.Sprintf("%016x", p.Services), ServiceNames: serviceNames(p.Services),
+			RelayTxs: p.RelayTxs, LastSend: unix(p.Sent.Last), LastRecv: unix(p.Received.Last), LastTx: unix(p.LastTx), LastBlock: unix(p.LastBlock),
+			BytesSent: p.Sent.Total, BytesRecv: p.Received.Total, ConnTime: unix(p.Connected), TimeOffset: p.TimeOffset,
+			Ping: seconds(p.Ping), MinPing: seconds(p.MinPing), PingWait: seconds(p.PingWait), Version: p.Version, SubVer: p.SubVer, Inbound: p.Inbound,
+			StartingHeight: p.StartingHeight, SyncedHeaders: p.SyncedHeaders, SyncedBlocks: p.SyncedBlocks, InFlight: p.InFlight,
+			AddrProcessed: p.AddrsProcessed, MinFeeFilter: coins(p.FeeFilter), SentPerMessage: p.Sent.PerMessage, RecvPerMessage: p.Received.PerMessage,
+			ConnectionType: p.Kind, TransportVersion: "websocket",
+		}
+		if j.InFlight == nil {
+			j.InFlight = []uint32{}
+		}
+		if j.SentPerMessage == nil {
+			j.SentPerMessage = map[string]uint64{}
+		}
+		if j.RecvPerMessage == nil {
+			j.RecvPerMessage = map[string]uint64{}
+		}
+		peers = append(peers, j)
+	}
+	return peers, nil
+}
+
+// networkName is Bitcoin Core's name for where the address of a socket belongs.
+func networkName(addr string) string {
+	ap, err := netip.ParseAddrPort(addr)
+	switch ip := ap.Addr().Unmap(); {
+	case err != nil || !ip.IsGlobalUnicast() || ip.IsPrivate():
+		return "not_publicly_routable"
+	case ip.Is4():
+		return "ipv4"
+	}
+	return "ipv6"
+}
+
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+func seconds(d time.Duration) *float64 {
+	if d == 0 {
+		return nil
+	}
+	s := d.Seconds()
+	return &s
+}
+
+// serviceNames names the services of a peer (BIP144, BIP159).
+func serviceNames(services uint64) []string {
+	names := []string{}
+	for _, known := range []struct {
+		bit  uint
+		name string
+	}{{0, "NETWORK"}, {3, "WITNESS"}, {10, "NETWORK_LIMITED"}} {
+		if services&(1<<known.bit) != 0 {
+			names = append(names, known.name)
+		}
+	}
+	return names
+}
+
+func (s *Server) getConnectionCount(context.Context, *params) (any, error) {
+	in, out := s.cfg.Network.ConnectionCount()
+	return in + out, nil
+}
+
+func (s *Server) getNetTotals(context.Context, *params) (any, error) {
+	received, sent := s.cfg.Network.NetTotals()
+	return struct {
+		Received uint64 `json:"totalbytesrecv"`
+		Sent     uint64 `json:"totalbytessent"`
+		Millis   int64  `json:"timemillis"`
+	}{received, sent, s.cfg.Clock.Now().UnixMilli()}, nil
+}
+
+func (s *Server) addNode(ctx context.Context, p *params) (any, error) {
+	url, command, encrypted := p.text(0, ""), p.text(1, ""), p.flag(2, false)
+	if p.err != nil {
+		return nil, p.err
+	}
+	if encrypted {
+		return nil, fail(codeParameter, "Error: v2transport requested but not enabled (see -v2transport)")
+	}
+	var err error
+	switch command {
+	case "add":
+		err = s.cfg.Network.AddNode(url)
+	case "remove":
+		err = s.cfg.Network.RemoveNode(url)
+	case "onetry":
+		err = s.cfg.Network.Connect(ctx, url)
+	default:
+		return nil, fail(codeMisc, "%s", s.table["addnode"].usage())
+	}
+	switch {
+	case errors.Is(err, p2p.ErrAdded):
+		return nil, fail(codeNodeAdded, "Error: Node already added")
+	case errors.Is(err, p2p.ErrNotAdded):
+		return nil, fail(codeNodeNotAdded, "Error: Node could not be removed. It has not been added previously.")
+	}
+	return nil, err
+}
+
+func (s *Server) getAddedNodeInfo(_ context.Context, p *params) (any, error) {
+	only := p.text(0, "")
+	if p.err != nil {
+		return nil, p.err
+	}
+	type address struct {
+		Address   string `json:"address"`
+		Connected string `json:"connected"`
+	}
+	type added struct {
+		Node      string    `json:"addednode"`
+		Connected bool      `json:"connected"`
+		Addresses []address `json:"addresses"`
+	}
+	list := []added{}
+	if clean, err := p2p.CheckURL(only); only != "" && err == nil {
+		only = clean // as the list has it
+	}
+	peers := s.cfg.Network.Peers()
+	for _, url := range s.cfg.Network.AddedNodes() {
+		if only != "" && only != url {
+			continue
+		}
+		a := added{Node: url, Addresses: []address{}}
+		for _, peer := range peers {
+			if peer.URL == url && peer.HandshakeIsOver {
+				a.Connected = true
+				a.Addresses = append(a.Addresses, address{peer.Addr, "outbound"})
+			}
+		}
+		list = append(list, a)
+	}
+	if only != "" && len(list) == 0 {
+		return nil, fail(codeNodeNotAdded, "Error: Node has not been added.")
+	}
+	return list, nil
+}
+
+func (s *Server) disconnectNode(_ context.Context, p *params) (any, error) {
+	addr, id := p.text(0, ""), p.integer(1, 0, math.MinInt64, math.MaxInt64)
+	if p.err != nil {
+		return nil, p.err
+	}
+	if (addr == "") == p.absent(1) {
+		return nil, fail(codeInvalidParams, "Only one of address and nodeid should be provided.")
+	}
+	err := s.cfg.Network.Disconnect(id, addr)
+	if errors.Is(err, p2p.ErrNoPeer) {
+		return nil, fail(codeNotConnected, "Node not found in connected nodes")
+	}
+	return nil, err
+}
+
+func (s *Server) ping(context.Context, *params) (any, error) {
+	s.cfg.Network.Ping()
+	return nil, nil
+}

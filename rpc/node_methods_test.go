@@ -1,0 +1,178 @@
+package rpc_test
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"lode/p2p"
+)
+
+// allMethods is every method that there is.
+var allMethods = strings.Fields(`addnode decoderawtransaction disconnectnode estimatesmartfee generatetoaddress getaddednodeinfo getbestblockhash getblock
+	getblockchaininfo getblockcount getblockhash getblockheader getchaintips getconnectioncount getdifficulty getindexinfo getmemoryinfo getmempoolentry
+	getmempoolinfo getmininginfo getnettotals getnetworkinfo getpeerinfo getrawmempool getrawtransaction gettxout gettxoutsetinfo help ping
+	sendrawtransaction setmocktime stop submitblock submitheader testmempoolaccept uptime validateaddress`)
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 0)
+	var listed []string
+	groups := regexp.MustCompile(`^== [A-Z][a-z]+ ==$`)
+	for line := range strings.Lines(ok[string](n, "help")) {
+		if line = strings.TrimSpace(line); line != "" && !groups.MatchString(line) {
+			listed = append(listed, strings.Fields(line)[0])
+		}
+	}
+	slices.Sort(listed)
+	same(t, listed, allMethods)
+	for _, name := range allMethods {
+		usage, about, found := strings.Cut(ok[string](n, "help", name), "\n\n")
+		if !found || strings.Fields(usage)[0] != name || !strings.HasSuffix(about, ".") || strings.Contains(usage, "|") {
+			t.Errorf("help %s: %q, %q", name, usage, about)
+		}
+		// Every method says how it is used when it is used otherwise.
+		_, failure := n.call(name, 1, 2, 3, 4, 5)
+		wantError(t, failure, -1, usage+"\n\n"+about)
+	}
+	same(t, ok[any](n, "help", "getblock"), "getblock blockhash (verbosity)\n\nA block: 0 in hex, 1 with the ids of its transactions, 2 with its transactions and fees, 3 with the outputs that they spend.")
+	same(t, ok[any](n, "help", "nothing"), "help: unknown command: nothing")
+	if n.stops.Load() != 0 {
+		t.Error("stop was called")
+	}
+}
+
+func TestControl(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 0)
+	same(t, ok[any](n, "stop"), "Lode stopping")
+	if got := n.stops.Load(); got != 1 {
+		t.Errorf("stopped %d times", got)
+	}
+	if up := ok[int](n, "uptime"); up < 0 || up > 60 {
+		t.Errorf("uptime %d", up)
+	}
+	memory := ok[map[string]map[string]int](n, "getmemoryinfo", "stats")
+	if heap := memory["heap"]; heap["used"] <= 0 || heap["total"] < heap["used"] {
+		t.Errorf("memory %v", memory)
+	}
+	n.refused(-8, "mallocinfo mode not available", "getmemoryinfo", "mallocinfo")
+	n.refused(-8, "unknown mode x", "getmemoryinfo", "x")
+}
+
+func TestSetMockTime(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 0)
+	same(t, ok[any](n, "setmocktime", 1_900_000_000), nil)
+	if got := n.clock.Now().Unix(); got != 1_900_000_000 {
+		t.Errorf("the clock says %d", got)
+	}
+	same(t, ok[any](n, "setmocktime", 0), nil)
+	if since := time.Since(n.clock.Now()); since > time.Minute {
+		t.Errorf("the clock is %v behind", since)
+	}
+	n.refused(-8, "Mocktime must be in the range [0, 4294967295], not -1.", "setmocktime", -1)
+	n.refused(-8, "Mocktime must be in the range [0, 4294967295], not 4294967296.", "setmocktime", int64(1)<<32)
+	real := newNode(t, "main", 0)
+	before := real.clock.Now()
+	real.refused(-1, "setmocktime is not allowed on main", "setmocktime", 1_900_000_000)
+	if now := real.clock.Now(); now.Sub(before) > time.Minute {
+		t.Errorf("the clock went to %v", now)
+	}
+}
+
+func TestPeers(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 0)
+	same(t, ok[any](n, "getpeerinfo"), []any{})
+	at := time.Unix(1_800_000_000, 0)
+	n.net.peers = []p2p.PeerInfo{
+		{ID: 1, Addr: "8.8.8.8:9555", HandshakeIsOver: false},
+		{
+			ID: 2, Addr: "8.8.4.4:9555", URL: "ws://8.8.4.4:9555/p2p", Kind: "manual", Version: 70016, Services: 0x409, SubVer: "/Lode:1.0.0/", StartingHeight: 7,
+			TimeOffset: -2, RelayTxs: true, SyncedHeaders: 8, SyncedBlocks: 7, InFlight: []uint32{8}, FeeFilter: 100, Connected: at, LastBlock: at.Add(1e9), LastTx: at.Add(2e9),
+			Sent:     p2p.Traffic{Total: 30, PerMessage: map[string]uint64{"ping": 30}, Last: at.Add(3e9)},
+			Received: p2p.Traffic{Total: 40, PerMessage: map[string]uint64{"pong": 40}, Last: at.Add(4e9)},
+			Ping:     1500 * time.Millisecond, MinPing: time.Second, PingWait: 2 * time.Second, AddrsProcessed: 9, HandshakeIsOver: true,
+		},
+		{ID: 3, Addr: "127.0.0.1:50000", Kind: "inbound", Inbound: true, SyncedHeaders: -1, SyncedBlocks: -1, Connected: at, HandshakeIsOver: true},
+	}
+	same(t, ok[any](n, "getpeerinfo"), []any{
+		object{
+			"id": 2, "addr": "8.8.4.4:9555", "url": "ws://8.8.4.4:9555/p2p", "network": "ipv4", "services": "0000000000000409",
+			"servicesnames": []any{"NETWORK", "WITNESS", "NETWORK_LIMITED"}, "relaytxes": true, "lastsend": 1_800_000_003, "lastrecv": 1_800_000_004,
+			"last_transaction": 1_800_000_002, "last_block": 1_800_000_001, "bytessent": 30, "bytesrecv": 40, "conntime": 1_800_000_000, "timeoffset": -2,
+			"pingtime": 1.5, "minping": 1, "pingwait": 2, "version": 70016, "subver": "/Lode:1.0.0/", "inbound": false, "startingheight": 7,
+			"synced_headers": 8, "synced_blocks": 7, "inflight": []any{8}, "addr_processed": 9, "minfeefilter": btc("0.00000100"),
+			"bytessent_per_msg": object{"ping": 30}, "bytesrecv_per_msg": object{"pong": 40}, "connection_type": "manual", "transport_protocol_type": "websocket",
+		},
+		object{
+			"id": 3, "addr": "127.0.0.1:50000", "network": "not_publicly_routable", "services": "0000000000000000", "servicesnames": []any{}, "relaytxes": false,
+			"lastsend": 0, "lastrecv": 0, "last_transaction": 0, "last_block": 0, "bytessent": 0, "bytesrecv": 0, "conntime": 1_800_000_000, "timeoffset": 0,
+			"version": 0, "subver": "", "inbound": true, "startingheight": 0, "synced_headers": -1, "synced_blocks": -1, "inflight": []any{}, "addr_processed": 0,
+			"minfeefilter": btc("0.00000000"), "bytessent_per_msg": object{}, "bytesrecv_per_msg": object{}, "connection_type": "inbound", "transport_protocol_type": "websocket",
+		},
+	})
+
+	same(t, ok[any](n, "disconnectnode", "8.8.4.4:9555"), nil)
+	same(t, ok[any](n, "disconnectnode", "", 3), nil)
+	_, failure := n.named("disconnectnode", object{"nodeid": 2})
+	if failure != nil {
+		t.Error(failure)
+	}
+	same(t, n.net.dropped, []string{"8.8.4.4:9555", "127.0.0.1:50000", "8.8.4.4:9555"})
+	const one = "Only one of address and nodeid should be provided."
+	n.refused(-32602, one, "disconnectnode")
+	n.refused(-32602, one, "disconnectnode", "")
+	n.refused(-32602, one, "disconnectnode", "8.8.4.4:9555", 2)
+	n.refused(-29, "Node not found in connected nodes", "disconnectnode", "1.2.3.4:5")
+	n.refused(-29, "Node not found in connected nodes", "disconnectnode", "", -1)
+}
+
+func TestAddNode(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 0)
+	same(t, ok[any](n, "getaddednodeinfo"), []any{})
+	same(t, ok[any](n, "addnode", "10.0.0.1:18454", "add"), nil)
+	n.refused(-23, "Error: Node already added", "addnode", "10.0.0.1:18454", "add")
+	n.refused(-23, "Error: Node already added", "addnode", "ws://10.0.0.1:18454/p2p", "add")
+	url := n.net.AddedNodes()[0]
+	want := []any{object{"addednode": url, "connected": false, "addresses": []any{}}}
+	same(t, ok[any](n, "getaddednodeinfo"), want)
+	same(t, ok[any](n, "getaddednodeinfo", "10.0.0.1:18454"), want) // under the name that it was given
+	n.net.peers = []p2p.PeerInfo{{Addr: "10.0.0.1:18454", URL: url, HandshakeIsOver: true}, {Addr: "10.0.0.1:18455", URL: url}}
+	same(t, ok[any](n, "getaddednodeinfo", url), []any{object{
+		"addednode": url, "connected": true, "addresses": []any{object{"address": "10.0.0.1:18454", "connected": "outbound"}},
+	}})
+	n.refused(-24, "Error: Node has not been added.", "getaddednodeinfo", "10.0.0.2:1")
+	n.refused(-24, "Error: Node could not be removed. It has not been added previously.", "addnode", "10.0.0.2:1", "remove")
+	same(t, ok[any](n, "addnode", "10.0.0.1:18454", "remove"), nil)
+	same(t, ok[any](n, "getaddednodeinfo"), []any{})
+	same(t, ok[any](n, "addnode", "10.0.0.3:1", "onetry", false), nil)
+	same(t, n.net.dialled, []string{"10.0.0.3:1"})
+	n.refused(-8, "Error: v2transport requested but not enabled (see -v2transport)", "addnode", "10.0.0.3:1", "onetry", true)
+	_, usage := n.call("addnode")
+	n.refused(-1, usage.Message, "addnode", "10.0.0.3:1", "try")
+	if _, failure := n.call("addnode", "http://10.0.0.3", "add"); failure == nil || failure.Code != -1 {
+		t.Errorf("a URL that is no peer's: %+v", failure)
+	}
+}
+
+func TestNetworkNumbers(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 0)
+	same(t, ok[any](n, "getconnectioncount"), 3)
+	same(t, ok[any](n, "getnetworkinfo"), object{
+		"version": 10203, "subversion": "/Lode:1.2.3/", "protocolversion": 70016, "localservices": "0000000000000009", "localservicesnames": []any{"NETWORK", "WITNESS"},
+		"localrelay": true, "timeoffset": 0, "networkactive": true, "connections": 3, "connections_in": 1, "connections_out": 2, "networks": []any{},
+		"relayfee": btc("0.00000100"), "incrementalfee": btc("0.00000100"), "localaddresses": []any{}, "warnings": []any{},
+	})
+	same(t, ok[any](n, "setmocktime", 1_900_000_000), nil)
+	same(t, ok[any](n, "getnettotals"), object{"totalbytesrecv": 300, "totalbytessent": 400, "timemillis": 1_900_000_000_000})
+	same(t, ok[any](n, "ping"), nil)
+	if n.net.pings != 1 {
+		t.Errorf("%d pings", n.net.pings)
+	}
+}

@@ -1,0 +1,103 @@
+package rpc
+
+import (
+	"encoding/hex"
+	"strconv"
+	"strings"
+
+	"lode/consensus"
+)
+
+type scriptJSON struct {
+	Asm     string `json:"asm"`
+	Hex     string `json:"hex"`
+	Address string `json:"address,omitempty"`
+	Type    string `json:"type"`
+}
+
+func (s *Server) scriptJSON(script []byte) scriptJSON {
+	asm, pushes := disassemble(script)
+	j := scriptJSON{Asm: asm, Hex: hex.EncodeToString(script), Type: "nonstandard"}
+	if key, ok := consensus.TaprootKey(script); ok {
+		j.Type = "witness_v1_taproot"
+		j.Address = consensus.Address(s.cfg.Spec.Defaults.AddressPrefix, key)
+	} else if consensus.IsDataScript(script) && pushes {
+		j.Type = "nulldata"
+	}
+	return j
+}
+
+const (
+	opPushData4 = 0x4e
+	op1Negate   = 0x4f
+	op1         = 0x51
+	op16        = 0x60
+)
+
+// disassemble shows a script as Bitcoin Core does, and reports whether nothing
+// but pushes follows its first opcode.
+func disassemble(script []byte) (asm string, pushes bool) {
+	var b strings.Builder
+	pushes = true
+	for first := true; len(script) > 0; first = false {
+		if !first {
+			b.WriteByte(' ')
+		}
+		op, data, rest, ok := consensus.CutOp(script)
+		switch {
+		case !ok:
+			b.WriteString("[error]")
+			return b.String(), false
+		case op <= opPushData4 && len(data) <= 4: // short ones are taken for numbers
+			b.WriteString(strconv.FormatInt(scriptNumber(data), 10))
+		case op <= opPushData4:
+			b.WriteString(hex.EncodeToString(data))
+		case op == op1Negate:
+			b.WriteString("-1")
+		case op >= op1 && op <= op16:
+			b.WriteString(strconv.Itoa(int(op) - op1 + 1))
+		default:
+			b.WriteString(opName(op))
+		}
+		pushes = pushes && (first || op <= op16)
+		script = rest
+	}
+	return b.String(), pushes
+}
+
+// opNames are the opcodes from 0x61 on, of which Lode gives a meaning to
+// OP_RETURN alone.
+var opNames = strings.Fields(`NOP VER IF NOTIF VERIF VERNOTIF ELSE ENDIF VERIFY RETURN TOALTSTACK FROMALTSTACK 2DROP 2DUP 3DUP 2OVER
+	2ROT 2SWAP IFDUP DEPTH DROP DUP NIP OVER PICK ROLL ROT SWAP TUCK CAT SUBSTR LEFT RIGHT SIZE INVERT AND OR XOR EQUAL EQUALVERIFY
+	RESERVED1 RESERVED2 1ADD 1SUB 2MUL 2DIV NEGATE ABS NOT 0NOTEQUAL ADD SUB MUL DIV MOD LSHIFT RSHIFT BOOLAND BOOLOR NUMEQUAL
+	NUMEQUALVERIFY NUMNOTEQUAL LESSTHAN GREATERTHAN LESSTHANOREQUAL GREATERTHANOREQUAL MIN MAX WITHIN RIPEMD160 SHA1 SHA256 HASH160
+	HASH256 CODESEPARATOR CHECKSIG CHECKSIGVERIFY CHECKMULTISIG CHECKMULTISIGVERIFY NOP1 CHECKLOCKTIMEVERIFY CHECKSEQUENCEVERIFY NOP4
+	NOP5 NOP6 NOP7 NOP8 NOP9 NOP10 CHECKSIGADD`)
+
+func opName(op byte) string {
+	switch i := int(op) - op16 - 1; {
+	case op == op1-1:
+		return "OP_RESERVED"
+	case op == 0xff:
+		return "OP_INVALIDOPCODE"
+	case i < len(opNames):
+		return "OP_" + opNames[i]
+	}
+	return "OP_UNKNOWN"
+}
+
+// scriptNumber reads a little-endian number of up to four bytes whose top bit is
+// its sign.
+func scriptNumber(data []byte) (n int64) {
+	for i, b := range data {
+		if i == len(data)-1 {
+			n |= int64(b&0x7f) << (8 * i)
+			if b&0x80 != 0 {
+				n = -n
+			}
+			break
+		}
+		n |= int64(b) << (8 * i)
+	}
+	return n
+}

@@ -1,0 +1,207 @@
+package rpc
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"math"
+
+	"lode/consensus"
+	"lode/mempool"
+)
+
+func (s *Server) txMethods() []method {
+	const group = "Rawtransactions"
+	return []method{
+		{group, "getrawtransaction", []string{"txid", "verbosity|verbose", "blockhash"}, 1, "A transaction of the mempool, or of the block given: 0 in hex, 1 described, 2 with the outputs that it spends.", s.getRawTransaction},
+		{group, "decoderawtransaction", []string{"hexstring", "iswitness"}, 1, "Describes a transaction.", s.decodeRawTransaction},
+		{group, "sendrawtransaction", []string{"hexstring", "maxfeerate", "maxburnamount"}, 1, "Gives a transaction to the mempool and the peers. It is refused if it pays more than maxfeerate (coins per 1,000 vB, 0.10 if absent, 0 for any), or if a data output holds more coins than maxburnamount (0 if absent).", s.sendRawTransaction},
+		{group, "testmempoolaccept", []string{"rawtxs", "maxfeerate"}, 1, "Says whether the mempool would take a transaction.", s.testMempoolAccept},
+	}
+}
+
+func (s *Server) getRawTransaction(_ context.Context, p *params) (any, error) {
+	id, verbosity := p.hash(0, "parameter 1"), p.verbosity(1, 0)
+	if p.err != nil {
+		return nil, p.err
+	}
+	if id == s.cfg.Spec.Rules.Genesis().Txs[0].TxID() {
+		return nil, fail(codeAddress, "The genesis block coinbase is not considered an ordinary transaction and cannot be retrieved")
+	}
+	if !p.absent(2) {
+		return s.txInBlock(p, id, verbosity)
+	}
+	pool, err := s.pool()
+	if err != nil {
+		return nil, err
+	}
+	tx, ok := pool.ByTxID(id)
+	if !ok {
+		return nil, fail(codeAddress, "No such mempool transaction. Give the block that holds it as the third argument.")
+	}
+	if verbosity <= 0 {
+		return hex.EncodeToString(tx.Bytes()), nil
+	}
+	return s.txJSON(tx, nil, true), nil
+}
+
+func (s *Server) txInBlock(p *params, id consensus.Hash, verbosity int64) (any, error) {
+	hash := p.hash(2, "parameter 3")
+	if p.err != nil {
+		return nil, p.err
+	}
+	info, ok := s.cfg.Chain.Header(hash)
+	if !ok {
+		return nil, fail(codeAddress, "Block hash not found")
+	}
+	block, err := s.cfg.Chain.Block(hash)
+	if err != nil {
+		return nil, fail(codeMisc, "Block not available")
+	}
+	spent, _ := s.cfg.Chain.Spent(hash) // none for a block that was never connected
+	for i, tx := range block.Txs {
+		var own []consensus.Coin
+		if i > 0 && len(spent) >= len(tx.In) {
+			own, spent = spent[:len(tx.In)], spent[len(tx.In):]
+		}
+		if tx.TxID() != id {
+			continue
+		}
+		if verbosity <= 0 {
+			return hex.EncodeToString(tx.Bytes()), nil
+		}
+		if verbosity == 1 {
+			own = nil
+		}
+		j := s.txJSON(tx, own, true)
+		j.InActiveChain, j.BlockHash, j.Confirmations = &info.Active, &hash, new(int64)
+		if info.Active {
+			*j.Confirmations = int64(s.cfg.Chain.Tip().Height) - int64(info.Height) + 1
+			j.Time, j.BlockTime = info.Header.Time, info.Header.Time
+		}
+		return j, nil
+	}
+	return nil, fail(codeAddress, "No such transaction found in the provided block")
+}
+
+func (s *Server) decodeRawTransaction(_ context.Context, p *params) (any, error) {
+	const malformed = "TX decode failed"
+	tx, witness := p.tx(0, malformed), p.flag(1, true)
+	if p.err != nil {
+		return nil, p.err
+	}
+	if !witness && tx.HasWitness() {
+		return nil, fail(codeDecode, malformed)
+	}
+	return s.txJSON(tx, nil, false), nil
+}
+
+// defaultMaxFeeRate is in sat per 1,000 virtual bytes: 0.10 coins.
+const defaultMaxFeeRate = mempool.FeeRate(consensus.SatPerCoin / 10)
+
+// mostFeeRate is what maxfeerate must stay below: whoever says more has most
+// likely taken the unit for another one.
+const mostFeeRate = consensus.SatPerCoin
+
+func (p *params) maxFeeRate(i int) mempool.FeeRate {
+	rate := mempool.FeeRate(p.amount(i, consensus.Amount(defaultMaxFeeRate), math.MaxInt64))
+	if rate >= mempool.FeeRate(mostFeeRate) {
+		p.fail(fail(codeParameter, "Fee rates larger than or equal to 1BTC/kvB are not accepted"))
+	}
+	return rate
+}
+
+func tooExpensive(e *mempool.Entry, limit mempool.FeeRate) bool {
+	return limit > 0 && e.Fee > limit.Fee(e.Size)
+}
+
+// malformedTx is Bitcoin Core's text.
+const malformedTx = "TX decode failed. Make sure the tx has at least one input."
+
+func (s *Server) sendRawTransaction(_ context.Context, p *params) (any, error) {
+	tx, limit, burn := p.tx(0, malformedTx), p.maxFeeRate(1), p.amount(2, 0, s.cfg.Spec.Rules.MaxMoney)
+	if p.err != nil {
+		return nil, p.err
+	}
+	for i := range tx.Out {
+		if consensus.IsDataScript(tx.Out[i].Script) && tx.Out[i].Value > burn {
+			return nil, fail(codeVerify, "Unspendable output exceeds maximum configured by user (maxburnamount)")
+		}
+	}
+	id := tx.TxID()
+	if confirmed, err := s.confirmed(tx, id); confirmed || err != nil {
+		return nil, first(err, fail(codeInChain, "Transaction outputs already in utxo set"))
+	}
+	entry, err := s.cfg.Pool.Test(tx)
+	if err == nil && tooExpensive(entry, limit) {
+		return nil, fail(codeVerify, "Fee exceeds maximum configured by user (e.g. -maxtxfee, maxfeerate)")
+	}
+	if err == nil {
+		err = s.cfg.Pool.Add(tx)
+	}
+	if err != nil && !errors.Is(err, mempool.ErrKnown) && !errors.Is(err, mempool.ErrSameTxID) {
+		return nil, txError(tx, err)
+	}
+	return id, nil // where it was there before, that is all that was asked
+}
+
+// confirmed reports whether the active chain has a coin that tx made.
+func (s *Server) confirmed(tx *consensus.Tx, id consensus.Hash) (bool, error) {
+	for i := range tx.Out {
+		if _, ok, err := s.cfg.Chain.Coin(consensus.OutPoint{TxID: id, Index: uint32(i)}); ok || err != nil {
+			return ok, err
+		}
+	}
+	return false, nil
+}
+
+type testResultJSON struct {
+	TxID    consensus.Hash `json:"txid"`
+	WTxID   consensus.Hash `json:"wtxid"`
+	Allowed bool           `json:"allowed"`
+	VSize   int            `json:"vsize,omitempty"`
+	Fees    *testFeesJSON  `json:"fees,omitempty"`
+	Reason  string         `json:"reject-reason,omitempty"`
+	Details string         `json:"reject-details,omitempty"`
+}
+
+type testFeesJSON struct {
+	Base     coins            `json:"base"`
+	Rate     coins            `json:"effective-feerate"`
+	Includes []consensus.Hash `json:"effective-includes"`
+}
+
+func (s *Server) testMempoolAccept(_ context.Context, p *params) (any, error) {
+	var raws []json.RawMessage
+	p.into(0, &raws, "array")
+	limit := p.maxFeeRate(1)
+	if p.err != nil {
+		return nil, p.err
+	}
+	if len(raws) != 1 {
+		return nil, fail(codeParameter, "Array must contain exactly one transaction")
+	}
+	one := &params{names: []string{"rawtx"}, required: 1, values: raws}
+	tx := one.tx(0, malformedTx)
+	if one.err != nil {
+		return nil, one.err
+	}
+	j := testResultJSON{TxID: tx.TxID(), WTxID: tx.WTxID()}
+	entry, err := s.cfg.Pool.Test(tx)
+	switch {
+	case err != nil && !mempool.IsRefusal(err):
+		return nil, err
+	case errors.Is(err, consensus.ErrMissingInputs):
+		j.Reason = "missing-inputs"
+	case err != nil:
+		j.Reason, _ = mempool.Reason(err)
+		j.Details = details(tx, err, j.Reason)
+	case tooExpensive(entry, limit):
+		j.Reason = "max-fee-exceeded"
+	default:
+		j.Allowed, j.VSize = true, entry.Size
+		j.Fees = &testFeesJSON{coins(entry.Fee), coins(entry.Rate()), []consensus.Hash{entry.WTxID}}
+	}
+	return []testResultJSON{j}, nil
+}

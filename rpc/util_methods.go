@@ -1,0 +1,70 @@
+package rpc
+
+import (
+	"context"
+	"encoding/hex"
+	"math"
+	"strings"
+
+	"lode/consensus"
+)
+
+// maxConfirmTarget is a week of Bitcoin's blocks, the most that estimates look
+// ahead.
+const maxConfirmTarget = 1008
+
+func (s *Server) estimateSmartFee(_ context.Context, p *params) (any, error) {
+	target, mode := p.integer(0, 0, math.MinInt32, math.MaxInt32), p.text(1, "economical")
+	if p.err != nil {
+		return nil, p.err
+	}
+	if target < 1 || target > maxConfirmTarget {
+		return nil, fail(codeParameter, "Invalid conf_target, must be between 1 and %d", maxConfirmTarget)
+	}
+	switch strings.ToLower(mode) {
+	case "unset", "economical", "conservative":
+	default:
+		return nil, fail(codeParameter, `Invalid estimate_mode parameter, must be one of: "unset", "economical", "conservative"`)
+	}
+	return struct {
+		Errors []string `json:"errors"`
+		Blocks int64    `json:"blocks"`
+	}{[]string{"Insufficient data or no feerate found"}, target}, nil
+}
+
+func (s *Server) validateAddress(_ context.Context, p *params) (any, error) {
+	text := p.text(0, "")
+	if p.err != nil {
+		return nil, p.err
+	}
+	key, err := consensus.ParseAddress(s.cfg.Spec.Defaults.AddressPrefix, text)
+	if err != nil {
+		return struct {
+			Valid     bool   `json:"isvalid"`
+			Locations []int  `json:"error_locations"`
+			Error     string `json:"error"`
+		}{false, []int{}, err.Error()}, nil
+	}
+	return struct {
+		Valid   bool   `json:"isvalid"`
+		Address string `json:"address"`
+		Script  string `json:"scriptPubKey"`
+		Script2 bool   `json:"isscript"`
+		Witness bool   `json:"iswitness"`
+		Version int    `json:"witness_version"`
+		Program string `json:"witness_program"`
+	}{true, consensus.Address(s.cfg.Spec.Defaults.AddressPrefix, key), hex.EncodeToString(consensus.TaprootScript(key)), true, true, 1, hex.EncodeToString(key[:])}, nil
+}
+
+// payTo reads an address as the script that pays to it.
+func (s *Server) payTo(p *params, i int) []byte {
+	text := p.text(i, "")
+	if p.err != nil {
+		return nil
+	}
+	key, err := consensus.ParseAddress(s.cfg.Spec.Defaults.AddressPrefix, text)
+	if err != nil {
+		p.fail(fail(codeAddress, "Error: Invalid address: %v", err))
+	}
+	return consensus.TaprootScript(key)
+}

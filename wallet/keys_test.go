@@ -1,0 +1,177 @@
+package wallet
+
+import (
+	"encoding/hex"
+	"errors"
+	"strings"
+	"testing"
+
+	bip39 "github.com/tyler-smith/go-bip39"
+
+	"lode/consensus"
+)
+
+const testWords = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about"
+
+// TestBIP86 checks the vectors of BIP86, which are for Bitcoin: coin type 0 and
+// prefix bc.
+func TestBIP86(t *testing.T) {
+	keys, err := newSigner(testWords, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const xpub = "xpub6BgBgsespWvERF3LHQu6CnqdvfEvtMcQjYrcRzx53QJjSxarj2afYWcLteoGVky7D3UKDP9QyrLprQ3VCECoY49yfdDEHGCtMMj92pReUsQ"
+	if got := keys.public.XPub(); got != xpub {
+		t.Errorf("account key %s, want %s", got, xpub)
+	}
+	if got := hex.EncodeToString(keys.public.Fingerprint[:]); got != "73c5da0a" {
+		t.Errorf("fingerprint %s, want 73c5da0a", got)
+	}
+	for _, c := range []struct {
+		path                      KeyPath
+		internal, output, address string
+	}{
+		{KeyPath{0, 0}, "cc8a4bc64d897bddc5fbc2f670f7a8ba0b386779106cf1223c6fc5d7cd6fc115", "a60869f0dbcf1dc659c9cecbaf8050135ea9e8cdc487053f1dc6880949dc684c",
+			"bc1p5cyxnuxmeuwuvkwfem96lqzszd02n6xdcjrs20cac6yqjjwudpxqkedrcr"},
+		{KeyPath{0, 1}, "83dfe85a3151d2517290da461fe2815591ef69f2b18a2ce63f01697a8b313145", "a82f29944d65b86ae6b5e5cc75e294ead6c59391a1edc5e016e3498c67fc7bbb",
+			"bc1p4qhjn9zdvkux4e44uhx8tc55attvtyu358kutcqkudyccelu0was9fqzwh"},
+		{KeyPath{1, 0}, "399f1b2f4393f29a18c937859c5dd8a77350103157eb880f02e8c08214277cef", "882d74e5d0572d5a816cef0041a96b6c1de832f6f9676d9605c44d5e9a97d3dc",
+			"bc1p3qkhfews2uk44qtvauqyr2ttdsw7svhkl9nkm9s9c3x4ax5h60wqwruhk7"},
+	} {
+		internal, err := keys.public.internalKey(c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		output, err := keys.public.OutputKey(c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		private, err := keys.outputPrivateKey(c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := hex.EncodeToString(internal[:]); got != c.internal {
+			t.Errorf("%s: internal key %s, want %s", c.path, got, c.internal)
+		}
+		if got := hex.EncodeToString(output[:]); got != c.output {
+			t.Errorf("%s: output key %s, want %s", c.path, got, c.output)
+		}
+		if got := hex.EncodeToString(private.PubKey().SerializeCompressed()[1:]); got != c.output {
+			t.Errorf("%s: the private key is of %s, want %s", c.path, got, c.output)
+		}
+		if got := consensus.Address("bc", output); got != c.address {
+			t.Errorf("%s: address %s, want %s", c.path, got, c.address)
+		}
+	}
+}
+
+// TestPublicAndPrivateAgree derives keys on both sides, through the text form.
+func TestPublicAndPrivateAgree(t *testing.T) {
+	for _, coinType := range []uint32{1, 9555} {
+		words, err := NewMnemonic(12)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys, err := newSigner(words, coinType)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := "xpub"
+		if coinType == 1 {
+			want = "tpub"
+		}
+		if !strings.HasPrefix(keys.public.XPub(), want) {
+			t.Errorf("coin type %d: %.4s, want %s", coinType, keys.public.XPub(), want)
+		}
+		account, err := ParseAccount(keys.public.XPub(), hex.EncodeToString(keys.public.Fingerprint[:]), coinType)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range uint32(20) {
+			p := KeyPath{i % 2, i}
+			key, err := account.OutputKey(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			private, err := keys.outputPrivateKey(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := [32]byte(private.PubKey().SerializeCompressed()[1:]); got != key {
+				t.Errorf("%s: private key of %x, want %x", p, got, key)
+			}
+		}
+		if _, err := ParseAccount(keys.public.XPub(), "00000000", 9556-coinType); err == nil {
+			t.Error("an account key with the version of another network passed")
+		}
+		if _, err := ParseAccount(keys.account.String(), "00000000", coinType); err == nil {
+			t.Error("a private account key passed")
+		}
+	}
+}
+
+// TestSeed checks one of the vectors of BIP39, to know that the words and not
+// only their entropy are what the keys come from.
+func TestSeed(t *testing.T) {
+	const want = "5eb00bbddcf069084889a8ab9155568165f5c453ccb85e70811aaed6f6da5fc19a5ac40b389cd370d086206dec8aa6c43daea6690f20ad3d8d48b2d2ce9e38e4"
+	if got := hex.EncodeToString(bip39.NewSeed(testWords, "")); got != want {
+		t.Errorf("seed %s, want %s", got, want)
+	}
+}
+
+func TestParseMnemonic(t *testing.T) {
+	for _, words := range []int{12, 24} {
+		m, err := NewMnemonic(words)
+		if err != nil || len(strings.Fields(m)) != words {
+			t.Fatalf("%d words asked for, got %d, %v", words, len(strings.Fields(m)), err)
+		}
+		if got, err := ParseMnemonic("  " + strings.ToUpper(strings.ReplaceAll(m, " ", " \n\t")) + "\n"); err != nil || got != m {
+			t.Errorf("the same words in another dress: %v", err)
+		}
+	}
+	for name, c := range map[string]struct{ words, want string }{
+		"empty":          {"", "0 words"},
+		"eleven":         {strings.Repeat("abandon ", 11), "11 words"},
+		"thirteen":       {strings.Repeat("abandon ", 13), "13 words"},
+		"unknown word":   {strings.Replace(testWords, "about", "secretword", 1), "word 12"},
+		"wrong checksum": {strings.Repeat("abandon ", 12), "checksum"},
+	} {
+		_, err := ParseMnemonic(c.words)
+		if !errors.Is(err, ErrMnemonic) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %s", name, err, c.want)
+		}
+		if err != nil && strings.Contains(err.Error(), "secretword") {
+			t.Errorf("%s: the error shows a word", name)
+		}
+	}
+	if _, err := NewMnemonic(13); err == nil {
+		t.Error("13 words were made")
+	}
+}
+
+func TestKeyPathText(t *testing.T) {
+	var p KeyPath
+	if err := p.UnmarshalText([]byte("1/2147483647")); err != nil || p != (KeyPath{1, 2147483647}) {
+		t.Errorf("got %v, %v", p, err)
+	}
+	for _, bad := range []string{"", "0", "0/", "/0", "2/0", "0/2147483648", "0/-1", "00/1", "0/01", "0/1/2", " 0/1"} {
+		if err := p.UnmarshalText([]byte(bad)); err == nil {
+			t.Errorf("%q passed as %v", bad, p)
+		}
+	}
+}
+
+// TestDescriptor checks the checksum against the vector of BIP380.
+func TestDescriptor(t *testing.T) {
+	if got := withChecksum("raw(deadbeef)"); got != "raw(deadbeef)#89f8spxm" {
+		t.Errorf("got %s", got)
+	}
+	keys, err := newSigner(testWords, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := keys.public.Descriptor()
+	if want := "tr([73c5da0a/86'/1'/0']" + keys.public.XPub() + "/<0;1>/*)#"; !strings.HasPrefix(got, want) || len(got) != len(want)+8 {
+		t.Errorf("got %s, want %s and a checksum", got, want)
+	}
+}

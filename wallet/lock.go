@@ -1,0 +1,52 @@
+package wallet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrBusy is the kind of the error for a wallet that another process uses.
+var ErrBusy = errors.New("in use by another process")
+
+// How long a second command waits for the first, and how often it looks.
+const (
+	lockPatience = 10 * time.Second
+	lockPoll     = 50 * time.Millisecond
+)
+
+// lock takes the lock of the wallet, so that two commands cannot undo each
+// other's changes. The kernel drops it when the process ends, however it ends.
+func (f Files) lock(ctx context.Context, patience time.Duration) (*os.File, error) {
+	path := f.Watch + ".lock"
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking the wallet: %w", err)
+	}
+	for deadline := time.Now().Add(patience); ; {
+		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return file, nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			err = fmt.Errorf("locking %s: %w", path, err)
+		case time.Now().After(deadline):
+			err = fmt.Errorf("wallet %s is %w: wait until it is done", f.Secret, ErrBusy)
+		default:
+			select {
+			case <-time.After(lockPoll):
+				continue
+			case <-ctx.Done():
+				err = ctx.Err()
+			}
+		}
+		file.Close()
+		return nil, err
+	}
+}

@@ -1,0 +1,141 @@
+package wallet
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"filippo.io/age"
+
+	"lode/consensus"
+)
+
+// DefaultWorkFactor is the base-2 logarithm of the scrypt work that opening a
+// secret file takes: about a second, as the age tool has it.
+const DefaultWorkFactor = 18
+
+// maxWorkFactor bounds what a secret file may make this program do: 2^22 is
+// about fifteen seconds and 4 GiB.
+const maxWorkFactor = 22
+
+// maxSecretSize bounds what is read of a secret file, in bytes.
+const maxSecretSize = 1 << 16
+
+const secretVersion = 1
+
+// Kinds of errors of secret files.
+var (
+	ErrPassphrase = errors.New("wrong passphrase")
+	ErrEmpty      = errors.New("the passphrase is empty")
+	ErrDamaged    = errors.New("damaged")
+	ErrNetwork    = errors.New("a wallet of another network")
+)
+
+// Secret is what the passphrase protects.
+type Secret struct {
+	Version  int    `json:"version"`
+	Network  string `json:"network"`
+	CoinType uint32 `json:"coin_type"`
+	Mnemonic string `json:"mnemonic"`
+}
+
+func newSecret(spec *consensus.Spec, mnemonic string) *Secret {
+	return &Secret{secretVersion, spec.Name, spec.Defaults.CoinType, mnemonic}
+}
+
+// seal encrypts s with a passphrase.
+func (s *Secret) seal(passphrase string, workFactor int) ([]byte, error) {
+	if passphrase == "" {
+		return nil, ErrEmpty
+	}
+	recipient, err := age.NewScryptRecipient(passphrase)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the passphrase: %w", err)
+	}
+	recipient.SetWorkFactor(workFactor)
+	plain, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	w, err := age.Encrypt(&out, recipient)
+	if err == nil {
+		if _, err = w.Write(plain); err == nil {
+			err = w.Close()
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("encrypting the words: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// openSecret decrypts what seal made.
+func openSecret(sealed []byte, passphrase string) (*Secret, error) {
+	if passphrase == "" {
+		return nil, ErrEmpty
+	}
+	identity, err := age.NewScryptIdentity(passphrase)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the passphrase: %w", err)
+	}
+	identity.SetMaxWorkFactor(maxWorkFactor)
+	r, err := age.Decrypt(bytes.NewReader(sealed), identity)
+	if _, ok := errors.AsType[*age.NoIdentityMatchError](err); ok {
+		return nil, ErrPassphrase
+	}
+	var plain []byte
+	if err == nil {
+		plain, err = io.ReadAll(io.LimitReader(r, maxSecretSize))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	s := new(Secret)
+	if err := json.Unmarshal(plain, s); err != nil {
+		return nil, fmt.Errorf("%w: what is in it is not a wallet", ErrDamaged)
+	}
+	if s.Version != secretVersion {
+		return nil, fmt.Errorf("it has version %d, this program knows %d: use the program that made it", s.Version, secretVersion)
+	}
+	if s.Mnemonic, err = ParseMnemonic(s.Mnemonic); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return s, nil
+}
+
+// OpenSecret decrypts the secret file of a wallet of this network.
+func (f Files) OpenSecret(spec *consensus.Spec, passphrase string) (*Secret, error) {
+	sealed, err := readFile(f.Secret, maxSecretSize)
+	if err != nil {
+		return nil, f.missing(err)
+	}
+	s, err := openSecret(sealed, passphrase)
+	if err != nil {
+		return nil, fmt.Errorf("wallet %s: %w", f.Secret, err)
+	}
+	if s.Network != spec.Name || s.CoinType != spec.Defaults.CoinType {
+		return nil, fmt.Errorf("wallet %s: %w: it was made for %q, want %q", f.Secret, ErrNetwork, s.Network, spec.Name)
+	}
+	return s, nil
+}
+
+// ChangePassphrase encrypts the secret file anew.
+func (f Files) ChangePassphrase(s *Secret, passphrase string, workFactor int) error {
+	sealed, err := s.seal(passphrase, workFactor)
+	if err != nil {
+		return err
+	}
+	return writeFile(f.Secret, sealed)
+}
+
+// missing says what to do about a file of the wallet that is not there.
+func (f Files) missing(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w at %s: make one with `lode wallet create`, or say which with --wallet", ErrNoWallet, f.Secret)
+	}
+	return err
+}

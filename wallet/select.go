@@ -1,0 +1,218 @@
+package wallet
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"lode/consensus"
+)
+
+// Dust is the least value in sat that an output should have: Bitcoin Core does
+// not relay a smaller Taproot output.
+const Dust consensus.Amount = 330
+
+// Weights (BIP141) of the parts of a transaction that spends Taproot coins by
+// key and pays Taproot outputs.
+const (
+	inputWeight = 4*(32+4+1+4) + (1 + 1 + 64) // outpoint, empty script, sequence; one signature
+	inputVSize  = (inputWeight + 3) / 4
+	outputSize  = 8 + 1 + 34
+	maxTxWeight = 400_000 // what nodes relay
+	maxInputs   = (maxTxWeight - 4*(4+3+1+2*outputSize+4) - 2) / inputWeight
+)
+
+// selectTries bounds the search for a sum without change.
+const selectTries = 100_000
+
+// discardRate is the highest rate at which change is reckoned to be spent one
+// day: a payment in a hurry says nothing about that day (Bitcoin Core's
+// -discardfee, 10 sat/vB).
+const discardRate FeeRate = 10_000
+
+// txVSize is the size in virtual bytes of a transaction with so many inputs and
+// outputs, signed.
+func txVSize(inputs, outputs int) int {
+	base := 4 + consensus.CompactSizeLen(uint64(inputs)) + consensus.CompactSizeLen(uint64(outputs)) + outputs*outputSize + 4
+	weight := consensus.WitnessScale*base + 2 + inputs*inputWeight
+	return (weight + consensus.WitnessScale - 1) / consensus.WitnessScale
+}
+
+// Kinds of errors of a payment.
+var (
+	ErrFunds       = errors.New("not enough money")
+	ErrDust        = errors.New("too small to be sent")
+	ErrTooManyCoin = errors.New("needs more coins than one transaction can hold")
+)
+
+// want is what is to be paid.
+type want struct {
+	amount   consensus.Amount // sat
+	rate     FeeRate
+	subtract bool // the fee comes out of the amount, not on top of it
+}
+
+// selection is a set of coins and what becomes of their sum.
+type selection struct {
+	coins  []Coin
+	amount consensus.Amount // what the payee gets
+	fee    consensus.Amount
+	change consensus.Amount // 0: there is no change output
+}
+
+// minChange is the least change that is worth an output: not dust, and not less
+// than it costs to spend.
+func (q want) minChange() consensus.Amount {
+	return max(Dust, min(q.rate, discardRate).Fee(inputVSize))
+}
+
+// settle says what becomes of the sum of coins; false if it is not enough.
+func (q want) settle(coins []Coin) (selection, bool) {
+	var sum consensus.Amount
+	for i := range coins {
+		sum += coins[i].Value
+	}
+	one, two := q.rate.Fee(txVSize(len(coins), 1)), q.rate.Fee(txVSize(len(coins), 2))
+	s := selection{coins: coins, amount: q.amount}
+	if q.subtract {
+		if s.change = sum - q.amount; s.change >= q.minChange() {
+			s.fee, s.amount = two, q.amount-two
+		} else {
+			s.amount, s.change = min(q.amount, sum-one), 0
+			s.fee = sum - s.amount
+		}
+		return s, sum >= q.amount
+	}
+	if s.change = sum - q.amount - two; s.change >= q.minChange() {
+		s.fee = two
+	} else {
+		s.fee, s.change = sum-q.amount, 0
+	}
+	return s, sum >= q.amount+one
+}
+
+// selectCoins chooses what to spend, of coins that may be spent: confirmed ones
+// if they suffice.
+func selectCoins(coins []Coin, q want) (selection, error) {
+	var confirmed []Coin
+	for _, c := range coins {
+		if c.Height > 0 {
+			confirmed = append(confirmed, c)
+		}
+	}
+	s, err := q.from(confirmed)
+	if err != nil && len(confirmed) < len(coins) {
+		s, err = q.from(coins)
+	}
+	if err == nil && s.amount < Dust {
+		return s, fmt.Errorf("%w: %s remain after the fee of %s, want at least %s", ErrDust, s.amount, s.fee, Dust)
+	}
+	return s, err
+}
+
+// from chooses among coins: a set that leaves no change if there is one, else
+// the smallest coin that suffices, else the largest coins.
+func (q want) from(coins []Coin) (selection, error) {
+	fee := q.rate.Fee(inputVSize)
+	var worth []Coin // those that bring more than it costs to spend them
+	for _, c := range coins {
+		if c.Value > fee || q.subtract {
+			worth = append(worth, c)
+		}
+	}
+	slices.SortStableFunc(worth, func(a, b Coin) int { return cmp.Compare(b.Value, a.Value) })
+	if s, ok := q.exact(worth); ok {
+		return s, nil
+	}
+	for i := len(worth) - 1; i >= 0; i-- {
+		if s, ok := q.settle(worth[i : i+1]); ok && s.change > 0 {
+			return s, nil
+		}
+	}
+	for n := 1; n <= len(worth); n++ {
+		if n > maxInputs {
+			return selection{}, fmt.Errorf("%w (%d): send less, or to yourself first", ErrTooManyCoin, maxInputs)
+		}
+		if s, ok := q.settle(worth[:n]); ok {
+			return s, nil
+		}
+	}
+	var sum consensus.Amount
+	for _, c := range coins {
+		sum += c.Value
+	}
+	return selection{}, fmt.Errorf("%w: want %s and the fee, may spend %s", ErrFunds, q.amount, sum)
+}
+
+// exact looks for coins that need no change: branch and bound over what each
+// brings beyond its own fee, as Murch describes it ("An Evaluation of Coin
+// Selection Strategies", 2016). coins are sorted, the largest first.
+func (q want) exact(coins []Coin) (selection, bool) {
+	b := bounded{values: make([]consensus.Amount, len(coins)), rest: make([]consensus.Amount, len(coins)+1), tries: selectTries}
+	b.low = q.amount
+	b.high = q.amount + q.minChange() - 1
+	if !q.subtract {
+		b.low += q.rate.Fee(txVSize(1, 1)) - q.rate.Fee(inputVSize)
+		b.high = b.low + q.rate.Fee(outputSize) + q.minChange()
+	}
+	for i := len(coins) - 1; i >= 0; i-- {
+		b.values[i] = coins[i].Value
+		if !q.subtract {
+			b.values[i] -= q.rate.Fee(inputVSize)
+		}
+		b.rest[i] = b.rest[i+1] + b.values[i]
+	}
+	b.accept = func(picked []int) bool {
+		s, ok := q.settle(pick(coins, picked))
+		return ok && s.change == 0
+	}
+	b.walk(0, 0)
+	if b.best == nil {
+		return selection{}, false
+	}
+	return q.settle(pick(coins, b.best))
+}
+
+func pick(coins []Coin, indexes []int) []Coin {
+	picked := make([]Coin, len(indexes))
+	for i, at := range indexes {
+		picked[i] = coins[at]
+	}
+	return picked
+}
+
+// bounded searches a subset of values with a sum from low to high, as close to
+// low as it finds in a bounded number of tries.
+type bounded struct {
+	values    []consensus.Amount // falling
+	rest      []consensus.Amount // rest[i] is the sum of values[i:]
+	low, high consensus.Amount
+	accept    func(picked []int) bool
+	tries     int
+
+	picked, best []int
+}
+
+func (b *bounded) walk(i int, sum consensus.Amount) {
+	if b.tries--; b.tries < 0 || sum > b.high || len(b.picked) > maxInputs {
+		return
+	}
+	if sum >= b.low {
+		if b.accept(b.picked) {
+			b.best, b.high = slices.Clone(b.picked), sum-1 // from now on only better ones
+		}
+		return // more coins only add to it
+	}
+	if i == len(b.values) || sum+b.rest[i] < b.low {
+		return
+	}
+	b.picked = append(b.picked, i)
+	b.walk(i+1, sum+b.values[i])
+	b.picked = b.picked[:len(b.picked)-1]
+	next := i + 1 // without i, one of the same value is no better
+	for next < len(b.values) && b.values[next] == b.values[i] {
+		next++
+	}
+	b.walk(next, sum)
+}

@@ -1,0 +1,199 @@
+package wallet
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+
+	"github.com/btcsuite/btcd/btcec/v2/schnorr"
+
+	"lode/consensus"
+)
+
+// Payment is what somebody wants to pay.
+type Payment struct {
+	To          [32]byte         // output key (BIP341)
+	Amount      consensus.Amount // sat
+	Rate        FeeRate
+	SubtractFee bool // the payee bears the fee
+}
+
+// Draft is a payment before it is signed.
+type Draft struct {
+	Tx     *consensus.Tx
+	Spends []Coin // one for each input
+	Amount consensus.Amount
+	Fee    consensus.Amount
+	Change consensus.Amount // 0 if there is no change output
+
+	changePath KeyPath // if there is one
+}
+
+const (
+	txVersion = 2 // BIP68; what everybody uses, so that wallets look alike
+
+	// sequenceReplaceable allows a replacement with a higher fee (BIP125), and
+	// makes the lock time count.
+	sequenceReplaceable = 0xfffffffd
+)
+
+// Draft makes the transaction of a payment from coins that the wallet may
+// spend. Nothing is stored: see Commit.
+func (w *Wallet) Draft(p Payment) (*Draft, error) {
+	switch {
+	case p.Amount < Dust:
+		return nil, fmt.Errorf("%w: %s is less than %s, the least that nodes relay", ErrDust, p.Amount, Dust)
+	case p.Amount > w.spec.Rules.MaxMoney:
+		return nil, fmt.Errorf("%w: there are no more than %s coins at all", ErrFunds, w.spec.Rules.MaxMoney)
+	case p.Rate <= 0 || p.Rate > maxFeeRate:
+		return nil, fmt.Errorf("fee rate of %s sat/vB: want more than 0 and at most %s", p.Rate, maxFeeRate)
+	}
+	var coins []Coin
+	for _, c := range w.Coins() {
+		if c.spendable() {
+			coins = append(coins, c)
+		}
+	}
+	s, err := selectCoins(coins, want{p.Amount, p.Rate, p.SubtractFee})
+	if err != nil {
+		if b := w.Balance(); errors.Is(err, ErrFunds) && b.Immature > 0 {
+			err = fmt.Errorf("%w (%s more in coinbases that are too young)", err, b.Immature)
+		}
+		return nil, err
+	}
+	mathrand.Shuffle(len(s.coins), func(i, j int) { s.coins[i], s.coins[j] = s.coins[j], s.coins[i] })
+	d := &Draft{Spends: s.coins, Amount: s.amount, Fee: s.fee, Change: s.change}
+	// A lock time at the tip makes it worthless to mine an old block again for
+	// the fees of this transaction (Bitcoin Core: anti fee sniping).
+	d.Tx = &consensus.Tx{Version: txVersion, LockTime: w.doc.tip().Height}
+	for _, c := range s.coins {
+		d.Tx.In = append(d.Tx.In, consensus.TxIn{PrevOut: c.OutPoint, Sequence: sequenceReplaceable})
+	}
+	d.Tx.Out = []consensus.TxOut{{Value: s.amount, Script: consensus.TaprootScript(p.To)}}
+	if s.change > 0 {
+		if err := w.addChange(d); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// addChange pays the change to a key that was never used, at a random place so
+// that nobody can tell which output it is.
+func (w *Wallet) addChange(d *Draft) error {
+	d.changePath = KeyPath{ChangeChain, w.next(ChangeChain)}
+	key, err := w.account.OutputKey(d.changePath)
+	if err != nil {
+		return err
+	}
+	d.Tx.Out = append(d.Tx.Out, consensus.TxOut{Value: d.Change, Script: consensus.TaprootScript(key)})
+	if mathrand.IntN(2) == 0 {
+		d.Tx.Out[0], d.Tx.Out[1] = d.Tx.Out[1], d.Tx.Out[0]
+	}
+	return nil
+}
+
+// Sign gives the signed transaction of a draft, after it has passed the rules
+// that a block would apply to it.
+func (w *Wallet) Sign(d *Draft, s *Secret) (*consensus.Tx, error) {
+	keys, err := newSigner(s.Mnemonic, s.CoinType)
+	if err != nil {
+		return nil, err
+	}
+	if keys.public.XPub() != w.account.XPub() {
+		return nil, fmt.Errorf("%s does not belong to %s: move the watch file away, and the next command builds it anew", w.files.Watch, w.files.Secret)
+	}
+	coins := make([]consensus.Coin, len(d.Spends))
+	spent := make([]consensus.TxOut, len(d.Spends))
+	for i, c := range d.Spends {
+		key, err := w.account.OutputKey(c.Path)
+		if err != nil {
+			return nil, err
+		}
+		coins[i] = consensus.Coin{Value: c.Value, Key: key, Height: c.Height, Coinbase: c.Coinbase}
+		spent[i] = coins[i].Output()
+	}
+	tx := d.Tx.Clone()
+	hasher := consensus.NewSigHasher(tx, spent)
+	for i, c := range d.Spends {
+		signature, err := keys.sign(c.Path, hasher, i)
+		if err != nil {
+			return nil, fmt.Errorf("signing input %d: %w", i, err)
+		}
+		tx.In[i].Witness = [][]byte{signature}
+	}
+	if err := w.verify(d, tx, coins); err != nil {
+		return nil, fmt.Errorf("the transaction that was made is not valid, nothing was sent: %w", err)
+	}
+	return tx, nil
+}
+
+// sign gives the signature of one input over everything (SIGHASH_DEFAULT), with
+// fresh randomness in its nonce (BIP340).
+func (s *signer) sign(p KeyPath, hasher *consensus.SigHasher, input int) ([]byte, error) {
+	private, err := s.outputPrivateKey(p)
+	if err != nil {
+		return nil, err
+	}
+	defer private.Zero()
+	message, ok := hasher.SigHash(input, consensus.SigHashDefault, nil)
+	if !ok {
+		return nil, consensus.ErrSigHashType
+	}
+	var aux [32]byte
+	if _, err := rand.Read(aux[:]); err != nil {
+		return nil, fmt.Errorf("reading random bytes: %w", err)
+	}
+	signature, err := schnorr.Sign(private, message[:], schnorr.CustomNonce(aux))
+	if err != nil {
+		return nil, err
+	}
+	return signature.Serialize(), nil
+}
+
+// verify judges the wallet's own work as a node will.
+func (w *Wallet) verify(d *Draft, tx *consensus.Tx, coins []consensus.Coin) error {
+	rules, next := &w.spec.Rules, w.doc.tip().Height+1
+	if err := rules.CheckTx(tx); err != nil {
+		return err
+	}
+	for i := range coins {
+		if coins[i].Height == 0 { // pending: at best it is in the same block
+			coins[i].Height = next
+		}
+	}
+	fee, err := rules.CheckInputs(tx, coins, next)
+	if err != nil {
+		return err
+	}
+	if fee != d.Fee {
+		return fmt.Errorf("it pays a fee of %s, want %s", fee, d.Fee)
+	}
+	for _, check := range consensus.SpendChecks(tx, tx.TxID(), coins) {
+		signature, err := check.Signature()
+		if err != nil {
+			return err
+		}
+		if !signature.Verify() {
+			return check.Invalid()
+		}
+	}
+	return nil
+}
+
+// Commit makes sure that the change key of a draft is never used again. It
+// comes before the transaction leaves the house.
+func (w *Wallet) Commit(d *Draft) error {
+	if d.Change == 0 {
+		return nil
+	}
+	if next := &w.doc.Next[ChangeChain]; *next <= d.changePath.Index {
+		*next = d.changePath.Index + 1
+		w.dirty = true
+	}
+	return w.Save()
+}
+
+// VSize is the size of the signed transaction in virtual bytes.
+func (d *Draft) VSize() int { return txVSize(len(d.Tx.In), len(d.Tx.Out)) }
