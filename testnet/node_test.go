@@ -1,0 +1,167 @@
+package testnet_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// program is the path of the built binary, which TestMain makes.
+var program string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "lode-testnet-")
+	if err != nil {
+		panic(err)
+	}
+	program = filepath.Join(dir, "lode")
+	build := exec.Command("go", "build", "-o", program, "lode")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "cannot build lode:", err)
+		os.Exit(1)
+	}
+	status := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(status)
+}
+
+// node is a running process of the binary.
+type node struct {
+	t       *testing.T
+	datadir string
+	network string
+	peers   string // HOST:PORT
+	cmd     *exec.Cmd
+	log     *bytes.Buffer
+}
+
+// startNode runs a regtest node and waits until it answers.
+func startNode(t *testing.T, datadir string, flags ...string) *node {
+	t.Helper()
+	n := &node{t: t, datadir: datadir, network: "regtest", peers: freePort(t), log: new(bytes.Buffer)}
+	n.start(flags...)
+	return n
+}
+
+func (n *node) start(flags ...string) {
+	n.t.Helper()
+	args := append([]string{"node", "--network", n.network, "--datadir", n.datadir, "--listen", n.peers, "--rpc-listen", "127.0.0.1:0", "--outbound", "0"}, flags...)
+	n.cmd = exec.Command(program, args...)
+	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log
+	if err := n.cmd.Start(); err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() {
+		if n.cmd.ProcessState == nil {
+			_ = n.cmd.Process.Kill()
+			_ = n.cmd.Wait()
+		}
+		if n.t.Failed() {
+			n.t.Logf("log of the node in %s:\n%s", n.datadir, n.log)
+		}
+	})
+	waitFor(n.t, "the node to answer", func() bool {
+		_, _, status := lode(n.t, "rpc", "--network", n.network, "--datadir", n.datadir, "getblockcount")
+		return status == 0
+	})
+}
+
+func (n *node) url() string { return "ws://" + n.peers }
+
+// stop ends the process and gives its exit status.
+func (n *node) stop(signal syscall.Signal) int {
+	n.t.Helper()
+	if err := n.cmd.Process.Signal(signal); err != nil {
+		n.t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		_ = n.cmd.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		n.t.Fatal("the node does not stop")
+	}
+	return n.cmd.ProcessState.ExitCode()
+}
+
+// run calls a command for this node's data and gives what it prints.
+func (n *node) run(words ...string) string {
+	n.t.Helper()
+	out, errs, status := n.try(words...)
+	if status != 0 {
+		n.t.Fatalf("lode %s: status %d: %s", strings.Join(words, " "), status, errs)
+	}
+	return strings.TrimSpace(out)
+}
+
+// try is run for a command that may fail.
+func (n *node) try(words ...string) (stdout, stderr string, status int) {
+	n.t.Helper()
+	args := append([]string{words[0]}, words[1:]...)
+	return lode(n.t, append(args, "--network", n.network, "--datadir", n.datadir)...)
+}
+
+func (n *node) rpc(words ...string) string {
+	n.t.Helper()
+	return n.run(append([]string{"rpc"}, words...)...)
+}
+
+// call is rpc with the result decoded.
+func (n *node) call(into any, words ...string) {
+	n.t.Helper()
+	decode(n.t, n.rpc(words...), into)
+}
+
+func decode(t *testing.T, text string, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+}
+
+// lode runs the binary once.
+func lode(t *testing.T, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), "LODE_WALLET_PASSPHRASE="+passphrase)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if _, isExit := err.(*exec.ExitError); err != nil && !isExit {
+		t.Fatal(err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+const passphrase = "correct horse battery staple"
+
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("gave up waiting for %s", what)
+		}
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
