@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"lode/chain"
+	"lode/consensus"
+)
+
+// jsonFlag asks for a result that a program may read.
+func jsonFlag() cli.Flag { return &cli.BoolFlag{Name: "json", Usage: "print JSON"} }
+
+func chainImportCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "import",
+		Usage:     "add the blocks of a bootstrap file to the ledger, while no node runs",
+		ArgsUsage: "FILE",
+		Description: "FILE holds blocks as a bootstrap.dat does, in any order. A block file of Bitcoin Core\n" +
+			"is unmasked with the xor.dat beside it. What is no good block is counted and named,\n" +
+			"and then the exit status is 1; the good ones are in the ledger all the same.",
+		Flags:  append(networkFlags(), jsonFlag()),
+		Action: chainImport,
+	}
+}
+
+func chainImport(c *cli.Context) error {
+	name := c.Args().First()
+	src, size, err := openBootstrap(name)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	return withLedger(c, func(ledger *chain.Chain) error {
+		progress, end := showProgress(os.Stderr, "importing bytes")
+		started := time.Now()
+		got, err := ledger.Import(c.Context, src, size, func(done int64) { progress(done, size) })
+		end()
+		if err != nil {
+			return fmt.Errorf("import %s: %w", name, err)
+		}
+		if err := printImported(c, &got, time.Since(started), ledger.Tip()); err != nil {
+			return err
+		}
+		for _, problem := range got.Problems {
+			fmt.Fprintln(c.App.ErrWriter, "lode:", problem)
+		}
+		if !got.Clean() {
+			return fmt.Errorf("%s: not all of it are good blocks: %d refused, %d without their parents, %d bytes passed over", name, got.Refused, got.Orphans, got.Passed)
+		}
+		return nil
+	})
+}
+
+func printImported(c *cli.Context, got *chain.Imported, took time.Duration, tip consensus.State) error {
+	result := struct {
+		Blocks   int            `json:"blocks"`
+		Txs      int            `json:"transactions"`
+		Inputs   int            `json:"inputs"`
+		Seconds  float64        `json:"seconds"`
+		Known    int            `json:"known"`
+		Refused  int            `json:"refused"`
+		Orphans  int            `json:"orphans"`
+		Passed   int64          `json:"bytes_passed_over"`
+		Height   uint32         `json:"height"`
+		Tip      consensus.Hash `json:"tip"`
+		Problems []string       `json:"problems,omitempty"`
+	}{got.Blocks, got.Txs, got.Inputs, took.Seconds(), got.Known, got.Refused, got.Orphans, got.Passed, tip.Height, tip.Hash, got.Problems}
+	if c.Bool("json") {
+		return json.NewEncoder(c.App.Writer).Encode(result)
+	}
+	_, err := fmt.Fprintf(c.App.Writer, "%d blocks with %d transactions and %d inputs in %.2f s; %d were there before\nthe tip is %s at height %d\n",
+		got.Blocks, got.Txs, got.Inputs, took.Seconds(), got.Known, tip.Hash, tip.Height)
+	return err
+}
+
+// bootstrapFile is a file to import, without the mask that Bitcoin Core puts on.
+type bootstrapFile struct {
+	io.ReaderAt
+	io.Closer
+}
+
+func openBootstrap(name string) (*bootstrapFile, int64, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file", name)
+	}
+	var key []byte
+	if err == nil {
+		key, err = readSmall(filepath.Join(filepath.Dir(name), "xor.dat"), 8)
+	}
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return &bootstrapFile{f, f}, info.Size(), nil
+	case err == nil && len(key) == 8:
+		return &bootstrapFile{chain.Unmask(f, [8]byte(key)), f}, info.Size(), nil
+	case err == nil:
+		err = fmt.Errorf("the xor.dat beside %s has %d bytes, want 8", name, len(key))
+	}
+	return nil, 0, errors.Join(err, f.Close())
+}
+
+func chainExportCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "export",
+		Usage:     "write the active chain to a bootstrap file, while no node runs",
+		ArgsUsage: "FILE",
+		Flags:     append(networkFlags(), jsonFlag()),
+		Action:    chainExport,
+	}
+}
+
+// chainExport writes to another name first, so that an interrupted export is
+// never taken for a whole one, and replaces nothing.
+func chainExport(c *cli.Context) error {
+	name := c.Args().First()
+	return withLedger(c, func(ledger *chain.Chain) (err error) {
+		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
+			return errors.Join(err, fmt.Errorf("%s is there already and is left as it is: choose another name", name))
+		}
+		f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+			}
+		}()
+		progress, end := showProgress(os.Stderr, "exporting blocks")
+		out := bufio.NewWriterSize(f, 1<<20)
+		n, err := ledger.Export(c.Context, out, 0, func(height, tip uint32) { progress(int64(height), int64(tip)) })
+		end()
+		if err = errors.Join(err, out.Flush()); err != nil {
+			return fmt.Errorf("export to %s: %w", name, err)
+		}
+		if err := errors.Join(f.Sync(), os.Rename(f.Name(), name)); err != nil {
+			return err
+		}
+		if c.Bool("json") {
+			return errors.Join(f.Close(), json.NewEncoder(c.App.Writer).Encode(map[string]int{"blocks": n}))
+		}
+		_, err = fmt.Fprintf(c.App.Writer, "%d blocks, the genesis block included, are in %s\n", n, name)
+		return errors.Join(err, f.Close())
+	})
+}
+
+func chainInfoCommand() *cli.Command {
+	return &cli.Command{
+		Name:   "info",
+		Usage:  "describe the ledger and its coins, while no node runs",
+		Flags:  append(networkFlags(), jsonFlag()),
+		Action: chainInfo,
+	}
+}
+
+func chainInfo(c *cli.Context) error {
+	return withLedger(c, func(ledger *chain.Chain) error {
+		stats, err := ledger.UTXOStats(c.Context)
+		if err != nil {
+			return err
+		}
+		if c.Bool("json") {
+			return json.NewEncoder(c.App.Writer).Encode(struct {
+				Height uint32           `json:"height"`
+				Tip    consensus.Hash   `json:"tip"`
+				Coins  uint64           `json:"coins"`
+				Total  consensus.Amount `json:"total"`
+				Hash   consensus.Hash   `json:"hash_serialized_3"`
+				Blocks int64            `json:"block_bytes"`
+			}{stats.Height, stats.Tip, stats.Coins, stats.Total, stats.Hash, ledger.DiskSize()})
+		}
+		_, err = fmt.Fprintf(c.App.Writer, "height     %d\ntip        %s\ncoins      %d, together %s\nUTXO hash  %s (hash_serialized_3)\nblocks     %.1f MB on disk\n",
+			stats.Height, stats.Tip, stats.Coins, stats.Total, stats.Hash, float64(ledger.DiskSize())/1e6)
+		return err
+	})
+}
+
+// withLedger opens the ledger of the network, which no node may use meanwhile.
+func withLedger(c *cli.Context, f func(*chain.Chain) error) (err error) {
+	n, err := networkOf(c)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	ledger, err := chain.Open(chain.Config{Dir: n.dir, Spec: n.spec, Log: log})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ledger.Close()) }()
+	return f(ledger)
+}

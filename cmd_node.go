@@ -1,0 +1,288 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
+
+	"lode/chain"
+	"lode/consensus"
+	"lode/consensus/sigcheck"
+	"lode/mempool"
+	"lode/miner"
+	"lode/p2p"
+	"lode/rpc"
+)
+
+func nodeCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "node",
+		Usage: "run a full node until it is stopped (Ctrl-C, SIGTERM or `lode rpc stop`)",
+		Flags: append(networkFlags(), withEnv(
+			&cli.StringFlag{Name: "listen", DefaultText: "all addresses, the network's port", Usage: "accept peers on `HOST:PORT` by WebSocket; \"off\" for none"},
+			&cli.StringSliceFlag{Name: "connect", Usage: "keep a connection to the peer at `URL` (ws://host:port), and make no others; may be repeated"},
+			&cli.StringSliceFlag{Name: "seed", Usage: "begin the search for peers at `URL`; may be repeated"},
+			&cli.IntFlag{Name: "outbound", Value: p2p.DefaultOutbound, Usage: "look for `N` peers to connect to, besides those given; 0 for none"},
+			&cli.StringSliceFlag{Name: "allow-origin", Usage: "let web pages from `ORIGIN` connect as peers; may be repeated"},
+			&cli.StringFlag{Name: "advertise", Usage: "tell peers that this node can be reached at `URL`"},
+			&cli.StringFlag{Name: "rpc-listen", DefaultText: "loopback, the network's port", Usage: "answer RPC calls on `HOST:PORT`"},
+			&cli.StringSliceFlag{Name: "rpc-allow-host", Usage: "answer RPC calls made to the host `NAME` too; may be repeated"},
+			&cli.StringFlag{Name: "mine", Usage: "mine, and be paid at `ADDRESS`"},
+			&cli.IntFlag{Name: "threads", DefaultText: "one per core", Usage: "mine on `N` threads"},
+			&cli.DurationFlag{Name: "mine-pace", DefaultText: "1s where the difficulty is fixed, else none", Usage: "wait at least `TIME` between two mined blocks"},
+			&cli.BoolFlag{Name: "reindex", Usage: "build the ledger anew from the block files"},
+			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "log `LEVEL`: debug, info, warn or error"},
+		)...),
+		Action: func(c *cli.Context) error {
+			n, err := newNodeConfig(c)
+			if err != nil {
+				return err
+			}
+			return n.run(c.Context)
+		},
+	}
+}
+
+// userAgent is how a node names itself to its peers (BIP14).
+const userAgent = "/Lode:" + version + "/"
+
+// nodeConfig is what the flags of the node command come to.
+type nodeConfig struct {
+	spec           *consensus.Spec
+	dir            string // of the network
+	listen         string // empty for none
+	rpcListen      string
+	connect, seeds []string
+	outbound       int
+	origins        []string
+	advertise      string
+	allowHosts     []string
+	payTo          []byte // nil if the node does not mine
+	threads        int
+	pace           time.Duration
+	reindex        bool
+	log            *slog.Logger
+	clock          nodeClock
+}
+
+func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
+	net, err := networkOf(c)
+	if err != nil {
+		return nil, err
+	}
+	spec := net.spec
+	n := &nodeConfig{
+		spec: spec, dir: net.dir,
+		listen:    c.String("listen"),
+		rpcListen: c.String("rpc-listen"),
+		connect:   c.StringSlice("connect"), seeds: c.StringSlice("seed"), outbound: c.Int("outbound"),
+		origins: c.StringSlice("allow-origin"), advertise: c.String("advertise"), allowHosts: c.StringSlice("rpc-allow-host"),
+		threads: c.Int("threads"), pace: c.Duration("mine-pace"), reindex: c.Bool("reindex"),
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
+		return nil, usageError(c.Command.HelpName, "--log-level %q: want debug, info, warn or error", c.String("log-level"))
+	}
+	n.log = slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: level}))
+	switch n.listen {
+	case "":
+		n.listen = fmt.Sprintf(":%d", spec.Defaults.Ports.WebSocket)
+	case "off":
+		n.listen = ""
+	}
+	if n.rpcListen == "" {
+		n.rpcListen = fmt.Sprintf("127.0.0.1:%d", spec.Defaults.Ports.RPC)
+	}
+	if !c.IsSet("mine-pace") && spec.Rules.Difficulty.Algorithm == consensus.AlgorithmFixed {
+		n.pace = time.Second
+	}
+	for _, url := range slices.Concat(n.connect, n.seeds, spec.Defaults.Seeds) {
+		if _, err := p2p.CheckURL(url); err != nil {
+			return nil, err
+		}
+	}
+	if n.advertise != "" {
+		if _, err := p2p.CheckURL(n.advertise); err != nil {
+			return nil, fmt.Errorf("--advertise: %w", err)
+		}
+	}
+	if n.outbound == 0 {
+		n.outbound = -1 // none, where 0 would mean the default
+	}
+	if n.threads < 0 || n.threads > 1024 {
+		return nil, usageError(c.Command.HelpName, "--threads %d: want 1 to 1024, or 0 for one per core", n.threads)
+	}
+	if n.threads == 0 {
+		n.threads = runtime.GOMAXPROCS(0)
+	}
+	if address := c.String("mine"); address != "" {
+		key, err := consensus.ParseAddress(spec.Defaults.AddressPrefix, address)
+		if err != nil {
+			return nil, fmt.Errorf("--mine: %w", err)
+		}
+		n.payTo = consensus.TaprootScript(key)
+	}
+	return n, nil
+}
+
+// run wires a node, in the order in which its parts depend on each other, and
+// closes them in reverse. The ports come first, so that a node that cannot have
+// them leaves nothing behind.
+func (n *nodeConfig) run(ctx context.Context) (err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	rpcListener, err := listen(n.rpcListen, "--rpc-listen")
+	if err != nil {
+		return err
+	}
+	defer rpcListener.Close()
+	var peerListener net.Listener
+	if n.listen != "" {
+		if peerListener, err = listen(n.listen, "--listen"); err != nil {
+			return err
+		}
+		defer peerListener.Close()
+	}
+
+	sigs := sigcheck.New(200_000)
+	ledger, err := chain.Open(chain.Config{Dir: n.dir, Spec: n.spec, Now: n.clock.Now, Log: n.log, Sigs: sigs, Reindex: n.reindex})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ledger.Close()) }()
+	pool := mempool.New(mempool.Config{Ledger: ledger, Sigs: sigs, Policy: mempool.DefaultPolicy(), Now: n.clock.Now, Log: n.log})
+	peers := p2p.New(p2p.Config{
+		Spec: n.spec, Chain: ledger, Pool: pool, Listen: peerListener, Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, Advertise: n.advertise,
+		AddrFile: filepath.Join(n.dir, "peers.json"), AllowOrigins: n.origins, UserAgent: userAgent, Log: n.log,
+	})
+	var mining *miner.Miner
+	if n.payTo != nil {
+		mining = miner.New(miner.Config{
+			Ledger: ledger, Pool: pool, PayTo: n.payTo, Threads: n.threads, Pace: n.pace,
+			Ready: func() bool { return !peers.Syncing() }, Now: n.clock.Now, Log: n.log,
+		})
+	}
+	release, password, err := n.publish(rpcListener.Addr())
+	if err != nil {
+		return err
+	}
+	defer release()
+	cfg := rpc.Config{
+		Spec: n.spec, Chain: ledger, Pool: pool, Network: peers, Clock: &n.clock, Version: version, UserAgent: userAgent, Stop: stop, Log: n.log,
+		User: rpc.CookieUser, Password: password, AllowHosts: n.allowHosts,
+	}
+	if mining != nil {
+		cfg.Mining = mining
+	}
+
+	tip := ledger.Tip()
+	n.log.Info("node started", "version", version, "network", n.spec.Name, "height", tip.Height, "tip", tip.Hash,
+		"rpc", rpcListener.Addr().String(), "peers", n.listen, "directory", n.dir)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return rpc.New(cfg).Serve(ctx, rpcListener) })
+	group.Go(func() error { return peers.Run(ctx) })
+	group.Go(func() error { return n.follow(ctx, ledger, pool) })
+	if mining != nil {
+		group.Go(func() error { return mining.Run(ctx) })
+	}
+	err = group.Wait()
+	n.log.Info("node stopped", "height", ledger.Tip().Height)
+	return err
+}
+
+func listen(address, flag string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s %s is in use by another process: stop it or choose another port with %s", flag, address, flag)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	return l, nil
+}
+
+// publish leaves in the network's directory what the other commands need to
+// find this node and to be let in; release removes it again.
+func (n *nodeConfig) publish(address net.Addr) (release func(), password string, err error) {
+	cookie, where := filepath.Join(n.dir, cookieFile), filepath.Join(n.dir, rpcAddressFile)
+	if password, err = rpc.WriteCookie(cookie); err != nil {
+		return nil, "", err
+	}
+	if err := os.WriteFile(where, []byte(address.String()+"\n"), 0o600); err != nil {
+		return nil, "", errors.Join(err, os.Remove(cookie))
+	}
+	return func() {
+		if err := errors.Join(os.Remove(cookie), os.Remove(where)); err != nil {
+			n.log.Warn("cannot clean up", "error", err)
+		}
+	}, password, nil
+}
+
+// follow keeps the pool up to date, logs new tips, and ends with an error when
+// the ledger has failed.
+func (n *nodeConfig) follow(ctx context.Context, ledger *chain.Chain, pool *mempool.Pool) error {
+	poked := make(chan struct{}, 1)
+	cancel := ledger.Subscribe(func() {
+		select {
+		case poked <- struct{}{}:
+		default:
+		}
+	})
+	defer cancel()
+	const every = 2 * time.Second // while many blocks come at once, a line in a while is enough
+	last, due := ledger.Tip(), time.NewTimer(every)
+	defer due.Stop()
+	for {
+		quiet := true
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ledger.Failed():
+			return ledger.Err()
+		case <-poked:
+			if err := pool.Sync(); err != nil {
+				return err
+			}
+			quiet = ledger.Tip().Height != last.Height+1
+		case <-due.C:
+			quiet = false
+			due.Reset(every)
+		}
+		if tip := ledger.Tip(); !quiet && tip.Hash != last.Hash {
+			n.log.Info("new tip", "height", tip.Height, "hash", tip.Hash, "time", time.Unix(int64(tip.Time), 0).UTC().Format(time.DateTime))
+			last = tip
+		}
+	}
+}
+
+// nodeClock is the real time, or one that was set by setmocktime.
+type nodeClock struct{ mock atomic.Int64 } // Unix seconds; 0 for the real time
+
+// Now is the time.
+func (c *nodeClock) Now() time.Time {
+	if s := c.mock.Load(); s != 0 {
+		return time.Unix(s, 0)
+	}
+	return time.Now()
+}
+
+// Set sets the time, or goes back to the real one.
+func (c *nodeClock) Set(t time.Time) {
+	if t.IsZero() {
+		c.mock.Store(0)
+		return
+	}
+	c.mock.Store(t.Unix())
+}

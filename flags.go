@@ -1,0 +1,182 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"lode/consensus"
+	"lode/rpc/client"
+)
+
+// withEnv lets flags come from the environment: --data-dir from LODE_DATA_DIR.
+// A flag that says what to do this one time (--to, --yes) is not given to it: a
+// forgotten variable must not pay anybody.
+func withEnv(flags ...cli.Flag) []cli.Flag {
+	for _, flag := range flags {
+		env := []string{"LODE_" + strings.ToUpper(strings.ReplaceAll(flag.Names()[0], "-", "_"))}
+		switch f := flag.(type) {
+		case *cli.StringFlag:
+			f.EnvVars = env
+		case *cli.StringSliceFlag:
+			f.EnvVars = env
+		case *cli.BoolFlag:
+			f.EnvVars = env
+		case *cli.IntFlag:
+			f.EnvVars = env
+		case *cli.UintFlag:
+			f.EnvVars = env
+		case *cli.Uint64Flag:
+			f.EnvVars = env
+		case *cli.DurationFlag:
+			f.EnvVars = env
+		default:
+			panic(fmt.Sprintf("flag --%s has a type that withEnv does not know", flag.Names()[0]))
+		}
+	}
+	return flags
+}
+
+// networkFlags are the flags of every command.
+func networkFlags() []cli.Flag {
+	return withEnv(
+		&cli.StringFlag{Name: "network", Value: consensus.SpecNames[0], Usage: strings.Join(consensus.SpecNames, ", ") + ", or the `FILE` of a chainspec"},
+		&cli.StringFlag{Name: "datadir", DefaultText: "~/.lode", Usage: "`DIRECTORY` of all data; each network has its own inside"},
+	)
+}
+
+// rpcFlags are the further flags of every command that talks to a node.
+func rpcFlags() []cli.Flag {
+	return withEnv(&cli.StringFlag{Name: "rpc", DefaultText: "what the node in --datadir says, else the port of the network",
+		Usage: "`URL` of the node, http://[USER:PASSWORD@]HOST:PORT"})
+}
+
+// network is what --network and --datadir come down to.
+type network struct {
+	spec    *consensus.Spec
+	arg     string // what --network was
+	datadir string
+	dir     string // of this network, inside datadir
+}
+
+// Files that a node leaves in its directory while it runs.
+const (
+	cookieFile     = ".cookie"      // user:password of its RPC, mode 0600
+	rpcAddressFile = ".rpc-address" // HOST:PORT where its RPC listens
+)
+
+// Bounds of what is read of small files, in bytes.
+const (
+	maxSpecFile    = 16 << 20 // a chainspec holds a block
+	maxAddressFile = 512
+)
+
+// networkOf resolves --network and --datadir. It touches nothing on disk.
+func networkOf(c *cli.Context) (*network, error) {
+	n := &network{arg: c.String("network"), datadir: c.String("datadir")}
+	if n.datadir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return nil, fmt.Errorf("where to keep data: %w; give --datadir", err)
+		}
+		n.datadir = filepath.Join(home, ".lode")
+	}
+	var err error
+	if n.spec, err = loadSpec(n.arg); err != nil {
+		return nil, err
+	}
+	n.dir = filepath.Join(n.datadir, n.spec.Name)
+	return n, nil
+}
+
+// loadSpec reads an embedded network by its name, or any by its file: what
+// contains a path separator or ends in ".json".
+func loadSpec(arg string) (*consensus.Spec, error) {
+	if !strings.ContainsRune(arg, filepath.Separator) && !strings.HasSuffix(arg, ".json") {
+		spec, err := consensus.EmbeddedSpec(arg)
+		if err != nil {
+			return nil, fmt.Errorf("%w; a file ends in .json", err)
+		}
+		return spec, nil
+	}
+	doc, err := readSmall(arg, maxSpecFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading the chainspec: %w", err)
+	}
+	spec, err := consensus.ParseSpec(doc)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", arg, err)
+	}
+	return spec, nil
+}
+
+func readSmall(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("%s has more than %d bytes", path, limit)
+	}
+	return b, nil
+}
+
+// rpcURL is where the node is: what --rpc says, else what the node in the data
+// directory says, else the port of the network.
+func (n *network) rpcURL(c *cli.Context) (string, error) {
+	if s := c.String("rpc"); s != "" {
+		return s, nil
+	}
+	path := filepath.Join(n.dir, rpcAddressFile)
+	b, err := readSmall(path, maxAddressFile)
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Sprintf("http://127.0.0.1:%d", n.spec.Defaults.Ports.RPC), nil
+	}
+	if err != nil {
+		return "", err
+	}
+	host, port, err := net.SplitHostPort(strings.TrimSpace(string(b)))
+	if err != nil {
+		return "", fmt.Errorf("%s does not hold HOST:PORT: give --rpc", path)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() { // it listens on all addresses
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port), nil
+}
+
+// client is for the node of this network. No node need run yet: a missing
+// cookie is a matter of the first call.
+func (n *network) client(c *cli.Context) (*client.Client, error) {
+	url, err := n.rpcURL(c)
+	if err != nil {
+		return nil, err
+	}
+	auth, err := client.Cookie(filepath.Join(n.dir, cookieFile))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	return client.New(url, auth)
+}
+
+// explain says what to do about an error of the client.
+func (n *network) explain(cl *client.Client, err error) error {
+	switch {
+	case errors.Is(err, client.ErrNotRunning):
+		return fmt.Errorf("%w at %s; start one with `lode node --network %s --datadir %s`", client.ErrNotRunning, cl.URL(), n.arg, n.datadir)
+	case errors.Is(err, client.ErrUnauthorized):
+		return fmt.Errorf("%w at %s: give its --datadir (with %s) or USER:PASSWORD in --rpc", client.ErrUnauthorized, cl.URL(), filepath.Join(n.dir, cookieFile))
+	}
+	return err
+}

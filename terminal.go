@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// errNoTerminal is the kind of the errors about questions that nobody can
+// answer.
+var errNoTerminal = errors.New("there is no terminal to ask on")
+
+// onTerminal reports whether somebody can be asked: standard input is a
+// terminal.
+func onTerminal() bool { return term.IsTerminal(int(os.Stdin.Fd())) }
+
+// ask asks on the terminal, on standard error so that results stay clean.
+func ask(ctx context.Context, question string) (string, error) {
+	return prompt(ctx, question, func() (string, error) {
+		line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+		return strings.TrimSpace(line), err
+	})
+}
+
+// askSecret is ask without showing what is typed.
+func askSecret(ctx context.Context, question string) (string, error) {
+	return prompt(ctx, question, func() (string, error) {
+		defer fmt.Fprintln(os.Stderr)
+		b, err := term.ReadPassword(int(os.Stdin.Fd()))
+		return string(b), err
+	})
+}
+
+// prompt runs read, and gives up when ctx ends: the goroutine that still waits
+// for the terminal then ends with the program.
+func prompt(ctx context.Context, question string, read func() (string, error)) (string, error) {
+	fd := int(os.Stdin.Fd())
+	state, err := term.GetState(fd)
+	if err != nil {
+		return "", fmt.Errorf("reading the terminal: %w", err)
+	}
+	type answer struct {
+		text string
+		err  error
+	}
+	answers := make(chan answer, 1)
+	fmt.Fprint(os.Stderr, question)
+	go func() {
+		text, err := read()
+		answers <- answer{text, err}
+	}()
+	select {
+	case a := <-answers:
+		if errors.Is(a.err, io.EOF) {
+			a.err = errors.New("no answer was given")
+		}
+		return a.text, a.err
+	case <-ctx.Done():
+		fmt.Fprintln(os.Stderr)
+		return "", errors.Join(ctx.Err(), term.Restore(fd, state)) // the echo was off
+	}
+}
+
+// How often progress is shown: a line that moves on a terminal, one line after
+// another elsewhere.
+const (
+	barEvery = 200 * time.Millisecond
+	logEvery = 3 * time.Second
+)
+
+// showProgress shows how far long work has come, in whatever is counted. end
+// ends it.
+func showProgress(w *os.File, work string) (progress func(done, total int64), end func()) {
+	terminal := term.IsTerminal(int(w.Fd()))
+	every, shown := logEvery, false
+	if terminal {
+		every = barEvery
+	}
+	last := time.Now()
+	progress = func(done, total int64) {
+		if time.Since(last) < every {
+			return
+		}
+		last, shown = time.Now(), true
+		percent := done * 100 / max(total, 1)
+		if terminal {
+			const width = 40
+			full := int(percent) * width / 100
+			fmt.Fprintf(w, "\r%s [%s%s] %d %%", work, strings.Repeat("#", full), strings.Repeat(".", width-full), percent)
+			return
+		}
+		fmt.Fprintf(w, "lode: %s: %d of %d (%d %%)\n", work, done, total, percent)
+	}
+	return progress, func() {
+		if terminal && shown {
+			fmt.Fprintln(w)
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"lode/consensus"
+	"lode/rpc/client"
+	"lode/wallet"
+)
+
+// answers is an RPC server for tests: each method gives a result in JSON, or an
+// error.
+func answers(t *testing.T, methods map[string]func(params []any) (string, *client.Error)) *walletNode {
+	t.Helper()
+	type call struct {
+		ID     int
+		Method string
+		Params []any
+	}
+	answer := func(c call) string {
+		method, ok := methods[c.Method]
+		if !ok {
+			method = func([]any) (string, *client.Error) {
+				return "", &client.Error{Code: codeUnknown, Message: "Method not found"}
+			}
+		}
+		result, refused := method(c.Params)
+		if refused != nil {
+			return fmt.Sprintf(`{"id":%d,"error":{"code":%d,"message":%q}}`, c.ID, refused.Code, refused.Message)
+		}
+		return fmt.Sprintf(`{"id":%d,"result":%s}`, c.ID, result)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		var one call
+		var many []call
+		if json.Unmarshal(body, &many) == nil {
+			texts := make([]string, len(many))
+			for i, c := range many {
+				texts[i] = answer(c)
+			}
+			io.WriteString(w, "["+strings.Join(texts, ",")+"]")
+		} else if json.Unmarshal(body, &one) == nil {
+			io.WriteString(w, answer(one))
+		}
+	}))
+	t.Cleanup(server.Close)
+	cl, err := client.New(server.URL, client.Auth{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newWalletNode(cl)
+}
+
+func TestWalletNodeFeeRate(t *testing.T) {
+	for name, c := range map[string]struct {
+		info, estimate string
+		want           wallet.FeeRate
+	}{
+		"node knows nothing": {`{"mempoolminfee":0.00000100,"minrelaytxfee":0.00000100}`, `{"errors":["Insufficient data"],"blocks":6}`, 1000},
+		"no such method":     {`{"mempoolminfee":0.00000100}`, "", 1000},
+		"full mempool":       {`{"mempoolminfee":0.00005001,"minrelaytxfee":0.00001000}`, "", 5001},
+		"estimate":           {`{"mempoolminfee":0.00001000,"minrelaytxfee":0.00001000}`, `{"feerate":0.00012345,"blocks":6}`, 12345},
+		"estimate too low":   {`{"mempoolminfee":0.00001000,"minrelaytxfee":0.00002000}`, `{"feerate":0.00000500}`, 2000},
+	} {
+		methods := map[string]func([]any) (string, *client.Error){"getmempoolinfo": func([]any) (string, *client.Error) { return c.info, nil }}
+		if c.estimate != "" {
+			methods["estimatesmartfee"] = func([]any) (string, *client.Error) { return c.estimate, nil }
+		}
+		if got, err := answers(t, methods).feeRate(t.Context()); err != nil || got != c.want {
+			t.Errorf("%s: %s, %v; want %s", name, got, err, c.want)
+		}
+	}
+	bad := answers(t, map[string]func([]any) (string, *client.Error){
+		"getmempoolinfo": func([]any) (string, *client.Error) { return `{"mempoolminfee":1e-5}`, nil },
+	})
+	if _, err := bad.feeRate(t.Context()); err == nil {
+		t.Error("a rate that is not plain decimal passed")
+	}
+}
+
+// TestWalletNodeBlocks: where blocks are too large for one answer, fewer are
+// asked for, and one at least is delivered.
+func TestWalletNodeBlocks(t *testing.T) {
+	calls := 0
+	n := answers(t, map[string]func([]any) (string, *client.Error){"getblock": func(params []any) (string, *client.Error) {
+		calls++
+		if len(params) != 2 || params[1] != 0.0 {
+			t.Errorf("parameters %v", params)
+		}
+		return `"` + strings.Repeat("ab", 1000) + `"`, nil
+	}})
+	n.client.Limit = 7000
+	got := 0
+	for hashes := make([]consensus.Hash, 20); len(hashes) > 0; {
+		blocks, err := n.Blocks(t.Context(), hashes)
+		if err != nil || len(blocks) == 0 || len(blocks[0]) != 1000 {
+			t.Fatalf("%d blocks, %v", len(blocks), err)
+		}
+		got += len(blocks)
+		hashes = hashes[len(blocks):]
+	}
+	if got != 20 || calls > 20+20+10+5 {
+		t.Errorf("%d blocks in %d calls", got, calls)
+	}
+	n.client.Limit = 100
+	if _, err := n.Blocks(t.Context(), make([]consensus.Hash, 2)); !errors.Is(err, client.ErrTooLarge) {
+		t.Errorf("a block above every limit: %v", err)
+	}
+}
+
+func TestWalletNodeChain(t *testing.T) {
+	genesis := consensus.Hash{1}
+	tx := (&consensus.Tx{In: make([]consensus.TxIn, 1), Out: make([]consensus.TxOut, 1)})
+	gone := &client.Error{Code: codeNotFound, Message: "No such mempool transaction"}
+	n := answers(t, map[string]func([]any) (string, *client.Error){
+		"getblockchaininfo": func([]any) (string, *client.Error) {
+			return fmt.Sprintf(`{"blocks":7,"bestblockhash":%q}`, genesis), nil
+		},
+		"getblockhash": func(params []any) (string, *client.Error) {
+			if params[0].(float64) > 7 {
+				return "", &client.Error{Code: codeOutOfRange, Message: "Block height out of range"}
+			}
+			return fmt.Sprintf("%q", genesis), nil
+		},
+		"getrawmempool": func([]any) (string, *client.Error) {
+			return fmt.Sprintf(`[%q,%q]`, tx.TxID(), genesis), nil
+		},
+		"getrawtransaction": func(params []any) (string, *client.Error) {
+			if params[0] != tx.TxID().String() {
+				return "", gone
+			}
+			return fmt.Sprintf(`"%x"`, tx.Bytes()), nil
+		},
+		"sendrawtransaction": func([]any) (string, *client.Error) {
+			return "", &client.Error{Code: -26, Message: "min relay fee not met"}
+		},
+	})
+	if tip, err := n.Tip(t.Context()); err != nil || tip != (wallet.Point{Height: 7, Hash: genesis}) {
+		t.Errorf("tip %v, %v", tip, err)
+	}
+	if h, err := n.BlockHashes(t.Context(), []uint32{7, 8}); err != nil || h[0] != genesis || h[1] != (consensus.Hash{}) {
+		t.Errorf("hashes %v, %v", h, err)
+	}
+	if txs, err := n.Mempool(t.Context()); err != nil || len(txs) != 1 || txs[0].TxID() != tx.TxID() {
+		t.Errorf("mempool %v, %v", txs, err)
+	}
+	if err := n.broadcast(t.Context(), tx); !hasCode(err, -26) {
+		t.Errorf("refused payment: %v", err)
+	}
+}
