@@ -90,15 +90,18 @@ func (n *Node) askHeaders(p *peer, after consensus.Hash) {
 		locator = locator[1:]
 	}
 	n.sync.mu.Lock()
-	p.sync.everAsked, p.sync.asked, p.sync.early = true, time.Now(), time.Time{}
+	p.sync.everAsked, p.sync.asked, p.sync.early, p.sync.again = true, time.Now(), time.Time{}, false
 	n.sync.mu.Unlock()
 	p.send(&msgLocate{cmd: cmdGetHeaders, version: ProtocolVersion, locator: locator[:min(len(locator), maxLocator)]})
 }
 
-// askHeadersOnce is askHeaders unless the peer still owes an answer.
+// askHeadersOnce is askHeaders, but waits for the answer that the peer owes: it
+// may have made that before it had what it announces now, and it announces
+// nothing twice.
 func (n *Node) askHeadersOnce(p *peer) {
 	n.sync.mu.Lock()
 	owes := !p.sync.asked.IsZero() && time.Since(p.sync.asked) < reaskInterval
+	p.sync.again = owes
 	n.sync.mu.Unlock()
 	if !owes {
 		n.askHeaders(p, consensus.Hash{})
@@ -177,10 +180,13 @@ func (s *syncer) tooEarly(p *peer) {
 	p.sync.early = time.Now()
 }
 
-// endHeaders notes that the peer has no more headers that are of use.
+// endHeaders notes that the answer of the peer has no more headers that are of
+// use.
 func (n *Node) endHeaders(p *peer) {
 	p.presync = nil
-	n.sync.gaveAll(p)
+	if n.sync.gaveAll(p) {
+		n.askHeaders(p, consensus.Hash{})
+	}
 }
 
 // answered notes that the peer owes no headers any more.
@@ -190,15 +196,17 @@ func (s *syncer) answered(p *peer) {
 	p.sync.asked = time.Time{}
 }
 
-// gaveAll notes that the peer has no more headers.
-func (s *syncer) gaveAll(p *peer) {
+// gaveAll notes that the peer has no more headers, and reports whether it has
+// announced some since it was asked.
+func (s *syncer) gaveAll(p *peer) (again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.sync.unconnected = 0
+	defer poke(s.wake)
 	if s.leader == p {
 		s.leader, s.headersDone = nil, true
 	}
-	poke(s.wake)
+	return p.sync.again && p.sync.asked.IsZero()
 }
 
 // goesOn reports whether a full message brought the peer's end forward.

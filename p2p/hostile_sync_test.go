@@ -67,6 +67,36 @@ func TestAnnouncementsBeforeTheAnswer(t *testing.T) {
 	})
 }
 
+// What a peer announces between making its answer and our getting it is beyond
+// that answer, and will not be announced again.
+func TestAnnouncementsOvertakeTheAnswer(t *testing.T) {
+	for name, announce := range map[string]func(b *consensus.Block) message{
+		"headers": func(b *consensus.Block) message { return msgHeaders{b.Header} },
+		"inv":     func(b *consensus.Block) message { return &msgInv{cmdInv, []invItem{{invBlock, b.Header.Hash()}}} },
+		"block":   func(b *consensus.Block) message { return msgBlock{b} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				s := w.add("s", nil)
+				blocks := mine(w.spec, w.spec.Rules.GenesisState(), 1, 50)
+				a := w.call(s, "203.0.113.1:1")
+				a.shake(ProtocolVersion)
+				a.hear(cmdGetHeaders)
+				a.say(announce(blocks[49]))
+				a.say(headersOf(blocks[:40]))
+				a.hear(cmdGetHeaders)
+				a.say(headersOf(blocks[40:]))
+				a.hear(cmdGetData)
+				for _, b := range blocks {
+					a.say(msgBlock{b})
+				}
+				w.agree(blocks[49].Header.Hash(), s)
+			})
+		})
+	}
+}
+
 // A peer that sends a block every now and then, but never the lowest that it
 // owes, does not hold up the others.
 func TestSlowPeerCannotHoldTheLowestBlock(t *testing.T) {

@@ -26,6 +26,7 @@ type peerSync struct {
 
 	everAsked   bool           // for headers
 	asked       time.Time      // for headers, unanswered; zero if not
+	again       bool           // since then it has announced what the answer may not reach
 	early       time.Time      // when it gave a header that this node's clock does not allow yet; zero if it was asked since
 	lastFull    consensus.Hash // the end of its last full headers message
 	unconnected int            // headers messages in a row whose parent is not known
