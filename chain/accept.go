@@ -27,49 +27,146 @@ func (c *Chain) AddBlock(block *consensus.Block) error {
 
 // SubmitBlock is AddBlock, and says what became of the block.
 func (c *Chain) SubmitBlock(block *consensus.Block) (Status, error) {
-	ids := block.TxIDs()
-	if err := c.rules.CheckBlock(block, ids); err != nil {
+	s := submission{block: parsedBlock{block, block.TxIDs()}}
+	if err := c.rules.CheckBlock(block, s.block.ids); err != nil {
 		return 0, err // nothing is remembered of a header that cannot be blamed
 	}
-	s, changed, err := c.submit(block, ids)
-	if changed {
-		c.pokeAll()
-	}
-	return s, err
+	c.submit(&s)
+	return s.status, s.err
 }
 
-func (c *Chain) submit(block *consensus.Block, ids []consensus.Hash) (s Status, changed bool, err error) {
+// submission is a block, which has passed CheckBlock, on its way into the
+// ledger, and what became of it.
+type submission struct {
+	block  parsedBlock
+	status Status
+	err    error
+}
+
+// submit stores blocks and makes the best chain active. Blocks that several
+// goroutines submit at the same time are connected together: whoever gets the
+// lock works for all, and readers get their turn between the steps.
+func (c *Chain) submit(list ...*submission) {
+	c.inboxMu.Lock()
+	c.inbox = append(c.inbox, list...)
+	c.inboxMu.Unlock()
+	for c.work() {
+	}
+	c.pokeAll()
+}
+
+// work stores what has been submitted and does one step. When nothing is left to
+// do all submissions so far are done.
+func (c *Chain) work() (more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.Err(); err != nil {
-		return 0, false, err
+	c.inboxMu.Lock()
+	inbox := c.inbox
+	c.inbox = nil
+	c.inboxMu.Unlock()
+	for _, s := range inbox {
+		c.store1(s)
 	}
-	best := c.best
-	n, err := c.acceptHeader(&block.Header)
+	err := c.Err()
+	if err == nil {
+		more, err = c.step()
+	}
 	if err != nil {
-		return 0, false, err
+		more, err = false, c.fail(err)
+	}
+	if !more {
+		c.settleWaiting(err)
+	}
+	return more
+}
+
+// store1 stores the block of a submission, and has it wait for the verdict if it
+// is new. The caller holds mu.
+func (c *Chain) store1(s *submission) {
+	n, err := c.take(s.block)
+	switch {
+	case err != nil:
+		s.err = err
+	case n == nil:
+		s.status = Duplicate
+	default:
+		c.waiting[n] = append(c.waiting[n], s)
+	}
+}
+
+// take stores a block in the files and hangs it into the index. It gives no node
+// for one that is there already. The caller holds mu.
+func (c *Chain) take(p parsedBlock) (*node, error) {
+	if err := c.Err(); err != nil {
+		return nil, err
+	}
+	c.dropLost()
+	n, err := c.acceptHeader(&p.block.Header)
+	if err != nil {
+		return nil, err
 	}
 	if n.has(statusBody) {
-		return Duplicate, false, nil
+		return nil, nil
 	}
-	if err := c.rules.CheckBlockAfter(&n.parent.state, block, ids); err != nil {
+	if err := c.rules.CheckBlockAfter(&n.parent.state, p.block, p.ids); err != nil {
 		if consensus.IsMutation(err) { // the header is good, and may get children
-			return 0, c.best != best, errors.Join(err, c.putNodes(n))
+			return nil, errors.Join(err, c.putNodes(n))
 		}
-		return 0, true, errors.Join(err, c.markFailed(n))
+		return nil, errors.Join(err, c.markFailed(n))
 	}
-	if err := c.storeBody(n, block, ids); err != nil {
-		return 0, false, c.fail(err)
+	if n.body, err = c.blocks.append(p.block.Bytes()); err != nil {
+		return nil, c.fail(err)
 	}
-	verdicts, err := c.activate()
-	if err != nil {
-		return 0, true, err
+	c.complete(n)
+	c.hold(n, p)
+	return n, nil
+}
+
+// complete notes that the block of n is stored. If it completes its own chain,
+// and maybe that of blocks that came before it, they compete for the tip. The
+// caller holds mu.
+func (c *Chain) complete(n *node) {
+	n.status |= statusBody
+	delete(c.lost, n)
+	c.changed(n)
+	if n.seq > 0 || n.parent.seq == 0 {
+		return
 	}
-	verdict, tried := verdicts[n]
-	if !tried {
-		return Stored, true, nil
+	for queue := []*node{n}; len(queue) > 0; queue = queue[1:] {
+		done := queue[0]
+		c.seq++
+		done.seq = c.seq
+		c.changed(done)
+		c.compete(done)
+		queue = append(queue, done.waiting()...)
 	}
-	return Connected, true, verdict
+}
+
+// compete makes n, the last of a complete chain, a candidate for the tip. What
+// lies below a candidate need not be one. The caller holds mu.
+func (c *Chain) compete(n *node) {
+	if !n.has(statusFailed) && !c.tip().better(n) {
+		c.candidates[n] = struct{}{}
+		delete(c.candidates, n.parent)
+	}
+}
+
+// resolve tells who submitted the block of n what became of it. The caller holds
+// mu.
+func (c *Chain) resolve(n *node, status Status, err error) {
+	for _, s := range c.waiting[n] {
+		s.status, s.err = status, err
+	}
+	delete(c.waiting, n)
+}
+
+// settleWaiting resolves all submissions when there is nothing more to connect,
+// or the ledger has failed. A block that was not tried is stored and no more,
+// also if an ancestor was found to be invalid meanwhile. The caller holds mu.
+func (c *Chain) settleWaiting(failure error) {
+	for n := range c.waiting {
+		c.resolve(n, Stored, failure)
+	}
 }
 
 // acceptHeader finds the node of a header whose work was checked, or makes it.
@@ -134,39 +231,11 @@ func (c *Chain) addHeaders(headers []consensus.Header) (changed bool, err error)
 		}
 	}
 	if b.Len() > 0 {
-		if failure := c.store.write(&b); failure != nil {
+		if failure := c.store.write(&b, false); failure != nil {
 			return false, c.fail(failure)
 		}
 	}
 	return c.best != best, err
-}
-
-// storeBody writes a block that has passed every rule but those about coins.
-// The caller holds mu.
-func (c *Chain) storeBody(n *node, block *consensus.Block, ids []consensus.Hash) error {
-	p, err := c.blocks.append(block.Bytes())
-	if err != nil {
-		return err
-	}
-	n.body, n.status = p, n.status|statusBody
-	c.recent = recentBlock{block, n.hash(), ids}
-	var b batch
-	b.putNode(n)
-	if n.parent.seq > 0 {
-		// It completes its own chain, and maybe that of blocks that came
-		// before it.
-		for queue := []*node{n}; len(queue) > 0; queue = queue[1:] {
-			done := queue[0]
-			c.seq++
-			done.seq = c.seq
-			b.putNode(done)
-			if !done.has(statusFailed) && !c.tip().better(done) {
-				c.candidates[done] = struct{}{}
-			}
-			queue = append(queue, done.waiting()...)
-		}
-	}
-	return c.store.write(&b)
 }
 
 // putNodes writes the records of nodes. The caller holds mu.
@@ -175,7 +244,7 @@ func (c *Chain) putNodes(nodes ...*node) error {
 	for _, n := range nodes {
 		b.putNode(n)
 	}
-	if err := c.store.write(&b); err != nil {
+	if err := c.store.write(&b, false); err != nil {
 		return c.fail(err)
 	}
 	return nil
@@ -184,19 +253,46 @@ func (c *Chain) putNodes(nodes ...*node) error {
 // markFailed remembers that n broke a rule that its hash commits to, and so
 // that nothing built on it can be valid. The caller holds mu.
 func (c *Chain) markFailed(n *node) error {
-	queue := []*node{n}
-	for i := 0; i < len(queue); i++ {
-		queue[i].status |= statusFailed
-		delete(c.candidates, queue[i])
-		queue = append(queue, queue[i].children...)
-	}
-	if c.best.has(statusFailed) {
-		c.best = c.tip()
-		for _, other := range c.index {
-			if !other.has(statusFailed) && other.state.Work.Gt(&c.best.state.Work) {
-				c.best = other
-			}
+	nodes := descendants(n)
+	for _, m := range nodes {
+		m.status |= statusFailed
+		delete(c.candidates, m)
+		if p, ok := c.held[m]; ok && p.block != nil {
+			delete(c.held, m)
+			c.heldBytes -= int(m.body.Size)
 		}
 	}
-	return c.putNodes(queue...)
+	if n.parent.seq > 0 {
+		c.compete(n.parent)
+	}
+	c.findBest()
+	return c.putNodes(nodes...)
+}
+
+// descendants lists n and all that is built on it.
+func descendants(n *node) []*node {
+	list := []*node{n}
+	for i := 0; i < len(list); i++ {
+		list = append(list, list[i].children...)
+	}
+	return list
+}
+
+// findBest looks for the header with the most work that is not known to be
+// invalid, if the best is. The caller holds mu.
+func (c *Chain) findBest() {
+	if !c.best.has(statusFailed) {
+		return
+	}
+	c.best = c.active[0]
+	for _, n := range c.active {
+		if !n.has(statusFailed) {
+			c.best = n
+		}
+	}
+	for _, n := range c.index {
+		if !n.has(statusFailed) && n.state.Work.Gt(&c.best.state.Work) {
+			c.best = n
+		}
+	}
 }

@@ -3,153 +3,293 @@ package chain
 import (
 	"errors"
 	"fmt"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
 
 	"lode/consensus"
 )
 
-// settle is activate where the verdicts matter to nobody.
-func (c *Chain) settle() error {
-	_, err := c.activate()
-	return err
+// parsedBlock is a block and its transaction ids.
+type parsedBlock struct {
+	block *consensus.Block
+	ids   []consensus.Hash
 }
 
-// activate makes the best candidate the tip. It gives the verdict on every
-// block that it connected or tried to; its own error is of kind ErrFatal. The
-// caller holds mu.
-func (c *Chain) activate() (map[*node]error, error) {
-	verdicts := make(map[*node]error)
-	for {
-		best := c.tip()
-		for n := range c.candidates {
-			if n.better(best) {
-				best = n
+const (
+	// groupSize is about how many bytes of blocks are connected together, so
+	// that their signatures are verified in one batch.
+	groupSize = 2 << 20
+	// maxHeld is how many bytes of blocks that wait to be connected stay
+	// decoded in memory.
+	maxHeld = 2 * groupSize
+)
+
+// step brings the tip closer to the best candidate: by one group of blocks, or,
+// where blocks must be disconnected first, until the tip has at least as much
+// work as before. more says whether there is more to do; an error is one of the
+// ledger. The caller holds mu, and may let go of it between steps.
+func (c *Chain) step() (more bool, err error) {
+	start := c.tip()
+	if start.has(statusFailed) { // by InvalidateBlock
+		for c.tip().has(statusFailed) {
+			if lost, err := c.disconnect(); err != nil || lost {
+				return false, err
 			}
 		}
+		c.findCandidates()
+	}
+	for {
+		best := c.bestCandidate()
 		if best == c.tip() {
-			break
+			return false, nil
 		}
-		if err := c.switchTo(best, verdicts); err != nil {
-			return nil, c.fail(err)
+		if err := c.toward(best, start); err != nil {
+			return false, err
+		}
+		if c.tip() != start && !c.tip().state.Work.Lt(&start.state.Work) || start.has(statusFailed) {
+			return true, nil
 		}
 	}
+}
+
+// bestCandidate is what the tip should be, as far as it can be reached. The
+// caller holds mu.
+func (c *Chain) bestCandidate() *node {
+	best := c.tip()
 	for n := range c.candidates {
-		if c.tip().better(n) {
+		if n.better(best) && c.reachable(n) {
+			best = n
+		} else if c.tip().better(n) && c.tip() != n {
 			delete(c.candidates, n)
 		}
 	}
-	return verdicts, nil
+	return best
 }
 
-// switchTo disconnects blocks back to the fork with best and connects those up
-// to it, or up to the first that breaks a rule, which it marks.
-func (c *Chain) switchTo(best *node, verdicts map[*node]error) error {
+// toward disconnects blocks back to the fork with best, and connects one group
+// on the way to it. The caller holds mu; start is the tip that this step began
+// with.
+func (c *Chain) toward(best, start *node) error {
 	base := fork(c.tip(), best)
 	if lost := c.tip().height() - base.height(); lost > 0 {
 		c.cfg.Log.Info("reorganizing", "disconnect", lost, "connect", best.height()-base.height(), "fork", base.hash())
+		c.candidates[c.tip()] = struct{}{} // to come back to, if best turns out to be invalid
 	}
 	for c.tip() != base {
-		if err := c.disconnect(); err != nil {
+		if lost, err := c.disconnect(); err != nil || lost {
 			return err
 		}
 	}
-	for _, n := range path(base, best) {
-		verdict, err := c.connect(n)
-		if err != nil {
+	for {
+		failed, err := c.connect(c.nextGroup(best))
+		if err != nil || failed || c.tip() == best || !c.tip().state.Work.Lt(&start.state.Work) {
 			return err
 		}
-		verdicts[n] = verdict
-		if verdict != nil {
-			c.cfg.Log.Warn("invalid block", "height", n.height(), "hash", n.hash(), "error", verdict)
-			return c.markFailed(n)
-		}
 	}
-	return nil
 }
 
-// connect makes n, a child of the tip, the tip. verdict is the rule that it
-// breaks; err is a failure of the ledger itself.
-func (c *Chain) connect(n *node) (verdict, err error) {
-	block, ids, err := c.body(n)
-	if err != nil {
-		return nil, err
+// nextGroup is the next nodes on the way from the tip to best: at least one, and
+// no more than groupSize bytes otherwise. The caller holds mu.
+func (c *Chain) nextGroup(best *node) []*node {
+	if len(c.route) == 0 || c.route[0].parent != c.tip() || c.route[len(c.route)-1] != best {
+		c.route = path(c.tip(), best) // as long as the way is, so not at each step
 	}
-	source := &coins{store: c.store}
-	u, verdict := c.rules.ConnectBlock(n.parent.state, block, ids, source, c.medianTime)
-	if source.err != nil {
-		return nil, source.err // and the verdict is worth nothing
+	size := 0
+	for i, n := range c.route {
+		size += int(n.body.Size)
+		if i > 0 && size > groupSize {
+			group := c.route[:i]
+			c.route = c.route[i:]
+			return group
+		}
 	}
-	if verdict == nil {
-		verdict = c.cfg.Sigs.Verify(u.Sigs)
+	group := c.route
+	c.route = nil
+	return group
+}
+
+// attempt is a block of a group that has been applied to the coins, though its
+// signatures have not been verified yet.
+type attempt struct {
+	n      *node
+	update *consensus.Update
+	block  parsedBlock
+}
+
+// connect makes the blocks of a group, the first of them a child of the tip and
+// each the parent of the next, the tip one after the other, as far as they are
+// valid and there; failed if not all of them are. The caller holds mu.
+func (c *Chain) connect(group []*node) (failed bool, err error) {
+	blocks, err := c.parseAll(group)
+	if err != nil && !errors.Is(err, errDamaged) {
+		return false, err
+	}
+	failed = err != nil // and what follows waits for the damaged block
+	c.dropLost()
+	if err := c.coins.read(blocks); err != nil {
+		return false, err
+	}
+	below := len(c.active)
+	var done []attempt
+	var sigs [][]consensus.SpendCheck
+	var verdict error
+	source := &coins{cache: c.coins}
+	for i, p := range blocks {
+		u, broken := c.rules.ConnectBlock(group[i].parent.state, p.block, p.ids, source, c.medianTime)
+		if source.err != nil {
+			return false, source.err // and the verdict is worth nothing
+		}
+		if verdict = broken; verdict != nil {
+			break
+		}
+		c.coins.apply(u.View)
+		c.active = append(c.active, group[i])
+		done, sigs = append(done, attempt{group[i], u, p}), append(sigs, u.Sigs)
+	}
+	if good, broken := c.cfg.Sigs.VerifyBlocks(sigs); broken != nil {
+		verdict = broken
+		for ; len(done) > good; done = done[:len(done)-1] {
+			if err := c.takeBack(&done[len(done)-1]); err != nil {
+				return false, err
+			}
+		}
+	}
+	c.active = c.active[:below+len(done)]
+	for i := range done {
+		if err := c.confirm(&done[i]); err != nil {
+			return false, err
+		}
+	}
+	if len(done) > 0 {
+		c.forget(done[len(done)-1].n)
 	}
 	if verdict != nil {
-		return verdict, nil
+		n := group[len(done)]
+		c.cfg.Log.Warn("invalid block", "height", n.height(), "hash", n.hash(), "error", verdict)
+		c.resolve(n, Connected, verdict)
+		return true, c.markFailed(n)
 	}
-	if !n.has(statusUndo) {
-		if n.undo, err = c.undos.append(appendUndo(nil, n.hash(), u.Spent)); err != nil {
-			return nil, err
-		}
-		n.status |= statusUndo
-	}
-	var b batch
-	b.putView(u.View)
-	b.putNode(n)
-	b.putTip(n.hash())
-	if err := c.store.write(&b); err != nil {
-		return nil, err
-	}
-	c.active = append(c.active, n)
-	return nil, nil
+	return failed, c.flushFull()
 }
 
-// disconnect makes the parent of the tip the tip.
-func (c *Chain) disconnect() error {
+// takeBack removes a block that was applied from the coins.
+func (c *Chain) takeBack(a *attempt) error {
+	view := consensus.NewView(consensus.Coins{})
+	if err := consensus.RevertBlock(view, a.block.block, a.block.ids, a.update.Spent); err != nil {
+		return fmt.Errorf("block %s: %w", a.n.hash(), err)
+	}
+	c.coins.apply(view)
+	return nil
+}
+
+// confirm records that a block is valid.
+func (c *Chain) confirm(a *attempt) (err error) {
+	if !a.n.has(statusUndo) {
+		if a.n.undo, err = c.undos.append(appendUndo(nil, a.n.hash(), a.update.Spent)); err != nil {
+			return err
+		}
+		a.n.status |= statusUndo
+	}
+	c.changed(a.n)
+	c.resolve(a.n, Connected, nil)
+	return nil
+}
+
+// disconnect makes the parent of the tip the tip; lost says that it cannot, as
+// the block on disk is damaged. The caller holds mu.
+func (c *Chain) disconnect() (lost bool, err error) {
 	n := c.tip()
-	block, ids, err := c.body(n)
+	err = c.revert(n, func(v *consensus.View) error { c.coins.apply(v); return nil })
+	c.dropLost()
+	if errors.Is(err, errDamaged) {
+		return true, nil
+	}
 	if err != nil {
-		return err
-	}
-	spent, err := c.spent(n)
-	if err != nil {
-		return err
-	}
-	view := consensus.NewView(consensus.Coins{}) // reverting never asks what is there
-	if err := consensus.RevertBlock(view, block, ids, spent); err != nil {
-		return fmt.Errorf("disconnect block %s: %w", n.hash(), err)
-	}
-	var b batch
-	b.putView(view)
-	b.putTip(n.parent.hash())
-	if err := c.store.write(&b); err != nil {
-		return err
+		return false, err
 	}
 	c.active = c.active[:len(c.active)-1]
-	return nil
+	c.flushLater()
+	return false, c.flushFull()
 }
 
 // medianTime is the median time past of a block of the active chain. The caller
 // holds mu.
 func (c *Chain) medianTime(height uint32) uint32 { return c.active[height].state.MedianTime() }
 
-// body reads the block of n, and makes sure that it is the one that was stored.
-// ids are its transaction ids. The caller holds mu, if only for reading.
-func (c *Chain) body(n *node) (block *consensus.Block, ids []consensus.Hash, err error) {
-	if c.recent.block != nil && c.recent.hash == n.hash() {
-		return c.recent.block, c.recent.ids, nil
+// hold keeps a block decoded in memory until it is connected, if there is room.
+// The caller holds mu.
+func (c *Chain) hold(n *node, p parsedBlock) {
+	if size := int(n.body.Size); c.heldBytes+size <= maxHeld {
+		c.held[n] = p
+		c.heldBytes += size
 	}
+}
+
+// forget lets go of the blocks that are connected, but for the last one, which
+// others will ask for. The caller holds mu.
+func (c *Chain) forget(last *node) {
+	for n := range c.held {
+		if n != last && c.isActive(n) {
+			delete(c.held, n)
+			c.heldBytes -= int(n.body.Size)
+		}
+	}
+}
+
+// parse reads the block of n, and makes sure that it is the one that was stored.
+// The caller holds mu, if only for reading.
+func (c *Chain) parse(n *node) (parsedBlock, error) {
+	if p, ok := c.held[n]; ok {
+		return p, nil
+	}
+	p, err := c.parseStored(n)
+	if errors.Is(err, errDamaged) {
+		c.lose(n.hash(), err)
+	}
+	return p, err
+}
+
+func (c *Chain) parseStored(n *node) (p parsedBlock, err error) {
 	payload, err := c.bodyBytes(n)
 	if err != nil {
-		return nil, nil, err
+		return parsedBlock{}, err
 	}
-	if block, err = consensus.DecodeBlock(payload); err == nil {
-		ids = block.TxIDs()
+	if p.block, err = consensus.DecodeBlock(payload); err == nil {
+		p.ids = p.block.TxIDs()
 		if n.parent != nil {
-			err = errors.Join(c.rules.CheckBlock(block, ids), c.rules.CheckBlockAfter(&n.parent.state, block, ids))
+			err = errors.Join(c.rules.CheckBlock(p.block, p.ids), c.rules.CheckBlockAfter(&n.parent.state, p.block, p.ids))
 		}
 	}
 	if err != nil {
-		return nil, nil, damaged("block", n, err)
+		return parsedBlock{}, damaged("block", n, err)
 	}
-	return block, ids, nil
+	return p, nil
+}
+
+// parseAll is parse for many, on all cores. With an error it gives the blocks
+// before the one that could not be read.
+func (c *Chain) parseAll(nodes []*node) ([]parsedBlock, error) {
+	blocks, errs := make([]parsedBlock, len(nodes)), make([]error, len(nodes))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, n := range nodes {
+		if p, ok := c.held[n]; ok {
+			blocks[i] = p
+			continue
+		}
+		group.Go(func() error {
+			blocks[i], errs[i] = c.parse(n)
+			return nil
+		})
+	}
+	_ = group.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return blocks[:i], err
+		}
+	}
+	return blocks, nil
 }
 
 func (c *Chain) bodyBytes(n *node) ([]byte, error) {
@@ -163,10 +303,7 @@ func (c *Chain) bodyBytes(n *node) ([]byte, error) {
 	if errors.Is(err, errRecord) {
 		return nil, damaged("block", n, err)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return payload, nil
+	return payload, err
 }
 
 // spent reads the coins that the block of n spent.
@@ -189,8 +326,4 @@ func (c *Chain) spent(n *node) ([]consensus.Coin, error) {
 		return nil, damaged("undo data of block", n, err)
 	}
 	return spent, nil
-}
-
-func damaged(what string, n *node, err error) error {
-	return fmt.Errorf("%s %s on disk is damaged, start with --reindex: %w", what, n.hash(), err)
 }

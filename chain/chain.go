@@ -15,8 +15,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"lode/consensus"
@@ -30,24 +30,50 @@ type Config struct {
 	Now     func() time.Time // nil means time.Now
 	Log     *slog.Logger     // nil means none
 	Sigs    *sigcheck.Checker
-	Reindex bool // build the database anew from the block files
+	Cache   int64 // bytes of memory for coins; 0 means DefaultCache, less than MinCache means that
+	Reindex bool  // build the database anew from the block files
+
+	disk disk // nil means the real one
 }
+
+const (
+	// DefaultCache and MinCache are bytes of memory for coins, the database's
+	// own buffers included.
+	DefaultCache = 450 << 20
+	MinCache     = 4 << 20
+)
 
 // Chain is an open ledger. It may be used from several goroutines.
 type Chain struct {
-	cfg    Config
-	rules  *consensus.Rules
-	store  *store
-	blocks *files
-	undos  *files
+	cfg        Config
+	rules      *consensus.Rules
+	cacheLimit int64
+	store      *store
+	blocks     *files
+	undos      *files
+
+	inboxMu sync.Mutex // guards what follows; may be taken with mu held
+	inbox   []*submission
 
 	mu         sync.RWMutex // guards what follows
 	index      map[consensus.Hash]*node
-	active     []*node // by height; the last is the tip
-	best       *node   // the header with the most work that is not known to be invalid
-	candidates map[*node]struct{}
+	active     []*node                 // by height; the last is the tip
+	best       *node                   // the header with the most work that is not known to be invalid
+	candidates map[*node]struct{}      // the last blocks of complete chains that are not worse than the tip
+	route      []*node                 // the next nodes on the way to the best candidate, see nextGroup
+	lost       map[*node]struct{}      // of the active chain, whose blocks on disk are damaged
+	waiting    map[*node][]*submission // who waits for the verdict on a block
+	held       map[*node]parsedBlock   // blocks to be connected, and the last that was
+	heldBytes  int
 	seq        uint64
-	recent     recentBlock
+	preferred  uint64
+	coins      *coinCache
+	unsaved    map[*node]struct{} // whose records have changed since the last flush
+	saved      *node              // the tip that the last flush wrote
+	timer      *time.Timer        // of the next flush; nil if nothing has changed
+
+	lossMu sync.Mutex               // guards what follows; may be taken with mu held
+	losses map[consensus.Hash]error // damaged blocks that dropLost must look at
 
 	scans   sync.WaitGroup // reads of the whole set, added to with mu held
 	closing chan struct{}  // closed, with mu held, when they must end
@@ -60,13 +86,6 @@ type Chain struct {
 	nextSub int
 
 	failed chan struct{} // closed after a fatal error
-}
-
-// recentBlock is the block that came last, to save reading and hashing it again.
-type recentBlock struct {
-	block *consensus.Block // nil before the first
-	hash  consensus.Hash
-	ids   []consensus.Hash
 }
 
 // The reasons, besides those of the rules, for which a block or header is
@@ -109,7 +128,13 @@ func Open(cfg Config) (*Chain, error) {
 	if cfg.Sigs == nil {
 		cfg.Sigs = sigcheck.New(100_000)
 	}
-	if err := claimDir(cfg.Dir, cfg.Spec); err != nil {
+	if cfg.disk == nil {
+		cfg.disk = osDisk{}
+	}
+	if cfg.Cache == 0 {
+		cfg.Cache = DefaultCache
+	}
+	if err := claimDir(cfg.disk, cfg.Dir, cfg.Spec); err != nil {
 		return nil, err
 	}
 	c, err := open(cfg)
@@ -123,11 +148,11 @@ func Open(cfg Config) (*Chain, error) {
 
 // claimDir makes dir and marks it as belonging to a network, or refuses it if it
 // belongs to another.
-func claimDir(dir string, spec *consensus.Spec) error {
+func claimDir(d disk, dir string, spec *consensus.Spec) error {
 	id := spec.Rules.ID()
 	mark := fmt.Sprintf("%s %x\n", spec.Name, id[:])
 	name := filepath.Join(dir, "network")
-	have, err := os.ReadFile(name)
+	have, err := readFile(d, name)
 	switch {
 	case err == nil && string(have) == mark:
 		return nil
@@ -136,30 +161,32 @@ func claimDir(dir string, spec *consensus.Spec) error {
 	case !errors.Is(err, os.ErrNotExist):
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := d.mkdir(dir); err != nil {
 		return err
 	}
-	// Renamed into place, so that whoever is killed here leaves no half a mark.
-	unfinished := fmt.Sprintf("%s.%d", name, os.Getpid())
-	if err := os.WriteFile(unfinished, []byte(mark), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(unfinished, name)
+	return writeFile(d, dir, name, []byte(mark))
 }
 
 func open(cfg Config) (*Chain, error) {
 	c := &Chain{
-		cfg: cfg, rules: &cfg.Spec.Rules,
-		index: make(map[consensus.Hash]*node), candidates: make(map[*node]struct{}),
+		cfg: cfg, rules: &cfg.Spec.Rules, cacheLimit: max(cfg.Cache, MinCache) - databaseCache - 2*databaseBuffer,
+		index: make(map[consensus.Hash]*node), candidates: make(map[*node]struct{}), lost: make(map[*node]struct{}),
+		waiting: make(map[*node][]*submission), held: make(map[*node]parsedBlock), unsaved: make(map[*node]struct{}), losses: make(map[consensus.Hash]error),
 		subs: make(map[int]func()), failed: make(chan struct{}), closing: make(chan struct{}),
 	}
-	if err := discard(cfg.Dir, cfg.Reindex); err != nil {
+	if err := discard(cfg.disk, cfg.Dir, cfg.Reindex); err != nil {
 		return nil, err
 	}
 	if err := c.openFiles(); err != nil {
 		return nil, errors.Join(err, c.closeFiles())
 	}
 	if err := c.load(); err != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.timer != nil {
+			c.timer.Stop()
+		}
+		_ = c.fail(err)
 		return nil, errors.Join(err, c.closeFiles())
 	}
 	return c, nil
@@ -167,18 +194,19 @@ func open(cfg Config) (*Chain, error) {
 
 func (c *Chain) openFiles() (err error) {
 	dir := filepath.Join(c.cfg.Dir, "ledger")
-	c.store, err = openStore(dir)
+	c.store, err = openStore(c.cfg.disk, dir)
 	switch {
-	case errors.Is(err, syscall.EAGAIN):
+	case errors.Is(err, errInUse):
 		return inUse(c.cfg.Dir)
 	case err != nil:
 		return fmt.Errorf("open ledger %s: %w", dir, err)
 	}
+	c.coins = newCoinCache(c.store)
 	blocks, magic := filepath.Join(c.cfg.Dir, "blocks"), c.cfg.Spec.Defaults.Magic
-	if c.blocks, err = openFiles(blocks, "blk", magic); err != nil {
+	if c.blocks, err = openFiles(c.cfg.disk, blocks, "blk", magic); err != nil {
 		return err
 	}
-	c.undos, err = openFiles(blocks, "rev", magic)
+	c.undos, err = openFiles(c.cfg.disk, blocks, "rev", magic)
 	return err
 }
 
@@ -189,45 +217,43 @@ func inUse(dir string) error {
 // discard removes the database and the undo files under dir, which are written
 // anew from the blocks, if it is told to, or finishes this where it was
 // interrupted. It does not touch a database that another process holds.
-func discard(dir string, begin bool) error {
+func discard(d disk, dir string, begin bool) error {
 	ledger, old := filepath.Join(dir, "ledger"), filepath.Join(dir, "ledger.removed")
 	from := ledger
 	if !begin {
-		if _, err := os.Stat(old); errors.Is(err, os.ErrNotExist) {
-			return nil
+		names, err := d.names(dir)
+		if err != nil || !slices.Contains(names, filepath.Base(old)) {
+			return err
 		}
 		from = old
 	}
-	lock, err := os.OpenFile(filepath.Join(from, "LOCK"), os.O_RDWR, 0)
-	if err == nil {
-		defer lock.Close()
-		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	}
-	switch {
-	case errors.Is(err, syscall.EAGAIN):
+	lock, err := d.lock(filepath.Join(from, "LOCK"))
+	if errors.Is(err, errInUse) {
 		return inUse(dir)
-	case err != nil && !errors.Is(err, os.ErrNotExist):
-		return err
-	}
-	if begin {
-		if err := os.RemoveAll(old); err != nil {
-			return err
-		}
-		// At one stroke: of a database from which only some files are gone,
-		// LevelDB could believe that it is whole.
-		if err := os.Rename(ledger, old); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	blocks := filepath.Join(dir, "blocks")
-	undos, err := numbered(blocks, "rev")
-	for _, n := range undos {
-		err = errors.Join(err, os.Remove(filepath.Join(blocks, fileName("rev", n))))
 	}
 	if err != nil {
 		return err
 	}
-	return os.RemoveAll(old)
+	defer lock.Close()
+	if begin {
+		if err := d.removeAll(old); err != nil {
+			return err
+		}
+		// At one stroke: of a database from which only some files are gone,
+		// LevelDB could believe that it is whole.
+		if err := d.rename(ledger, old); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	blocks := filepath.Join(dir, "blocks")
+	undos, err := numbered(d, blocks, "rev")
+	for _, n := range undos {
+		err = errors.Join(err, d.removeAll(filepath.Join(blocks, fileName("rev", n))))
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.removeAll(old), d.syncDir(dir))
 }
 
 // Close writes everything out and releases the directory. What is called
@@ -244,10 +270,10 @@ func (c *Chain) Close() error {
 	c.scans.Wait() // LevelDB must not be closed under an iterator
 	var err error
 	if c.Err() == nil {
-		err = errors.Join(c.blocks.sync(), c.undos.sync())
-		if err == nil {
-			err = c.store.sync(c.tip().hash())
-		}
+		err = c.flush()
+	}
+	if c.timer != nil {
+		c.timer.Stop()
 	}
 	c.failMu.Lock()
 	c.fatal = cmp.Or(c.fatal, errClosed)

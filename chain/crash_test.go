@@ -164,8 +164,8 @@ func TestKill(t *testing.T) {
 }
 
 // TestCutJournal cuts LevelDB's journal at every length at which a killed
-// process may have left it: nothing is built anew for it, and the coins are
-// those of the tip.
+// process may have left it: nothing is built anew for it, no block is lost, and
+// the coins are those of the tip.
 func TestCutJournal(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -177,6 +177,7 @@ func TestCutJournal(t *testing.T) {
 		if err := c.AddBlock(b); err != nil {
 			t.Fatal(err)
 		}
+		setHash(t, c) // writes everything
 	}
 	crashed := filepath.Join(dir, "crashed")
 	copyLedger(t, live, crashed)
@@ -216,8 +217,8 @@ func TestCutJournal(t *testing.T) {
 		}
 		closeChain(t, c)
 	}
-	if len(replayed) < 2 {
-		t.Errorf("all cuts lead to one tip")
+	if len(replayed) != 1 {
+		t.Errorf("the cuts lead to %d tips, although all blocks are in their files", len(replayed))
 	}
 }
 

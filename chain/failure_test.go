@@ -115,10 +115,16 @@ func TestCloseInUse(t *testing.T) {
 // good, whatever it was asked.
 func TestDatabaseError(t *testing.T) {
 	for name, call := range map[string]func(c *Chain, g *chaingen.Chain) error{
-		"AddBlock":   func(c *Chain, g *chaingen.Chain) error { return c.AddBlock(g.Next()) },
+		"AddBlock": func(c *Chain, g *chaingen.Chain) error {
+			if err := c.AddBlock(g.Next()); err != nil {
+				return err
+			}
+			c.flushDue()
+			return c.AddBlock(g.Next())
+		},
 		"AddHeaders": func(c *Chain, g *chaingen.Chain) error { return c.AddHeaders([]consensus.Header{g.Next().Header}) },
 		"Coin": func(c *Chain, g *chaingen.Chain) error {
-			_, _, err := c.Coin(consensus.OutPoint{TxID: g.Blocks[1].Txs[0].TxID()})
+			_, _, err := c.Coin(consensus.OutPoint{TxID: consensus.Hash{1}})
 			return err
 		},
 		"UTXOStats": func(c *Chain, g *chaingen.Chain) error { _, err := c.UTXOStats(t.Context()); return err },
@@ -146,18 +152,73 @@ func expectFatal(t *testing.T, c *Chain, err error) {
 	}
 }
 
-// TestDamagedBlockStopsFollowers damages the block that a subscriber must be
-// given: the ledger fails, instead of leaving the subscriber behind for ever.
-func TestDamagedBlockStopsFollowers(t *testing.T) {
-	dir := t.TempDir()
-	c, g := grown(t, dir, 3)
-	at := c.index[g.Blocks[2].Header.Hash()].body
+// TestDamagedBlock damages the block that a subscriber must be given, and that a
+// reorganization must disconnect: both wait until it has come again, and the
+// ledger goes on with what it has.
+func TestDamagedBlock(t *testing.T) {
+	c, g := grown(t, t.TempDir(), 3)
+	bad := g.Blocks[2]
+	clear(c.held)
+	at := c.index[bad.Header.Hash()].body
 	flip(t, c.blocks.name(at.File), int64(at.Offset)+100)
 	err := c.Read(func(r *Reader) error {
 		_, err := r.UpdatesSince(testSpec.Rules.GenesisHash(), 10)
 		return err
 	})
-	expectFatal(t, c, err)
+	if !errors.Is(err, ErrNotFound) {
+		t.Errorf("a subscriber gets %v", err)
+	}
+	other := g.Fork(1, 7)
+	other.Extend(3)
+	for _, b := range other.Blocks[2:] {
+		if err := c.AddBlock(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	better := other.Tip().Hash
+	if tip := c.Tip().Hash; tip != g.Tip().Hash {
+		t.Errorf("the tip is %s, of a branch that cannot be reached", tip)
+	}
+	if missing := c.MissingBlocks(better, 10); !slices.Equal(missing, []consensus.Hash{bad.Header.Hash()}) {
+		t.Errorf("missing are %v", missing)
+	}
+	if err := c.AddBlock(bad); err != nil {
+		t.Fatal(err)
+	}
+	if tip := c.Tip().Hash; tip != better || len(c.MissingBlocks(better, 10)) > 0 {
+		t.Errorf("the tip is %s although the block has come", tip)
+	}
+}
+
+// TestDamagedUndo damages undo data before a reorganization: it is made anew from
+// the blocks.
+func TestDamagedUndo(t *testing.T) {
+	c, g := grown(t, t.TempDir(), 12)
+	other := g.Fork(4, 7)
+	other.Extend(10)
+	for _, b := range g.Blocks[5:] {
+		n := c.index[b.Header.Hash()]
+		flip(t, c.undos.name(n.undo.File), int64(n.undo.Offset)+int64(n.undo.Size)-1)
+	}
+	for _, b := range other.Blocks[5:] {
+		if err := c.AddBlock(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fresh := reopen(t, t.TempDir(), false)
+	for _, b := range other.Blocks[1:] {
+		if err := fresh.AddBlock(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := fresh.UTXOStats(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.UTXOStats(t.Context())
+	if err != nil || got.Hash != want.Hash {
+		t.Errorf("UTXO set %s at height %d, want %s: %v", got.Hash, got.Height, want.Hash, err)
+	}
 }
 
 func flip(t *testing.T, name string, at int64) {
@@ -289,8 +350,8 @@ func TestReindexBlockFiles(t *testing.T) {
 			}
 			for h := range tc.height {
 				n := c.active[h+1]
-				c.recent = recentBlock{}
-				if _, _, err := c.body(n); err != nil {
+				clear(c.held)
+				if _, err := c.parse(n); err != nil {
 					t.Errorf("block at height %d: %v", h+1, err)
 				}
 			}
@@ -307,7 +368,7 @@ func TestMissingFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f, err := openFiles(dir, "blk", testSpec.Defaults.Magic)
+	f, err := openFiles(osDisk{}, dir, "blk", testSpec.Defaults.Magic)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,52 +26,54 @@ const frameSize = 8
 // files is a numbered sequence of append-only files of records, each in the
 // framing of a bootstrap.dat: magic, length, payload.
 type files struct {
+	disk        disk
 	dir, prefix string
 	magic       [4]byte
 
-	mu     sync.Mutex // guards what follows
-	last   uint32     // the file that is appended to
-	size   int64      // its length
-	open   map[uint32]*os.File
-	dirty  map[uint32]bool // written since the last sync
-	closed bool
+	mu      sync.Mutex // guards what follows
+	end     position   // where the next record's frame begins; its Size is 0
+	writing diskFile   // file end.File; nil before the first write
+	unnamed bool       // a file was made since the last sync
+	dirty   bool       // written since the last sync
+	closed  bool
 }
 
 // errRecord is the kind of error for a record that is not where it should be.
 var errRecord = errors.New("no such record")
 
 // openFiles finds the files that are there. Some in between may be missing.
-func openFiles(dir, prefix string, magic []byte) (*files, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+func openFiles(d disk, dir, prefix string, magic []byte) (*files, error) {
+	if err := d.mkdir(dir); err != nil {
 		return nil, err
 	}
-	f := &files{dir: dir, prefix: prefix, magic: [4]byte(magic), open: make(map[uint32]*os.File), dirty: make(map[uint32]bool)}
-	numbers, err := numbered(dir, prefix)
+	f := &files{disk: d, dir: dir, prefix: prefix, magic: [4]byte(magic)}
+	numbers, err := f.numbers()
 	if err != nil || len(numbers) == 0 {
 		return f, err
 	}
-	f.last = slices.Max(numbers)
-	info, err := os.Stat(f.name(f.last))
+	f.end.File = slices.Max(numbers)
+	h, err := d.open(f.name(f.end.File), false)
 	if err != nil {
 		return nil, err
 	}
-	f.size = info.Size()
-	return f, nil
+	size, err := h.size()
+	f.end.Offset = uint32(min(size, math.MaxUint32))
+	return f, errors.Join(err, h.Close())
 }
 
-// numbered lists the numbers of the files with this prefix.
-func numbered(dir, prefix string) ([]uint32, error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
+// numbers lists the files that are there, in order.
+func (f *files) numbers() ([]uint32, error) { return numbered(f.disk, f.dir, f.prefix) }
+
+func numbered(d disk, dir, prefix string) ([]uint32, error) {
+	names, err := d.names(dir)
 	var numbers []uint32
-	for _, entry := range entries {
-		name := strings.TrimSuffix(strings.TrimPrefix(entry.Name(), prefix), ".dat")
-		if n, err := strconv.ParseUint(name, 10, 32); err == nil && entry.Name() == fileName(prefix, uint32(n)) {
+	for _, name := range names {
+		digits := strings.TrimSuffix(strings.TrimPrefix(name, prefix), ".dat")
+		if n, err := strconv.ParseUint(digits, 10, 32); err == nil && name == fileName(prefix, uint32(n)) {
 			numbers = append(numbers, uint32(n))
 		}
 	}
+	slices.Sort(numbers)
 	return numbers, err
 }
 
@@ -80,63 +83,67 @@ func (f *files) name(n uint32) string {
 	return filepath.Join(f.dir, fileName(f.prefix, n))
 }
 
-// handle gives the open file n. Only who appends makes one. The caller holds mu.
-func (f *files) handle(n uint32, flag int) (*os.File, error) {
-	if f.closed {
-		return nil, fmt.Errorf("%s: %w", f.name(n), os.ErrClosed)
-	}
-	if h, ok := f.open[n]; ok {
-		return h, nil
-	}
-	h, err := os.OpenFile(f.name(n), os.O_RDWR|flag, 0o600)
-	if err == nil {
-		f.open[n] = h
-	}
-	return h, err
-}
-
 // append writes one record behind all others and says where its payload lies.
 func (f *files) append(payload []byte) (position, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.size > 0 && f.size+int64(frameSize+len(payload)) > maxFileSize {
-		f.last, f.size = f.last+1, 0
+	if f.end.Offset > 0 && int64(f.end.Offset)+int64(frameSize+len(payload)) > maxFileSize {
+		if err := f.finish(); err != nil {
+			return position{}, err
+		}
+		f.end = position{File: f.end.File + 1}
 	}
-	h, err := f.handle(f.last, os.O_CREATE)
-	if err != nil {
+	if err := f.begin(); err != nil {
 		return position{}, err
 	}
 	record := append(make([]byte, 0, frameSize+len(payload)), f.magic[:]...)
 	record = binary.LittleEndian.AppendUint32(record, uint32(len(payload)))
 	record = append(record, payload...)
-	if _, err := h.WriteAt(record, f.size); err != nil {
-		return position{}, fmt.Errorf("write %s: %w", f.name(f.last), err)
+	f.dirty = true
+	if _, err := f.writing.WriteAt(record, int64(f.end.Offset)); err != nil {
+		return position{}, fmt.Errorf("write %s: %w", f.name(f.end.File), err)
 	}
-	p := position{f.last, uint32(f.size) + frameSize, uint32(len(payload))}
-	f.size += int64(len(record))
-	f.dirty[f.last] = true
+	p := position{f.end.File, f.end.Offset + frameSize, uint32(len(payload))}
+	f.end.Offset += uint32(len(record))
 	return p, nil
+}
+
+// begin opens the file that is written to. The caller holds mu.
+func (f *files) begin() (err error) {
+	switch {
+	case f.closed:
+		return fmt.Errorf("%s: %w", f.name(f.end.File), os.ErrClosed)
+	case f.writing != nil:
+		return nil
+	}
+	f.writing, err = f.disk.open(f.name(f.end.File), true)
+	f.unnamed = f.unnamed || f.end.Offset == 0
+	return err
+}
+
+// finish syncs and closes the file that is written to. The caller holds mu.
+func (f *files) finish() error {
+	if f.writing == nil {
+		return nil
+	}
+	err := f.syncWriting()
+	err = errors.Join(err, f.writing.Close())
+	f.writing = nil
+	return err
 }
 
 // read gives the payload at p, whose frame must say the same length.
 func (f *files) read(p position) ([]byte, error) {
-	f.mu.Lock()
-	h, err := f.handle(p.File, 0)
-	f.mu.Unlock()
-	if errors.Is(err, os.ErrNotExist) {
-		err = fmt.Errorf("%w: %w", errRecord, err)
-	}
-	if err != nil {
-		return nil, err
-	}
 	if p.Offset < frameSize || p.Size > maxFileSize {
 		return nil, fmt.Errorf("%w: %s at %d", errRecord, f.name(p.File), p.Offset)
 	}
 	record := make([]byte, frameSize+int(p.Size))
-	_, err = h.ReadAt(record, int64(p.Offset)-frameSize)
+	err := f.readAt(p.File, record, int64(p.Offset)-frameSize)
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil, fmt.Errorf("%w: %s ends before %d", errRecord, f.name(p.File), int64(p.Offset)+int64(p.Size))
+	case errors.Is(err, os.ErrNotExist):
+		return nil, fmt.Errorf("%w: %w", errRecord, err)
 	case err != nil:
 		return nil, fmt.Errorf("read %s at %d: %w", f.name(p.File), p.Offset, err)
 	case !bytes.Equal(record[:4], f.magic[:]) || binary.LittleEndian.Uint32(record[4:]) != p.Size:
@@ -145,63 +152,148 @@ func (f *files) read(p position) ([]byte, error) {
 	return record[frameSize:], nil
 }
 
+// readAt opens the file for this one read, so that however many there are, and
+// whoever reads, one file stays open.
+func (f *files) readAt(n uint32, b []byte, offset int64) error {
+	f.mu.Lock()
+	closed := f.closed
+	f.mu.Unlock()
+	if closed {
+		return os.ErrClosed
+	}
+	h, err := f.disk.open(f.name(n), false)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	_, err = h.ReadAt(b, offset)
+	return err
+}
+
 // sync makes everything that was appended survive a power cut.
 func (f *files) sync() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for n := range f.dirty {
-		if err := f.open[n].Sync(); err != nil {
-			return fmt.Errorf("sync %s: %w", f.name(n), err)
+	return f.syncWriting()
+}
+
+// syncWriting is sync for a caller that holds mu.
+func (f *files) syncWriting() error {
+	if f.dirty {
+		if err := f.writing.Sync(); err != nil {
+			return fmt.Errorf("sync %s: %w", f.name(f.end.File), err)
 		}
-		delete(f.dirty, n)
+		f.dirty = false
+	}
+	if f.unnamed {
+		if err := f.disk.syncDir(f.dir); err != nil {
+			return fmt.Errorf("sync %s: %w", f.dir, err)
+		}
+		f.unnamed = false
 	}
 	return nil
 }
 
 func (f *files) close() error {
-	err := f.sync()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, h := range f.open {
-		err = errors.Join(err, h.Close())
-	}
-	f.open, f.closed = nil, true
-	return err
+	f.closed = true
+	return f.finish()
 }
 
-// scan visits every record of all files in order, and passes over bytes that
-// are none. A record that visit finds bad may have a wrong length, or have been
-// cut short with good ones written behind: those are looked for inside of it.
-func (f *files) scan(visit func(p position, payload []byte) (good bool, err error)) error {
-	for n := uint32(0); n <= f.last; n++ {
-		data, err := os.ReadFile(f.name(n))
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		for at := 0; at+frameSize <= len(data); {
-			size := int64(binary.LittleEndian.Uint32(data[at+4:]))
-			if bytes.Equal(data[at:at+4], f.magic[:]) && size <= int64(len(data)-at-frameSize) {
-				p := position{n, uint32(at) + frameSize, uint32(size)}
-				good, err := visit(p, data[at+frameSize:at+frameSize+int(size)])
-				if err != nil {
-					return err
-				}
-				if good {
-					at += frameSize + int(size)
-					continue
-				}
+// tail is where the next record goes.
+func (f *files) tail() position {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.end
+}
+
+// cut removes whatever lies behind p, where the next record goes from now on.
+func (f *files) cut(p position) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.end.compare(p) <= 0 {
+		return nil
+	}
+	if err := f.finish(); err != nil {
+		return err
+	}
+	numbers, err := f.numbers()
+	if err != nil {
+		return err
+	}
+	for _, n := range slices.Backward(numbers) {
+		if n > p.File {
+			if err := f.disk.removeAll(f.name(n)); err != nil {
+				return err
 			}
-			next := bytes.Index(data[at+1:], f.magic[:])
-			if next < 0 {
-				break
-			}
-			at += 1 + next
 		}
 	}
-	return nil
+	f.end = position{File: p.File, Offset: p.Offset}
+	if err := f.begin(); err != nil {
+		return err
+	}
+	f.dirty = true
+	return f.writing.Truncate(int64(p.Offset))
+}
+
+// blocks visits every block in the files from a place on, in order, and passes
+// over bytes that are none. A record that visit finds bad may have a wrong
+// length, or have been cut short with good ones written behind: those are looked
+// for inside of it. It gives the end of the last good one, or from.
+func (f *files) blocks(from position, limit int, visit func(block *consensus.Block, p position) (good bool, err error)) (position, error) {
+	numbers, err := f.numbers()
+	if err != nil {
+		return from, err
+	}
+	end := from
+	for _, n := range numbers {
+		if n < from.File {
+			continue
+		}
+		good, err := f.blocksIn(n, from, limit, visit)
+		if err != nil {
+			return end, err
+		}
+		if good > 0 {
+			end = position{File: n, Offset: uint32(good)}
+		}
+	}
+	return end, nil
+}
+
+func (f *files) blocksIn(n uint32, from position, limit int, visit func(*consensus.Block, position) (bool, error)) (end int64, err error) {
+	h, err := f.disk.open(f.name(n), false)
+	if err != nil {
+		return 0, err
+	}
+	defer h.Close()
+	size, err := h.size()
+	if err != nil {
+		return 0, err
+	}
+	file := &bootstrap{src: h, size: size, magic: f.magic, limit: limit}
+	if n == from.File {
+		file.pos = min(int64(from.Offset), size)
+	}
+	for {
+		s, err := file.next()
+		if errors.Is(err, io.EOF) {
+			return end, nil
+		}
+		if err != nil {
+			return end, fmt.Errorf("%s: %w", f.name(n), err)
+		}
+		good, err := visit(s.block, position{n, uint32(s.offset), uint32(s.size)})
+		if err != nil {
+			return end, err
+		}
+		if good {
+			end = s.offset + int64(s.size)
+		} else {
+			file.pos = s.offset - frameSize + 1
+		}
+	}
 }
 
 // appendUndo writes the coins that a block spent: their number, then for each
@@ -256,7 +348,6 @@ func decodeCoin(d *consensus.Decoder) consensus.Coin {
 
 // total is about how many bytes the files hold.
 func (f *files) total() int64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return int64(f.last)*maxFileSize + f.size
+	end := f.tail()
+	return int64(end.File)*maxFileSize + int64(end.Offset)
 }

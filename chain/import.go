@@ -36,8 +36,19 @@ func (i *Imported) problem(format string, args ...any) {
 	}
 }
 
-// readAhead is how many blocks are decoded before they are needed.
-const readAhead = 16
+// prepared is a block of a file with what can be said of it alone.
+type prepared struct {
+	stored
+	hash consensus.Hash
+	ids  []consensus.Hash
+	err  error // of CheckBlock
+}
+
+func (c *Chain) prepare(s stored) prepared {
+	p := prepared{stored: s, hash: s.block.Header.Hash(), ids: s.block.TxIDs()}
+	p.err = c.rules.CheckBlock(s.block, p.ids)
+	return p
+}
 
 // Import adds the blocks of a file in bootstrap framing (magic, length, block),
 // of size bytes. They may come before their parents. What is no block, or no
@@ -45,20 +56,17 @@ const readAhead = 16
 // is told from time to time how many bytes are done.
 func (c *Chain) Import(ctx context.Context, src io.ReaderAt, size int64, progress func(done int64)) (Imported, error) {
 	file := &bootstrap{src: src, size: size, magic: c.blocks.magic, limit: c.rules.MaxBlockWeight}
-	ahead := make(chan stored, readAhead)
+	ahead := make(chan []prepared) // while one group is connected the next is read and hashed
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(ahead)
 		for {
-			s, err := file.next()
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			if err != nil {
+			blocks, err := c.readGroup(file)
+			if len(blocks) == 0 || err != nil {
 				return err
 			}
 			select {
-			case ahead <- s:
+			case ahead <- blocks:
 			case <-ctx.Done():
 				return ctx.Err()
 			}
@@ -66,12 +74,13 @@ func (c *Chain) Import(ctx context.Context, src io.ReaderAt, size int64, progres
 	})
 	im := importer{c: c, file: file, waiting: make(map[consensus.Hash][]orphan)}
 	group.Go(func() error {
-		for s := range ahead {
-			if err := im.take(s); err != nil {
+		for blocks := range ahead {
+			if err := im.take(blocks); err != nil {
 				return err
 			}
 			if progress != nil {
-				progress(s.offset + int64(s.size))
+				last := blocks[len(blocks)-1]
+				progress(last.offset + int64(last.size))
 			}
 		}
 		return ctx.Err()
@@ -83,6 +92,23 @@ func (c *Chain) Import(ctx context.Context, src io.ReaderAt, size int64, progres
 	}
 	im.result.Passed = file.passed
 	return im.result, err
+}
+
+// readGroup reads the next blocks of a file, about groupSize bytes of them: none
+// at its end.
+func (c *Chain) readGroup(file *bootstrap) (blocks []prepared, err error) {
+	for size := 0; size < groupSize; {
+		s, err := file.next()
+		if errors.Is(err, io.EOF) {
+			return blocks, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		blocks = append(blocks, c.prepare(s))
+		size += s.size
+	}
+	return blocks, nil
 }
 
 // importer takes blocks in, and keeps in mind where those lie that wait for
@@ -102,55 +128,79 @@ type orphan struct {
 	size       int
 }
 
-// take adds a block, and then those that waited for it. Its error is one of the
+// take adds blocks, and then those that waited for them. Its error is one of the
 // ledger or of reading.
-func (im *importer) take(s stored) error {
-	for queue := []stored{s}; len(queue) > 0; queue = queue[1:] {
-		next := queue[0]
-		hash := next.block.Header.Hash()
-		if known, err := im.submit(next, hash); err != nil || !known {
+func (im *importer) take(blocks []prepared) error {
+	for len(blocks) > 0 {
+		var next []prepared
+		known, err := im.submit(blocks)
+		if err != nil {
 			return err
 		}
-		for _, o := range im.waiting[hash] {
-			block, err := im.file.read(o.offset, o.size)
-			if err != nil {
-				return err
+		for _, hash := range known {
+			for _, o := range im.waiting[hash] {
+				block, err := im.file.read(o.offset, o.size)
+				if err != nil {
+					return err
+				}
+				next = append(next, im.c.prepare(stored{block, o.offset, o.size}))
 			}
-			queue = append(queue, stored{block, o.offset, o.size})
+			delete(im.waiting, hash)
 		}
-		delete(im.waiting, hash)
+		blocks = next
 	}
 	return nil
 }
 
-// submit hands a block to the ledger and counts what became of it; known says
-// whether its children can be added now.
-func (im *importer) submit(s stored, hash consensus.Hash) (known bool, err error) {
-	if hash == im.c.rules.GenesisHash() { // exempt from the rules, and always there
-		im.result.Known++
-		return true, nil
+// submit hands blocks to the ledger and counts what became of them; known are
+// those whose children can be added now.
+func (im *importer) submit(blocks []prepared) (known []consensus.Hash, err error) {
+	list := make([]*submission, len(blocks))
+	var good []*submission
+	for i, p := range blocks {
+		list[i] = &submission{block: parsedBlock{p.block, p.ids}, err: p.err}
+		if p.hash == im.c.rules.GenesisHash() { // exempt from the rules, and always there
+			list[i].status, list[i].err = Duplicate, nil
+		} else if p.err == nil {
+			good = append(good, list[i])
+		}
 	}
-	status, err := im.c.SubmitBlock(s.block)
+	im.c.submit(good...)
+	for i, s := range list {
+		isKnown, err := im.count(&blocks[i], s)
+		if err != nil {
+			return nil, err
+		}
+		if isKnown {
+			known = append(known, blocks[i].hash)
+		}
+	}
+	return known, nil
+}
+
+// count counts what became of a block; known says whether its children can be
+// added now.
+func (im *importer) count(p *prepared, s *submission) (known bool, err error) {
 	switch {
-	case errors.Is(err, ErrFatal):
-		return false, err
-	case errors.Is(err, ErrUnknownParent):
-		im.waiting[s.block.Prev] = append(im.waiting[s.block.Prev], orphan{hash, s.block.Prev, s.offset, s.size})
+	case errors.Is(s.err, ErrFatal):
+		return false, s.err
+	case errors.Is(s.err, ErrUnknownParent):
+		im.waiting[p.block.Prev] = append(im.waiting[p.block.Prev], orphan{p.hash, p.block.Prev, p.offset, p.size})
 		return false, nil
-	case err != nil:
+	case s.err != nil:
 		im.result.Refused++
-		im.result.problem("block %s at byte %d: %v", hash, s.offset, err)
+		im.result.problem("block %s at byte %d: %v", p.hash, p.offset, s.err)
 		// Children of a block that is invalid for good are refused for their
 		// parent; those of one that was only changed wait for the honest one.
-		_, inIndex := im.c.Header(hash)
+		_, inIndex := im.c.Header(p.hash)
 		return inIndex, nil
-	case status == Duplicate:
+	case s.status == Duplicate:
 		im.result.Known++
 		return true, nil
 	}
 	im.result.Blocks++
-	im.result.Txs += len(s.block.Txs)
-	for _, tx := range s.block.Txs[1:] {
+	im.result.Txs += len(p.block.Txs)
+	for _, tx := range p.block.Txs[1:] {
 		im.result.Inputs += len(tx.In)
 	}
 	return true, nil

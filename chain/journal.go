@@ -1,11 +1,12 @@
 package chain
 
 import (
+	"cmp"
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"hash/crc32"
-	"os"
-	"path/filepath"
+	"io"
+	"slices"
 
 	"github.com/syndtr/goleveldb/leveldb/storage"
 )
@@ -14,26 +15,36 @@ import (
 // when the process was killed. LevelDB, told to be strict, would take it for
 // damage, and a ledger would be built anew for it. Damage it stays if anything
 // else is wrong, or if the cut write is not the last.
-func cutJournal(dir string, files storage.Storage) error {
+func cutJournal(files storage.Storage) error {
 	journals, err := files.List(storage.TypeJournal)
 	if err != nil || len(journals) == 0 {
 		return err
 	}
-	newest := journals[0]
-	for _, j := range journals {
-		if j.Num > newest.Num {
-			newest = j
-		}
-	}
-	name := filepath.Join(dir, fmt.Sprintf("%06d.log", newest.Num))
-	data, err := os.ReadFile(name)
+	newest := slices.MaxFunc(journals, func(a, b storage.FileDesc) int { return cmp.Compare(a.Num, b.Num) })
+	r, err := files.Open(newest)
 	if err != nil {
 		return err
 	}
-	if whole, cut := wholeRecords(data); cut && whole < len(data) {
-		return os.Truncate(name, int64(whole))
+	data, err := io.ReadAll(r)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return err
 	}
-	return nil
+	whole, cut := wholeRecords(data)
+	if !cut || whole == len(data) {
+		return nil
+	}
+	unfinished := storage.FileDesc{Type: storage.TypeTemp, Num: newest.Num}
+	w, err := files.Create(unfinished)
+	if err != nil {
+		return err
+	}
+	if _, err = w.Write(data[:whole]); err == nil {
+		err = w.Sync()
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		return err
+	}
+	return files.Rename(unfinished, newest)
 }
 
 // The framing of LevelDB's journals: blocks of 32 KiB with chunks, each a

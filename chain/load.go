@@ -3,43 +3,194 @@ package chain
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"lode/consensus"
 )
 
-// load reads the index, or begins it if there is none.
+// load brings the ledger to where it was, or begins it if there is none.
 func (c *Chain) load() error {
-	records := make(map[*node]uint32)
-	hashes := make(map[*node]consensus.Hash)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	tip, ok, err := c.store.hash(keyTip)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		if err := c.begin(); err != nil {
+			return err
+		}
+	} else if err := c.loadIndex(tip); err != nil {
+		return err
+	}
+	if err := c.readFiles(); err != nil {
+		return err
+	}
+	c.findCandidates()
+	started := time.Now()
+	for more, told := true, started; more; {
+		if more, err = c.step(); err != nil {
+			return err
+		}
+		if now := time.Now(); now.Sub(told) > 5*time.Second {
+			c.cfg.Log.Info("connecting stored blocks", "height", c.tip().height(), "of", c.best.height())
+			told = now
+		}
+	}
+	return c.flush()
+}
+
+// begin writes a ledger that has nothing but the genesis block; blocks that are
+// in the files already are found as after a crash. The caller holds mu.
+func (c *Chain) begin() error {
+	genesis := &node{header: c.rules.Genesis().Header, status: statusUndo, seq: 1}
+	if err := c.link(genesis); err != nil {
+		return err
+	}
+	c.active, c.saved = []*node{genesis}, genesis
+	var b batch
+	b.Put([]byte{keyFormat}, []byte{format})
+	b.putNode(genesis)
+	b.putTails(position{}, position{})
+	b.putHash(keyTip, genesis.hash())
+	return c.store.write(&b, true)
+}
+
+// loadIndex reads the records of headers, and finds the active chain that ends
+// with tip. The caller holds mu.
+func (c *Chain) loadIndex(tip consensus.Hash) error {
+	if written, err := c.store.get(keyFormat); err != nil || !bytes.Equal(written, []byte{format}) {
+		return errors.Join(err, fmt.Errorf("%w: it has another format, %x", errCorrupt, written))
+	}
+	blocks, undos, err := c.store.tails()
+	if err != nil {
+		return err
+	}
+	if err := c.loadNodes(blocks, undos); err != nil {
+		return err
+	}
+	from, err := c.known(tip)
+	if err != nil {
+		return err
+	}
+	// What was in the undo files behind their end belongs to blocks that will
+	// be connected again.
+	if err := c.undos.cut(undos); err != nil {
+		return err
+	}
+	moving, ok, err := c.store.hash(keyMoving)
+	if err != nil {
+		return err
+	}
+	if ok {
+		to, err := c.known(moving)
+		if err == nil {
+			err = c.finishMove(from, to)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: an interrupted write of coins cannot be finished: %w", errCorrupt, err)
+		}
+		from = to
+	}
+	c.active = append(path(from.ancestor(0), from), nil)
+	copy(c.active[1:], c.active)
+	c.active[0] = from.ancestor(0)
+	for _, n := range c.active {
+		if n.seq == 0 { // its block was fetched again, and lost again
+			c.seq++
+			n.seq = c.seq
+		}
+		if !n.has(statusBody) && n.parent != nil {
+			c.lost[n] = struct{}{}
+		}
+	}
+	if !c.best.state.Work.Gt(&from.state.Work) {
+		c.best = from
+	}
+	c.saved = from
+	return nil
+}
+
+// known is the node with a hash that the database names.
+func (c *Chain) known(hash consensus.Hash) (*node, error) {
+	n, ok := c.index[hash]
+	if !ok {
+		return nil, fmt.Errorf("%w: its tip %s is not in the index", errCorrupt, hash)
+	}
+	return n, nil
+}
+
+// loadNodes reads the records of headers. Those of blocks behind the ends of the
+// files count as mere headers.
+func (c *Chain) loadNodes(blocks, undos position) error {
+	type record struct {
+		n      *node
+		height uint32
+		hash   consensus.Hash
+	}
+	var records []record
 	err := c.store.headers(func(n *node, height uint32, hash consensus.Hash) error {
-		records[n], hashes[n] = height, hash
+		if n.has(statusUndo) && n.undo.compare(undos) >= 0 {
+			n.status &^= statusUndo
+		}
+		if n.has(statusBody) && n.body.compare(blocks) >= 0 {
+			n.status, n.seq = n.status&^statusBody, 0
+		}
+		records = append(records, record{n, height, hash})
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if len(records) == 0 {
-		return c.begin()
-	}
-	nodes := make([]*node, 0, len(records))
-	for n := range records {
-		nodes = append(nodes, n)
-	}
-	slices.SortFunc(nodes, func(a, b *node) int {
-		x, y := hashes[a], hashes[b] // so that every start finds the same
-		return cmp.Or(cmp.Compare(records[a], records[b]), bytes.Compare(x[:], y[:]))
+	slices.SortFunc(records, func(a, b record) int { // so that every start finds the same
+		return cmp.Or(cmp.Compare(a.height, b.height), bytes.Compare(a.hash[:], b.hash[:]))
 	})
-	for _, n := range nodes {
-		if err := c.link(n); err != nil {
+	for _, r := range records {
+		if err := c.link(r.n); err != nil {
 			return err
 		}
-		if n.hash() != hashes[n] {
-			return fmt.Errorf("%w: header %s is kept under %s", errCorrupt, n.hash(), hashes[n])
+		if r.n.hash() != r.hash {
+			return fmt.Errorf("%w: header %s is kept under %s", errCorrupt, r.n.hash(), r.hash)
+		}
+		if r.n.parent != nil && r.n.parent.seq == 0 {
+			r.n.seq = 0
 		}
 	}
-	return c.loadTip()
+	return nil
+}
+
+// readFiles takes in the blocks that lie in the files behind the end that is on
+// record, and cuts off what is no block behind the last of them. The caller
+// holds mu.
+func (c *Chain) readFiles() error {
+	from, _, err := c.store.tails()
+	if err != nil {
+		return err
+	}
+	genesis := c.active[0]
+	f := finder{c: c, genesis: genesis, waiting: make(map[consensus.Hash][]position)}
+	end, err := c.blocks.blocks(from, c.rules.MaxBlockWeight, f.visit)
+	if err != nil {
+		return err
+	}
+	if f.found > 0 {
+		c.cfg.Log.Info("found blocks in the block files", "blocks", f.found)
+	}
+	if err := c.blocks.cut(end); err != nil {
+		return err
+	}
+	if genesis.has(statusBody) {
+		return nil
+	}
+	if genesis.body, err = c.blocks.append(c.rules.Genesis().Bytes()); err != nil {
+		return err
+	}
+	genesis.status |= statusBody
+	c.changed(genesis)
+	return nil
 }
 
 // link hangs a node whose header and status are known into the index.
@@ -66,69 +217,19 @@ func (c *Chain) link(n *node) error {
 	return nil
 }
 
-// loadTip finds the active chain and what competes with it.
-func (c *Chain) loadTip() error {
-	hash, ok, err := c.store.tip()
-	if err != nil {
-		return err
-	}
-	tip := c.index[hash]
-	if !ok || tip == nil {
-		return fmt.Errorf("%w: its tip %s is not in the index", errCorrupt, hash)
-	}
-	c.active = make([]*node, tip.height()+1)
-	for n := tip; n != nil; n = n.parent {
-		c.active[n.height()] = n
-	}
-	if !c.best.state.Work.Gt(&tip.state.Work) {
-		c.best = tip
-	}
-	c.findCandidates()
-	return c.settle()
-}
-
-// findCandidates lists what could become the tip. The caller holds mu.
+// findCandidates lists the ends of complete chains that could become the tip.
+// The caller holds mu.
 func (c *Chain) findCandidates() {
 	clear(c.candidates)
 	for _, n := range c.index {
-		if n.seq > 0 && !n.has(statusFailed) && !c.tip().better(n) {
+		if n.seq > 0 && !n.has(statusFailed) && !slices.ContainsFunc(n.children, (*node).continues) && !c.tip().better(n) {
 			c.candidates[n] = struct{}{}
 		}
 	}
-	c.candidates[c.tip()] = struct{}{}
 }
 
-// begin makes a new ledger: from the block files if there are any, else from
-// the genesis block.
-func (c *Chain) begin() error {
-	genesis := &node{header: c.rules.Genesis().Header, status: statusBody | statusUndo, seq: 1}
-	if err := c.link(genesis); err != nil {
-		return err
-	}
-	f := finder{c: c, genesis: genesis, waiting: make(map[consensus.Hash][]position)}
-	if err := c.blocks.scan(f.visit); err != nil {
-		return err
-	}
-	if genesis.body == (position{}) {
-		p, err := c.blocks.append(c.rules.Genesis().Bytes())
-		if err != nil {
-			return err
-		}
-		genesis.body = p
-	}
-	// The tip is written last: records without one are an interrupted begin.
-	f.batch.putNode(genesis)
-	f.batch.putTip(genesis.hash())
-	if err := c.store.write(&f.batch); err != nil {
-		return err
-	}
-	c.active = []*node{genesis}
-	c.findCandidates()
-	if len(c.index) > 1 {
-		c.cfg.Log.Info("building the ledger from the block files", "blocks", len(c.index))
-	}
-	return c.settle()
-}
+// continues reports whether n could be part of the active chain.
+func (n *node) continues() bool { return n.seq > 0 && !n.has(statusFailed) }
 
 // finder puts the blocks that it finds in the block files into the index. They
 // come in the order in which they were stored, which may have been before their
@@ -137,18 +238,15 @@ type finder struct {
 	c       *Chain
 	genesis *node
 	waiting map[consensus.Hash][]position // by the parent's hash
-	batch   batch
+	found   int
 }
 
-func (f *finder) visit(p position, payload []byte) (good bool, err error) {
-	block, err := consensus.DecodeBlock(payload)
-	if err != nil {
-		return false, nil
-	}
+func (f *finder) visit(block *consensus.Block, p position) (good bool, err error) {
 	hash := block.Header.Hash()
 	if hash == f.genesis.hash() {
-		if good = bytes.Equal(payload, f.c.rules.Genesis().Bytes()); good {
-			f.genesis.body = p
+		if good = bytes.Equal(block.Bytes(), f.c.rules.Genesis().Bytes()); good {
+			f.genesis.body, f.genesis.status = p, f.genesis.status|statusBody
+			f.c.changed(f.genesis)
 		}
 		return good, nil
 	}
@@ -190,7 +288,8 @@ func (f *finder) read(p position) (*consensus.Block, error) {
 func (f *finder) attach(block *consensus.Block, p position) (good bool, err error) {
 	c, ids := f.c, block.TxIDs()
 	parent, hash := c.index[block.Prev], block.Header.Hash()
-	if _, ok := c.index[hash]; ok {
+	n, known := c.index[hash]
+	if known && n.has(statusBody) {
 		return true, nil
 	}
 	for _, check := range []func() error{
@@ -203,17 +302,20 @@ func (f *finder) attach(block *consensus.Block, p position) (good bool, err erro
 			return false, nil
 		}
 	}
-	c.seq++
-	n := &node{header: block.Header, status: statusBody, body: p, seq: c.seq}
-	if err := c.link(n); err != nil {
-		return false, err
+	if !known {
+		n = &node{header: block.Header}
+		if parent.has(statusFailed) {
+			n.status = statusFailed
+		}
+		if err := c.link(n); err != nil {
+			return false, err
+		}
 	}
-	f.batch.putNode(n)
-	const enough = 10_000 // records in memory
-	if f.batch.Len() < enough {
+	f.found++
+	n.body = p
+	c.complete(n)
+	if len(c.unsaved) < maxUnsaved {
 		return true, nil
 	}
-	err = c.store.write(&f.batch)
-	f.batch.Reset()
-	return true, err
+	return true, c.flushIndex()
 }

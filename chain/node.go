@@ -18,6 +18,8 @@ type node struct {
 	status   status
 	body     position // where statusBody is set
 	undo     position // where statusUndo is set
+
+	preferred uint64 // the highest of those with the same work is preferred, see Chain.PreciousBlock
 }
 
 type status byte
@@ -35,10 +37,13 @@ func (n *node) hash() consensus.Hash { return n.state.Hash }
 func (n *node) height() uint32 { return n.state.Height }
 
 // better orders the candidates for the tip: more work first, and at equal work
-// the one that was complete first.
+// the one that the operator prefers, or that was complete first.
 func (n *node) better(than *node) bool {
 	if c := n.state.Work.Cmp(&than.state.Work); c != 0 {
 		return c > 0
+	}
+	if n.preferred != than.preferred {
+		return n.preferred > than.preferred
 	}
 	return n.seq < than.seq
 }

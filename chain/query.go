@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -90,7 +91,12 @@ func (c *Chain) BlockBytes(hash consensus.Hash) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.bodyBytes(n)
+	payload, err := c.bodyBytes(n)
+	if errors.Is(err, errDamaged) {
+		c.lose(hash, err)
+		err = fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return payload, err
 }
 
 // Block is a stored block. The error is of kind ErrNotFound if there is none.
@@ -99,7 +105,12 @@ func (c *Chain) Block(hash consensus.Hash) (*consensus.Block, error) {
 	if err != nil {
 		return nil, err
 	}
-	return consensus.DecodeBlock(payload)
+	block, err := consensus.DecodeBlock(payload)
+	if err != nil {
+		c.lose(hash, err)
+		err = fmt.Errorf("%w: %s is damaged on disk: %w", ErrNotFound, hash, err)
+	}
+	return block, err
 }
 
 // Spent is the coins that a block spent, in the order of its inputs, the
@@ -175,16 +186,23 @@ func (c *Chain) HeadersAfter(locator []consensus.Hash, stop consensus.Hash, limi
 	return headers
 }
 
-// MissingBlocks lists up to limit blocks that are not stored on the way from
-// the active chain to a header, lowest first.
+// MissingBlocks lists up to limit blocks that are not stored: those of the
+// active chain that are damaged on disk, and those on the way from it to a
+// header, lowest first.
 func (c *Chain) MissingBlocks(toward consensus.Hash, limit int) []consensus.Hash {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropLost()
 	n, ok := c.index[toward]
 	if !ok || n.has(statusFailed) {
 		return nil
 	}
 	var missing []consensus.Hash
+	for n := range c.lost {
+		if len(missing) < limit && c.isActive(n) {
+			missing = append(missing, n.hash())
+		}
+	}
 	for _, n := range path(fork(c.tip(), n), n) {
 		if len(missing) == limit {
 			break

@@ -33,7 +33,7 @@ func (r *Reader) MedianTime(height uint32) uint32 { return r.c.medianTime(height
 
 // Coin looks up a coin at the tip; an error is of kind ErrFatal.
 func (r *Reader) Coin(o consensus.OutPoint) (consensus.Coin, bool, error) {
-	coin, ok, err := r.c.store.coin(o)
+	coin, ok, err := r.c.coins.coin(o)
 	if err != nil {
 		err = r.c.fail(fmt.Errorf("coin %s: %w", o, err))
 	}
@@ -64,7 +64,10 @@ type Updates struct {
 // chain cannot go on without the block.
 func (r *Reader) UpdatesSince(point consensus.Hash, limit int) (Updates, error) {
 	u, err := r.updatesSince(point, limit)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	switch {
+	case errors.Is(err, errDamaged):
+		err = fmt.Errorf("%w: %w", ErrNotFound, err)
+	case err != nil && !errors.Is(err, ErrNotFound):
 		err = r.c.fail(err)
 	}
 	return u, err
@@ -81,22 +84,22 @@ func (r *Reader) updatesSince(point consensus.Hash, limit int) (u Updates, err e
 			u.Point, u.More = n.hash(), true
 			return u, nil
 		}
-		block, _, err := c.body(n)
+		p, err := c.parse(n)
 		if err != nil {
 			return Updates{}, err
 		}
-		u.Reverted = append(u.Reverted, block)
+		u.Reverted = append(u.Reverted, p.block)
 	}
 	for _, next := range c.active[n.height()+1:] {
 		if len(u.Reverted)+len(u.Applied) >= limit {
 			u.More = true
 			break
 		}
-		block, _, err := c.body(next)
+		p, err := c.parse(next)
 		if err != nil {
 			return Updates{}, err
 		}
-		u.Applied = append(u.Applied, block)
+		u.Applied = append(u.Applied, p.block)
 		n = next
 	}
 	u.Point = n.hash()

@@ -51,21 +51,14 @@ func (c *Chain) UTXOMuHash(ctx context.Context) (UTXOStats, error) {
 }
 
 func (c *Chain) utxoStats(ctx context.Context, set setHash) (UTXOStats, error) {
-	c.mu.RLock()
-	if err := c.Err(); err != nil {
-		c.mu.RUnlock()
+	tip, snapshot, err := c.snapshot()
+	if err != nil {
 		return UTXOStats{}, err
 	}
-	tip := c.tip().state
-	s := UTXOStats{Height: tip.Height, Tip: tip.Hash}
-	snapshot, err := c.store.db.GetSnapshot()
-	c.scans.Add(1)
-	c.mu.RUnlock()
 	defer c.scans.Done()
-	if err == nil {
-		err = c.addCoins(ctx, &s, snapshot, set)
-		snapshot.Release()
-	}
+	s := UTXOStats{Height: tip.Height, Tip: tip.Hash}
+	err = c.addCoins(ctx, &s, snapshot, set)
+	snapshot.Release()
 	switch {
 	case errors.Is(err, errClosed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return UTXOStats{}, err
@@ -79,13 +72,33 @@ func (c *Chain) utxoStats(ctx context.Context, set setHash) (UTXOStats, error) {
 	return s, nil
 }
 
+// snapshot gives all coins in the database as they are at the tip. Who has read
+// them calls c.scans.Done.
+func (c *Chain) snapshot() (tip consensus.State, snapshot *leveldb.Snapshot, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.Err(); err != nil {
+		return tip, nil, err
+	}
+	err = c.flush()
+	if err == nil {
+		snapshot, err = c.store.db.GetSnapshot()
+	}
+	if err != nil {
+		return tip, nil, c.fail(corrupt(err))
+	}
+	c.scans.Add(1)
+	return c.tip().state, snapshot, nil
+}
+
 var coinRange = util.BytesPrefix([]byte{keyCoin})
 
 // addCoins adds every coin of a snapshot to s and set.
 func (c *Chain) addCoins(ctx context.Context, s *UTXOStats, snapshot *leveldb.Snapshot, set setHash) error {
 	it := snapshot.NewIterator(coinRange, nil)
 	defer it.Release()
-	var last, buf []byte
+	var last consensus.Hash
+	var buf []byte
 	for it.Next() {
 		select {
 		case <-ctx.Done():
@@ -96,19 +109,20 @@ func (c *Chain) addCoins(ctx context.Context, s *UTXOStats, snapshot *leveldb.Sn
 		}
 		key := it.Key()
 		coin, err := readCoin(it.Value())
-		if err == nil && len(key) != 37 {
-			err = fmt.Errorf("%w: coin under a key of %d bytes", errCorrupt, len(key))
+		o, ok := readCoinKey(key)
+		if err == nil && !ok {
+			err = fmt.Errorf("%w: coin under the key %x", errCorrupt, key)
 		}
 		if err != nil {
 			return err
 		}
-		buf = appendForHash(buf[:0], key, &coin)
+		buf = appendForHash(buf[:0], o, &coin)
 		set.add(buf)
 		s.Coins++
 		s.Total += coin.Value
 		s.BogoSize += 32 + 4 + 4 + 8 + 2 + uint64(len(coin.Output().Script))
-		if txid := key[1:33]; string(txid) != string(last) {
-			last = append(last[:0], txid...)
+		if s.Coins == 1 || o.TxID != last {
+			last = o.TxID
 			s.Txs++
 		}
 	}
@@ -116,12 +130,11 @@ func (c *Chain) addCoins(ctx context.Context, s *UTXOStats, snapshot *leveldb.Sn
 }
 
 // appendForHash is how Bitcoin Core writes a coin when it hashes the set:
-// outpoint, twice the height plus one if from a coinbase, output. The key's
-// index is big endian, so that the database's order is by txid and index, as
-// there.
-func appendForHash(b, key []byte, c *consensus.Coin) []byte {
-	b = append(b, key[1:33]...)
-	b = binary.LittleEndian.AppendUint32(b, binary.BigEndian.Uint32(key[33:]))
+// outpoint, twice the height plus one if from a coinbase, output. The order is
+// by transaction id and index, as in the database.
+func appendForHash(b []byte, o consensus.OutPoint, c *consensus.Coin) []byte {
+	b = append(b, o.TxID[:]...)
+	b = binary.LittleEndian.AppendUint32(b, o.Index)
 	code := c.Height << 1
 	if c.Coinbase {
 		code |= 1

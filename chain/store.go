@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,9 +19,16 @@ import (
 // The first byte of every key in the database.
 const (
 	keyHeader = 'h' // + hash: a node's record
-	keyCoin   = 'c' // + transaction id + output index, big endian: a coin
-	keyTip    = 't' // the hash of the active tip, to which the coins belong
+	keyCoin   = 'c' // + transaction id + output index: a coin
+	keyTip    = 't' // the hash of the tip to which the coins belong
+	keyMoving = 'm' // the hash of another tip: the coins are on their way there
+	keyTails  = 'e' // where the block and undo files ended when the tip was written
+	keyFormat = 'v' // the number of this format
 )
+
+// format changes with every change of how the database is written. What has
+// another one is built anew.
+const format = 1
 
 // store is the LevelDB under the ledger.
 type store struct {
@@ -31,25 +39,33 @@ type store struct {
 // openStore opens or makes the database in dir. Its error is errCorrupt for one
 // that must be built anew. Journals are read strictly: by default LevelDB drops
 // what it cannot read in silence, and coins with it.
-func openStore(dir string) (*store, error) {
-	files, err := storage.OpenFile(dir, false)
+func openStore(d disk, dir string) (*store, error) {
+	raw, err := d.database(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := cutJournal(dir, files); err != nil {
+	files := safeStorage{raw, d, dir}
+	if err := cutJournal(files); err != nil {
 		return nil, errors.Join(err, files.Close())
 	}
 	db, err := leveldb.Open(files, &opt.Options{
-		Filter:             filter.NewBloomFilter(10),
-		BlockCacheCapacity: 16 << 20,
-		WriteBuffer:        8 << 20,
-		Strict:             opt.StrictAll,
+		Filter:                 filter.NewBloomFilter(10),
+		BlockCacheCapacity:     databaseCache,
+		WriteBuffer:            databaseBuffer,
+		Compression:            opt.NoCompression, // coins are hashes and keys
+		OpenFilesCacheCapacity: 64,
+		Strict:                 opt.StrictAll,
 	})
 	if err != nil {
 		return nil, errors.Join(corrupt(err), files.Close())
 	}
 	return &store{db, files}, nil
 }
+
+const (
+	databaseCache  = 8 << 20
+	databaseBuffer = 4 << 20 // of which there may be two
+)
 
 func (s *store) close() error { return errors.Join(s.db.Close(), s.files.Close()) }
 
@@ -64,10 +80,30 @@ func corrupt(err error) error {
 	return err
 }
 
+// coinKey orders coins by transaction id and index. An index takes one byte, or
+// a byte that says so and four.
 func coinKey(o consensus.OutPoint) []byte {
-	k := append(make([]byte, 0, 37), keyCoin)
+	const long = 0xff
+	k := append(make([]byte, 0, 38), keyCoin)
 	k = append(k, o.TxID[:]...)
-	return binary.BigEndian.AppendUint32(k, o.Index)
+	if o.Index < long {
+		return append(k, byte(o.Index))
+	}
+	return binary.BigEndian.AppendUint32(append(k, long), o.Index)
+}
+
+// readCoinKey is the inverse of coinKey.
+func readCoinKey(k []byte) (o consensus.OutPoint, ok bool) {
+	switch len(k) {
+	case 34:
+		o.Index = uint32(k[33])
+	case 38:
+		o.Index = binary.BigEndian.Uint32(k[34:])
+	default:
+		return o, false
+	}
+	o.TxID = consensus.Hash(k[1:33])
+	return o, bytes.Equal(coinKey(o), k)
 }
 
 func headerKey(h consensus.Hash) []byte { return append([]byte{keyHeader}, h[:]...) }
@@ -93,61 +129,66 @@ func readCoin(value []byte) (consensus.Coin, error) {
 	return c, nil
 }
 
-// coins is the UTXO set as a consensus.CoinSource. The first error of the
-// database sticks; whoever used it must look at err before it believes a miss.
-type coins struct {
-	store *store
-	err   error
-}
-
-// Coin looks a coin up.
-func (c *coins) Coin(o consensus.OutPoint) (consensus.Coin, bool) {
-	coin, ok, err := c.store.coin(o)
-	if err != nil && c.err == nil {
-		c.err = fmt.Errorf("coin %s: %w", o, err)
+// hash reads a hash that is kept under a key of one byte, if it is there.
+func (s *store) hash(key byte) (h consensus.Hash, ok bool, err error) {
+	value, err := s.get(key)
+	if value == nil || err != nil {
+		return h, false, err
 	}
-	return coin, ok
-}
-
-// tip is the hash of the block to which the coins belong, if any was written.
-func (s *store) tip() (h consensus.Hash, ok bool, err error) {
-	value, err := s.db.Get([]byte{keyTip}, nil)
-	if errors.Is(err, leveldb.ErrNotFound) {
-		return h, false, nil
-	}
-	if err == nil && len(value) != len(h) {
-		err = fmt.Errorf("%w: tip of %d bytes", errCorrupt, len(value))
-	}
-	if err != nil {
-		return h, false, corrupt(err)
+	if len(value) != len(h) {
+		return h, false, fmt.Errorf("%w: %c of %d bytes", errCorrupt, key, len(value))
 	}
 	return consensus.Hash(value), true, nil
+}
+
+// get reads what is kept under a key of one byte: nil if nothing is.
+func (s *store) get(key byte) ([]byte, error) {
+	value, err := s.db.Get([]byte{key}, nil)
+	if errors.Is(err, leveldb.ErrNotFound) {
+		return nil, nil
+	}
+	return value, corrupt(err)
+}
+
+// tails reads where the block and undo files ended when the tip was written.
+func (s *store) tails() (blocks, undos position, err error) {
+	value, err := s.get(keyTails)
+	if err != nil {
+		return blocks, undos, err
+	}
+	d := consensus.NewDecoder(value)
+	for _, p := range []*position{&blocks, &undos} {
+		p.File, p.Offset = d.Uint32(), d.Uint32()
+	}
+	if err := d.Finish(); err != nil {
+		return blocks, undos, fmt.Errorf("%w: ends of the files: %w", errCorrupt, err)
+	}
+	return blocks, undos, nil
 }
 
 // batch collects changes that are made together or not at all.
 type batch struct{ leveldb.Batch }
 
-func (b *batch) putNode(n *node)         { b.Put(headerKey(n.hash()), n.record()) }
-func (b *batch) putTip(h consensus.Hash) { b.Put([]byte{keyTip}, h[:]) }
-func (b *batch) putView(v *consensus.View) {
-	removed, added := v.Changes()
-	for o := range removed {
-		if _, back := added[o]; !back {
-			b.Delete(coinKey(o))
-		}
-	}
-	var buf []byte
-	for o, c := range added {
-		buf = appendCoin(buf[:0], &c)
-		b.Put(coinKey(o), buf)
-	}
+func (b *batch) putNode(n *node)                    { b.Put(headerKey(n.hash()), n.record()) }
+func (b *batch) putHash(key byte, h consensus.Hash) { b.Put([]byte{key}, h[:]) }
+
+func (b *batch) putCoin(o consensus.OutPoint, c *consensus.Coin) {
+	b.Put(coinKey(o), appendCoin(nil, c))
 }
 
-func (s *store) write(b *batch) error { return corrupt(s.db.Write(&b.Batch, nil)) }
+func (b *batch) putTails(blocks, undos position) {
+	var value []byte
+	for _, p := range []position{blocks, undos} {
+		value = binary.LittleEndian.AppendUint32(value, p.File)
+		value = binary.LittleEndian.AppendUint32(value, p.Offset)
+	}
+	b.Put([]byte{keyTails}, value)
+}
 
-// sync makes all writes so far survive a power cut.
-func (s *store) sync(tip consensus.Hash) error {
-	return corrupt(s.db.Put([]byte{keyTip}, tip[:], &opt.WriteOptions{Sync: true}))
+// write makes the changes; sync has them, and all before them, survive a power
+// cut.
+func (s *store) write(b *batch, sync bool) error {
+	return corrupt(s.db.Write(&b.Batch, &opt.WriteOptions{Sync: sync}))
 }
 
 // headers visits all records of nodes.

@@ -1,0 +1,192 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"github.com/syndtr/goleveldb/leveldb/storage"
+)
+
+// disk is the file system under a ledger. Tests put one in its place that fails,
+// and that forgets what was not synced, as a power cut does.
+type disk interface {
+	open(name string, create bool) (diskFile, error)
+	names(dir string) ([]string, error) // none if dir is not there
+	mkdir(dir string) error
+	rename(from, to string) error
+	removeAll(name string) error
+	syncDir(dir string) error // so that the files made in it stay there
+	lock(name string) (io.Closer, error)
+	database(dir string) (storage.Storage, error) // the files of the LevelDB in dir
+}
+
+type diskFile interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	size() (int64, error)
+	Truncate(size int64) error
+	Sync() error
+}
+
+// errInUse is the kind of error for what another process holds.
+var errInUse = errors.New("in use by another process")
+
+// osDisk is the real one.
+type osDisk struct{}
+
+type osFile struct{ *os.File }
+
+func (f osFile) size() (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+func (osDisk) open(name string, create bool) (diskFile, error) {
+	flag := os.O_RDWR
+	if create {
+		flag |= os.O_CREATE
+	}
+	f, err := os.OpenFile(name, flag, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+func (osDisk) names(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	names := make([]string, len(entries))
+	for i := range entries {
+		names[i] = entries[i].Name()
+	}
+	return names, nil
+}
+
+func (osDisk) mkdir(dir string) error       { return os.MkdirAll(dir, 0o700) }
+func (osDisk) rename(from, to string) error { return os.Rename(from, to) }
+func (osDisk) removeAll(name string) error  { return os.RemoveAll(name) }
+
+func (osDisk) syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// lock takes the lock that a LevelDB holds while it is open. There is none if
+// the file is not there.
+func (osDisk) lock(name string) (io.Closer, error) {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return io.NopCloser(nil), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EAGAIN) {
+		err = errInUse
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func (osDisk) database(dir string) (storage.Storage, error) {
+	files, err := storage.OpenFile(dir, false)
+	if errors.Is(err, syscall.EAGAIN) {
+		return nil, errInUse
+	}
+	return files, err
+}
+
+// writeFile makes a file with a content at one stroke: whoever is killed, or
+// loses power, leaves the whole file or none.
+func writeFile(d disk, dir, name string, content []byte) (err error) {
+	unfinished := fmt.Sprintf("%s.%d", name, os.Getpid())
+	f, err := d.open(unfinished, true)
+	if err != nil {
+		return err
+	}
+	if err = f.Truncate(0); err == nil {
+		_, err = f.WriteAt(content, 0)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return errors.Join(d.rename(unfinished, name), d.syncDir(dir))
+}
+
+func readFile(d disk, name string) ([]byte, error) {
+	f, err := d.open(name, false)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.size()
+	if err != nil {
+		return nil, err
+	}
+	content := make([]byte, size)
+	_, err = f.ReadAt(content, 0)
+	if errors.Is(err, io.EOF) && size == 0 {
+		err = nil
+	}
+	return content, err
+}
+
+// safeStorage makes two promises about LevelDB's files that LevelDB itself does
+// not: a journal that it has begun to replace is synced before it writes to the
+// next, or a power cut could take the end of the older one and leave what was
+// synced later; and the name of a new journal or table survives where its
+// content does.
+type safeStorage struct {
+	storage.Storage
+	disk disk
+	dir  string
+}
+
+type safeWriter struct {
+	storage.Writer
+	storage safeStorage
+	journal bool
+	named   bool // the directory was synced
+}
+
+func (s safeStorage) Create(fd storage.FileDesc) (storage.Writer, error) {
+	w, err := s.Storage.Create(fd)
+	if err != nil {
+		return nil, err
+	}
+	return &safeWriter{Writer: w, storage: s, journal: fd.Type == storage.TypeJournal}, nil
+}
+
+func (w *safeWriter) Sync() error {
+	if err := w.Writer.Sync(); err != nil || w.named {
+		return err
+	}
+	w.named = true
+	return w.storage.disk.syncDir(w.storage.dir)
+}
+
+func (w *safeWriter) Close() error {
+	if !w.journal {
+		return w.Writer.Close()
+	}
+	return errors.Join(w.Sync(), w.Writer.Close())
+}

@@ -1,0 +1,235 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"lode/consensus"
+)
+
+// What is written when. A block goes to its file at once: the operating system
+// keeps it if the process is killed. Everything else that it changes (records of
+// headers, coins, the tip) stays in memory until a flush. That syncs the files,
+// and then writes to the database, with where the files ended. A start takes the
+// database's word for all before these ends; the blocks behind them it reads
+// from the files and connects again.
+
+const (
+	// flushInterval is how long anything stays unwritten: so much work is done
+	// again after a kill, and so much may be lost to a power cut.
+	flushInterval = time.Minute
+	// maxBatch is about how many bytes are written to the database at a time.
+	maxBatch = 2 << 20
+	// maxUnsaved is how many records of headers wait in memory.
+	maxUnsaved = 20_000
+)
+
+// changed notes that the record of a node must be written. The caller holds mu.
+func (c *Chain) changed(n *node) {
+	c.unsaved[n] = struct{}{}
+	c.flushLater()
+}
+
+// flushLater has the changes written before long. The caller holds mu.
+func (c *Chain) flushLater() {
+	if c.timer == nil {
+		c.timer = time.AfterFunc(flushInterval, c.flushDue)
+	}
+}
+
+// flushDue is what the timer calls. A failure is one of the ledger, see Failed.
+func (c *Chain) flushDue() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.Err() == nil {
+		if err := c.flush(); err != nil {
+			_ = c.fail(err)
+		}
+	}
+}
+
+// flushFull flushes if the changes take much memory. The caller holds mu.
+func (c *Chain) flushFull() error {
+	full := c.coins.size() > c.cacheLimit
+	if !full && len(c.unsaved) < maxUnsaved {
+		return nil
+	}
+	if err := c.flush(); err != nil {
+		return err
+	}
+	if full {
+		c.coins = newCoinCache(c.store)
+	}
+	return nil
+}
+
+// flush writes all changes, so that they survive a power cut. The caller holds
+// mu.
+func (c *Chain) flush() error {
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
+	}
+	if len(c.unsaved) == 0 && c.coins.changed == 0 && c.saved == c.tip() {
+		return nil
+	}
+	if err := errors.Join(c.blocks.sync(), c.undos.sync()); err != nil {
+		return err
+	}
+	var b batch
+	if err := c.flushNodes(&b); err != nil {
+		return err
+	}
+	b.putTails(c.blocks.tail(), c.undos.tail())
+	if err := c.flushCoins(&b); err != nil {
+		return err
+	}
+	b.putHash(keyTip, c.tip().hash())
+	b.Delete([]byte{keyMoving})
+	if err := c.store.write(&b, true); err != nil {
+		return err
+	}
+	clear(c.unsaved)
+	c.saved = c.tip()
+	c.coins.saved()
+	return nil
+}
+
+// flushNodes writes records of headers; the last of them are left in b. One
+// whose block lies behind the ends of the files that are on record counts as a
+// mere header, so it matters to nobody if only some of them are written.
+func (c *Chain) flushNodes(b *batch) error {
+	for n := range c.unsaved {
+		b.putNode(n)
+		if len(b.Dump()) < maxBatch {
+			continue
+		}
+		if err := c.store.write(b, false); err != nil {
+			return err
+		}
+		b.Reset()
+	}
+	return nil
+}
+
+// flushIndex writes the records of headers alone. The caller holds mu.
+func (c *Chain) flushIndex() error {
+	var b batch
+	if err := c.flushNodes(&b); err != nil {
+		return err
+	}
+	clear(c.unsaved)
+	return c.store.write(&b, false)
+}
+
+// flushCoins writes the coins that have changed; the last of them are left in b.
+// If they are too many to change with the tip in one batch, the first batch says
+// that they are on their way from the tip on record to another.
+func (c *Chain) flushCoins(b *batch) error {
+	moving := false
+	for o, e := range c.coins.entries {
+		switch {
+		case !e.has(coinChanged):
+			continue
+		case e.has(coinSpent):
+			b.Delete(coinKey(o))
+		default:
+			coin := e.coin()
+			b.putCoin(o, &coin)
+		}
+		if len(b.Dump()) < maxBatch {
+			continue
+		}
+		if !moving {
+			b.putHash(keyMoving, c.tip().hash())
+		}
+		if err := c.store.write(b, !moving); err != nil {
+			return err
+		}
+		moving = true
+		b.Reset()
+	}
+	return nil
+}
+
+// saved notes that the database has all coins as they are.
+func (c *coinCache) saved() {
+	for o, e := range c.entries {
+		if e.has(coinSpent) {
+			delete(c.entries, o)
+		} else if e.state != 0 {
+			e.state = 0
+			c.entries[o] = e
+		}
+	}
+	c.changed = 0
+}
+
+// finishMove completes a flush of coins that was interrupted. Each of the coins
+// is as it was at one tip or as at the other. The blocks between the two are
+// reverted and applied without a look at what is there: the last change of a
+// coin on the way decides, and one that no block on the way changes is the same
+// at both ends.
+func (c *Chain) finishMove(from, to *node) error {
+	c.cfg.Log.Info("finishing an interrupted write of coins", "from", from.height(), "to", to.height())
+	base := fork(from, to)
+	var b batch
+	write := func(v *consensus.View) error {
+		removed, added := v.Changes()
+		for o := range removed {
+			b.Delete(coinKey(o))
+		}
+		for o, coin := range added {
+			b.putCoin(o, &coin)
+		}
+		if len(b.Dump()) < maxBatch {
+			return nil
+		}
+		err := c.store.write(&b, false)
+		b.Reset()
+		return err
+	}
+	for n := from; n != base; n = n.parent {
+		if err := c.revert(n, write); err != nil {
+			return err
+		}
+	}
+	for _, n := range path(base, to) {
+		p, err := c.parse(n)
+		if err != nil {
+			return err
+		}
+		view := consensus.NewView(consensus.Coins{})
+		for i, tx := range p.block.Txs {
+			view.ApplyTx(tx, p.ids[i], n.height())
+		}
+		if err := write(view); err != nil {
+			return err
+		}
+	}
+	b.putHash(keyTip, to.hash())
+	b.Delete([]byte{keyMoving})
+	return c.store.write(&b, true)
+}
+
+// revert gives the coins as they were before the block of n to apply.
+func (c *Chain) revert(n *node, apply func(*consensus.View) error) error {
+	p, err := c.parse(n)
+	if err != nil {
+		return err
+	}
+	spent, err := c.spent(n)
+	if errors.Is(err, errDamaged) {
+		c.cfg.Log.Warn("undo data is damaged and made anew from older blocks", "height", n.height(), "hash", n.hash(), "error", err)
+		spent, err = c.remakeUndo(n, p)
+	}
+	if err != nil {
+		return err
+	}
+	view := consensus.NewView(consensus.Coins{}) // reverting never asks what is there
+	if err := consensus.RevertBlock(view, p.block, p.ids, spent); err != nil {
+		return fmt.Errorf("disconnect block %s: %w", n.hash(), err)
+	}
+	return apply(view)
+}
