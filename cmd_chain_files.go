@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -28,7 +29,7 @@ func chainImportCommand() *cli.Command {
 		Description: "FILE holds blocks as a bootstrap.dat does, in any order. A block file of Bitcoin Core\n" +
 			"is unmasked with the xor.dat beside it. What is no good block is counted and named,\n" +
 			"and then the exit status is 1; the good ones are in the ledger all the same.",
-		Flags:  append(networkFlags(), jsonFlag()),
+		Flags:  slices.Concat(networkFlags(), ledgerFlags(), []cli.Flag{jsonFlag()}),
 		Action: chainImport,
 	}
 }
@@ -118,7 +119,7 @@ func chainExportCommand() *cli.Command {
 		Name:      "export",
 		Usage:     "write the active chain to a bootstrap file, while no node runs",
 		ArgsUsage: "FILE",
-		Flags:     append(networkFlags(), jsonFlag()),
+		Flags:     slices.Concat(networkFlags(), ledgerFlags(), []cli.Flag{jsonFlag()}),
 		Action:    chainExport,
 	}
 }
@@ -162,7 +163,7 @@ func chainInfoCommand() *cli.Command {
 	return &cli.Command{
 		Name:   "info",
 		Usage:  "describe the ledger and its coins, while no node runs",
-		Flags:  append(networkFlags(), jsonFlag()),
+		Flags:  slices.Concat(networkFlags(), ledgerFlags(), []cli.Flag{jsonFlag()}),
 		Action: chainInfo,
 	}
 }
@@ -195,8 +196,12 @@ func withLedger(c *cli.Context, f func(*chain.Chain) error) (err error) {
 	if err != nil {
 		return err
 	}
+	cache, err := cacheSize(c)
+	if err != nil {
+		return err
+	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	ledger, err := chain.Open(chain.Config{Dir: n.dir, Spec: n.spec, Log: log})
+	ledger, err := chain.Open(chain.Config{Dir: n.dir, Spec: n.spec, Log: log, Cache: cache})
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func nodeCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "node",
 		Usage: "run a full node until it is stopped (Ctrl-C, SIGTERM or `lode rpc stop`)",
-		Flags: append(networkFlags(), withEnv(
+		Flags: slices.Concat(networkFlags(), ledgerFlags(), withEnv(
 			&cli.StringFlag{Name: "listen", DefaultText: "all addresses, the network's port", Usage: "accept peers on `HOST:PORT` by WebSocket; \"off\" for none"},
 			&cli.StringSliceFlag{Name: "connect", Usage: "keep a connection to the peer at `URL` (ws://host:port), and make no others; may be repeated"},
 			&cli.StringSliceFlag{Name: "seed", Usage: "begin the search for peers at `URL`; may be repeated"},
@@ -44,7 +44,7 @@ func nodeCommand() *cli.Command {
 			&cli.DurationFlag{Name: "mine-pace", DefaultText: "1s where the difficulty is fixed, else none", Usage: "wait at least `TIME` between two mined blocks"},
 			&cli.BoolFlag{Name: "reindex", Usage: "build the ledger anew from the block files"},
 			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "log `LEVEL`: debug, info, warn or error"},
-		)...),
+		)),
 		Action: func(c *cli.Context) error {
 			n, err := newNodeConfig(c)
 			if err != nil {
@@ -73,6 +73,7 @@ type nodeConfig struct {
 	threads        int
 	pace           time.Duration
 	reindex        bool
+	cache          int64 // bytes
 	log            *slog.Logger
 	clock          nodeClock
 }
@@ -90,6 +91,9 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 		connect:   c.StringSlice("connect"), seeds: c.StringSlice("seed"), outbound: c.Int("outbound"),
 		origins: c.StringSlice("allow-origin"), advertise: c.String("advertise"), allowHosts: c.StringSlice("rpc-allow-host"),
 		threads: c.Int("threads"), pace: c.Duration("mine-pace"), reindex: c.Bool("reindex"),
+	}
+	if n.cache, err = cacheSize(c); err != nil {
+		return nil, err
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
@@ -157,7 +161,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	}
 
 	sigs := sigcheck.New(200_000)
-	ledger, err := chain.Open(chain.Config{Dir: n.dir, Spec: n.spec, Now: n.clock.Now, Log: n.log, Sigs: sigs, Reindex: n.reindex})
+	ledger, err := chain.Open(chain.Config{Dir: n.dir, Spec: n.spec, Now: n.clock.Now, Log: n.log, Sigs: sigs, Cache: n.cache, Reindex: n.reindex})
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"lode/chain"
 	"lode/consensus"
 	"lode/rpc/client"
 )
@@ -29,6 +30,8 @@ func withEnv(flags ...cli.Flag) []cli.Flag {
 		case *cli.BoolFlag:
 			f.EnvVars = env
 		case *cli.IntFlag:
+			f.EnvVars = env
+		case *cli.Int64Flag:
 			f.EnvVars = env
 		case *cli.UintFlag:
 			f.EnvVars = env
@@ -49,6 +52,22 @@ func networkFlags() []cli.Flag {
 		&cli.StringFlag{Name: "network", Value: consensus.SpecNames[0], Usage: strings.Join(consensus.SpecNames, ", ") + ", or the `FILE` of a chainspec"},
 		&cli.StringFlag{Name: "datadir", DefaultText: "~/.lode", Usage: "`DIRECTORY` of all data; each network has its own inside"},
 	)
+}
+
+// ledgerFlags are the further flags of every command that opens a ledger.
+func ledgerFlags() []cli.Flag {
+	return withEnv(&cli.Int64Flag{Name: "dbcache", Value: chain.DefaultCache >> 20,
+		Usage: fmt.Sprintf("keep up to `MB` of coins in memory, %d at least, before they are written to disk", chain.MinCache>>20)})
+}
+
+// cacheSize is what --dbcache asks for, in bytes.
+func cacheSize(c *cli.Context) (int64, error) {
+	const most = 1 << 20 // MB, more than any machine has
+	mb := c.Int64("dbcache")
+	if mb < chain.MinCache>>20 || mb > most {
+		return 0, usageError(c.Command.HelpName, "--dbcache %d: want %d to %d", mb, chain.MinCache>>20, most)
+	}
+	return mb << 20, nil
 }
 
 // rpcFlags are the further flags of every command that talks to a node.

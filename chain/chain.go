@@ -37,10 +37,10 @@ type Config struct {
 }
 
 const (
-	// DefaultCache and MinCache are bytes of memory for coins, the database's
-	// own buffers included.
-	DefaultCache = 450 << 20
-	MinCache     = 4 << 20
+	// DefaultCache and MinCache are bytes of memory for coins, besides the 16
+	// MiB that the database takes for itself.
+	DefaultCache = 400 << 20
+	MinCache     = 1 << 20
 )
 
 // Chain is an open ledger. It may be used from several goroutines.
@@ -169,7 +169,7 @@ func claimDir(d disk, dir string, spec *consensus.Spec) error {
 
 func open(cfg Config) (*Chain, error) {
 	c := &Chain{
-		cfg: cfg, rules: &cfg.Spec.Rules, cacheLimit: max(cfg.Cache, MinCache) - databaseCache - 2*databaseBuffer,
+		cfg: cfg, rules: &cfg.Spec.Rules, cacheLimit: max(cfg.Cache, MinCache),
 		index: make(map[consensus.Hash]*node), candidates: make(map[*node]struct{}), lost: make(map[*node]struct{}),
 		waiting: make(map[*node][]*submission), held: make(map[*node]parsedBlock), unsaved: make(map[*node]struct{}), losses: make(map[consensus.Hash]error),
 		subs: make(map[int]func()), failed: make(chan struct{}), closing: make(chan struct{}),

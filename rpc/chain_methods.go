@@ -25,6 +25,9 @@ func (s *Server) chainMethods() []method {
 		{group, "getdifficulty", nil, 0, "How much harder the target is than Bitcoin's first one.", func(context.Context, *params) (any, error) { return difficulty(s.bitsOf(s.cfg.Chain.Tip().Hash)), nil }},
 		{group, "gettxout", []string{"txid", "n", "include_mempool"}, 2, "An unspent output, or null.", s.getTxOut},
 		{group, "gettxoutsetinfo", []string{"hash_type", "hash_or_height", "use_index"}, 0, "The set of all coins, with its hash_serialized_3 (the default), its muhash or none.", s.getTxOutSetInfo},
+		{group, "invalidateblock", []string{"blockhash"}, 1, "Has a block and what is built on it count as invalid.", s.control((*chain.Chain).InvalidateBlock)},
+		{group, "reconsiderblock", []string{"blockhash"}, 1, "Takes back that a block, its ancestors and its descendants count as invalid.", s.control((*chain.Chain).ReconsiderBlock)},
+		{group, "preciousblock", []string{"blockhash"}, 1, "Prefers a block to others with the same work, until the node restarts.", s.control((*chain.Chain).PreciousBlock)},
 		{group, "getindexinfo", []string{"index_name"}, 0, "The optional indexes that are kept: none.", func(context.Context, *params) (any, error) { return struct{}{}, nil }},
 	}
 }
@@ -93,6 +96,17 @@ func (s *Server) header(hash consensus.Hash) (chain.HeaderInfo, error) {
 		return info, fail(codeAddress, "Block not found")
 	}
 	return info, nil
+}
+
+// control changes what the chain thinks of a block.
+func (s *Server) control(change func(*chain.Chain, consensus.Hash) error) func(context.Context, *params) (any, error) {
+	return func(_ context.Context, p *params) (any, error) {
+		hash := p.hash(0, "blockhash")
+		if p.err != nil {
+			return nil, p.err
+		}
+		return nil, change(s.cfg.Chain, hash)
+	}
 }
 
 func (s *Server) getBlockHeader(_ context.Context, p *params) (any, error) {

@@ -209,6 +209,33 @@ func TestChainTips(t *testing.T) {
 	})
 }
 
+func TestControlOfBlocks(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 1)
+	b2 := n.template()
+	a := n.mine(2)
+	solve(b2)
+	same(t, ok[any](n, "submitblock", hexBlock(b2)), "inconclusive")
+
+	same(t, ok[any](n, "invalidateblock", a[0]), nil)
+	same(t, ok[any](n, "getbestblockhash"), b2.Header.Hash())
+	same(t, ok[any](n, "reconsiderblock", a[1]), nil)
+	same(t, ok[any](n, "getbestblockhash"), a[1])
+	same(t, ok[any](n, "invalidateblock", a[1]), nil)
+	same(t, ok[any](n, "getbestblockhash"), a[0]) // as much work as b2, and seen first
+	same(t, ok[any](n, "preciousblock", b2.Header.Hash()), nil)
+	same(t, ok[any](n, "getbestblockhash"), b2.Header.Hash())
+	same(t, ok[any](n, "preciousblock", a[0]), nil)
+	same(t, ok[any](n, "getbestblockhash"), a[0])
+
+	for _, method := range []string{"invalidateblock", "reconsiderblock", "preciousblock"} {
+		n.refused(-5, "Block not found", method, consensus.Hash{1})
+		n.refused(-8, "blockhash must be of length 64 (not 2, for 'aa')", method, "aa")
+	}
+	n.refused(-1, "the genesis block cannot be invalidated", "invalidateblock", n.chain.Rules().GenesisHash())
+	same(t, ok[any](n, "getblockcount"), 2)
+}
+
 func TestChainNumbers(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "regtest", 3)
