@@ -128,6 +128,7 @@ func (c *Chain) take(p parsedBlock) (*node, error) {
 func (c *Chain) complete(n *node) {
 	n.status |= statusBody
 	delete(c.lost, n)
+	c.stuck = nil // this may be the block that was missing
 	c.changed(n)
 	if n.seq > 0 || n.parent.seq == 0 {
 		return

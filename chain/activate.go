@@ -197,12 +197,14 @@ func (c *Chain) confirm(a *attempt) (err error) {
 }
 
 // disconnect makes the parent of the tip the tip; lost says that it cannot, as
-// the block on disk is damaged. The caller holds mu.
+// the block on disk is damaged, or one that is needed to make its undo data anew.
+// The caller holds mu.
 func (c *Chain) disconnect() (lost bool, err error) {
 	n := c.tip()
 	err = c.revert(n, func(v *consensus.View) error { c.coins.apply(v); return nil })
 	c.dropLost()
 	if errors.Is(err, errDamaged) {
+		c.stuck = n
 		return true, nil
 	}
 	if err != nil {
@@ -242,6 +244,9 @@ func (c *Chain) forget(last *node) {
 func (c *Chain) parse(n *node) (parsedBlock, error) {
 	if p, ok := c.held[n]; ok {
 		return p, nil
+	}
+	if !n.has(statusBody) {
+		return parsedBlock{}, damaged("block", n, errGone)
 	}
 	p, err := c.parseStored(n)
 	if errors.Is(err, errDamaged) {

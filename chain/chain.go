@@ -62,6 +62,7 @@ type Chain struct {
 	candidates map[*node]struct{}      // the last blocks of complete chains that are not worse than the tip
 	route      []*node                 // the next nodes on the way to the best candidate, see nextGroup
 	lost       map[*node]struct{}      // of the active chain, whose blocks on disk are damaged
+	stuck      *node                   // the block that could not be disconnected; nil if none was tried, or what it needs may have come
 	waiting    map[*node][]*submission // who waits for the verdict on a block
 	held       map[*node]parsedBlock   // blocks to be connected, and the last that was
 	heldBytes  int

@@ -385,3 +385,36 @@ func TestMissingFile(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestDamagedUndoOfLostBlocks damages the undo data of the tip and the block that
+// made the coins which it spent: the tip stays until that block has come again.
+func TestDamagedUndoOfLostBlocks(t *testing.T) {
+	c, g := grown(t, t.TempDir(), 12)
+	clear(c.held)
+	tip := c.tip()
+	flip(t, c.undos.name(tip.undo.File), int64(tip.undo.Offset)+int64(tip.undo.Size)-1)
+	for _, b := range g.Blocks[1:12] {
+		at := c.index[b.Header.Hash()].body
+		flip(t, c.blocks.name(at.File), int64(at.Offset)+100)
+	}
+	other := g.Fork(11, 7)
+	other.Extend(2)
+	for _, b := range other.Blocks[12:] {
+		if err := c.AddBlock(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.tip() != tip {
+		t.Error("the tip was disconnected without undo data")
+	}
+	for again := 0; again < 12 && c.tip() == tip; again++ {
+		for _, hash := range c.MissingBlocks(other.Tip().Hash, 20) {
+			if err := c.AddBlock(g.Blocks[c.index[hash].height()]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if c.Tip().Hash != other.Tip().Hash {
+		t.Error("the blocks have come, and the tip is what it was")
+	}
+}

@@ -220,7 +220,7 @@ func (c *Chain) revert(n *node, apply func(*consensus.View) error) error {
 		return err
 	}
 	spent, err := c.spent(n)
-	if errors.Is(err, errDamaged) {
+	if errors.Is(err, errDamaged) || errors.Is(err, ErrNotFound) {
 		c.cfg.Log.Warn("undo data is damaged and made anew from older blocks", "height", n.height(), "hash", n.hash(), "error", err)
 		spent, err = c.remakeUndo(n, p)
 	}

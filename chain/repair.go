@@ -12,6 +12,9 @@ import (
 // written.
 var errDamaged = errors.New("damaged on disk")
 
+// errGone is why a block that was damaged cannot be read any more.
+var errGone = errors.New("it has not been fetched again yet")
+
 func damaged(what string, n *node, err error) error {
 	return fmt.Errorf("%s %s is %w: %w", what, n.hash(), errDamaged, err)
 }
@@ -59,18 +62,9 @@ func (c *Chain) dropLost() {
 }
 
 // reachable reports whether the blocks above the fork with n can be
-// disconnected. The caller holds mu.
+// disconnected, as far as it is known. The caller holds mu.
 func (c *Chain) reachable(n *node) bool {
-	if len(c.lost) == 0 {
-		return true
-	}
-	base := fork(c.tip(), n)
-	for m := range c.lost {
-		if c.isActive(m) && m.height() > base.height() {
-			return false
-		}
-	}
-	return true
+	return c.stuck == nil || !c.isActive(c.stuck) || fork(c.tip(), n).height() >= c.stuck.height()
 }
 
 // remakeUndo finds the coins that a block spent in the blocks that made them.
