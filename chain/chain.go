@@ -33,8 +33,19 @@ type Config struct {
 	Cache   int64 // bytes of memory for coins; 0 means DefaultCache, less than MinCache means that
 	Reindex bool  // build the database anew from the block files
 
-	disk disk // nil means the real one
+	disk   disk   // nil means the real one
+	limits limits // zero means those of normal
 }
+
+// limits are sizes that tests make small, so that little data goes all the ways
+// that much does.
+type limits struct {
+	batch  int   // about how many bytes are written to the database at a time
+	buffer int   // bytes of writes that the database keeps in memory; there may be two such buffers
+	file   int64 // how large a block or undo file grows before the next is begun
+}
+
+var normal = limits{batch: maxBatch, buffer: databaseBuffer, file: maxFileSize}
 
 const (
 	// DefaultCache and MinCache are bytes of memory for coins, besides the 16
@@ -132,6 +143,9 @@ func Open(cfg Config) (*Chain, error) {
 	if cfg.disk == nil {
 		cfg.disk = osDisk{}
 	}
+	if cfg.limits == (limits{}) {
+		cfg.limits = normal
+	}
 	if cfg.Cache == 0 {
 		cfg.Cache = DefaultCache
 	}
@@ -195,7 +209,7 @@ func open(cfg Config) (*Chain, error) {
 
 func (c *Chain) openFiles() (err error) {
 	dir := filepath.Join(c.cfg.Dir, "ledger")
-	c.store, err = openStore(c.cfg.disk, dir)
+	c.store, err = openStore(c.cfg.disk, dir, c.cfg.limits.buffer)
 	switch {
 	case errors.Is(err, errInUse):
 		return inUse(c.cfg.Dir)
@@ -207,8 +221,11 @@ func (c *Chain) openFiles() (err error) {
 	if c.blocks, err = openFiles(c.cfg.disk, blocks, "blk", magic); err != nil {
 		return err
 	}
-	c.undos, err = openFiles(c.cfg.disk, blocks, "rev", magic)
-	return err
+	if c.undos, err = openFiles(c.cfg.disk, blocks, "rev", magic); err != nil {
+		return err
+	}
+	c.blocks.limit, c.undos.limit = c.cfg.limits.file, c.cfg.limits.file
+	return nil
 }
 
 func inUse(dir string) error {

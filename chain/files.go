@@ -29,6 +29,7 @@ type files struct {
 	disk        disk
 	dir, prefix string
 	magic       [4]byte
+	limit       int64 // bytes of a file
 
 	mu      sync.Mutex // guards what follows
 	end     position   // where the next record's frame begins; its Size is 0
@@ -46,7 +47,7 @@ func openFiles(d disk, dir, prefix string, magic []byte) (*files, error) {
 	if err := d.mkdir(dir); err != nil {
 		return nil, err
 	}
-	f := &files{disk: d, dir: dir, prefix: prefix, magic: [4]byte(magic)}
+	f := &files{disk: d, dir: dir, prefix: prefix, magic: [4]byte(magic), limit: maxFileSize}
 	numbers, err := f.numbers()
 	if err != nil || len(numbers) == 0 {
 		return f, err
@@ -87,7 +88,7 @@ func (f *files) name(n uint32) string {
 func (f *files) append(payload []byte) (position, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.end.Offset > 0 && int64(f.end.Offset)+int64(frameSize+len(payload)) > maxFileSize {
+	if f.end.Offset > 0 && int64(f.end.Offset)+int64(frameSize+len(payload)) > f.limit {
 		if err := f.finish(); err != nil {
 			return position{}, err
 		}
@@ -349,5 +350,5 @@ func decodeCoin(d *consensus.Decoder) consensus.Coin {
 // total is about how many bytes the files hold.
 func (f *files) total() int64 {
 	end := f.tail()
-	return int64(end.File)*maxFileSize + int64(end.Offset)
+	return int64(end.File)*f.limit + int64(end.Offset)
 }

@@ -102,7 +102,7 @@ func (c *Chain) flush() error {
 func (c *Chain) flushNodes(b *batch) error {
 	for n := range c.unsaved {
 		b.putNode(n)
-		if len(b.Dump()) < maxBatch {
+		if len(b.Dump()) < c.cfg.limits.batch {
 			continue
 		}
 		if err := c.store.write(b, false); err != nil {
@@ -138,7 +138,7 @@ func (c *Chain) flushCoins(b *batch) error {
 			coin := e.coin()
 			b.putCoin(o, &coin)
 		}
-		if len(b.Dump()) < maxBatch {
+		if len(b.Dump()) < c.cfg.limits.batch {
 			continue
 		}
 		if !moving {
@@ -183,7 +183,7 @@ func (c *Chain) finishMove(from, to *node) error {
 		for o, coin := range added {
 			b.putCoin(o, &coin)
 		}
-		if len(b.Dump()) < maxBatch {
+		if len(b.Dump()) < c.cfg.limits.batch {
 			return nil
 		}
 		err := c.store.write(&b, false)

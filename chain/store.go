@@ -39,7 +39,7 @@ type store struct {
 // openStore opens or makes the database in dir. Its error is errCorrupt for one
 // that must be built anew. Journals are read strictly: by default LevelDB drops
 // what it cannot read in silence, and coins with it.
-func openStore(d disk, dir string) (*store, error) {
+func openStore(d disk, dir string, buffer int) (*store, error) {
 	raw, err := d.database(dir)
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func openStore(d disk, dir string) (*store, error) {
 	db, err := leveldb.Open(files, &opt.Options{
 		Filter:                 filter.NewBloomFilter(10),
 		BlockCacheCapacity:     databaseCache,
-		WriteBuffer:            databaseBuffer,
+		WriteBuffer:            buffer,
 		Compression:            opt.NoCompression, // coins are hashes and keys
 		OpenFilesCacheCapacity: 64,
 		Strict:                 opt.StrictAll,
