@@ -219,7 +219,7 @@ func (c *Chain) addHeaders(headers []consensus.Header) (changed bool, err error)
 		return false, err
 	}
 	best := c.best
-	var b batch
+	var added []*node
 	for i := range headers {
 		known := len(c.index)
 		n, failure := c.acceptHeader(&headers[i])
@@ -228,22 +228,32 @@ func (c *Chain) addHeaders(headers []consensus.Header) (changed bool, err error)
 			break
 		}
 		if len(c.index) > known {
-			b.putNode(n)
+			added = append(added, n)
 		}
 	}
-	if b.Len() > 0 {
-		if failure := c.store.write(&b, false); failure != nil {
-			return false, c.fail(failure)
+	if len(added) > 0 {
+		if failure := c.putNodes(added...); failure != nil {
+			return false, failure
 		}
 	}
 	return c.best != best, err
 }
 
-// putNodes writes the records of nodes. The caller holds mu.
+// putNodes writes the records of nodes, and of those below that wait to be
+// written: a record without that of its parent would count as damage. The caller
+// holds mu.
 func (c *Chain) putNodes(nodes ...*node) error {
 	var b batch
+	put := make(map[*node]struct{}, len(nodes))
 	for _, n := range nodes {
-		b.putNode(n)
+		for m, wanted := n, true; wanted; _, wanted = c.unsaved[m] {
+			if _, again := put[m]; again {
+				break
+			}
+			put[m] = struct{}{}
+			b.putNode(m)
+			m = m.parent
+		}
 	}
 	if err := c.store.write(&b, false); err != nil {
 		return c.fail(err)

@@ -176,7 +176,7 @@ func claimDir(d disk, dir string, spec *consensus.Spec) error {
 	case !errors.Is(err, os.ErrNotExist):
 		return err
 	}
-	if err := d.mkdir(dir); err != nil {
+	if err := errors.Join(d.mkdir(dir), d.syncDir(filepath.Dir(dir))); err != nil {
 		return err
 	}
 	return writeFile(d, dir, name, []byte(mark))
@@ -225,7 +225,7 @@ func (c *Chain) openFiles() (err error) {
 		return err
 	}
 	c.blocks.limit, c.undos.limit = c.cfg.limits.file, c.cfg.limits.file
-	return nil
+	return c.cfg.disk.syncDir(c.cfg.Dir) // or a power cut may take the two directories and all in them
 }
 
 func inUse(dir string) error {
@@ -260,6 +260,9 @@ func discard(d disk, dir string, begin bool) error {
 		// At one stroke: of a database from which only some files are gone,
 		// LevelDB could believe that it is whole.
 		if err := d.rename(ledger, old); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		if err := d.syncDir(dir); err != nil {
 			return err
 		}
 	}

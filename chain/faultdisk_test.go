@@ -209,10 +209,12 @@ func torn(w *write, random *rand.Rand, holes bool) {
 func (d *faultDisk) find(name string) *inode {
 	n := d.root
 	for part := range strings.SplitSeq(strings.Trim(name, "/"), "/") {
-		if n == nil {
+		if part == "" { // the root
+			return n
+		}
+		if n = n.entries[part]; n == nil {
 			return nil
 		}
-		n = n.entries[part]
 	}
 	return n
 }
@@ -584,5 +586,8 @@ func (s *faultStorage) GetMeta() (fd storage.FileDesc, err error) {
 			return fd, err
 		}
 	}
-	return fd, errors.Join(err, notExist("open", string(name)))
+	if err == nil {
+		err = notExist("open", string(name))
+	}
+	return fd, err
 }

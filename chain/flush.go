@@ -1,8 +1,11 @@
 package chain
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"lode/consensus"
@@ -96,11 +99,12 @@ func (c *Chain) flush() error {
 	return nil
 }
 
-// flushNodes writes records of headers; the last of them are left in b. One
-// whose block lies behind the ends of the files that are on record counts as a
-// mere header, so it matters to nobody if only some of them are written.
+// flushNodes writes records of headers, parents first; the last of them are left
+// in b. One whose block lies behind the ends of the files that are on record
+// counts as a mere header, so it matters to nobody if only the first of them are
+// written.
 func (c *Chain) flushNodes(b *batch) error {
-	for n := range c.unsaved {
+	for _, n := range slices.SortedFunc(maps.Keys(c.unsaved), func(a, b *node) int { return cmp.Compare(a.height(), b.height()) }) {
 		b.putNode(n)
 		if len(b.Dump()) < c.cfg.limits.batch {
 			continue
