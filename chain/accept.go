@@ -83,6 +83,11 @@ func (c *Chain) work() (more bool) {
 // store1 stores the block of a submission, and has it wait for the verdict if it
 // is new. The caller holds mu.
 func (c *Chain) store1(s *submission) {
+	if n := c.index[s.block.block.Header.Hash()]; n != nil && len(c.waiting[n]) > 0 {
+		s.status = Duplicate // of a block whose verdict is still to come
+		c.waiting[n] = append(c.waiting[n], s)
+		return
+	}
 	n, err := c.take(s.block)
 	switch {
 	case err != nil:
@@ -127,8 +132,10 @@ func (c *Chain) take(p parsedBlock) (*node, error) {
 // caller holds mu.
 func (c *Chain) complete(n *node) {
 	n.status |= statusBody
-	delete(c.lost, n)
-	c.stuck = nil // this may be the block that was missing
+	if _, lost := c.lost[n]; lost {
+		delete(c.lost, n)
+		c.stuck = nil // this may be the block that was missing
+	}
 	c.changed(n)
 	if n.seq > 0 || n.parent.seq == 0 {
 		return
@@ -155,8 +162,11 @@ func (c *Chain) compete(n *node) {
 // resolve tells who submitted the block of n what became of it. The caller holds
 // mu.
 func (c *Chain) resolve(n *node, status Status, err error) {
-	for _, s := range c.waiting[n] {
-		s.status, s.err = status, err
+	for i, s := range c.waiting[n] {
+		if i == 0 {
+			s.status = status
+		}
+		s.err = err
 	}
 	delete(c.waiting, n)
 }
@@ -268,10 +278,7 @@ func (c *Chain) markFailed(n *node) error {
 	for _, m := range nodes {
 		m.status |= statusFailed
 		delete(c.candidates, m)
-		if p, ok := c.held[m]; ok && p.block != nil {
-			delete(c.held, m)
-			c.heldBytes -= int(m.body.Size)
-		}
+		c.letGo(m)
 	}
 	if n.parent.seq > 0 {
 		c.compete(n.parent)

@@ -167,10 +167,19 @@ func (c *Chain) connect(group []*node) (failed bool, err error) {
 	if verdict != nil {
 		n := group[len(done)]
 		c.cfg.Log.Warn("invalid block", "height", n.height(), "hash", n.hash(), "error", verdict)
+		if err := c.markFailed(n); err != nil {
+			return false, err
+		}
 		c.resolve(n, Connected, verdict)
-		return true, c.markFailed(n)
+		failed = true
 	}
-	return failed, c.flushFull()
+	if err := c.flushFull(); err != nil {
+		return false, err
+	}
+	for i := range done { // not before: nobody is told of a block by a ledger that then fails
+		c.resolve(done[i].n, Connected, nil)
+	}
+	return failed, nil
 }
 
 // takeBack removes a block that was applied from the coins.
@@ -192,7 +201,6 @@ func (c *Chain) confirm(a *attempt) (err error) {
 		a.n.status |= statusUndo
 	}
 	c.changed(a.n)
-	c.resolve(a.n, Connected, nil)
 	return nil
 }
 
@@ -203,7 +211,7 @@ func (c *Chain) disconnect() (lost bool, err error) {
 	n := c.tip()
 	err = c.revert(n, func(v *consensus.View) error { c.coins.apply(v); return nil })
 	c.dropLost()
-	if errors.Is(err, errDamaged) {
+	if errors.Is(err, errDamaged) || errors.Is(err, ErrNotFound) {
 		c.stuck = n
 		return true, nil
 	}
@@ -228,13 +236,21 @@ func (c *Chain) hold(n *node, p parsedBlock) {
 	}
 }
 
+// letGo does not keep the block of n decoded any more. The caller holds mu.
+func (c *Chain) letGo(n *node) {
+	if _, held := c.held[n]; held {
+		delete(c.held, n)
+		c.heldBytes -= int(n.body.Size)
+	}
+}
+
 // forget lets go of the blocks that are connected, but for the last one, which
-// others will ask for. The caller holds mu.
+// others will ask for, and of those that would have to be better to be. The
+// caller holds mu.
 func (c *Chain) forget(last *node) {
 	for n := range c.held {
-		if n != last && c.isActive(n) {
-			delete(c.held, n)
-			c.heldBytes -= int(n.body.Size)
+		if n != last && !n.better(last) {
+			c.letGo(n)
 		}
 	}
 }
@@ -298,6 +314,9 @@ func (c *Chain) parseAll(nodes []*node) ([]parsedBlock, error) {
 }
 
 func (c *Chain) bodyBytes(n *node) ([]byte, error) {
+	if n.parent == nil { // whatever became of it on disk
+		return c.rules.Genesis().Bytes(), nil
+	}
 	if !n.has(statusBody) {
 		return nil, fmt.Errorf("%w: only the header of %s is known", ErrNotFound, n.hash())
 	}

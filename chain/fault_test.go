@@ -542,4 +542,3 @@ func TestFaults(t *testing.T) {
 		t.Error("something never happened")
 	}
 }
-

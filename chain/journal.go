@@ -11,10 +11,15 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/storage"
 )
 
-// cutJournal cuts off a write to LevelDB's newest journal that was under way
-// when the process was killed. LevelDB, told to be strict, would take it for
-// damage, and a ledger would be built anew for it. Damage it stays if anything
-// else is wrong, or if the cut write is not the last.
+// cutJournal cuts LevelDB's newest journal off where it first is not what was
+// written: a kill leaves the beginning of the last write, a power cut any part of
+// what was not synced, with holes. LevelDB, told to be strict, would take that
+// for damage, and a ledger would be built anew for it.
+//
+// What is left is the database as it was at some earlier moment: batches are
+// whole or gone, and none is there without all before it, as no other file is
+// newer. From every such moment a start finds its way, so this is right even if
+// what was cut off had been synced and was damaged since.
 func cutJournal(files storage.Storage) error {
 	journals, err := files.List(storage.TypeJournal)
 	if err != nil || len(journals) == 0 {
@@ -29,8 +34,8 @@ func cutJournal(files storage.Storage) error {
 	if err = errors.Join(err, r.Close()); err != nil {
 		return err
 	}
-	whole, cut := wholeRecords(data)
-	if !cut || whole == len(data) {
+	whole := wholeRecords(data)
+	if whole == len(data) {
 		return nil
 	}
 	unfinished := storage.FileDesc{Type: storage.TypeTemp, Num: newest.Num}
@@ -63,29 +68,25 @@ const (
 )
 
 // wholeRecords is how many bytes at the beginning of a journal are whole
-// records, and whether what follows, if anything does, is the beginning of one
-// more.
-func wholeRecords(data []byte) (whole int, cut bool) {
+// records.
+func wholeRecords(data []byte) (whole int) {
 	inside := false // of a record
 	for at := 0; ; {
 		if left := journalBlock - at%journalBlock; left < journalHeader {
 			at += left
 		}
 		if at+journalHeader > len(data) {
-			return whole, true
+			return whole
 		}
 		sum, kind := binary.LittleEndian.Uint32(data[at:]), data[at+6]
 		size := int(binary.LittleEndian.Uint16(data[at+4:]))
 		begins := kind == chunkFull || kind == chunkFirst
 		if kind < chunkFull || kind > chunkLast || begins == inside || at%journalBlock+journalHeader+size > journalBlock {
-			return whole, false
+			return whole
 		}
 		end := at + journalHeader + size
-		if end > len(data) {
-			return whole, true
-		}
-		if journalSum(data[at+6:end]) != sum {
-			return whole, false
+		if end > len(data) || journalSum(data[at+6:end]) != sum {
+			return whole
 		}
 		at = end
 		if inside = kind == chunkFirst || kind == chunkMiddle; !inside {

@@ -107,7 +107,8 @@ func (c *Chain) loadIndex(tip consensus.Hash) error {
 			c.lost[n] = struct{}{}
 		}
 	}
-	if !c.best.state.Work.Gt(&from.state.Work) {
+	// A tip may be invalid if the node was killed right after InvalidateBlock.
+	if !from.has(statusFailed) && !c.best.state.Work.Gt(&from.state.Work) {
 		c.best = from
 	}
 	c.saved = from

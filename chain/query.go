@@ -199,7 +199,7 @@ func (c *Chain) MissingBlocks(toward consensus.Hash, limit int) []consensus.Hash
 	}
 	var missing []consensus.Hash
 	for n := range c.lost {
-		if len(missing) < limit && c.isActive(n) {
+		if len(missing) < limit && c.isActive(n) && !n.has(statusBody) {
 			missing = append(missing, n.hash())
 		}
 	}

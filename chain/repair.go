@@ -45,6 +45,7 @@ func (c *Chain) dropLost() {
 		c.cfg.Log.Warn("a block on disk is damaged and will be fetched again from a peer; --reindex does without it",
 			"height", n.height(), "hash", hash, "error", err)
 		n.status &^= statusBody
+		c.letGo(n)
 		c.changed(n)
 		if c.isActive(n) {
 			c.lost[n] = struct{}{}
@@ -52,12 +53,9 @@ func (c *Chain) dropLost() {
 		}
 		for _, m := range descendants(n) {
 			m.seq = 0
-			delete(c.candidates, m)
 			c.changed(m)
 		}
-		if n.parent.seq > 0 {
-			c.compete(n.parent)
-		}
+		c.findCandidates()
 	}
 }
 
