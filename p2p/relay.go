@@ -228,6 +228,7 @@ func (n *Node) handleTx(p *peer, tx *consensus.Tx) {
 	if _, have := n.pool.ByWTxID(wtxid); have {
 		return
 	}
+	defer n.overtaken(n.chain.Tip().Hash)
 	err := n.pool.Add(tx)
 	if err == nil {
 		p.mu.Lock()
@@ -241,6 +242,14 @@ func (n *Node) handleTx(p *peer, tx *consensus.Tx) {
 		return
 	}
 	n.refuse(o, err)
+}
+
+// overtaken deals with a verdict that was begun when the tip was another: newTip
+// may have come before the verdict was remembered.
+func (n *Node) overtaken(begun consensus.Hash) {
+	if n.chain.Tip().Hash != begun {
+		n.relay.newTip()
+	}
 }
 
 // came notes that p has sent a transaction, and reports whether it is worth a
@@ -333,13 +342,19 @@ func (n *Node) retryOrphans() {
 	list := r.ready
 	r.ready = nil
 	r.mu.Unlock()
+	defer n.overtaken(n.chain.Tip().Hash)
 	for _, o := range list {
+		parents, _ := o.parents()
+		missing := n.notInPool(parents)
 		switch err := n.pool.Add(o.tx); {
 		case err == nil:
 		case errors.Is(err, consensus.ErrMissingInputs):
 			r.mu.Lock()
 			r.orphans.add(o)
 			r.mu.Unlock()
+			if len(n.notInPool(missing)) < len(missing) {
+				r.parentCame(missing) // before it was kept again
+			}
 		default:
 			n.refuse(o, err)
 		}

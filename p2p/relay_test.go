@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -230,6 +231,102 @@ func TestRefusedTransactionsAreNotAskedForAgain(t *testing.T) {
 			return !s.relay.rejected.has(free.WTxID())
 		})
 		peer.say(inv)
+		peer.hear(cmdGetData)
+	})
+}
+
+// overtakenPool has something happen after a verdict and before its caller
+// learns it.
+type overtakenPool struct {
+	Pool
+	mu    sync.Mutex // guards what follows
+	after map[consensus.Hash]func()
+}
+
+func (p *overtakenPool) Add(tx *consensus.Tx) error {
+	err := p.Pool.Add(tx)
+	p.mu.Lock()
+	happens := p.after[tx.WTxID()]
+	delete(p.after, tx.WTxID())
+	p.mu.Unlock()
+	if happens != nil {
+		happens()
+		time.Sleep(time.Second) // virtual: the node deals with it
+	}
+	return err
+}
+
+// then has f happen after the next verdict on tx.
+func (p *overtakenPool) then(tx *consensus.Tx, f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.after[tx.WTxID()] = f
+}
+
+func (w *world) addOvertaken(name string) (*station, *overtakenPool) {
+	pool := &overtakenPool{after: make(map[consensus.Hash]func())}
+	return w.add(name, func(c *Config) { pool.Pool, c.Pool = c.Pool, pool }), pool
+}
+
+// A block comes while a transaction that waits for it is being judged, once on
+// its first way in and once when it is tried again.
+func TestBlockOvertakesOrphan(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			s, pool := w.addOvertaken("s")
+			coin := rich(w, 1, s)[0]
+			parent := spend(coin, 1000)
+			child := spend(parent, 1000)
+			peer := w.call(s, "203.0.113.1:1")
+			peer.shake(ProtocolVersion)
+			confirm := func() { s.feed(mineOn(w.spec, s.ledger.Tip(), 9, parent)) }
+			if again {
+				peer.say(msgTx{child})
+				peer.hear(cmdGetData)
+				pool.then(child, confirm)
+				s.feed(mineOn(w.spec, s.ledger.Tip(), 8))
+			} else {
+				pool.then(child, confirm)
+				peer.say(msgTx{child})
+			}
+			w.until("accepted", func() bool { return s.has(child) })
+		})
+	}
+}
+
+// One parent has come, and while its child is tried again the other one does.
+func TestParentOvertakesOrphan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s, pool := w.addOvertaken("s")
+		coins := rich(w, 2, s)
+		first, second := spend(coins[0], 1000), spend(coins[1], 1000)
+		child := join(1000, first, second)
+		peer := w.call(s, "203.0.113.1:1")
+		peer.shake(ProtocolVersion)
+		peer.say(msgTx{child})
+		peer.hear(cmdGetData)
+		pool.then(child, func() { s.submit(second) })
+		peer.say(msgTx{first})
+		w.until("accepted", func() bool { return s.has(child) })
+	})
+}
+
+// A block comes while a transaction is being refused: it may be good by now.
+func TestBlockOvertakesRefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s, pool := w.addOvertaken("s")
+		coin := rich(w, 1, s)[0]
+		free := spend(coin, 0)
+		peer := w.call(s, "203.0.113.1:1")
+		peer.shake(ProtocolVersion)
+		pool.then(free, func() { s.feed(mineOn(w.spec, s.ledger.Tip(), 9)) })
+		peer.say(msgTx{free})
+		w.until("refused", func() bool { return s.ledger.Tip().Height == w.spec.Rules.Maturity+2 })
+		time.Sleep(2 * time.Second) // virtual
+		peer.say(&msgInv{cmdInv, []invItem{{invWTx, free.WTxID()}}})
 		peer.hear(cmdGetData)
 	})
 }

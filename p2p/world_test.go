@@ -330,18 +330,25 @@ func (s *station) feed(blocks ...*consensus.Block) {
 }
 
 // spend moves the first output of a transaction, less a fee in sat.
-func spend(prev *consensus.Tx, fee consensus.Amount) *consensus.Tx {
-	tx := &consensus.Tx{
-		Version: 2,
-		In:      []consensus.TxIn{{PrevOut: consensus.OutPoint{TxID: prev.TxID()}, Sequence: 0xfffffffd}},
-		Out:     []consensus.TxOut{{Value: prev.Out[0].Value - fee, Script: script()}},
+func spend(prev *consensus.Tx, fee consensus.Amount) *consensus.Tx { return join(fee, prev) }
+
+// join moves the first output of each transaction into one, less a fee in sat.
+func join(fee consensus.Amount, prevs ...*consensus.Tx) *consensus.Tx {
+	tx := &consensus.Tx{Version: 2, Out: []consensus.TxOut{{Value: -fee, Script: script()}}}
+	var spent []consensus.TxOut
+	for _, prev := range prevs {
+		tx.In = append(tx.In, consensus.TxIn{PrevOut: consensus.OutPoint{TxID: prev.TxID()}, Sequence: 0xfffffffd})
+		tx.Out[0].Value += prev.Out[0].Value
+		spent = append(spent, prev.Out[0])
 	}
-	hash, _ := consensus.NewSigHasher(tx, prev.Out[:1]).SigHash(0, consensus.SigHashDefault, nil)
-	sig, err := schnorr.Sign(key(), hash[:])
-	if err != nil {
-		panic(err)
+	for i := range tx.In {
+		hash, _ := consensus.NewSigHasher(tx, spent).SigHash(i, consensus.SigHashDefault, nil)
+		sig, err := schnorr.Sign(key(), hash[:])
+		if err != nil {
+			panic(err)
+		}
+		tx.In[i].Witness = [][]byte{sig.Serialize()}
 	}
-	tx.In[0].Witness = [][]byte{sig.Serialize()}
 	return tx
 }
 
