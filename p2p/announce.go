@@ -12,21 +12,27 @@ const maxForkDepth = 16
 // announce tells every peer of a new tip that does not know it.
 func (n *Node) announce(tip consensus.State) {
 	for _, p := range n.ready() {
-		best, sent := n.sync.view(p)
-		if best.hash == tip.Hash || sent.hash == tip.Hash || best.work.Gt(&tip.Work) {
-			continue
-		}
-		var headers msgHeaders
-		if p.wantsHeaders() {
-			headers = n.headersFrom(max(n.lastCommon(best), n.lastCommon(sent)), tip)
-		}
-		if len(headers) > 0 {
-			p.send(headers)
-		} else {
-			p.send(&msgInv{cmdInv, []invItem{{invBlock, tip.Hash}}})
-		}
-		n.sync.told(p, headerRef{tip.Hash, tip.Height, tip.Work})
+		n.announceTo(p, tip)
 	}
+}
+
+func (n *Node) announceTo(p *peer, tip consensus.State) {
+	p.telling <- struct{}{}
+	defer func() { <-p.telling }()
+	best, sent := n.sync.view(p)
+	if best.hash == tip.Hash || sent.hash == tip.Hash || best.work.Gt(&tip.Work) {
+		return
+	}
+	var headers msgHeaders
+	if p.wantsHeaders() {
+		headers = n.headersFrom(max(n.lastCommon(best), n.lastCommon(sent)), tip)
+	}
+	if len(headers) > 0 {
+		p.send(headers)
+	} else {
+		p.send(&msgInv{cmdInv, []invItem{{invBlock, tip.Hash}}})
+	}
+	n.sync.told(p, headerRef{tip.Hash, tip.Height, tip.Work})
 }
 
 func (p *peer) wantsHeaders() bool {

@@ -33,6 +33,7 @@ type peer struct {
 	connected time.Time
 	drop      context.CancelCauseFunc // ends the connection for a reason; never blocks
 	out       *sendQueue
+	telling   chan struct{} // holds one who makes and sends what this node has of the chain: the peer gets it in order
 
 	// Set by the handshake and not changed after it.
 	version     int32
@@ -190,7 +191,7 @@ func (n *Node) runPeer(ctx context.Context, conn Conn, kind connectionKind, url 
 	ctx, drop := context.WithCancelCause(ctx)
 	p := &peer{
 		conn: conn, kind: kind, url: url, addr: conn.RemoteAddr().String(), host: hostOf(conn.RemoteAddr()),
-		connected: time.Now(), drop: drop, out: newSendQueue(), large: n.large,
+		connected: time.Now(), drop: drop, out: newSendQueue(), telling: make(chan struct{}, 1), large: n.large,
 	}
 	p.flags.sentFilter, p.flags.addrTokens = -1, firstAddrTokens
 	p.sync.blocks = make(map[consensus.Hash]time.Time)

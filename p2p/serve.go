@@ -70,12 +70,17 @@ func stripBlock(payload []byte) ([]byte, error) {
 	return b, nil
 }
 
-// answerLocate answers getheaders and getblocks.
+// answerLocate answers getheaders and getblocks. An announcement must not
+// overtake the answer: Bitcoin Core does not ask a peer that owes it one
+// (net_processing.cpp, HEADERS_RESPONSE_TIME), and would miss the block until
+// the next is announced.
 func (n *Node) answerLocate(p *peer, m *msgLocate) {
 	if m.cmd == cmdGetBlocks {
 		n.answerGetBlocks(p, m)
 		return
 	}
+	p.telling <- struct{}{}
+	defer func() { <-p.telling }()
 	var headers msgHeaders
 	if len(m.locator) == 0 { // asks for one header
 		info, ok := n.chain.Header(m.stop)

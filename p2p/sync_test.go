@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"lode/chain"
 	"lode/consensus"
 )
 
@@ -374,6 +375,52 @@ func TestServing(t *testing.T) {
 		a.say(&msgLocate{cmdGetBlocks, ProtocolVersion, []consensus.Hash{w.spec.Rules.GenesisHash()}, consensus.Hash{}})
 		if got := a.hear(cmdInv).(*msgInv); len(got.items) != 20 {
 			t.Errorf("%d blocks", len(got.items))
+		}
+	})
+}
+
+// outpaced is a ledger that has something happen between making an answer to
+// getheaders and giving it.
+type outpaced struct {
+	*chain.Chain
+	meanwhile func()
+}
+
+func (c *outpaced) HeadersAfter(locator []consensus.Hash, stop consensus.Hash, limit int) []consensus.Header {
+	headers := c.Chain.HeadersAfter(locator, stop, limit)
+	c.meanwhile()
+	time.Sleep(5 * time.Second) // virtual
+	return headers
+}
+
+// A block that is found while an answer is being made is announced after it.
+func TestAnswerIsNotOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		ledger := &outpaced{}
+		s := w.add("s", func(c *Config) { ledger.Chain = c.Chain.(*chain.Chain); c.Chain = ledger })
+		blocks := mine(w.spec, w.spec.Rules.GenesisState(), 1, 2*maxAnnounced)
+		s.feed(blocks...)
+		ledger.meanwhile = func() { s.feed(mineOn(w.spec, s.ledger.Tip(), 2)) }
+		time.Sleep(2 * syncTick) // virtual
+		a := w.call(s, "203.0.113.1:1")
+		a.shake(ProtocolVersion)
+		a.say(&msgLocate{cmdGetHeaders, ProtocolVersion, []consensus.Hash{w.spec.Rules.GenesisHash()}, consensus.Hash{}})
+		for answered := false; ; {
+			switch got, payload, err := a.ReadMessage(); {
+			case err != nil:
+				t.Fatal(err)
+			case got == cmdInv && answered:
+				return
+			case got == cmdInv:
+				t.Fatal("the announcement has overtaken the answer")
+			case got == cmdHeaders:
+				m, err := decodeMessage(got, payload)
+				if err != nil || len(m.(msgHeaders)) != len(blocks) {
+					t.Fatalf("%v, %v", m, err)
+				}
+				answered = true
+			}
 		}
 	})
 }
