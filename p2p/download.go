@@ -195,8 +195,8 @@ func (s *syncer) notFound(p *peer, items []invItem) {
 
 func (n *Node) handleBlock(p *peer, block *consensus.Block) error {
 	hash := block.Header.Hash()
-	if !n.sync.asked(p, hash) && !n.wants(p, &block.Header, hash) {
-		return nil
+	if !n.sync.asked(p, hash) && !n.wants(&block.Header, hash) {
+		return n.takeAsHeader(p, &block.Header, hash)
 	}
 	err := n.chain.AddBlock(block)
 	n.sync.arrived(p, hash, err == nil)
@@ -217,20 +217,35 @@ func (n *Node) handleBlock(p *peer, block *consensus.Block) error {
 	if fault := blockFault(err, errInvalidBlock); fault != nil {
 		return fmt.Errorf("%w (block %s)", fault, hash)
 	}
+	if errors.Is(err, consensus.ErrTimeTooNew) {
+		n.sync.tooEarly(p)
+	}
 	n.log.Debug("block refused", "hash", hash, "peer", p.String(), "error", err)
+	return nil
+}
+
+// takeAsHeader learns from a block that is not stored now what the peer has: it
+// will hardly announce it otherwise.
+func (n *Node) takeAsHeader(p *peer, h *consensus.Header, hash consensus.Hash) error {
+	info, known := n.chain.Header(hash)
+	if !known {
+		return n.handleHeaders(p, msgHeaders{*h})
+	}
+	if !info.Invalid {
+		n.sync.shown(p, headerRef{hash, info.Height, info.Work})
+	}
 	return nil
 }
 
 // wants reports whether a block that nobody asked for is worth storing: it must
 // lie near the tip and carry at least as much work as that, and as the network
 // is known to have, or a peer could fill the disk with cheap old blocks.
-func (n *Node) wants(p *peer, h *consensus.Header, hash consensus.Hash) bool {
+func (n *Node) wants(h *consensus.Header, hash consensus.Hash) bool {
 	if info, ok := n.chain.Header(hash); ok && (info.HaveBlock || info.Invalid) {
 		return false
 	}
 	parent, ok := n.chain.Header(h.Prev)
 	if !ok {
-		n.askHeadersOnce(p)
 		return false
 	}
 	tip := n.chain.Tip()

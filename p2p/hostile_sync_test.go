@@ -180,22 +180,36 @@ func (c *slowClock) AddHeaders(headers []consensus.Header) error {
 	return c.Chain.AddHeaders(headers)
 }
 
+func (c *slowClock) AddBlock(b *consensus.Block) error {
+	if !c.set.Load() {
+		return &consensus.RuleError{Kind: consensus.ErrTimeTooNew}
+	}
+	return c.Chain.AddBlock(b)
+}
+
 // A header from the future is asked for again, although nobody announces it
-// twice.
+// twice; so is that of a block that came unasked.
 func TestHeaderOfTheFuture(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		clock := &slowClock{}
-		s := w.add("s", func(c *Config) { clock.Chain = c.Chain.(*chain.Chain); c.Chain = clock })
-		blocks := mine(w.spec, w.spec.Rules.GenesisState(), 1, 1)
-		a := w.call(s, "203.0.113.1:1")
-		a.shake(ProtocolVersion)
-		a.answerHeaders(headersOf(blocks))
-		time.Sleep(time.Second) // virtual
-		clock.set.Store(true)
-		a.answerHeaders(headersOf(blocks))
-		a.hear(cmdGetData)
-	})
+	for name, announce := range map[string]func(a *actor, b *consensus.Block){
+		"headers": func(a *actor, b *consensus.Block) { a.answerHeaders(msgHeaders{b.Header}) },
+		"block":   func(a *actor, b *consensus.Block) { a.answerHeaders(nil); a.say(msgBlock{b}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				clock := &slowClock{}
+				s := w.add("s", func(c *Config) { clock.Chain = c.Chain.(*chain.Chain); c.Chain = clock })
+				block := mineOn(w.spec, w.spec.Rules.GenesisState(), 1)
+				a := w.call(s, "203.0.113.1:1")
+				a.shake(ProtocolVersion)
+				announce(a, block)
+				time.Sleep(time.Second) // virtual
+				clock.set.Store(true)
+				a.answerHeaders(msgHeaders{block.Header})
+				a.hear(cmdGetData)
+			})
+		})
+	}
 }
 
 // failing is a ledger whose disk is full.

@@ -444,6 +444,28 @@ func TestUnrequestedBlocks(t *testing.T) {
 	})
 }
 
+// A block that comes unasked and is too far ahead to be stored tells what the
+// peer has all the same.
+func TestUnrequestedBlockFarAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add("s", nil)
+		blocks := mine(w.spec, w.spec.Rules.GenesisState(), 1, maxUnaskedAhead+2)
+		none, a := w.call(s, "203.0.113.1:1"), w.call(s, "203.0.113.2:1")
+		none.shakeAs(&msgVersion{version: ProtocolVersion})
+		none.say(headersOf(blocks[:maxUnaskedAhead+1]))
+		w.until("headers are known", func() bool { return s.ledger.BestHeader().Height == maxUnaskedAhead+1 })
+		a.shake(ProtocolVersion)
+		a.say(msgBlock{blocks[maxUnaskedAhead+1]})
+		if got := a.hear(cmdGetData).(*msgInv); got.items[0].hash != blocks[0].Header.Hash() {
+			t.Errorf("asked for %v", got.items[0])
+		}
+		if info, _ := s.ledger.Header(blocks[maxUnaskedAhead+1].Header.Hash()); info.HaveBlock {
+			t.Error("stored")
+		}
+	})
+}
+
 func TestUserAgentIsCleaned(t *testing.T) {
 	if got := cleanUserAgent("/evil\n\x1b[31m<b>:1/"); strings.ContainsAny(got, "\n\x1b<[") {
 		t.Errorf("%q", got)
