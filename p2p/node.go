@@ -160,6 +160,7 @@ func (n *Node) Run(parent context.Context) error {
 	defer cancel(nil)
 	unsubscribe := n.chain.Subscribe(func() { poke(n.sync.tip) })
 	defer unsubscribe()
+	tip := n.chain.Tip().Hash // before there is anybody to whom a newer one must be announced
 
 	n.mu.Lock()
 	n.ctx, n.stop = ctx, cancel
@@ -168,7 +169,7 @@ func (n *Node) Run(parent context.Context) error {
 	}
 	n.mu.Unlock()
 
-	n.begin(func() { n.syncLoop(ctx) })
+	n.begin(func() { n.syncLoop(ctx, tip) })
 	n.begin(func() { n.relayLoop(ctx) })
 	n.begin(func() { n.keepLoop(ctx) })
 	if n.outbound > 0 {
@@ -336,14 +337,14 @@ func (n *Node) unregister(p *peer) {
 
 // welcome begins the conversation after the handshake.
 func (n *Node) welcome(p *peer) {
-	n.mu.Lock()
-	n.peers[p] = true
-	n.mu.Unlock()
-	n.log.Debug("peer connected", "peer", p.String(), "kind", p.kind, "height", p.startHeight)
 	p.send(msgEmpty(cmdSendHeaders)) // before anything that others may begin with the peer
 	p.sendFeeFilter(n.pool.MinFeeRate())
 	n.relay.add(p)
 	n.sync.add(p)
+	n.mu.Lock()
+	n.peers[p] = true // now it counts: what comes from here on reaches it
+	n.mu.Unlock()
+	n.log.Debug("peer connected", "peer", p.String(), "kind", p.kind, "height", p.startHeight)
 	p.keepAlive(time.Now())
 	if !p.inbound() {
 		n.book.tried(p.url, true, time.Now())

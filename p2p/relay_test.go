@@ -1,6 +1,8 @@
 package p2p
 
 import (
+	"context"
+	"log/slog"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -49,6 +51,41 @@ func TestTransactionsReachEverybody(t *testing.T) {
 			if n := p.Received.PerMessage[cmdInv]; n > 3*(commandSize+1+invSize) {
 				t.Errorf("%s announced too much: %d bytes", p.SubVer, n)
 			}
+		}
+	})
+}
+
+// onLine is a log in which a line makes something happen.
+type onLine struct {
+	slog.Handler
+	line string
+	then func()
+}
+
+func (h *onLine) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == h.line {
+		h.then()
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// Whoever waits for a connection and then sends a transaction wants it to go out.
+func TestTransactionReachesNewPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		log := &onLine{line: "peer connected"}
+		s := w.add("s", func(c *Config) { log.Handler = c.Log.Handler(); c.Log = slog.New(log) })
+		tx := spend(rich(w, 1, s)[0], 1000)
+		log.then = func() {
+			if in, _ := s.ConnectionCount(); in != 1 {
+				t.Errorf("%d connections", in)
+			}
+			s.submit(tx)
+		}
+		a := w.call(s, "203.0.113.1:1")
+		a.shake(ProtocolVersion)
+		if got := a.hear(cmdInv).(*msgInv); got.items[0].hash != tx.WTxID() {
+			t.Errorf("announced %v", got.items)
 		}
 	})
 }

@@ -190,13 +190,12 @@ func (s *syncer) hopes(now time.Time) bool {
 // syncTick is how often time-outs are looked at.
 const syncTick = time.Second
 
-// syncLoop asks peers for headers and blocks, and announces new tips, until ctx
-// ends.
-func (n *Node) syncLoop(ctx context.Context) {
+// syncLoop asks peers for headers and blocks, and announces tips other than the
+// one given, until ctx ends.
+func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 	ticker := time.NewTicker(syncTick)
 	defer ticker.Stop()
 	d := &downloader{node: n, paths: make(map[consensus.Hash]*path)}
-	announced := n.chain.Tip().Hash
 	for {
 		var tick bool
 		select {
