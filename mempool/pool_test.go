@@ -196,7 +196,7 @@ func TestExpiry(t *testing.T) {
 // ask the pool again.
 func TestTogether(t *testing.T) {
 	w := startWorld(t, mempool.DefaultPolicy())
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	coins := w.coins()
 	var txs []*consensus.Tx

@@ -53,7 +53,7 @@ start_node() {
 		--mine "$(wallet $who address)" --threads 1 >>"$(dir "$i")/node.log" 2>&1 &
 	echo $! >"$(dir "$i")/pid"
 	disown
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		rpc "$i" getblockcount >/dev/null 2>&1 && return
 		running "$i" || { tail -n 3 "$(dir "$i")/node.log" >&2; die "node $i did not start, see $(dir "$i")/node.log"; }
 		sleep 0.1
@@ -89,7 +89,7 @@ stop_node() {
 	local i=$1 signal=$2 p
 	p=$(cat "$(dir "$i")/pid" 2>/dev/null) || return 0
 	if kill -"$signal" "$p" 2>/dev/null; then
-		for _ in $(seq 150); do kill -0 "$p" 2>/dev/null || break; sleep 0.1; done
+		for _ in $(seq 600); do kill -0 "$p" 2>/dev/null || break; sleep 0.1; done
 	fi
 	rm -f "$(dir "$i")/pid"
 }
