@@ -238,7 +238,7 @@ func TestLedgerFailure(t *testing.T) {
 		mine1 := mineOn(w.spec, s.ledger.Tip(), 1)
 		conn, other := Pipe(from, s.addr, w.latency)
 		n.Accept(other)
-		a := &actor{conn, t}
+		a := &actor{Conn: conn, t: t}
 		a.shake(ProtocolVersion)
 		a.say(msgHeaders{mine1.Header})
 		a.hear(cmdGetData)

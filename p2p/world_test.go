@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -182,7 +183,8 @@ func (w *world) agree(tip consensus.Hash, stations ...*station) time.Duration {
 // actor is a peer that a test plays itself.
 type actor struct {
 	Conn
-	t *testing.T
+	t       *testing.T
+	unheard []message // what came before a message that the test has heard
 }
 
 // call connects an actor to a station, which sees it at addr.
@@ -191,7 +193,7 @@ func (w *world) call(s *station, addr string) *actor {
 	a, b := Pipe(from, s.addr, w.latency)
 	s.Accept(b)
 	w.t.Cleanup(func() { _ = a.Close("") })
-	return &actor{a, w.t}
+	return &actor{Conn: a, t: w.t}
 }
 
 func (a *actor) say(m message) {
@@ -201,21 +203,29 @@ func (a *actor) say(m message) {
 	}
 }
 
-// hear waits for a message of one command and skips others.
+// hear waits for a message of one command. Others are kept: in which order a
+// station says two things is not always certain.
 func (a *actor) hear(command string) message {
 	a.t.Helper()
+	is := func(m message) bool { return m.command() == command }
+	if i := slices.IndexFunc(a.unheard, is); i >= 0 {
+		m := a.unheard[i]
+		a.unheard = slices.Delete(a.unheard, i, i+1)
+		return m
+	}
 	for {
 		got, payload, err := a.ReadMessage()
 		if err != nil {
 			a.t.Fatalf("waiting for %s: %v", command, err)
 		}
-		if got == command {
-			m, err := decodeMessage(got, payload)
-			if err != nil {
-				a.t.Fatal(err)
-			}
+		m, err := decodeMessage(got, payload)
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		if is(m) {
 			return m
 		}
+		a.unheard = append(a.unheard, m)
 	}
 }
 
