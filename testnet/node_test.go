@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -159,12 +160,20 @@ func waitFor(t *testing.T, what string, done func() bool) {
 	}
 }
 
+var ports atomic.Int32 // that were given out
+
+// freePort gives an address to listen on, once. Its port lies below those that
+// the system chooses by itself, so that no connection gets it meanwhile.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, count = 20_000, 9_000
+	for range count {
+		address := fmt.Sprintf("127.0.0.1:%d", first+(os.Getpid()*64+int(ports.Add(1)))%count)
+		if l, err := net.Listen("tcp", address); err == nil {
+			_ = l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
