@@ -136,12 +136,13 @@ func TestRunOnNewTip(t *testing.T) {
 	n := newNode(t, unchanged)
 	pool := &hardPool{Pool: n.pool}
 	_, stop := start(t, Config{Ledger: hardLedger{n.ledger}, Pool: pool, PayTo: payTo, Threads: 1})
-	eventually(t, "no template", func() bool { return pool.selected.Load() == 1 })
-	for i, b := range n.gen.Extend(3) {
+	eventually(t, "no template", func() bool { return pool.selected.Load() > 0 })
+	for _, b := range n.gen.Extend(3) {
+		before := pool.selected.Load()
 		if err := n.ledger.AddBlock(b); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "no new template", func() bool { return pool.selected.Load() >= int64(i+2) })
+		eventually(t, "no new template", func() bool { return pool.selected.Load() > before })
 		if tip, _ := pool.tip.Load().(consensus.Hash); tip != b.Header.Hash() {
 			t.Errorf("the template is for %s", tip)
 		}
