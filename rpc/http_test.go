@@ -76,15 +76,17 @@ func TestGuessesAreLoggedOnce(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer // written under the handler's lock
 	n := newNode(t, "regtest", 0, func(c *rpc.Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
-	var wg sync.WaitGroup
-	for range 5 {
-		wg.Go(func() {
-			r := authorized("{}")
-			r.SetBasicAuth(user, "guess")
-			n.do(r)
-		})
-	}
-	wg.Wait()
+	synctest.Test(t, func(*testing.T) { // within a moment
+		var wg sync.WaitGroup
+		for range 5 {
+			wg.Go(func() {
+				r := authorized("{}")
+				r.SetBasicAuth(user, "guess")
+				n.do(r)
+			})
+		}
+		wg.Wait()
+	})
 	if got := strings.Count(log.String(), "wrong password"); got != 1 || strings.Contains(log.String(), "guess\"") {
 		t.Errorf("%d warnings, want 1 without the password:\n%s", got, log.String())
 	}
