@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -32,10 +34,14 @@ func nodeCommand() *cli.Command {
 		Usage: "run a full node until it is stopped (Ctrl-C, SIGTERM or `lode rpc stop`)",
 		Flags: slices.Concat(networkFlags(), ledgerFlags(), withEnv(
 			&cli.StringFlag{Name: "listen", DefaultText: "all addresses, the network's port", Usage: "accept peers on `HOST:PORT` by WebSocket; \"off\" for none"},
-			&cli.StringSliceFlag{Name: "connect", Usage: "keep a connection to the peer at `URL` (ws://host:port), and make no others; may be repeated"},
+			&cli.StringFlag{Name: "listen-tcp", DefaultText: "off", Usage: "accept peers on `HOST:PORT` by Bitcoin's TCP protocol; without a port, on that of the network"},
+			&cli.StringSliceFlag{Name: "connect", Usage: "keep a connection to the peer at `URL` (ws://host:port, wss://…, tcp://host:port), and make no others; may be repeated"},
 			&cli.StringSliceFlag{Name: "seed", Usage: "begin the search for peers at `URL`; may be repeated"},
 			&cli.IntFlag{Name: "outbound", Value: p2p.DefaultOutbound, Usage: "look for `N` peers to connect to, besides those given; 0 for none"},
 			&cli.StringSliceFlag{Name: "allow-origin", Usage: "let web pages from `ORIGIN` connect as peers; may be repeated"},
+			&cli.StringFlag{Name: "tls-cert", Usage: "accept peers by wss:// with the certificate chain in `FILE` (PEM)"},
+			&cli.StringFlag{Name: "tls-key", Usage: "the private key of --tls-cert, in `FILE` (PEM)"},
+			&cli.StringSliceFlag{Name: "trust-proxy", Usage: "believe the reverse proxy at `ADDRESS` (or addr/bits) whom it names in X-Forwarded-For; may be repeated"},
 			&cli.StringFlag{Name: "advertise", Usage: "tell peers that this node can be reached at `URL`"},
 			&cli.StringFlag{Name: "rpc-listen", DefaultText: "loopback, the network's port", Usage: "answer RPC calls on `HOST:PORT`"},
 			&cli.StringSliceFlag{Name: "rpc-allow-host", Usage: "answer RPC calls made to the host `NAME` too; may be repeated"},
@@ -63,10 +69,13 @@ type nodeConfig struct {
 	spec           *consensus.Spec
 	dir            string // of the network
 	listen         string // empty for none
+	listenTCP      string // empty for none
 	rpcListen      string
 	connect, seeds []string
 	outbound       int
 	origins        []string
+	tls            *tls.Config // nil for none
+	proxies        []netip.Prefix
 	advertise      string
 	allowHosts     []string
 	payTo          []byte // nil if the node does not mine
@@ -112,15 +121,8 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 	if !c.IsSet("mine-pace") && spec.Rules.Difficulty.Algorithm == consensus.AlgorithmFixed {
 		n.pace = time.Second
 	}
-	for _, url := range slices.Concat(n.connect, n.seeds, spec.Defaults.Seeds) {
-		if _, err := p2p.CheckURL(url); err != nil {
-			return nil, err
-		}
-	}
-	if n.advertise != "" {
-		if _, err := p2p.CheckURL(n.advertise); err != nil {
-			return nil, fmt.Errorf("--advertise: %w", err)
-		}
+	if err := n.readPeerFlags(c); err != nil {
+		return nil, err
 	}
 	if n.outbound == 0 {
 		n.outbound = -1 // none, where 0 would mean the default
@@ -141,6 +143,62 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 	return n, nil
 }
 
+// readPeerFlags reads the flags about how peers connect.
+func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
+	ports := n.spec.Defaults.Ports
+	if n.listenTCP = c.String("listen-tcp"); n.listenTCP == "off" {
+		n.listenTCP = ""
+	}
+	if n.listenTCP != "" && ports.TCP != 0 {
+		n.listenTCP = p2p.WithPort(n.listenTCP, ports.TCP)
+	}
+	for _, url := range slices.Concat(n.connect, n.seeds, n.spec.Defaults.Seeds) {
+		if _, err := p2p.CheckURL(url, ports); err != nil {
+			return err
+		}
+	}
+	if n.advertise != "" {
+		if _, err := p2p.CheckURL(n.advertise, ports); err != nil {
+			return fmt.Errorf("--advertise: %w", err)
+		}
+	}
+	for _, s := range c.StringSlice("trust-proxy") {
+		prefix, err := parsePrefix(s)
+		if err != nil {
+			return usageError(c.Command.HelpName, "--trust-proxy %q: want an IP address, or addr/bits", s)
+		}
+		n.proxies = append(n.proxies, prefix)
+	}
+	n.tls, err = loadTLS(c)
+	return err
+}
+
+// parsePrefix reads a network, or one address as the network that holds it alone.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if ip, err := netip.ParseAddr(s); err == nil {
+		return ip.Unmap().Prefix(ip.Unmap().BitLen())
+	}
+	return netip.ParsePrefix(s)
+}
+
+// loadTLS reads --tls-cert and --tls-key; nil if they are not given.
+func loadTLS(c *cli.Context) (*tls.Config, error) {
+	cert, key := c.String("tls-cert"), c.String("tls-key")
+	switch {
+	case cert == "" && key == "":
+		return nil, nil
+	case cert == "" || key == "":
+		return nil, usageError(c.Command.HelpName, "--tls-cert and --tls-key go together: give both")
+	case c.String("listen") == "off":
+		return nil, usageError(c.Command.HelpName, "--tls-cert is for --listen, which is off")
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert %s, --tls-key %s: %w", cert, key, err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
 // run wires a node, in the order in which its parts depend on each other, and
 // closes them in reverse. The ports come first, so that a node that cannot have
 // them leaves nothing behind.
@@ -152,12 +210,14 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer rpcListener.Close()
-	var peerListener net.Listener
-	if n.listen != "" {
-		if peerListener, err = listen(n.listen, "--listen"); err != nil {
-			return err
+	peerListener, tcpListener, err := n.listenForPeers()
+	if err != nil {
+		return err
+	}
+	for _, l := range []net.Listener{peerListener, tcpListener} {
+		if l != nil {
+			defer l.Close()
 		}
-		defer peerListener.Close()
 	}
 
 	sigs := sigcheck.New(200_000)
@@ -168,7 +228,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, ledger.Close()) }()
 	pool := mempool.New(mempool.Config{Ledger: ledger, Sigs: sigs, Policy: mempool.DefaultPolicy(), Now: n.clock.Now, Log: n.log})
 	peers := p2p.New(p2p.Config{
-		Spec: n.spec, Chain: ledger, Pool: pool, Listen: peerListener, Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, Advertise: n.advertise,
+		Spec: n.spec, Chain: ledger, Pool: pool, Listen: peerListener, ListenTCP: tcpListener, TLS: n.tls, TrustProxies: n.proxies, Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, Advertise: n.advertise,
 		AddrFile: filepath.Join(n.dir, "peers.json"), AllowOrigins: n.origins, UserAgent: userAgent, Log: n.log,
 	})
 	var mining *miner.Miner
@@ -193,7 +253,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 
 	tip := ledger.Tip()
 	n.log.Info("node started", "version", version, "network", n.spec.Name, "height", tip.Height, "tip", tip.Hash,
-		"rpc", rpcListener.Addr().String(), "peers", n.listen, "directory", n.dir)
+		"rpc", rpcListener.Addr().String(), "peers", n.listen, "tcp", n.listenTCP, "directory", n.dir)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return rpc.New(cfg).Serve(ctx, rpcListener) })
 	group.Go(func() error { return peers.Run(ctx) })
@@ -204,6 +264,21 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	err = group.Wait()
 	n.log.Info("node stopped", "height", ledger.Tip().Height)
 	return err
+}
+
+// listenForPeers opens the ports for peers; a listener is nil if it is off.
+func (n *nodeConfig) listenForPeers() (socket, tcp net.Listener, err error) {
+	if n.listen != "" {
+		if socket, err = listen(n.listen, "--listen"); err != nil {
+			return nil, nil, err
+		}
+	}
+	if n.listenTCP != "" {
+		if tcp, err = listen(n.listenTCP, "--listen-tcp"); err != nil && socket != nil {
+			return nil, nil, errors.Join(err, socket.Close())
+		}
+	}
+	return socket, tcp, err
 }
 
 func listen(address, flag string) (net.Listener, error) {

@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 )
@@ -253,53 +250,4 @@ func (b *addrBook) sample(limit int) []address {
 	}
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	return list[:min(len(list), limit)]
-}
-
-// cleanURL gives the one way to write the URL of a peer, or refuses it. What it
-// refuses could make a node that believes others fetch any page of any site.
-func cleanURL(s string) (string, error) {
-	if len(s) > maxAddrV2Len {
-		return "", fmt.Errorf("peer URL of %d bytes, at most %d allowed", len(s), maxAddrV2Len)
-	}
-	u, err := url.Parse(s)
-	if err != nil {
-		return "", fmt.Errorf("peer URL %.80q is not a URL", s)
-	}
-	switch {
-	case u.Scheme != "ws" && u.Scheme != "wss":
-		return "", fmt.Errorf("peer URL %.80q: want ws://host:port or wss://host:port", s)
-	case u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "":
-		return "", fmt.Errorf("peer URL %.80q: want a host, and nothing but a path after it", s)
-	}
-	u.Host = strings.ToLower(u.Host)
-	if u.Path == "" || u.Path == "/" {
-		u.Path, u.RawPath = socketPath, ""
-	}
-	if clean := u.String(); len(clean) <= maxAddrV2Len {
-		return clean, nil
-	}
-	return "", fmt.Errorf("peer URL %.80q is too long", s)
-}
-
-// CheckURL gives the one way to write the URL of a peer that an operator wrote:
-// host:port alone is a WebSocket.
-func CheckURL(s string) (string, error) {
-	if !strings.Contains(s, "://") {
-		s = "ws://" + s
-	}
-	return cleanURL(s)
-}
-
-// isPrivateURL reports whether a URL names an address that is only reachable
-// from inside some network, such as 127.0.0.1.
-func isPrivateURL(s string) bool {
-	u, err := url.Parse(s)
-	if err != nil {
-		return true
-	}
-	if u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(u.Hostname())
-	return err == nil && !isPublic(ip)
 }

@@ -11,41 +11,6 @@ import (
 	"time"
 )
 
-func TestCheckURL(t *testing.T) {
-	for in, want := range map[string]string{
-		"ws://Example.org:9555":            "ws://example.org:9555/p2p",
-		"ws://example.org:9555/":           "ws://example.org:9555/p2p",
-		"wss://example.org/lode/p2p":       "wss://example.org/lode/p2p",
-		"127.0.0.1:18454":                  "ws://127.0.0.1:18454/p2p",
-		"[::1]:18454":                      "ws://[::1]:18454/p2p",
-		"http://example.org":               "",
-		"ws://":                            "",
-		"ws://user@example.org":            "",
-		"ws://example.org/?x=1":            "",
-		"ws://example.org/#x":              "",
-		"ws://exa mple.org":                "",
-		"":                                 "",
-		"ws://" + strings.Repeat("x", 600): "",
-	} {
-		got, err := CheckURL(in)
-		if got != want || (err == nil) != (want != "") {
-			t.Errorf("%q became %q, %v; want %q", in, got, err, want)
-		}
-	}
-}
-
-func TestPrivateURLs(t *testing.T) {
-	for url, want := range map[string]bool{
-		"ws://127.0.0.1:1/p2p": true, "ws://10.1.2.3/p2p": true, "ws://192.168.0.1/p2p": true, "ws://[::1]/p2p": true,
-		"ws://169.254.169.254/p2p": true, "ws://[fe80::1]/p2p": true, "ws://0.0.0.0/p2p": true, "ws://localhost/p2p": true,
-		"ws://[::ffff:10.0.0.1]/p2p": true, "ws://8.8.8.8/p2p": false, "ws://example.org/p2p": false,
-	} {
-		if got := isPrivateURL(url); got != want {
-			t.Errorf("%s: %v", url, got)
-		}
-	}
-}
-
 func TestBookIsBounded(t *testing.T) {
 	b, _ := openBook("")
 	for i := range 5 * maxPerSource {
@@ -197,7 +162,9 @@ func TestStrangersCannotPointInside(t *testing.T) {
 			{network: 1, addr: []byte{8, 8, 4, 4}, port: 8333},
 		})
 		w.until("learnt", func() bool { return s.Peers()[0].AddrsProcessed == 5 })
-		if list := s.book.sample(10); len(list) != 1 || list[0].URL != "ws://8.8.8.8:1/p2p" {
+		list := s.book.sample(10)
+		slices.SortFunc(list, func(a, b address) int { return strings.Compare(a.URL, b.URL) })
+		if len(list) != 2 || list[0].URL != "tcp://8.8.4.4:8333" || list[1].URL != "ws://8.8.8.8:1/p2p" {
 			t.Errorf("learnt %v", list)
 		}
 	})

@@ -13,6 +13,7 @@ import (
 type PeerInfo struct {
 	ID              int64
 	Addr            string // of the socket
+	Transport       string // websocket, or v1 for Bitcoin's framing over TCP
 	URL             string // that was dialled; empty for inbound
 	Kind            string // inbound, manual or outbound-full-relay
 	Inbound         bool
@@ -47,7 +48,7 @@ func (n *Node) Peers() []PeerInfo {
 	for p, ready := range n.peers {
 		peers = append(peers, p)
 		infos[p] = PeerInfo{
-			ID: p.id, Addr: p.addr, URL: p.url, Kind: string(p.kind), Inbound: p.inbound(),
+			ID: p.id, Addr: p.addr, Transport: p.conn.Transport(), URL: p.url, Kind: string(p.kind), Inbound: p.inbound(),
 			Version: p.version, Services: p.services, SubVer: p.userAgent, StartingHeight: p.startHeight,
 			TimeOffset: p.timeOffset, RelayTxs: p.relayTxs, Connected: p.connected, HandshakeIsOver: ready,
 		}
@@ -134,7 +135,7 @@ var (
 
 // AddNode keeps a peer connected from now on.
 func (n *Node) AddNode(url string) error {
-	url, err := CheckURL(url)
+	url, err := n.checkURL(url)
 	if err != nil {
 		return err
 	}
@@ -152,7 +153,7 @@ func (n *Node) AddNode(url string) error {
 
 // RemoveNode ends what AddNode or Config.Connect began.
 func (n *Node) RemoveNode(url string) error {
-	url, err := CheckURL(url)
+	url, err := n.checkURL(url)
 	if err != nil {
 		return err
 	}
@@ -179,7 +180,7 @@ func (n *Node) AddedNodes() []string {
 // Connect dials a peer once. It returns when the peer has answered the dial or
 // ctx is over; what follows the dial goes on without it.
 func (n *Node) Connect(ctx context.Context, url string) error {
-	url, err := CheckURL(url)
+	url, err := n.checkURL(url)
 	if err != nil {
 		return err
 	}
@@ -200,7 +201,7 @@ func (n *Node) Disconnect(id int64, address string) error {
 	if address == "" {
 		return n.disconnect(fmt.Sprint(id), func(p *peer) bool { return p.id == id })
 	}
-	clean, err := CheckURL(address)
+	clean, err := n.checkURL(address)
 	return n.disconnect(address, func(p *peer) bool { return p.addr == address || err == nil && p.url == clean })
 }
 

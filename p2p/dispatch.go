@@ -21,6 +21,12 @@ func (n *Node) handle(p *peer, m message) error {
 		p.gotPong(m)
 	case msgFeeFilter:
 		p.setFeeFilter(int64(m), n.cfg.Spec.Rules.MaxMoney)
+	case msgAddr:
+		list := make(msgAddrV2, len(m))
+		for i := range m {
+			list[i] = m[i].v2()
+		}
+		n.learnAddrs(p, list)
 	case msgAddrV2:
 		n.learnAddrs(p, m)
 	case *msgInv:

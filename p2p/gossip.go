@@ -26,14 +26,11 @@ const (
 // learnAddrs takes the addresses of a peer into the book and passes new ones on.
 func (n *Node) learnAddrs(p *peer, list msgAddrV2) {
 	now := time.Now()
-	var fresh msgAddrV2
+	var fresh []address
 	kept := 0
 	for _, a := range list[:p.takeAddrTokens(len(list), now)] {
-		if a.network != networkURL {
-			continue
-		}
-		url, err := cleanURL(string(a.addr))
-		if err != nil || !n.believes(p, url) || url == n.cfg.Advertise {
+		url, ok := a.url()
+		if !ok || !n.believes(p, url) || url == n.cfg.Advertise {
 			continue
 		}
 		seen := time.Unix(int64(a.time), 0)
@@ -45,7 +42,7 @@ func (n *Node) learnAddrs(p *peer, list msgAddrV2) {
 		}
 		kept++
 		if len(list) <= maxFresh && now.Sub(seen) < freshTime {
-			fresh = append(fresh, a)
+			fresh = append(fresh, address{URL: url, Services: a.services, Seen: seen})
 		}
 	}
 	p.mu.Lock()
@@ -108,25 +105,41 @@ func sourceOf(p *peer) string {
 }
 
 // passOn sends new addresses to a few others.
-func (n *Node) passOn(from *peer, list msgAddrV2) {
+func (n *Node) passOn(from *peer, list []address) {
 	peers := n.ready()
 	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
 	sent := 0
 	for _, p := range peers {
-		if p == from || !p.addrV2 || sent == passTo {
-			continue
-		}
-		var fit msgAddrV2
-		for _, a := range list {
-			if tellable(p, string(a.addr)) {
-				fit = append(fit, a)
-			}
-		}
-		if len(fit) > 0 {
-			p.send(fit)
+		if p != from && sent < passTo && p.sendAddrs(list) {
 			sent++
 		}
 	}
+}
+
+// sendAddrs tells a peer those of the addresses that are of use to it, and
+// reports whether there are any.
+func (p *peer) sendAddrs(list []address) bool {
+	var v1 msgAddr
+	var v2 msgAddrV2
+	for i := range list {
+		if !tellable(p, list[i].URL) {
+			continue
+		}
+		a := wireAddr(list[i].URL, list[i].Services, list[i].Seen)
+		v2 = append(v2, a)
+		if old, ok := a.v1(); ok {
+			v1 = append(v1, old)
+		}
+	}
+	switch {
+	case p.addrV2 && len(v2) > 0:
+		p.send(v2)
+	case !p.addrV2 && len(v1) > 0:
+		p.send(v1)
+	default:
+		return false
+	}
+	return true
 }
 
 // tellable reports whether a URL is of use to p.
@@ -139,27 +152,14 @@ func (n *Node) answerGetAddr(p *peer) {
 	again := p.flags.gaveAddrs
 	p.flags.gaveAddrs = true
 	p.mu.Unlock()
-	if again || !p.inbound() || !p.addrV2 {
-		return
+	if !again && p.inbound() {
+		p.sendAddrs(n.book.sample(maxAddrs))
 	}
-	var list msgAddrV2
-	for _, a := range n.book.sample(maxAddrs) {
-		if tellable(p, a.URL) {
-			list = append(list, wireAddr(a.URL, a.Services, a.Seen))
-		}
-	}
-	if len(list) > 0 {
-		p.send(list)
-	}
-}
-
-func wireAddr(url string, services uint64, seen time.Time) addrV2 {
-	return addrV2{time: uint32(max(0, seen.Unix())), services: services, network: networkURL, addr: []byte(url)}
 }
 
 // advertise tells a peer where this node listens, if that is known.
 func (n *Node) advertise(p *peer) {
-	if n.cfg.Advertise != "" && p.addrV2 && tellable(p, n.cfg.Advertise) {
-		p.send(msgAddrV2{wireAddr(n.cfg.Advertise, serviceNetwork|serviceWitness, time.Now())})
+	if n.cfg.Advertise != "" {
+		p.sendAddrs([]address{{URL: n.cfg.Advertise, Services: serviceNetwork | serviceWitness, Seen: time.Now()}})
 	}
 }

@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,7 +36,11 @@ func (n *Node) serve(ctx context.Context, l net.Listener) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	err := server.Serve(&limitListener{Listener: l, slots: make(chan struct{}, maxInbound+maxUnfinished)})
+	var limited net.Listener = &limitListener{Listener: l, slots: make(chan struct{}, maxInbound+maxUnfinished)}
+	if n.cfg.TLS != nil {
+		limited = tls.NewListener(limited, n.cfg.TLS)
+	}
+	err := server.Serve(limited)
 	if ctx.Err() != nil || errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}

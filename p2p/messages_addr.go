@@ -14,13 +14,18 @@ const (
 	maxAddrV2Size = 4 + 9 + 1 + 3 + maxAddrV2Len + 2
 )
 
-// networkURL is Lode's own network id in addrv2 messages: the address is the
-// URL of a WebSocket. BIP155 has its readers ignore ids that they do not know.
-const networkURL = 0x4c
+// Network ids in addrv2 messages (BIP155).
+const (
+	networkIPv4 = 1
+	networkIPv6 = 2
+	// networkURL is Lode's own: the address is a URL. BIP155 has its readers
+	// ignore ids that they do not know.
+	networkURL = 0x4c
+)
 
 // addrLengths are the lengths in bytes of the networks of BIP155: IPv4, IPv6,
 // Tor v2 and v3, I2P, CJDNS.
-var addrLengths = map[uint8]int{1: 4, 2: 16, 3: 10, 4: 32, 5: 32, 6: 16}
+var addrLengths = map[uint8]int{networkIPv4: 4, networkIPv6: 16, 3: 10, 4: 32, 5: 32, 6: 16}
 
 // timedAddr is one element of an addr message.
 type timedAddr struct {
@@ -28,8 +33,7 @@ type timedAddr struct {
 	netAddr
 }
 
-// msgAddr holds IP addresses. They are read and left alone: a WebSocket peer is
-// known by its URL, which only addrv2 can carry.
+// msgAddr holds IP addresses, for peers that do not speak addrv2.
 type msgAddr []timedAddr
 
 func decodeAddr(d *consensus.Decoder) message {

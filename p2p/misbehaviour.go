@@ -49,7 +49,7 @@ var provable = []error{
 
 // disconnecting lists the kinds that the log should mention all the same.
 var disconnecting = []error{
-	errFlood, errMutated, errOutside, errInvalidChain, errProtocol, errSecondVersion, errTooOld,
+	errChecksum, errFlood, errMutated, errOutside, errInvalidChain, errProtocol, errSecondVersion, errTooOld,
 	errUseless, errMissing, errSelf, errHandshakeTimeout, errSlowReader, errStalled, errNoPong,
 }
 

@@ -2,10 +2,12 @@ package p2p
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
@@ -45,16 +47,19 @@ type Config struct {
 	Chain Chain
 	Pool  Pool
 
-	Listen       net.Listener // for peers; nil means none. Run closes it
-	Connect      []string     // URLs; if there are any, no other peer is dialled
-	Seeds        []string     // URLs to begin with, besides those of Spec
-	Outbound     int          // peers that the node chooses; 0 means DefaultOutbound, less means none
-	Advertise    string       // URL at which others can reach this node; may be empty
-	AddrFile     string       // where the address book is saved; empty means nowhere
-	AllowOrigins []string     // web origins whose pages may connect
-	UserAgent    string       // such as /Lode:0.1.0/, at most 256 bytes
+	Listen       net.Listener   // for peers by WebSocket; nil means none. Run closes it
+	ListenTCP    net.Listener   // for peers by TCP; nil means none. Run closes it
+	Connect      []string       // URLs; if there are any, no other peer is dialled
+	Seeds        []string       // URLs to begin with, besides those of Spec
+	Outbound     int            // peers that the node chooses; 0 means DefaultOutbound, less means none
+	Advertise    string         // URL at which others can reach this node; may be empty
+	AddrFile     string         // where the address book is saved; empty means nowhere
+	TLS          *tls.Config    // of Listen: wss:// in place of ws://; nil means none
+	TrustProxies []netip.Prefix // whose X-Forwarded-For is believed
+	AllowOrigins []string       // web origins whose pages may connect
+	UserAgent    string         // such as /Lode:0.1.0/, at most 256 bytes
 
-	Dial DialFunc     // nil means WebSocket
+	Dial DialFunc     // nil means WebSocket and TCP
 	Log  *slog.Logger // nil means none
 }
 
@@ -110,7 +115,7 @@ func New(cfg Config) *Node {
 		n.log = slog.New(slog.DiscardHandler)
 	}
 	if n.dial == nil {
-		n.dial = dialSocket(cfg.Spec)
+		n.dial = dialAny(cfg.Spec)
 	}
 	if n.outbound == 0 {
 		n.outbound = DefaultOutbound
@@ -129,19 +134,19 @@ func New(cfg Config) *Node {
 // takeURLs brings the URLs of the configuration to where they are used.
 func (n *Node) takeURLs() (err error) {
 	if n.cfg.Advertise != "" {
-		if n.cfg.Advertise, err = CheckURL(n.cfg.Advertise); err != nil {
+		if n.cfg.Advertise, err = n.checkURL(n.cfg.Advertise); err != nil {
 			return err
 		}
 	}
 	for _, url := range n.cfg.Connect {
-		if url, err = CheckURL(url); err != nil {
+		if url, err = n.checkURL(url); err != nil {
 			return err
 		}
 		n.added[url] = nil
 		n.outbound = 0
 	}
 	for _, url := range slices.Concat(n.cfg.Seeds, n.cfg.Spec.Defaults.Seeds) {
-		if url, err = CheckURL(url); err != nil {
+		if url, err = n.checkURL(url); err != nil {
 			return err
 		}
 		n.book.learn(url, serviceNetwork|serviceWitness, time.Now(), "")
@@ -175,13 +180,8 @@ func (n *Node) Run(parent context.Context) error {
 	if n.outbound > 0 {
 		n.begin(func() { n.fillLoop(ctx) })
 	}
-	if n.cfg.Listen != nil {
-		n.begin(func() {
-			if err := n.serve(ctx, n.cfg.Listen); err != nil {
-				cancel(err)
-			}
-		})
-	}
+	n.listen(ctx, n.cfg.Listen, n.serve)
+	n.listen(ctx, n.cfg.ListenTCP, n.serveTCP)
 	<-ctx.Done()
 	n.mu.Lock()
 	n.over = true // nothing more begins
@@ -192,6 +192,20 @@ func (n *Node) Run(parent context.Context) error {
 		failure = nil // nobody failed, the node was stopped
 	}
 	return errors.Join(failure, n.book.save())
+}
+
+// listen begins to serve l, if there is one; a failure ends Run.
+func (n *Node) listen(ctx context.Context, l net.Listener, serve func(context.Context, net.Listener) error) {
+	if l == nil {
+		return
+	}
+	n.begin(func() {
+		if err := serve(ctx, l); err != nil {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.stop(err)
+		}
+	})
 }
 
 // fatal ends Run if err says that the ledger has failed: it judges nothing any
@@ -278,7 +292,7 @@ func (p *peer) sendFeeFilter(rate int64) {
 func (n *Node) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(socketPath, &socketHandler{
-		spec: n.cfg.Spec, origins: n.cfg.AllowOrigins, admit: n.admit, accept: n.Accept,
+		spec: n.cfg.Spec, origins: n.cfg.AllowOrigins, proxies: n.cfg.TrustProxies, admit: n.admit, accept: n.Accept,
 	})
 	return mux
 }
@@ -348,9 +362,7 @@ func (n *Node) welcome(p *peer) {
 	p.keepAlive(time.Now())
 	if !p.inbound() {
 		n.book.tried(p.url, true, time.Now())
-		if p.addrV2 {
-			p.askAddrs()
-		}
+		p.askAddrs()
 	}
 	n.advertise(p)
 }

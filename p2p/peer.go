@@ -61,12 +61,13 @@ type peer struct {
 // peerFlags is what a peer told after the handshake, and small state of the
 // conversation.
 type peerFlags struct {
-	sendHeaders bool      // announce blocks by headers (BIP130)
-	feeFilter   int64     // sat per 1000 vB
-	gaveAddrs   bool      // its getaddr was answered
-	addrTokens  int       // addresses of it that will be looked at
-	addrTime    time.Time // when the last token came
-	sentFilter  int64     // the fee filter that it was sent; -1 for none
+	sendHeaders bool           // announce blocks by headers (BIP130)
+	feeFilter   int64          // sat per 1000 vB
+	gaveAddrs   bool           // its getaddr was answered
+	addrTokens  int            // addresses of it that will be looked at
+	addrTime    time.Time      // when the last token came
+	sentFilter  int64          // the fee filter that it was sent; -1 for none
+	lastOfInv   consensus.Hash // the last block of an answer to getblocks that may not be all
 
 	waiting   time.Time     // since when the reader waits for a message; zero while it handles one
 	waited    time.Duration // before that, see peer.waited

@@ -85,3 +85,6 @@ func (p *pipe) Close(string) error {
 
 // RemoteAddr implements Conn.
 func (p *pipe) RemoteAddr() net.Addr { return p.remote }
+
+// Transport implements Conn.
+func (p *pipe) Transport() string { return "pipe" }

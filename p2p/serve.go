@@ -53,7 +53,10 @@ func (n *Node) serveBlock(p *peer, item invItem) (found bool, err error) {
 			return false, fmt.Errorf("block %s: %w", item.hash, err)
 		}
 	}
-	return true, p.write(cmdBlock, payload)
+	if err := p.write(cmdBlock, payload); err != nil {
+		return true, err
+	}
+	return true, n.continueBlocks(p, item.hash)
 }
 
 // stripBlock removes the witnesses, for a peer that did not ask for them.
@@ -99,14 +102,37 @@ func (n *Node) answerLocate(p *peer, m *msgLocate) {
 	p.send(headers)
 }
 
+// answerGetBlocks announces blocks. Who gets as many as one answer holds asks for
+// more when it has them, see continueBlocks.
 func (n *Node) answerGetBlocks(p *peer, m *msgLocate) {
 	headers := n.chain.HeadersAfter(m.locator, m.stop, maxBlocksInv)
 	if len(headers) == 0 {
 		return
+	}
+	if len(headers) == maxBlocksInv {
+		p.mu.Lock()
+		p.flags.lastOfInv = headers[len(headers)-1].Hash()
+		p.mu.Unlock()
 	}
 	items := make([]invItem, len(headers))
 	for i := range headers {
 		items[i] = invItem{invBlock, headers[i].Hash()}
 	}
 	p.send(&msgInv{cmdInv, items})
+}
+
+// continueBlocks announces the tip to a peer that has got the last block of an
+// answer to getblocks: it does not have the blocks in between, and asks for them.
+// So does Bitcoin Core.
+func (n *Node) continueBlocks(p *peer, sent consensus.Hash) error {
+	p.mu.Lock()
+	last := p.flags.lastOfInv == sent
+	if last {
+		p.flags.lastOfInv = consensus.Hash{}
+	}
+	p.mu.Unlock()
+	if !last {
+		return nil
+	}
+	return p.writeMessage(&msgInv{cmdInv, []invItem{{invBlock, n.chain.Tip().Hash}}})
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"lode/consensus"
@@ -26,10 +27,29 @@ type Conn interface {
 	Close(reason string) error
 	// RemoteAddr is where the other side is, for bans and for people.
 	RemoteAddr() net.Addr
+	// Transport names the transport, for people; nothing depends on it.
+	Transport() string
 }
+
+// The transports, as getpeerinfo names them: "v1" is Bitcoin Core's name.
+const (
+	transportSocket = "websocket"
+	transportTCP    = "v1"
+)
 
 // DialFunc opens a connection to the peer at a URL.
 type DialFunc func(ctx context.Context, url string) (Conn, error)
+
+// dialAny gives a DialFunc for every transport.
+func dialAny(spec *consensus.Spec) DialFunc {
+	socket, tcp := dialSocket(spec), dialTCP(spec)
+	return func(ctx context.Context, url string) (Conn, error) {
+		if strings.HasPrefix(url, schemeTCP+"://") {
+			return tcp(ctx, url)
+		}
+		return socket(ctx, url)
+	}
+}
 
 const (
 	// idleTimeout is how long a message may be waited for. A live peer
@@ -67,20 +87,29 @@ func parseCommand(b [commandSize]byte) (string, error) {
 	return string(name), nil
 }
 
-// readPayload reads the rest of a message from r, which ends with it. What is
-// longer than its command allows is not read.
-func readPayload(command string, r io.Reader) ([]byte, error) {
-	f, ok := formats[command]
-	if !ok {
-		n, err := io.Copy(io.Discard, io.LimitReader(r, maxPayload+1))
-		if err == nil && n > maxPayload {
-			err = tooLong(command, maxPayload)
-		}
-		return nil, err
+// payloadLimit is how long the payload of a command may be, in bytes.
+func payloadLimit(command string) int {
+	if f, ok := formats[command]; ok {
+		return f.max
 	}
-	payload, err := io.ReadAll(io.LimitReader(r, int64(f.max)+1))
-	if err == nil && len(payload) > f.max {
-		err = tooLong(command, f.max)
+	return maxPayload
+}
+
+// readPayload reads the rest of a message from r, which ends with it. What is
+// longer than its command allows is not read. Memory is taken as bytes come,
+// not as they are announced.
+func readPayload(command string, r io.Reader) (payload []byte, err error) {
+	limit := payloadLimit(command)
+	var n int64
+	limited := io.LimitReader(r, int64(limit)+1)
+	if _, known := formats[command]; known {
+		payload, err = io.ReadAll(limited)
+		n = int64(len(payload))
+	} else {
+		n, err = io.Copy(io.Discard, limited)
+	}
+	if err == nil && n > int64(limit) {
+		err = tooLong(command, limit)
 	}
 	if err != nil {
 		return nil, err

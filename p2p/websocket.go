@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -61,6 +62,7 @@ func networkName(protocol string, spec *consensus.Spec) string {
 type socketHandler struct {
 	spec    *consensus.Spec
 	origins []string // web origins that may connect; other pages must not reach a node through their visitor
+	proxies []netip.Prefix
 	admit   func(remote string) error
 	accept  func(Conn)
 	buffers sync.Pool
@@ -68,7 +70,8 @@ type socketHandler struct {
 
 // ServeHTTP refuses in one line whoever may not connect, and hands the others on.
 func (h *socketHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if status, why := h.refusal(r); status != 0 {
+	remote, status, why := h.judge(r)
+	if status != 0 {
 		http.Error(w, why, status)
 		return
 	}
@@ -78,16 +81,32 @@ func (h *socketHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		WriteBufferSize:  socketBuffer,
 		WriteBufferPool:  &h.buffers,
 		Subprotocols:     []string{subProtocol(&h.spec.Rules)},
-		CheckOrigin:      func(*http.Request) bool { return true }, // see refusal
+		CheckOrigin:      func(*http.Request) bool { return true }, // see judge
 	}
 	ws, err := up.Upgrade(w, r, nil)
 	if err != nil {
 		return // Upgrade has answered
 	}
-	h.accept(newSocket(ws))
+	h.accept(newSocket(ws, remote))
 }
 
-// refusal is the HTTP status and the reason for a request that is not let in.
+// judge says who makes a request, or the HTTP status and the reason for one
+// that is not let in.
+func (h *socketHandler) judge(r *http.Request) (remote net.Addr, status int, why string) {
+	if status, why = h.refusal(r); status != 0 {
+		return nil, status, why
+	}
+	from, err := clientAddr(r, h.proxies)
+	if err != nil {
+		return nil, http.StatusBadRequest, err.Error()
+	}
+	if err := h.admit(string(from)); err != nil {
+		return nil, http.StatusServiceUnavailable, err.Error()
+	}
+	return from, 0, ""
+}
+
+// refusal is the HTTP status and the reason for a request that nobody may make.
 func (h *socketHandler) refusal(r *http.Request) (int, string) {
 	if origin, ok := r.Header["Origin"]; ok && (len(origin) != 1 || !slices.Contains(h.origins, origin[0])) {
 		return http.StatusForbidden, "requests of web pages are refused: the Origin is not allowed"
@@ -104,11 +123,44 @@ func (h *socketHandler) refusal(r *http.Request) (int, string) {
 		return http.StatusBadRequest, fmt.Sprintf("wrong network: you are on %s, this node is on %s",
 			networkName(offered[0], h.spec), networkName(own, h.spec))
 	}
-	if err := h.admit(r.RemoteAddr); err != nil {
-		return http.StatusServiceUnavailable, err.Error()
-	}
 	return 0, ""
 }
+
+var errForwarded = errors.New("the proxy's X-Forwarded-For holds no IP address")
+
+// clientAddr is the address and port from where a request comes. Only a trusted
+// proxy is believed when it names somebody else: the last address in
+// X-Forwarded-For that is not a trusted proxy's too, because those before it may
+// be made up. The port is 0 then.
+func clientAddr(r *http.Request, proxies []netip.Prefix) (httpAddr, error) {
+	from := httpAddr(r.RemoteAddr)
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && isOneOfHosts(hostOf(from), proxies); i-- {
+		hop := strings.TrimSpace(hops[i])
+		if hop == "" {
+			continue
+		}
+		ip, err := netip.ParseAddr(hop)
+		if err != nil {
+			return "", fmt.Errorf("%w: %.80q", errForwarded, hop)
+		}
+		from = httpAddr(netip.AddrPortFrom(ip, 0).String())
+	}
+	return from, nil
+}
+
+func isOneOfHosts(ip netip.Addr, prefixes []netip.Prefix) bool {
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+// httpAddr is the address and port of who made a request.
+type httpAddr string
+
+// Network implements net.Addr.
+func (a httpAddr) Network() string { return "tcp" }
+
+// String implements net.Addr.
+func (a httpAddr) String() string { return string(a) }
 
 // dialSocket gives a DialFunc for ws:// and wss:// URLs.
 func dialSocket(spec *consensus.Spec) DialFunc {
@@ -149,7 +201,7 @@ func dialSocket(spec *consensus.Spec) DialFunc {
 			return nil, fmt.Errorf("wrong network: the peer answers for %s, this node is on %s",
 				networkName(got, spec), networkName(own, spec))
 		}
-		return newSocket(ws), nil
+		return newSocket(ws, ws.RemoteAddr()), nil
 	}
 }
 
@@ -195,12 +247,13 @@ func dialError(resp *http.Response, err error) error {
 // and a payload.
 type socket struct {
 	ws       *websocket.Conn
+	remote   net.Addr
 	controls int // control frames since the last message; only the reader uses it
 	once     sync.Once
 }
 
-func newSocket(ws *websocket.Conn) *socket {
-	s := &socket{ws: ws}
+func newSocket(ws *websocket.Conn, remote net.Addr) *socket {
+	s := &socket{ws: ws, remote: remote}
 	ws.SetReadLimit(socketReadLimit)
 	ws.SetPingHandler(func(data string) error {
 		if err := s.countControl(); err != nil {
@@ -295,4 +348,7 @@ func (s *socket) Close(reason string) (err error) {
 }
 
 // RemoteAddr implements Conn.
-func (s *socket) RemoteAddr() net.Addr { return s.ws.RemoteAddr() }
+func (s *socket) RemoteAddr() net.Addr { return s.remote }
+
+// Transport implements Conn.
+func (s *socket) Transport() string { return transportSocket }

@@ -96,7 +96,7 @@ func pipeSockets(t *testing.T) (raw *websocket.Conn, conn Conn) {
 	}
 	_ = resp.Body.Close()
 	accepting := <-accepted
-	raw, conn = accepting.(*socket).ws, newSocket(ws)
+	raw, conn = accepting.(*socket).ws, newSocket(ws, ws.RemoteAddr())
 	t.Cleanup(func() { _, _, _ = accepting.Close(""), conn.Close(""), server.Close() })
 	return raw, conn
 }

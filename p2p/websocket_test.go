@@ -91,7 +91,7 @@ func TestWrongNetworkIsRefusedByName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	url, err = CheckURL(url)
+	url, err = CheckURL(url, regtest(t).Defaults.Ports)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestSocketRefuses(t *testing.T) {
 
 func TestSocketCarriesMessages(t *testing.T) {
 	raw, conn := socketPair(t)
-	other := newSocket(raw)
+	other := newSocket(raw, raw.RemoteAddr())
 	big := make([]byte, maxPayload)
 	big[0], big[maxPayload-1] = 1, 2
 	messages := []outMessage{{cmdVerack, nil}, {cmdBlock, big}, {cmdPing, make([]byte, 8)}}

@@ -58,7 +58,7 @@ func newNode(tb testing.TB, network string, blocks int, change ...func(*rpc.Conf
 	tb.Helper()
 	spec, err := consensus.EmbeddedSpec(network)
 	check(tb, err)
-	n := &testNode{tb: tb, spec: spec, net: &fakeNetwork{added: map[string]bool{}}, clock: &fakeClock{}}
+	n := &testNode{tb: tb, spec: spec, net: &fakeNetwork{added: map[string]bool{}, ports: spec.Defaults.Ports}, clock: &fakeClock{}}
 	seed := sha256.Sum256([]byte("the key of the tests"))
 	n.priv, _ = btcec.PrivKeyFromBytes(seed[:])
 	copy(n.key[:], schnorr.SerializePubKey(n.priv.PubKey()))
@@ -111,6 +111,8 @@ func (c *fakeClock) Set(t time.Time) {
 
 // fakeNetwork remembers what it was asked for.
 type fakeNetwork struct {
+	ports consensus.Ports
+
 	mu      sync.Mutex // guards what follows
 	peers   []p2p.PeerInfo
 	added   map[string]bool
@@ -134,7 +136,7 @@ func (f *fakeNetwork) Ping() {
 func (f *fakeNetwork) AddNode(url string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	url, err := p2p.CheckURL(url)
+	url, err := p2p.CheckURL(url, f.ports)
 	if err == nil && f.added[url] {
 		err = fmt.Errorf("%w: %s", p2p.ErrAdded, url)
 	}
@@ -147,7 +149,7 @@ func (f *fakeNetwork) AddNode(url string) error {
 func (f *fakeNetwork) RemoveNode(url string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	url, err := p2p.CheckURL(url)
+	url, err := p2p.CheckURL(url, f.ports)
 	if err == nil && !f.added[url] {
 		err = fmt.Errorf("%w: %s", p2p.ErrNotAdded, url)
 	}

@@ -117,7 +117,7 @@ func (s *Server) getPeerInfo(context.Context, *params) (any, error) {
 			Ping: seconds(p.Ping), MinPing: seconds(p.MinPing), PingWait: seconds(p.PingWait), Version: p.Version, SubVer: p.SubVer, Inbound: p.Inbound,
 			StartingHeight: p.StartingHeight, SyncedHeaders: p.SyncedHeaders, SyncedBlocks: p.SyncedBlocks, InFlight: p.InFlight,
 			AddrProcessed: p.AddrsProcessed, MinFeeFilter: coins(p.FeeFilter), SentPerMessage: p.Sent.PerMessage, RecvPerMessage: p.Received.PerMessage,
-			ConnectionType: p.Kind, TransportVersion: "websocket",
+			ConnectionType: p.Kind, TransportVersion: p.Transport,
 		}
 		if j.InFlight == nil {
 			j.InFlight = []uint32{}
@@ -231,7 +231,7 @@ func (s *Server) getAddedNodeInfo(_ context.Context, p *params) (any, error) {
 		Addresses []address `json:"addresses"`
 	}
 	list := []added{}
-	if clean, err := p2p.CheckURL(only); only != "" && err == nil {
+	if clean, err := p2p.CheckURL(only, s.cfg.Spec.Defaults.Ports); only != "" && err == nil {
 		only = clean // as the list has it
 	}
 	peers := s.cfg.Network.Peers()

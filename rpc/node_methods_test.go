@@ -91,13 +91,13 @@ func TestPeers(t *testing.T) {
 	n.net.peers = []p2p.PeerInfo{
 		{ID: 1, Addr: "8.8.8.8:9555", HandshakeIsOver: false},
 		{
-			ID: 2, Addr: "8.8.4.4:9555", URL: "ws://8.8.4.4:9555/p2p", Kind: "manual", Version: 70016, Services: 0x409, SubVer: "/Lode:1.0.0/", StartingHeight: 7,
+			ID: 2, Addr: "8.8.4.4:9555", Transport: "websocket", URL: "ws://8.8.4.4:9555/p2p", Kind: "manual", Version: 70016, Services: 0x409, SubVer: "/Lode:1.0.0/", StartingHeight: 7,
 			TimeOffset: -2, RelayTxs: true, SyncedHeaders: 8, SyncedBlocks: 7, InFlight: []uint32{8}, FeeFilter: 100, Connected: at, LastBlock: at.Add(1e9), LastTx: at.Add(2e9),
 			Sent:     p2p.Traffic{Total: 30, PerMessage: map[string]uint64{"ping": 30}, Last: at.Add(3e9)},
 			Received: p2p.Traffic{Total: 40, PerMessage: map[string]uint64{"pong": 40}, Last: at.Add(4e9)},
 			Ping:     1500 * time.Millisecond, MinPing: time.Second, PingWait: 2 * time.Second, AddrsProcessed: 9, HandshakeIsOver: true,
 		},
-		{ID: 3, Addr: "127.0.0.1:50000", Kind: "inbound", Inbound: true, SyncedHeaders: -1, SyncedBlocks: -1, Connected: at, HandshakeIsOver: true},
+		{ID: 3, Addr: "127.0.0.1:50000", Transport: "v1", Kind: "inbound", Inbound: true, SyncedHeaders: -1, SyncedBlocks: -1, Connected: at, HandshakeIsOver: true},
 	}
 	same(t, ok[any](n, "getpeerinfo"), []any{
 		object{
@@ -112,7 +112,7 @@ func TestPeers(t *testing.T) {
 			"id": 3, "addr": "127.0.0.1:50000", "network": "not_publicly_routable", "services": "0000000000000000", "servicesnames": []any{}, "relaytxes": false,
 			"lastsend": 0, "lastrecv": 0, "last_transaction": 0, "last_block": 0, "bytessent": 0, "bytesrecv": 0, "conntime": 1_800_000_000, "timeoffset": 0,
 			"version": 0, "subver": "", "inbound": true, "startingheight": 0, "synced_headers": -1, "synced_blocks": -1, "inflight": []any{}, "addr_processed": 0,
-			"minfeefilter": btc("0.00000000"), "bytessent_per_msg": object{}, "bytesrecv_per_msg": object{}, "connection_type": "inbound", "transport_protocol_type": "websocket",
+			"minfeefilter": btc("0.00000000"), "bytessent_per_msg": object{}, "bytesrecv_per_msg": object{}, "connection_type": "inbound", "transport_protocol_type": "v1",
 		},
 	})
 
@@ -137,7 +137,7 @@ func TestAddNode(t *testing.T) {
 	same(t, ok[any](n, "getaddednodeinfo"), []any{})
 	same(t, ok[any](n, "addnode", "10.0.0.1:18454", "add"), nil)
 	n.refused(-23, "Error: Node already added", "addnode", "10.0.0.1:18454", "add")
-	n.refused(-23, "Error: Node already added", "addnode", "ws://10.0.0.1:18454/p2p", "add")
+	n.refused(-23, "Error: Node already added", "addnode", "tcp://10.0.0.1:18454", "add")
 	url := n.net.AddedNodes()[0]
 	want := []any{object{"addednode": url, "connected": false, "addresses": []any{}}}
 	same(t, ok[any](n, "getaddednodeinfo"), want)

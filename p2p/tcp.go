@@ -1,0 +1,196 @@
+package p2p
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"lode/consensus"
+)
+
+// The header of a message on TCP, Bitcoin's v1 transport: magic, command, length
+// of the payload (little endian), and the first four bytes of its SHA-256d.
+const (
+	magicSize    = 4
+	checksumSize = 4
+	frameSize    = magicSize + commandSize + 4 + checksumSize
+)
+
+var (
+	// errMagic is no fault: Bitcoin Core tries its encrypted transport (BIP324)
+	// first, and comes again when it is hung up on without an answer.
+	errMagic    = errors.New("it speaks another network's protocol, or an encrypted one")
+	errChecksum = errors.New("sent a message with a wrong checksum")
+)
+
+// framed is a Conn over a stream of bytes.
+type framed struct {
+	c     net.Conn
+	magic [magicSize]byte
+	r     *bufio.Reader // only the reader uses it
+	w     *bufio.Writer // only the writer uses it
+	once  sync.Once
+}
+
+const frameBuffer = 16 << 10
+
+func newFramed(c net.Conn, spec *consensus.Spec) *framed {
+	return &framed{
+		c: c, magic: [magicSize]byte(spec.Defaults.Magic),
+		r: bufio.NewReaderSize(c, frameBuffer), w: bufio.NewWriterSize(c, frameBuffer),
+	}
+}
+
+// ReadMessage implements Conn.
+func (f *framed) ReadMessage() (string, []byte, error) {
+	if err := f.c.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
+		return "", nil, err
+	}
+	if _, err := f.r.Peek(1); err != nil {
+		return "", nil, err
+	}
+	if err := f.c.SetReadDeadline(time.Now().Add(messageTimeout)); err != nil {
+		return "", nil, err
+	}
+	return readFrame(f.r, f.magic)
+}
+
+// readFrame reads one message of a stream. What is not of this network is not
+// read further than the magic, and what is longer than its command allows not
+// further than the header.
+func readFrame(r io.Reader, magic [magicSize]byte) (command string, payload []byte, err error) {
+	var head [frameSize]byte
+	if _, err := io.ReadFull(r, head[:magicSize]); err != nil {
+		return "", nil, err
+	}
+	if !bytes.Equal(head[:magicSize], magic[:]) {
+		return "", nil, errMagic
+	}
+	if _, err := io.ReadFull(r, head[magicSize:]); err != nil {
+		return "", nil, noEOF(err)
+	}
+	rest := head[magicSize:]
+	if command, err = parseCommand([commandSize]byte(rest)); err != nil {
+		return "", nil, err
+	}
+	length := int64(binary.LittleEndian.Uint32(rest[commandSize:]))
+	if limit := payloadLimit(command); length > int64(limit) {
+		return "", nil, tooLong(command, limit)
+	}
+	body, sum := io.LimitedReader{R: r, N: length}, sha256.New()
+	if payload, err = readPayload(command, io.TeeReader(&body, sum)); err != nil {
+		return "", nil, err
+	}
+	if body.N > 0 {
+		return "", nil, io.ErrUnexpectedEOF
+	}
+	if twice := sha256.Sum256(sum.Sum(nil)); !bytes.Equal(twice[:checksumSize], head[frameSize-checksumSize:]) {
+		return "", nil, fmt.Errorf("%w: %q", errChecksum, command)
+	}
+	return command, payload, nil
+}
+
+// noEOF is the error for a stream that ends within a message.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// appendFrame appends the header of a message.
+func appendFrame(b []byte, magic [magicSize]byte, command string, payload []byte) []byte {
+	name, sum := putCommand(command), consensus.DoubleSHA256(payload)
+	b = append(append(b, magic[:]...), name[:]...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(payload)))
+	return append(b, sum[:checksumSize]...)
+}
+
+// WriteMessage implements Conn.
+func (f *framed) WriteMessage(command string, payload []byte) error {
+	if err := f.c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	if _, err := f.w.Write(appendFrame(nil, f.magic, command, payload)); err != nil {
+		return err
+	}
+	if _, err := f.w.Write(payload); err != nil {
+		return err
+	}
+	return f.w.Flush()
+}
+
+// Close implements Conn. The transport has no way to tell a reason.
+func (f *framed) Close(string) (err error) {
+	f.once.Do(func() { err = f.c.Close() })
+	return err
+}
+
+// RemoteAddr implements Conn.
+func (f *framed) RemoteAddr() net.Addr { return f.c.RemoteAddr() }
+
+// Transport implements Conn.
+func (f *framed) Transport() string { return transportTCP }
+
+// dialTCP gives a DialFunc for tcp:// URLs.
+func dialTCP(spec *consensus.Spec) DialFunc {
+	return func(ctx context.Context, url string) (Conn, error) {
+		d := net.Dialer{Timeout: dialTimeout, Control: dialControl(ctx)}
+		c, err := d.DialContext(ctx, "tcp", strings.TrimPrefix(url, schemeTCP+"://"))
+		if err != nil {
+			return nil, err
+		}
+		return newFramed(c, spec), nil
+	}
+}
+
+// serveTCP accepts peers on l until ctx ends.
+func (n *Node) serveTCP(ctx context.Context, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	backoff := firstAcceptBackoff
+	limited := &limitListener{Listener: l, slots: make(chan struct{}, maxInbound)}
+	for {
+		c, err := limited.Accept()
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				_ = c.Close()
+			}
+			return nil
+		case err == nil && n.admit(c.RemoteAddr().String()) != nil:
+			_ = c.Close()
+		case err == nil:
+			backoff = firstAcceptBackoff
+			n.Accept(newFramed(c, n.cfg.Spec))
+		case isTemporary(err): // such as too many open files
+			n.log.Warn("cannot accept a peer", "error", err, "retry", backoff)
+			pause(ctx, backoff)
+			backoff = min(2*backoff, maxAcceptBackoff)
+		default:
+			return fmt.Errorf("listening for peers on %s: %w", l.Addr(), err)
+		}
+	}
+}
+
+// How long to wait after a connection could not be accepted; each further
+// failure doubles it.
+const (
+	firstAcceptBackoff = 5 * time.Millisecond
+	maxAcceptBackoff   = time.Second
+)
+
+func isTemporary(err error) bool {
+	errno, ok := errors.AsType[syscall.Errno](err)
+	return ok && errno.Temporary()
+}
