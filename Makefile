@@ -6,8 +6,9 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 N           ?= 3
 FUZZTIME    ?= 10s
 CASES       ?= 100000
+BTCD        := github.com/btcsuite/btcd@v0.26.2
 
-.PHONY: help build test race lint fuzz oracle bench testnet clean
+.PHONY: help build test race lint fuzz oracle interop bench testnet clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +40,10 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 
 oracle: ## compare CASES (100000) mutated transactions and blocks with btcd's verdicts
 	$(GO) test ./consensus/oracle -run Oracle -count 1 -timeout 30m -oracle.n=$(CASES) -v
+
+interop: ## let Lode and btcd, installed in a temporary place, follow each other over TCP
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; GOBIN="$$dir" $(GO) install $(BTCD) && \
+		BTCD="$$dir/btcd" $(GO) test ./testnet -run '^TestInterop$$' -count 1 -v
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...

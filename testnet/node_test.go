@@ -153,7 +153,12 @@ const patience = 3 * time.Minute
 
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !done(); time.Sleep(50 * time.Millisecond) {
+	waitUpTo(t, patience, what, done)
+}
+
+func waitUpTo(t *testing.T, limit time.Duration, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(limit); !done(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("gave up waiting for %s", what)
 		}

@@ -21,6 +21,7 @@ type Params struct {
 	Inputs  int              // of each transaction; 0 means 1
 	Outputs int              // of each transaction; 0 means 1
 	Fee     consensus.Amount // of each transaction, sat
+	Start   uint32           // no block is earlier, Unix seconds
 }
 
 // Spec is a network whose proof of work costs nothing: regtest as change makes
@@ -229,7 +230,7 @@ func (c *Chain) frame(after consensus.State) *consensus.Block {
 	return &consensus.Block{
 		Header: consensus.Header{
 			Version: c.rules.BlockVersion(&after), Prev: after.Hash,
-			Time: after.Time + c.rules.TargetSpacing, Bits: c.rules.NextBits(&after),
+			Time: max(c.Params.Start, after.Time+c.rules.TargetSpacing), Bits: c.rules.NextBits(&after),
 		},
 		Txs: []*consensus.Tx{coinbase},
 	}
