@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,43 +18,66 @@ import (
 	"lode/testnet/chaingen"
 )
 
-// btcd is a running process of btcd, a node of Bitcoin that knows nothing of
+// bitcoinNode is a running process of a node of Bitcoin, which knows nothing of
 // Lode.
-type btcd struct {
+type bitcoinNode struct {
 	t          *testing.T
 	peers, rpc string // HOST:PORT
+	find       []any  // the call that mines, without the number of blocks
 	stop       func()
 }
 
-// startBtcd runs the program in $BTCD on regtest, paid at an address, and waits
-// until it answers. `make interop` installs it.
-func startBtcd(t *testing.T, payTo string) *btcd {
+// startBtcd runs btcd on regtest, paid at an address.
+func startBtcd(t *testing.T, program, payTo string) *bitcoinNode {
 	t.Helper()
-	b := &btcd{t: t, peers: freePort(t), rpc: freePort(t)}
-	dir, log := t.TempDir(), new(bytes.Buffer)
-	cmd := exec.Command(os.Getenv("BTCD"), "--regtest", "--datadir="+dir, "--logdir="+dir, "--debuglevel=RPCS=warn", "--trickleinterval=100ms", "--nodnsseed", "--notls", "--rpcuser=u", "--rpcpass=p",
-		"--listen="+b.peers, "--rpclisten="+b.rpc, "--miningaddr="+payTo)
-	cmd.Env = append(os.Environ(), "HOME="+dir)
+	b := &bitcoinNode{t: t, peers: freePort(t), rpc: freePort(t), find: []any{"generate"}}
+	dir := t.TempDir()
+	b.start(dir, program, "--regtest", "--datadir="+dir, "--logdir="+dir, "--debuglevel=RPCS=warn", "--trickleinterval=100ms", "--nodnsseed", "--notls",
+		"--rpcuser=u", "--rpcpass=p", "--listen="+b.peers, "--rpclisten="+b.rpc, "--miningaddr="+payTo)
+	return b
+}
+
+// startBitcoind runs Bitcoin Core on regtest.
+func startBitcoind(t *testing.T, program, payTo string) *bitcoinNode {
+	t.Helper()
+	b := &bitcoinNode{t: t, peers: freePort(t), rpc: freePort(t), find: []any{"generatetoaddress", payTo}}
+	dir := t.TempDir()
+	_, port, _ := net.SplitHostPort(b.rpc)
+	b.start(dir, program, "-regtest", "-datadir="+dir, "-nodebuglogfile", "-printtoconsole", "-dnsseed=0", "-listenonion=0", "-natpmp=0",
+		"-rpcuser=u", "-rpcpassword=p", "-bind="+b.peers, "-rpcport="+port)
+	return b
+}
+
+// start runs the program and waits until it answers.
+func (b *bitcoinNode) start(home, program string, args ...string) {
+	b.t.Helper()
+	cmd, log := exec.Command(program, args...), new(bytes.Buffer)
+	cmd.Env = append(os.Environ(), "HOME="+home)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	b.stop = sync.OnceFunc(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	t.Cleanup(func() {
+	b.t.Cleanup(func() {
 		b.stop()
-		if t.Failed() {
-			t.Logf("log of btcd on %s:\n%s", b.peers, log)
+		if b.t.Failed() {
+			b.t.Logf("log of %s on %s:\n%s", program, b.peers, log)
 		}
 	})
-	waitUpTo(t, interopPatience, "btcd to answer", func() bool { return b.try(nil, "getblockcount") == nil })
-	return b
+	waitUpTo(b.t, interopPatience, program+" to answer", func() bool { return b.try(nil, "getblockcount") == nil })
+}
+
+// mine has the node find blocks.
+func (b *bitcoinNode) mine(n int) {
+	b.t.Helper()
+	b.call(nil, b.find[0].(string), append([]any{n}, b.find[1:]...)...)
 }
 
 // try calls a method and decodes the result.
-func (b *btcd) try(into any, method string, args ...any) error {
+func (b *bitcoinNode) try(into any, method string, args ...any) error {
 	if args == nil {
 		args = []any{}
 	}
@@ -87,25 +111,25 @@ func (b *btcd) try(into any, method string, args ...any) error {
 	return json.Unmarshal(answer.Result, into)
 }
 
-func (b *btcd) call(into any, method string, args ...any) {
+func (b *bitcoinNode) call(into any, method string, args ...any) {
 	b.t.Helper()
 	if err := b.try(into, method, args...); err != nil {
 		b.t.Fatal(err)
 	}
 }
 
-func (b *btcd) tip() (hash string) {
+func (b *bitcoinNode) tip() (hash string) {
 	b.t.Helper()
 	b.call(&hash, "getbestblockhash")
 	return hash
 }
 
-// interop is a Lode node and a btcd that are, or are not, connected.
+// interop is a Lode node and another that are, or are not, connected.
 type interop struct {
-	t    *testing.T
-	lode *node
-	btcd *btcd
-	pay  string // address
+	t     *testing.T
+	lode  *node
+	other *bitcoinNode
+	pay   string // address
 }
 
 func (x *interop) tip() string { return x.lode.rpc("getbestblockhash") }
@@ -113,34 +137,29 @@ func (x *interop) tip() string { return x.lode.rpc("getbestblockhash") }
 // agree waits until both have a tip.
 func (x *interop) agree(what, tip string) {
 	x.t.Helper()
-	waitUpTo(x.t, interopPatience, what, func() bool { return x.tip() == tip && x.btcd.tip() == tip })
+	waitUpTo(x.t, interopPatience, what, func() bool { return x.tip() == tip && x.other.tip() == tip })
 }
 
 func (x *interop) connect() {
 	x.t.Helper()
-	x.lode.rpc("addnode", x.btcd.peers, "add") // host:port is TCP on regtest
+	x.lode.rpc("addnode", x.other.peers, "add") // host:port is TCP on regtest
 	waitUpTo(x.t, interopPatience, "a connection", func() bool { return x.lode.rpc("getconnectioncount") == "1" })
 }
 
 func (x *interop) disconnect() {
 	x.t.Helper()
-	x.lode.rpc("addnode", x.btcd.peers, "remove")
+	x.lode.rpc("addnode", x.other.peers, "remove")
 	waitUpTo(x.t, interopPatience, "no connection", func() bool {
 		var count int
-		x.btcd.call(&count, "getconnectioncount")
+		x.other.call(&count, "getconnectioncount")
 		return count == 0 && x.lode.rpc("getconnectioncount") == "0"
 	})
 }
 
-// mine has each side find blocks of its own.
-func (x *interop) mine(byLode, byBtcd int) {
+// mine has Lode find blocks.
+func (x *interop) mine(n int) {
 	x.t.Helper()
-	if byLode > 0 {
-		x.lode.rpc("generatetoaddress", fmt.Sprint(byLode), x.pay)
-	}
-	if byBtcd > 0 {
-		x.btcd.call(nil, "generate", byBtcd)
-	}
+	x.lode.rpc("generatetoaddress", fmt.Sprint(n), x.pay)
 }
 
 // pools waits until both mempools hold these transactions and no others.
@@ -150,7 +169,7 @@ func (x *interop) pools(txids ...string) {
 	waitUpTo(x.t, interopPatience, fmt.Sprintf("%d transactions in both mempools", len(txids)), func() bool {
 		var a, b []string
 		x.lode.call(&a, "getrawmempool")
-		x.btcd.call(&b, "getrawmempool")
+		x.other.call(&b, "getrawmempool")
 		slices.Sort(a)
 		slices.Sort(b)
 		return slices.Equal(a, txids) && slices.Equal(b, txids)
@@ -162,44 +181,53 @@ const (
 	interopPatience = 2 * time.Minute
 )
 
-// TestInterop lets Lode and btcd follow each other over Bitcoin's TCP protocol.
+// TestInterop lets Lode and nodes of Bitcoin follow each other over Bitcoin's
+// TCP protocol.
 func TestInterop(t *testing.T) {
-	if os.Getenv("BTCD") == "" {
-		t.Skip("$BTCD is not set: `make interop` installs btcd and runs this")
+	for name, start := range map[string]func(t *testing.T, program, payTo string) *bitcoinNode{"BTCD": startBtcd, "BITCOIND": startBitcoind} {
+		t.Run(name, func(t *testing.T) {
+			program := os.Getenv(name)
+			if program == "" {
+				t.Skipf("$%s does not name the program; `make interop` installs btcd", name)
+			}
+			followEachOther(t, func(payTo string) *bitcoinNode { return start(t, program, payTo) })
+		})
 	}
+}
+
+func followEachOther(t *testing.T, start func(payTo string) *bitcoinNode) {
 	spec, err := consensus.EmbeddedSpec("regtest")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// btcd takes transactions only when its tip is less than a day old.
-	start := time.Now().Add(-(interopBlocks + 5) * 10 * time.Minute)
-	chain := chaingen.New(&spec.Rules, chaingen.Params{Seed: 26, Txs: 4, Outputs: 2, Fee: 10_000, Start: uint32(start.Unix())})
+	// They take transactions only when their tip is less than a day old.
+	first := time.Now().Add(-(interopBlocks + 5) * 10 * time.Minute)
+	chain := chaingen.New(&spec.Rules, chaingen.Params{Seed: 26, Txs: 4, Outputs: 2, Fee: 10_000, Start: uint32(first.Unix())})
 	chain.Extend(interopBlocks)
 	tip := chain.Tip().Hash.String()
 	spends := 0
 	for _, b := range chain.Blocks {
 		spends += len(b.Txs) - 1
 	}
-	pay := consensus.Address(spec.Defaults.AddressPrefix, [32]byte(chain.Script()[2:]))
 
-	x := &interop{t: t, pay: pay, btcd: startBtcd(t, pay)}
+	x := &interop{t: t, pay: consensus.Address(spec.Defaults.AddressPrefix, [32]byte(chain.Script()[2:]))}
+	x.other = start(x.pay)
 	for _, b := range chain.Blocks[1:] {
-		x.btcd.call(nil, "submitblock", hex.EncodeToString(b.Bytes()))
+		x.other.call(nil, "submitblock", hex.EncodeToString(b.Bytes()))
 	}
-	if got := x.btcd.tip(); got != tip {
-		t.Fatalf("btcd is at %s after %d blocks", got, interopBlocks)
+	if got := x.other.tip(); got != tip {
+		t.Fatalf("the other is at %s after %d blocks", got, interopBlocks)
 	}
-
 	tcp := freePort(t)
 	x.lode = startNode(t, t.TempDir(), "--listen-tcp", tcp)
 	x.connect()
 	x.agree(fmt.Sprintf("Lode to download %d blocks", interopBlocks), tip)
 
-	fresh := startBtcd(t, pay)
+	fresh := start(x.pay)
 	fresh.call(nil, "addnode", tcp, "add")
-	waitUpTo(t, interopPatience, fmt.Sprintf("btcd to download %d blocks", interopBlocks), func() bool { return fresh.tip() == tip })
+	waitUpTo(t, interopPatience, fmt.Sprintf("the other to download %d blocks", interopBlocks), func() bool { return fresh.tip() == tip })
 	fresh.stop()
-	waitUpTo(t, interopPatience, "the fresh btcd to leave", func() bool { return x.lode.rpc("getconnectioncount") == "1" })
+	waitUpTo(t, interopPatience, "the fresh one to leave", func() bool { return x.lode.rpc("getconnectioncount") == "1" })
 	t.Logf("both ways: %d blocks with %d Taproot spends", interopBlocks, spends)
 
 	// Transactions cross both ways.
@@ -207,26 +235,34 @@ func TestInterop(t *testing.T) {
 	txids := []string{txs[0].TxID().String(), txs[1].TxID().String()}
 	x.lode.rpc("sendrawtransaction", hex.EncodeToString(txs[0].Bytes()))
 	x.pools(txids[0])
-	x.btcd.call(nil, "sendrawtransaction", hex.EncodeToString(txs[1].Bytes()))
+	x.other.call(nil, "sendrawtransaction", hex.EncodeToString(txs[1].Bytes()))
 	x.pools(txids...)
 
 	// So do new blocks, the first of which has both transactions.
-	x.mine(0, 1)
-	x.agree("Lode to take btcd's block", x.btcd.tip())
+	x.other.mine(1)
+	x.agree("Lode to take the other's block", x.other.tip())
 	x.pools()
-	x.mine(1, 0)
-	x.agree("btcd to take Lode's block", x.tip())
+	x.mine(1)
+	x.agree("the other to take Lode's block", x.tip())
 
 	// Each follows the other's longer branch.
 	//
 	//	- common - L1            common - B1
 	//	       \ - B1 - B2             \ - L1 - L2
 	x.disconnect()
-	x.mine(1, 2)
+	x.mine(1)
+	x.other.mine(2)
 	x.connect()
-	x.agree("Lode to follow btcd's branch", x.btcd.tip())
+	x.agree("Lode to follow the other's branch", x.other.tip())
 	x.disconnect()
-	x.mine(2, 1)
+	x.mine(2)
+	x.other.mine(1)
 	x.connect()
-	x.agree("btcd to follow Lode's branch", x.tip())
+	x.agree("the other to follow Lode's branch", x.tip())
+
+	var ours, theirs struct{ MuHash string }
+	x.lode.call(&ours, "gettxoutsetinfo", "muhash")
+	if err := x.other.try(&theirs, "gettxoutsetinfo", "muhash"); err == nil && ours != theirs { // btcd has no such call
+		t.Errorf("UTXO sets differ: %v here, %v there", ours, theirs)
+	}
 }
