@@ -41,7 +41,7 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 oracle: ## compare CASES (100000) mutated transactions and blocks with btcd's verdicts
 	$(GO) test ./consensus/oracle -run Oracle -count 1 -timeout 30m -oracle.n=$(CASES) -v
 
-interop: ## let Lode and btcd, installed in a temporary place, follow each other over TCP
+interop: ## let Lode and btcd (installed for the while) follow each other over TCP
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; GOBIN="$$dir" $(GO) install $(BTCD) && \
 		BTCD="$$dir/btcd" $(GO) test ./testnet -run '^TestInterop$$' -count 1 -v
 

@@ -2,11 +2,14 @@ package p2p
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -279,5 +282,109 @@ func TestLimitListener(t *testing.T) {
 	fourth := dial()
 	if _, err := fourth.Read(make([]byte, 1)); err == nil {
 		t.Error("the fourth was let in")
+	}
+}
+
+// Only a trusted proxy is believed when it names somebody else.
+func TestForwardedFor(t *testing.T) {
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	for _, c := range []struct {
+		from      string
+		forwarded []string
+		want      string // empty: refused
+	}{
+		{"203.0.113.1:5", nil, "203.0.113.1:5"},
+		{"203.0.113.1:5", []string{"198.51.100.1"}, "203.0.113.1:5"}, // a stranger's word
+		{"10.0.0.1:5", []string{"198.51.100.1"}, "198.51.100.1:0"},
+		{"[::ffff:10.0.0.1]:5", []string{"198.51.100.1"}, "198.51.100.1:0"},
+		{"[::1]:5", []string{" 2001:db8::7 "}, "[2001:db8::7]:0"},
+		{"10.0.0.1:5", []string{"192.0.2.9, 198.51.100.1"}, "198.51.100.1:0"},             // the first is made up
+		{"10.0.0.1:5", []string{"192.0.2.9", "198.51.100.1, 10.0.0.2"}, "198.51.100.1:0"}, // two proxies, two headers
+		{"10.0.0.1:5", []string{"10.0.0.3"}, "10.0.0.3:0"},
+		{"10.0.0.1:5", nil, "10.0.0.1:5"},
+		{"10.0.0.1:5", []string{"unknown"}, ""},
+		{"10.0.0.1:5", []string{"x, 198.51.100.1"}, "198.51.100.1:0"},
+	} {
+		r := &http.Request{RemoteAddr: c.from, Header: http.Header{"X-Forwarded-For": c.forwarded}}
+		got, err := clientAddr(r, proxies)
+		if string(got) != c.want || (err != nil) != (c.want == "") {
+			t.Errorf("%s forwards for %q: %q, %v; want %q", c.from, c.forwarded, got, err, c.want)
+		}
+	}
+}
+
+// Behind a trusted proxy it is the peer that is seen, and the peer that is banned.
+func TestBehindAProxy(t *testing.T) {
+	for _, trusted := range []bool{true, false} {
+		l, url := listening(t)
+		n, _ := realNode(t, func(c *Config) {
+			c.Listen = l
+			if trusted {
+				c.TrustProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+			}
+		})
+		n.bans.ban(netip.MustParseAddr("198.51.100.66"), time.Now().Add(time.Hour))
+		dial := func(forwarded string) (*websocket.Conn, error) {
+			dialer := websocket.Dialer{Subprotocols: []string{subProtocol(&regtest(t).Rules)}}
+			ws, resp, err := dialer.Dial(url+socketPath, http.Header{"X-Forwarded-For": {forwarded}})
+			if resp != nil {
+				_ = resp.Body.Close()
+			}
+			return ws, err
+		}
+		ws, err := dial("198.51.100.1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn := newSocket(ws, ws.RemoteAddr())
+		defer conn.Close("")
+		if err := conn.WriteMessage(cmdVersion, actorVersion(ProtocolVersion).append(nil)); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := conn.ReadMessage(); err != nil { // it is registered
+			t.Fatal(err)
+		}
+		if host := hostOfString(n.Peers()[0].Addr).String(); (host == "198.51.100.1") != trusted {
+			t.Errorf("trusted %v: the peer is seen at %s", trusted, host)
+		}
+		banned, err := dial("198.51.100.66")
+		if (err != nil) != trusted {
+			t.Errorf("trusted %v: a banned peer: %v", trusted, err)
+		}
+		if err == nil {
+			_ = banned.Close()
+		}
+	}
+}
+
+func TestTLS(t *testing.T) {
+	l, url := listening(t)
+	known := httptest.NewTLSServer(nil) // lends its certificate for 127.0.0.1
+	defer known.Close()
+	pool := x509.NewCertPool()
+	pool.AddCert(known.Certificate())
+	realNode(t, func(c *Config) { c.Listen, c.TLS = l, &tls.Config{Certificates: known.TLS.Certificates} })
+	wss := strings.Replace(url, "ws://", "wss://", 1) + socketPath
+	dialer := websocket.Dialer{
+		Subprotocols: []string{subProtocol(&regtest(t).Rules)}, TLSClientConfig: &tls.Config{RootCAs: pool},
+	}
+	ws, resp, err := dialer.Dial(wss, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	conn := newSocket(ws, ws.RemoteAddr())
+	defer conn.Close("")
+	if err := conn.WriteMessage(cmdVersion, actorVersion(ProtocolVersion).append(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if command, _, err := conn.ReadMessage(); err != nil || command != cmdVersion {
+		t.Errorf("answered with %q, %v", command, err)
+	}
+	if _, err := dialAny(regtest(t))(t.Context(), wss); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("a certificate that nobody vouches for: %v", err)
+	}
+	if _, err := dialAny(regtest(t))(t.Context(), url+socketPath); err == nil {
+		t.Error("connected without encryption")
 	}
 }

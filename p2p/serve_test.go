@@ -1,0 +1,42 @@
+package p2p
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"lode/consensus"
+)
+
+// A peer that asks by getblocks, as old ones do, hears of the rest when it has got
+// the last block that the answer names.
+func TestGetBlocksGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add("s", nil)
+		blocks := longChain(t, maxBlocksInv+100)
+		s.feed(blocks...)
+		a := w.call(s, "203.0.113.1:1")
+		a.shake(minProtocolVersion)
+		ask := func(after consensus.Hash) []invItem {
+			a.say(&msgLocate{cmdGetBlocks, minProtocolVersion, []consensus.Hash{after}, consensus.Hash{}})
+			return a.hear(cmdInv).(*msgInv).items
+		}
+		first := ask(w.spec.Rules.GenesisHash())
+		if len(first) != maxBlocksInv || first[499].hash != blocks[499].Header.Hash() {
+			t.Fatalf("%d blocks are named", len(first))
+		}
+		a.say(&msgInv{cmdGetData, first[499:]})
+		a.hear(cmdBlock)
+		tip := s.ledger.Tip().Hash
+		if got := a.hear(cmdInv).(*msgInv); len(got.items) != 1 || got.items[0] != (invItem{invBlock, tip}) {
+			t.Errorf("after the last block: %v", got.items)
+		}
+		if rest := ask(first[499].hash); len(rest) != 100 || rest[99].hash != tip {
+			t.Errorf("then %d blocks", len(rest))
+		}
+		a.say(&msgInv{cmdGetData, []invItem{{invBlock, tip}, first[499]}})
+		if !a.silentOn(cmdInv) {
+			t.Error("told again")
+		}
+	})
+}
