@@ -87,7 +87,7 @@ func (p *player) call(handshake bool) {
 		}
 	}()
 	if handshake {
-		for _, m := range []message{actorVersion(ProtocolVersion), msgEmpty(cmdWTxIDRelay), msgEmpty(cmdSendAddrV2), msgEmpty(cmdVerack)} {
+		for _, m := range []message{actorVersion(ProtocolVersion), msgEmpty(cmdWTxIDRelay), msgEmpty(cmdSendAddrV2), msgEmpty(cmdSendAddrURL), msgEmpty(cmdVerack)} {
 			p.send(m.command(), m.append(nil))
 		}
 	}
@@ -267,7 +267,7 @@ func converse(t *testing.T, script []byte) {
 
 // Where some of the samples stand, for the seeds.
 const (
-	sampleInv  = 21 // the first of own
+	sampleInv  = 22 // the first of own
 	sampleLong = sampleInv + 12
 	sampleLast = sampleLong + 3
 )
@@ -308,7 +308,7 @@ func FuzzConversation(f *testing.F) {
 		{0, opSend, sampleInv, opSend, sampleInv + 3, opWait, 30, opSend, sampleInv + 4, opWait, 200},
 		{0, opSecond, 0, opHeaders, 19, opWait, 11, opSecond, 0, opHeaders, 3, opWait, 130, opAnswer, 16},
 		{0, opReconnect, 1, opSend, 0, opSend, 0, opUnknown, 0, opWait, 31},
-		{0, opMutate, 20, 3, 1, opReconnect, 0, opTruncate, 22, 1, opReconnect, 0, opRaw, 11, 4, 1, 2, 3, 4},
+		{0, opMutate, 20, 3, 1, opReconnect, 0, opTruncate, 23, 1, opReconnect, 0, opRaw, 11, 4, 1, 2, 3, 4},
 		{0, opSend, sampleLong - 3, opSend, sampleLong - 4, opAnswer, 5, opSend, sampleLong - 1, opSend, sampleLong - 2, opWait, 2},
 		{1, opSend, sampleLong, opSend, sampleLong + 1, opSend, sampleLong + 2, opSend, sampleLong, opSend, sampleLong + 1, opSend, sampleLong + 2, opWait, 2},
 		{1, opSend, sampleLong, opSend, sampleLong + 1, opSend, sampleLong + 2, opSend, sampleLong, opSend, sampleLong, opWait, 200},

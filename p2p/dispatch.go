@@ -45,7 +45,7 @@ func (n *Node) handle(p *peer, m message) error {
 
 func (n *Node) handleEmpty(p *peer, m msgEmpty) error {
 	switch m {
-	case cmdWTxIDRelay, cmdSendAddrV2: // must come before verack (BIP339, BIP155)
+	case cmdWTxIDRelay, cmdSendAddrV2, cmdSendAddrURL: // must come before verack (BIP339, BIP155)
 		return fmt.Errorf("%w: %s after verack", errProtocol, string(m))
 	case cmdSendHeaders:
 		p.mu.Lock()

@@ -126,7 +126,9 @@ func (p *peer) sendAddrs(list []address) bool {
 			continue
 		}
 		a := wireAddr(list[i].URL, list[i].Services, list[i].Seen)
-		v2 = append(v2, a)
+		if a.network != networkURL || p.addrURL {
+			v2 = append(v2, a)
+		}
 		if old, ok := a.v1(); ok {
 			v1 = append(v1, old)
 		}

@@ -32,7 +32,7 @@ func (n *Node) handshake(p *peer) error {
 		}
 	}
 	if p.version >= ProtocolVersion {
-		for _, feature := range []msgEmpty{cmdWTxIDRelay, cmdSendAddrV2} {
+		for _, feature := range []msgEmpty{cmdWTxIDRelay, cmdSendAddrV2, cmdSendAddrURL} {
 			if err := p.writeMessage(feature); err != nil {
 				return err
 			}
@@ -112,6 +112,8 @@ func (p *peer) readFeatures() error {
 			p.wtxidRelay = p.version >= ProtocolVersion
 		case cmdSendAddrV2:
 			p.addrV2 = true
+		case cmdSendAddrURL:
+			p.addrURL = true
 		}
 	}
 }

@@ -47,6 +47,7 @@ func TestHandshakeRefusals(t *testing.T) {
 		"version after verack":  func(a *actor) { a.shake(ProtocolVersion); a.say(actorVersion(ProtocolVersion)) },
 		"late wtxidrelay":       func(a *actor) { a.shake(ProtocolVersion); a.say(msgEmpty(cmdWTxIDRelay)) },
 		"late sendaddrv2":       func(a *actor) { a.shake(ProtocolVersion); a.say(msgEmpty(cmdSendAddrV2)) },
+		"late sendaddrurl":      func(a *actor) { a.shake(ProtocolVersion); a.say(msgEmpty(cmdSendAddrURL)) },
 		"nothing at all":        func(*actor) {},
 		"no verack":             func(a *actor) { a.say(actorVersion(ProtocolVersion)) },
 		"unknown messages only": func(a *actor) { _ = a.WriteMessage("hello", nil) },

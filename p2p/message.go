@@ -25,6 +25,7 @@ const (
 	cmdVerack      = "verack"
 	cmdWTxIDRelay  = "wtxidrelay"  // BIP339
 	cmdSendAddrV2  = "sendaddrv2"  // BIP155
+	cmdSendAddrURL = "sendaddrurl" // our own: there may be URLs in addrv2
 	cmdSendHeaders = "sendheaders" // BIP130
 	cmdFeeFilter   = "feefilter"   // BIP133
 	cmdPing        = "ping"        // BIP31
@@ -60,6 +61,7 @@ var formats = map[string]format{
 	cmdVerack:      {0, emptyFormat(cmdVerack)},
 	cmdWTxIDRelay:  {0, emptyFormat(cmdWTxIDRelay)},
 	cmdSendAddrV2:  {0, emptyFormat(cmdSendAddrV2)},
+	cmdSendAddrURL: {0, emptyFormat(cmdSendAddrURL)},
 	cmdSendHeaders: {0, emptyFormat(cmdSendHeaders)},
 	cmdGetAddr:     {0, emptyFormat(cmdGetAddr)},
 	cmdFeeFilter:   {8, decodeFeeFilter},

@@ -40,7 +40,7 @@ func samples(t testing.TB) []message {
 		&msgLocate{cmdGetHeaders, ProtocolVersion, []consensus.Hash{hash}, consensus.Hash{}},
 		&msgLocate{cmdGetBlocks, ProtocolVersion, []consensus.Hash{hash, {}}, hash},
 		msgHeaders{genesis.Header, genesis.Header}, msgHeaders{},
-		msgBlock{genesis}, msgTx{tx},
+		msgBlock{genesis}, msgTx{tx}, msgEmpty(cmdSendAddrURL),
 	}
 }
 

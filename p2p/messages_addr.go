@@ -19,7 +19,8 @@ const (
 	networkIPv4 = 1
 	networkIPv6 = 2
 	// networkURL is Lode's own: the address is a URL. BIP155 has its readers
-	// ignore ids that they do not know.
+	// ignore ids that they do not know, but btcd hangs up when it knows none of
+	// a message. So URLs go only to those who said sendaddrurl before verack.
 	networkURL = 0x4c
 )
 

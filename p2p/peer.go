@@ -44,6 +44,7 @@ type peer struct {
 	relayTxs    bool  // transactions may be announced to it
 	wtxidRelay  bool
 	addrV2      bool
+	addrURL     bool // URLs may be among the addresses that it is sent
 
 	mu    sync.Mutex // guards what follows
 	stats peerStats

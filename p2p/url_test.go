@@ -136,3 +136,31 @@ func TestAddrBothWays(t *testing.T) {
 		}
 	})
 }
+
+// btcd hangs up on an addrv2 message in which it knows no address.
+func TestURLsGoOnlyToThoseWhoKnowThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add("s", func(c *Config) { c.Advertise = "ws://203.0.113.99:1" })
+		s.book.learn("ws://8.8.8.8:1/p2p", 9, time.Now(), "x")
+		a := w.call(s, "203.0.113.1:1")
+		a.say(actorVersion(ProtocolVersion))
+		a.say(msgEmpty(cmdSendAddrV2))
+		a.say(msgEmpty(cmdVerack))
+		a.hear(cmdSendHeaders)
+		a.say(msgEmpty(cmdGetAddr))
+		if !a.silentOn(cmdAddrV2) {
+			t.Error("told of URLs")
+		}
+		s.book.learn("tcp://8.8.4.4:1", 9, time.Now(), "x")
+		b := w.call(s, "203.0.113.2:1")
+		b.say(actorVersion(ProtocolVersion))
+		b.say(msgEmpty(cmdSendAddrV2))
+		b.say(msgEmpty(cmdVerack))
+		b.hear(cmdSendHeaders)
+		b.say(msgEmpty(cmdGetAddr))
+		if got := b.hear(cmdAddrV2).(msgAddrV2); len(got) != 1 || got[0].network != networkIPv4 {
+			t.Errorf("told %v", got)
+		}
+	})
+}

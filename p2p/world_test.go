@@ -271,6 +271,7 @@ func (a *actor) shakeAs(v *msgVersion) {
 	if v.version >= ProtocolVersion {
 		a.say(msgEmpty(cmdWTxIDRelay))
 		a.say(msgEmpty(cmdSendAddrV2))
+		a.say(msgEmpty(cmdSendAddrURL))
 	}
 	a.say(msgEmpty(cmdVerack))
 	a.hear(cmdVerack)

@@ -219,7 +219,7 @@ func followEachOther(t *testing.T, start func(payTo string) *bitcoinNode) {
 		t.Fatalf("the other is at %s after %d blocks", got, interopBlocks)
 	}
 	tcp := freePort(t)
-	x.lode = startNode(t, t.TempDir(), "--listen-tcp", tcp)
+	x.lode = startNode(t, t.TempDir(), "--listen-tcp", tcp, "--advertise", "ws://127.0.0.1:1")
 	x.connect()
 	x.agree(fmt.Sprintf("Lode to download %d blocks", interopBlocks), tip)
 
@@ -244,6 +244,10 @@ func followEachOther(t *testing.T, start func(payTo string) *bitcoinNode) {
 	x.pools()
 	x.mine(1)
 	x.agree("the other to take Lode's block", x.tip())
+	x.other.mine(5)
+	x.agree("Lode to take several blocks", x.other.tip())
+	x.mine(5)
+	x.agree("the other to take several blocks", x.tip())
 
 	// Each follows the other's longer branch.
 	//
