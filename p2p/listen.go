@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	headerTimeout = 10 * time.Second // for the HTTP request of a new peer
+	headerTimeout = 10 * time.Second // for the HTTP request of a new peer, or its first bytes on TCP
 	headerBytes   = 8 << 10
 	// maxUnfinished is how many sockets may be open beyond the inbound peers:
-	// those whose HTTP request has not come yet.
+	// those whose HTTP request, or first bytes on TCP, have not come yet.
 	maxUnfinished = 64
 )
 

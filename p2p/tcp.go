@@ -159,7 +159,7 @@ func (n *Node) serveTCP(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	backoff := firstAcceptBackoff
-	limited := &limitListener{Listener: l, slots: make(chan struct{}, maxInbound)}
+	limited := &limitListener{Listener: l, slots: make(chan struct{}, maxInbound+maxUnfinished)}
 	for {
 		c, err := limited.Accept()
 		switch {
@@ -172,7 +172,9 @@ func (n *Node) serveTCP(ctx context.Context, l net.Listener) error {
 			_ = c.Close()
 		case err == nil:
 			backoff = firstAcceptBackoff
-			n.Accept(newFramed(c, n.cfg.Spec))
+			if !n.begin(func() { n.greet(ctx, newFramed(c, n.cfg.Spec)) }) {
+				_ = c.Close()
+			}
 		case isTemporary(err): // such as too many open files
 			n.log.Warn("cannot accept a peer", "error", err, "retry", backoff)
 			pause(ctx, backoff)
@@ -181,6 +183,26 @@ func (n *Node) serveTCP(ctx context.Context, l net.Listener) error {
 			return fmt.Errorf("listening for peers on %s: %w", l.Addr(), err)
 		}
 	}
+}
+
+// greet waits for the first bytes on a connection: only who speaks the network's
+// protocol becomes a peer and takes a place among them.
+func (n *Node) greet(ctx context.Context, f *framed) {
+	stop := context.AfterFunc(ctx, func() { _ = f.Close("") })
+	defer stop()
+	err := f.c.SetReadDeadline(time.Now().Add(headerTimeout))
+	if err == nil {
+		var first []byte
+		if first, err = f.r.Peek(magicSize); err == nil && !bytes.Equal(first, f.magic[:]) {
+			err = errMagic
+		}
+	}
+	if err != nil {
+		n.log.Debug("no peer", "address", f.RemoteAddr().String(), "why", err)
+		_ = f.Close("")
+		return
+	}
+	n.Accept(f)
 }
 
 // How long to wait after a connection could not be accepted; each further

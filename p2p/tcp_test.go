@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -233,6 +234,40 @@ func TestWrongNetworkOverTCP(t *testing.T) {
 	if command, _, err := conn.ReadMessage(); err == nil {
 		t.Errorf("answered with %s", command)
 	}
+}
+
+// Who says nothing takes no peer's place, and is hung up on.
+func TestSilenceOnTCP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add("s", nil)
+		silent, here := net.Pipe()
+		speaks, there := net.Pipe()
+		l := &oneListener{conns: make(chan net.Conn, 2), closed: make(chan struct{})}
+		l.conns <- here
+		l.conns <- there
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- s.serveTCP(ctx, l) }()
+		go func() { _, _ = silent.Write(w.spec.Defaults.Magic[:3]) }()
+		go func() {
+			_ = newFramed(speaks, w.spec).WriteMessage(cmdVersion, actorVersion(ProtocolVersion).append(nil))
+		}()
+		w.until("one peer", func() bool { return len(s.Peers()) == 1 })
+		start := time.Now()
+		if _, err := silent.Read(make([]byte, 1)); err == nil || time.Since(start) > headerTimeout {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		if n := len(s.Peers()); n != 1 {
+			t.Errorf("%d peers", n)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		_ = speaks.Close()
+		w.until("gone", func() bool { return len(s.Peers()) == 0 })
+	})
 }
 
 // Who is banned is hung up on.
