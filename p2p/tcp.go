@@ -31,6 +31,7 @@ var (
 	// first, and comes again when it is hung up on without an answer.
 	errMagic    = errors.New("it speaks another network's protocol, or an encrypted one")
 	errChecksum = errors.New("sent a message with a wrong checksum")
+	errHungUp   = errors.New("it hung up without a word: it may be on another network, or full")
 )
 
 // framed is a Conn over a stream of bytes.
@@ -38,6 +39,7 @@ type framed struct {
 	c     net.Conn
 	magic [magicSize]byte
 	r     *bufio.Reader // only the reader uses it
+	heard bool          // a message has come; likewise
 	w     *bufio.Writer // only the writer uses it
 	once  sync.Once
 }
@@ -57,8 +59,12 @@ func (f *framed) ReadMessage() (string, []byte, error) {
 		return "", nil, err
 	}
 	if _, err := f.r.Peek(1); err != nil {
+		if !f.heard && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
+			err = fmt.Errorf("%w: %w", errHungUp, err)
+		}
 		return "", nil, err
 	}
+	f.heard = true
 	if err := f.c.SetReadDeadline(time.Now().Add(messageTimeout)); err != nil {
 		return "", nil, err
 	}
