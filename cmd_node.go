@@ -228,7 +228,8 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, ledger.Close()) }()
 	pool := mempool.New(mempool.Config{Ledger: ledger, Sigs: sigs, Policy: mempool.DefaultPolicy(), Now: n.clock.Now, Log: n.log})
 	peers := p2p.New(p2p.Config{
-		Spec: n.spec, Chain: ledger, Pool: pool, Listen: peerListener, ListenTCP: tcpListener, TLS: n.tls, TrustProxies: n.proxies, Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, Advertise: n.advertise,
+		Spec: n.spec, Chain: ledger, Pool: pool, Listen: peerListener, ListenTCP: tcpListener, TLS: n.tls, TrustProxies: n.proxies,
+		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, Advertise: n.advertise,
 		AddrFile: filepath.Join(n.dir, "peers.json"), AllowOrigins: n.origins, UserAgent: userAgent, Log: n.log,
 	})
 	var mining *miner.Miner

@@ -39,7 +39,7 @@ type framed struct {
 	c     net.Conn
 	magic [magicSize]byte
 	r     *bufio.Reader // only the reader uses it
-	heard bool          // a message has come; likewise
+	heard bool          // something has come; likewise
 	w     *bufio.Writer // only the writer uses it
 	once  sync.Once
 }
