@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -16,12 +17,13 @@ import (
 
 // Params say what a chain looks like. They may be changed while it grows.
 type Params struct {
-	Seed    uint64
-	Txs     int              // in each block besides the coinbase, as far as there are coins for them
-	Inputs  int              // of each transaction; 0 means 1
-	Outputs int              // of each transaction; 0 means 1
-	Fee     consensus.Amount // of each transaction, sat
-	Start   uint32           // no block is earlier, Unix seconds
+	Seed      uint64
+	Txs       int              // in each block besides the coinbase, as far as there are coins for them
+	Inputs    int              // of each transaction; 0 means 1
+	MaxInputs int              // if more than Inputs, each transaction has a random number from Inputs to this
+	Outputs   int              // of each transaction; 0 means 1
+	Fee       consensus.Amount // of each transaction, sat
+	Start     uint32           // no block is earlier, Unix seconds
 }
 
 // Spec is a network whose proof of work costs nothing: regtest as change makes
@@ -98,6 +100,26 @@ func (c *Chain) Fork(height uint32, seed uint64) *Chain {
 	return &f
 }
 
+// Forget gives up the blocks up to a height, which saves the memory of a long
+// chain: they are nil then, and no fork can go back that far.
+func (c *Chain) Forget(height uint32) {
+	clear(c.Blocks[:height+1])
+	clear(c.spent[:height+1])
+}
+
+// Write writes blocks in the framing of a bootstrap.dat: the network's magic,
+// the length of the block, the block.
+func Write(w io.Writer, spec *consensus.Spec, blocks ...*consensus.Block) error {
+	for _, b := range blocks {
+		raw := b.Bytes()
+		frame := binary.LittleEndian.AppendUint32(slices.Clone(spec.Defaults.Magic), uint32(len(raw)))
+		if _, err := w.Write(append(frame, raw...)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (c *Chain) apply(view *consensus.View) {
 	removed, added := view.Changes()
 	for o := range removed {
@@ -108,7 +130,7 @@ func (c *Chain) apply(view *consensus.View) {
 
 func (c *Chain) found(o consensus.OutPoint) {
 	coin := c.Coins[o]
-	if _, ours := c.wallet[coin.Key]; !ours {
+	if _, ours := c.wallet.private[coin.Key]; !ours {
 		return
 	}
 	if coin.Coinbase {
@@ -198,8 +220,9 @@ func (c *Chain) draft() *draft {
 	height := tip.Height + 1
 	d := &draft{Block: c.frame(tip), view: consensus.NewView(c.Coins)}
 	c.grow(height)
+	var made []*unsigned
 	for range c.Params.Txs {
-		coins := c.take(d.view, max(1, c.Params.Inputs))
+		coins := c.take(d.view, c.inputs())
 		if coins == nil {
 			break
 		}
@@ -207,12 +230,22 @@ func (c *Chain) draft() *draft {
 		if tx == nil {
 			break
 		}
-		d.view.ApplyTx(tx, tx.TxID(), height)
-		d.Txs = append(d.Txs, tx)
+		d.view.ApplyTx(tx.tx, tx.tx.TxID(), height)
+		d.Txs, made = append(d.Txs, tx.tx), append(made, tx)
 		d.fees += c.Params.Fee
 	}
+	c.signAll(made)
 	d.Txs[0].Out[0].Value = c.rules.Subsidy(height) + d.fees
 	return d
+}
+
+// inputs is how many inputs the next transaction has.
+func (c *Chain) inputs() int {
+	least := max(1, c.Params.Inputs)
+	if c.Params.MaxInputs <= least {
+		return least
+	}
+	return least + c.random.IntN(c.Params.MaxInputs-least+1)
 }
 
 // Empty is a good block after any state, with nothing but a coinbase.

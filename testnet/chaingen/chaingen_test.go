@@ -2,6 +2,7 @@ package chaingen_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"testing"
 
@@ -63,5 +64,42 @@ func TestFlaws(t *testing.T) {
 			t.Errorf("flaw %d: %v, want %s", f, err, f.Kind())
 		}
 		c.Extend(1)
+	}
+}
+
+// TestLongChain makes the chain of a benchmark: numbers of inputs at random, what
+// is old forgotten, all of it written in the framing of a bootstrap file.
+func TestLongChain(t *testing.T) {
+	spec := shortMaturity()
+	c := chaingen.New(&spec.Rules, chaingen.Params{Seed: 3, Txs: 20, MaxInputs: 2, Outputs: 2, Fee: 1})
+	var file bytes.Buffer
+	var raw [][]byte
+	inputs := make(map[int]int)
+	for range 12 {
+		for _, b := range c.Extend(1) {
+			raw = append(raw, b.Bytes())
+			if err := chaingen.Write(&file, spec, b); err != nil {
+				t.Fatal(err)
+			}
+			for _, tx := range b.Txs[1:] {
+				inputs[len(tx.In)]++
+			}
+		}
+		c.Forget(c.Tip().Height)
+	}
+	if inputs[1] < 5 || inputs[2] < 5 || len(inputs) != 2 {
+		t.Errorf("transactions by their inputs: %v", inputs)
+	}
+	for i, want := range raw {
+		frame := file.Next(8)
+		if size := binary.LittleEndian.Uint32(frame[4:]); !bytes.Equal(frame[:4], spec.Defaults.Magic) || int(size) != len(want) {
+			t.Fatalf("block %d is framed %x, and has %d bytes", i+1, frame, len(want))
+		}
+		if got := file.Next(len(want)); !bytes.Equal(got, want) {
+			t.Fatalf("block %d is written as %x", i+1, got)
+		}
+	}
+	if file.Len() != 0 {
+		t.Errorf("%d bytes behind the last block", file.Len())
 	}
 }
