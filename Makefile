@@ -6,12 +6,15 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 N           ?= 3
 FUZZTIME    ?= 10s
 CASES       ?= 100000
+KILLS       ?= 200
+ROUNDS      ?= 3
+BENCH_FILE  ?=
 BTCD        := github.com/btcsuite/btcd@v0.26.2
 
-.PHONY: help build test race lint fuzz oracle interop bench testnet clean
+.PHONY: help build test race lint fuzz oracle interop crash bench bench-import testnet clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build ./lode
 	$(GO) build -trimpath -o lode .
@@ -45,8 +48,14 @@ interop: ## let Lode and btcd (installed for the while) follow each other over T
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; GOBIN="$$dir" $(GO) install $(BTCD) && \
 		BTCD="$$dir/btcd" $(GO) test ./testnet -run '^TestInterop$$' -count 1 -v
 
+crash: ## kill the real binary KILLS (200) times; CRASH_SEED=N repeats what was random
+	CRASH_KILLS=$(KILLS) $(GO) test ./testnet -run '^TestCrash' -count 1 -timeout 2h -v
+
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-import: ## compare the import with btcd's and with btcec alone, in ROUNDS (3) rounds; BENCH_FILE=F imports F
+	$(GO) run ./testnet/benchimport -rounds $(ROUNDS) -file '$(BENCH_FILE)'
 
 testnet: build ## run a testnet of three mining nodes and a payment, until Ctrl-C (N=5 for five)
 	testnet/testnet.sh run $(N)
