@@ -70,7 +70,7 @@ func crash(t *testing.T, parts int, test func(v *victim, kills int)) {
 		if cache != nil {
 			name = "cache of " + smallCache + " MB"
 		}
-		t.Run(name, func(t *testing.T) { test(newVictim(t, seed+uint64(i), cache), share) })
+		t.Run(name, func(t *testing.T) { test(newVictim(t, seed, cache), share) })
 	}
 }
 
@@ -105,13 +105,13 @@ func newVictim(t *testing.T, seed uint64, cache []string) *victim {
 		t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 0)), dir: dir, datadir: filepath.Join(dir, "data"),
 		network: filepath.Join(dir, "crash.json"), cache: cache, replays: make(map[consensus.Hash]utxoSet),
 	}
-	t.Logf("seed %d", seed)
+	t.Logf("%s=%d", crashSeed, seed)
 	if err := os.WriteFile(v.network, crashSpec.JSON(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("seed %d; last %s\nas that kill left it: %s\nas it is now: %s", seed, v.instant, v.remains(), v.datadir)
+			t.Logf("%s=%d; last: %s\nas that kill left it: %s\nas it is now: %s", crashSeed, seed, v.instant, v.remains(), v.datadir)
 			return
 		}
 		if err := os.RemoveAll(dir); err != nil {

@@ -75,6 +75,9 @@ func (b *bench) measure(ctx context.Context) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	if share := median(btcec, cpu) / median(btcec, seconds); share < 0.9*float64(runtime.NumCPU()) {
+		fmt.Printf("\nbtcec, which can use every CPU, had %.1f of %d: the machine was busy with something else, and seconds and ratios mean little.\n", share, runtime.NumCPU())
+	}
 	fmt.Println()
 
 	w = tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
