@@ -227,3 +227,29 @@ func wide(g *chaingen.Chain) *consensus.Block {
 	g.Params.Txs, g.Params.Outputs = 1, 1000
 	return g.Extend(1)[0]
 }
+
+// TestKilledWhileMakingDatabase leaves what LevelDB has written of a new database
+// when it is killed: the next start makes another, and calls nothing damaged.
+func TestKilledWhileMakingDatabase(t *testing.T) {
+	t.Parallel()
+	for _, left := range [][]string{{"MANIFEST-000000"}, {"MANIFEST-000000", "CURRENT.0"}} {
+		dir := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(dir, "ledger"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range left {
+			if err := os.WriteFile(filepath.Join(dir, "ledger", name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var log strings.Builder
+		c, err := chain.Open(chain.Config{Dir: dir, Spec: generated, Log: textLog(&log)})
+		if err != nil {
+			t.Fatalf("%v: %v", left, err)
+		}
+		closeChain(t, c)
+		if strings.Contains(log.String(), "anew") {
+			t.Errorf("%v: %s", left, log.String())
+		}
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 
 	"github.com/syndtr/goleveldb/leveldb"
 	ldberrors "github.com/syndtr/goleveldb/leveldb/errors"
@@ -45,7 +47,7 @@ func openStore(d disk, dir string, buffer int) (*store, error) {
 		return nil, err
 	}
 	files := safeStorage{raw, d, dir}
-	if err := cutJournal(files); err != nil {
+	if err := errors.Join(clearUnborn(d, dir), cutJournal(files)); err != nil {
 		return nil, errors.Join(err, files.Close())
 	}
 	db, err := leveldb.Open(files, &opt.Options{
@@ -60,6 +62,30 @@ func openStore(d disk, dir string, buffer int) (*store, error) {
 		return nil, errors.Join(corrupt(err), files.Close())
 	}
 	return &store{db, files}, nil
+}
+
+// clearUnborn removes what LevelDB has left of a database that it was making
+// when the process was killed: it would take that for damage. There is nothing in
+// a database before CURRENT names its manifest.
+func clearUnborn(d disk, dir string) error {
+	names, err := d.names(dir)
+	if err != nil {
+		return err
+	}
+	var unborn []string
+	for _, name := range names {
+		switch {
+		case name == "LOCK" || strings.HasPrefix(name, "LOG"):
+		case strings.HasPrefix(name, "MANIFEST-") || strings.HasPrefix(name, "CURRENT.") && name != "CURRENT.bak":
+			unborn = append(unborn, name)
+		default:
+			return nil
+		}
+	}
+	for _, name := range unborn {
+		err = errors.Join(err, d.removeAll(filepath.Join(dir, name)))
+	}
+	return err
 }
 
 const (
