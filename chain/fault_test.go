@@ -120,14 +120,15 @@ func (w *world) set(t *testing.T, hash consensus.Hash) consensus.Hash {
 // trial is one history of a ledger, and what is known of it.
 type trial struct {
 	*testing.T
-	seed   uint64
-	world  *world
-	random *rand.Rand
-	disk   *faultDisk
-	cfg    Config
-	c      *Chain
-	log    strings.Builder
-	fatal  bool // a failure of the disk was reported
+	seed    uint64
+	world   *world
+	random  *rand.Rand
+	disk    *faultDisk
+	cfg     Config
+	c       *Chain
+	log     strings.Builder
+	fatal   bool // a failure of the disk was reported
+	written bool // it was open once
 
 	stored  map[*piece]bool // acknowledged
 	flushed map[*piece]bool // before the last flush that is known to be complete
@@ -321,7 +322,13 @@ func (tr *trial) flushedAll() {
 
 // open starts the ledger. It may only fail if the disk does.
 func (tr *trial) open() (ok bool) {
+	begin := tr.log.Len()
 	c, err := Open(tr.cfg)
+	// It may be where the very first start was cut short, and should not be later.
+	if log := tr.log.String()[begin:]; tr.written && strings.Contains(log, "built anew from the block files") {
+		tr.tally.rebuilt.Add(1)
+		tr.Logf("seed %d: %s", tr.seed, log)
+	}
 	if err != nil {
 		tr.disk.mu.Lock()
 		struck := tr.disk.struck
@@ -335,7 +342,7 @@ func (tr *trial) open() (ok bool) {
 		tr.fatal = true
 		return false
 	}
-	tr.c = c
+	tr.c, tr.written = c, true
 	return true
 }
 
@@ -469,12 +476,6 @@ func (tr *trial) run() {
 	tr.tally.recoveries.Add(1)
 	tr.finish()
 	tr.tally.moves.Add(int64(strings.Count(tr.log.String(), "finishing an interrupted write")))
-	for line := range strings.Lines(tr.log.String()) {
-		if strings.Contains(line, "built anew from the block files") {
-			tr.tally.rebuilt.Add(1)
-			tr.Logf("seed %d: %s", tr.seed, line)
-		}
-	}
 }
 
 // recovered is check while the disk may still fail.

@@ -22,34 +22,45 @@ import (
 // what was cut off had been synced and was damaged since.
 func cutJournal(files storage.Storage) error {
 	journals, err := files.List(storage.TypeJournal)
-	if err != nil || len(journals) == 0 {
-		return err
-	}
-	newest := slices.MaxFunc(journals, func(a, b storage.FileDesc) int { return cmp.Compare(a.Num, b.Num) })
-	r, err := files.Open(newest)
 	if err != nil {
 		return err
+	}
+	slices.SortFunc(journals, func(a, b storage.FileDesc) int { return cmp.Compare(b.Num, a.Num) })
+	for _, journal := range journals {
+		// One that has just been begun, with nothing in it, is not the newest.
+		if whole, err := cutAfterRecords(files, journal); err != nil || whole > 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// cutAfterRecords has a journal end with its last whole record, and says where
+// that is.
+func cutAfterRecords(files storage.Storage, journal storage.FileDesc) (whole int, err error) {
+	r, err := files.Open(journal)
+	if err != nil {
+		return 0, err
 	}
 	data, err := io.ReadAll(r)
 	if err = errors.Join(err, r.Close()); err != nil {
-		return err
+		return 0, err
 	}
-	whole := wholeRecords(data)
-	if whole == len(data) {
-		return nil
+	if whole = wholeRecords(data); whole == len(data) {
+		return whole, nil
 	}
-	unfinished := storage.FileDesc{Type: storage.TypeTemp, Num: newest.Num}
+	unfinished := storage.FileDesc{Type: storage.TypeTemp, Num: journal.Num}
 	w, err := files.Create(unfinished)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if _, err = w.Write(data[:whole]); err == nil {
 		err = w.Sync()
 	}
 	if err = errors.Join(err, w.Close()); err != nil {
-		return err
+		return 0, err
 	}
-	return files.Rename(unfinished, newest)
+	return whole, files.Rename(unfinished, journal)
 }
 
 // The framing of LevelDB's journals: blocks of 32 KiB with chunks, each a
