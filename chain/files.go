@@ -35,7 +35,7 @@ type files struct {
 	end     position   // where the next record's frame begins; its Size is 0
 	writing diskFile   // file end.File; nil before the first write
 	unnamed bool       // a file was made since the last sync
-	dirty   bool       // written since the last sync
+	dirty   bool       // written since the last sync, by whomever
 	closed  bool
 }
 
@@ -53,6 +53,7 @@ func openFiles(d disk, dir, prefix string, magic []byte) (*files, error) {
 		return f, err
 	}
 	f.end.File = slices.Max(numbers)
+	f.dirty, f.unnamed = true, true // by a process that was killed, perhaps
 	h, err := d.open(f.name(f.end.File), false)
 	if err != nil {
 		return nil, err
@@ -89,6 +90,9 @@ func (f *files) append(payload []byte) (position, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.end.Offset > 0 && int64(f.end.Offset)+int64(frameSize+len(payload)) > f.limit {
+		if err := f.syncWriting(); err != nil { // also what another process wrote
+			return position{}, err
+		}
 		if err := f.finish(); err != nil {
 			return position{}, err
 		}
@@ -181,6 +185,9 @@ func (f *files) sync() error {
 // syncWriting is sync for a caller that holds mu.
 func (f *files) syncWriting() error {
 	if f.dirty {
+		if err := f.begin(); err != nil {
+			return err
+		}
 		if err := f.writing.Sync(); err != nil {
 			return fmt.Errorf("sync %s: %w", f.name(f.end.File), err)
 		}

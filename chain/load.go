@@ -183,6 +183,9 @@ func (c *Chain) readFiles() error {
 	if err := c.blocks.cut(end); err != nil {
 		return err
 	}
+	if c.blocks.tail().compare(from) < 0 { // a file has lost its end
+		c.changed(genesis) // so that the end on record is put right before anything is written behind it
+	}
 	if genesis.has(statusBody) {
 		return nil
 	}
