@@ -1,10 +1,12 @@
 package chain
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"syscall"
 
 	"github.com/syndtr/goleveldb/leveldb/storage"
@@ -150,15 +152,42 @@ func readFile(d disk, name string) ([]byte, error) {
 	return content, err
 }
 
-// safeStorage makes two promises about LevelDB's files that LevelDB itself does
+// safeStorage makes three promises about LevelDB's files that LevelDB itself does
 // not: a journal that it has begun to replace is synced before it writes to the
 // next, or a power cut could take the end of the older one and leave what was
-// synced later; and the name of a new journal or table survives where its
-// content does.
+// synced later; the name of a new journal or table survives where its content
+// does; and once anything could not be written nothing is any more, or LevelDB,
+// which tries again in the background, would remove what its own names refer to.
 type safeStorage struct {
 	storage.Storage
-	disk disk
-	dir  string
+	disk   disk
+	dir    string
+	broken *firstError
+}
+
+// firstError is the error after which nothing is tried any more.
+type firstError struct {
+	mu  sync.Mutex // guards what follows
+	err error
+}
+
+// try makes a change if none has failed before.
+func (e *firstError) try(change func() error) error {
+	if err := e.note(nil); err != nil {
+		return err
+	}
+	err := change()
+	if errors.Is(err, os.ErrNotExist) { // nothing is lost by removing what is not there
+		return err
+	}
+	return e.note(err)
+}
+
+func (e *firstError) note(err error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.err = cmp.Or(e.err, err)
+	return e.err
 }
 
 type safeWriter struct {
@@ -169,14 +198,40 @@ type safeWriter struct {
 }
 
 func (s safeStorage) Create(fd storage.FileDesc) (storage.Writer, error) {
-	w, err := s.Storage.Create(fd)
+	w := &safeWriter{storage: s, journal: fd.Type == storage.TypeJournal}
+	err := s.broken.try(func() (err error) {
+		w.Writer, err = s.Storage.Create(fd)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &safeWriter{Writer: w, storage: s, journal: fd.Type == storage.TypeJournal}, nil
+	return w, nil
 }
 
-func (w *safeWriter) Sync() error {
+func (s safeStorage) SetMeta(fd storage.FileDesc) error {
+	return s.broken.try(func() error { return s.Storage.SetMeta(fd) })
+}
+
+func (s safeStorage) Remove(fd storage.FileDesc) error {
+	return s.broken.try(func() error { return s.Storage.Remove(fd) })
+}
+
+func (s safeStorage) Rename(from, to storage.FileDesc) error {
+	return s.broken.try(func() error { return s.Storage.Rename(from, to) })
+}
+
+func (w *safeWriter) Write(p []byte) (n int, err error) {
+	err = w.storage.broken.try(func() (err error) {
+		n, err = w.Writer.Write(p)
+		return err
+	})
+	return n, err
+}
+
+func (w *safeWriter) Sync() error { return w.storage.broken.try(w.sync) }
+
+func (w *safeWriter) sync() error {
 	if err := w.Writer.Sync(); err != nil || w.named {
 		return err
 	}

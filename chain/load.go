@@ -90,8 +90,11 @@ func (c *Chain) loadIndex(tip consensus.Hash) error {
 		if err == nil {
 			err = c.finishMove(from, to)
 		}
-		if err != nil {
+		if errors.Is(err, errDamaged) || errors.Is(err, ErrNotFound) || errors.Is(err, consensus.ErrUndo) {
 			return fmt.Errorf("%w: an interrupted write of coins cannot be finished: %w", errCorrupt, err)
+		}
+		if err != nil {
+			return err
 		}
 		from = to
 	}
