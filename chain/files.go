@@ -114,16 +114,19 @@ func (f *files) append(payload []byte) (position, error) {
 }
 
 // begin opens the file that is written to. The caller holds mu.
-func (f *files) begin() (err error) {
+func (f *files) begin() error {
 	switch {
-	case f.closed:
-		return fmt.Errorf("%s: %w", f.name(f.end.File), os.ErrClosed)
 	case f.writing != nil:
 		return nil
+	case f.closed:
+		return fmt.Errorf("%s: %w", f.name(f.end.File), os.ErrClosed)
 	}
-	f.writing, err = f.disk.open(f.name(f.end.File), true)
-	f.unnamed = f.unnamed || f.end.Offset == 0
-	return err
+	h, err := f.disk.open(f.name(f.end.File), true)
+	if err != nil {
+		return err
+	}
+	f.writing, f.unnamed = h, f.unnamed || f.end.Offset == 0
+	return nil
 }
 
 // finish syncs and closes the file that is written to. The caller holds mu.
@@ -205,8 +208,9 @@ func (f *files) syncWriting() error {
 func (f *files) close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	err := f.finish()
 	f.closed = true
-	return f.finish()
+	return err
 }
 
 // tail is where the next record goes.
