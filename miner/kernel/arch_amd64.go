@@ -7,5 +7,18 @@ import "golang.org/x/sys/cpu"
 // archKernels are those for the instructions that some CPUs have.
 var archKernels = []*Kernel{
 	{Name: "avx2", available: cpu.X86.HasAVX2, lanes: 8, scan: scanAVX2},
+	{Name: "sha-ni-2", available: hasSHA() && cpu.X86.HasAVX2, lanes: 2, scan: scanSHANI2},
+	{Name: "sha-ni-3", available: hasSHA() && cpu.X86.HasAVX2, lanes: 3, scan: scanSHANI3},
+	{Name: "sha-ni-4", available: hasSHA() && cpu.X86.HasAVX2, lanes: 4, scan: scanSHANI4},
 	{Name: "avx512", available: cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW, lanes: 16, scan: scanAVX512},
+}
+
+// hasSHA reports whether the CPU has the SHA instructions (leaf 7, bit 29 of
+// ebx). They need nothing of the operating system that SSE does not.
+func hasSHA() bool {
+	if leaves, _, _, _ := cpuid(0, 0); leaves < 7 {
+		return false
+	}
+	_, b, _, _ := cpuid(7, 0)
+	return b>>29&1 == 1
 }

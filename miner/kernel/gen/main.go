@@ -25,6 +25,7 @@ func main() {
 	}{
 		{"avx2", avx2},
 		{"avx512", avx512},
+		{"shani", shani},
 		{"cpuid", cpuid},
 	} {
 		if err := write(os.Args[1], g.name, g.make); err != nil {
