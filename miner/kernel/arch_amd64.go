@@ -11,6 +11,7 @@ var archKernels = []*Kernel{
 	{Name: "sha-ni-3", available: hasSHA() && cpu.X86.HasAVX2, lanes: 3, scan: scanSHANI3},
 	{Name: "sha-ni-4", available: hasSHA() && cpu.X86.HasAVX2, lanes: 4, scan: scanSHANI4},
 	{Name: "avx512", available: cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW, lanes: 16, scan: scanAVX512},
+	{Name: "avx512-sha", available: hasSHA() && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL, lanes: 16, scan: scanAVX512SHA},
 }
 
 // hasSHA reports whether the CPU has the SHA instructions (leaf 7, bit 29 of

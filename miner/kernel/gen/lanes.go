@@ -14,22 +14,29 @@ type lanes struct {
 	count uint64
 	work  reg.Register
 	vec   []reg.VecPhysical
-	state [8]reg.Register // a to h
-	xorBC reg.Register    // AVX2: b^c, which is a^b of the round before
+	temps []reg.VecPhysical // for values within one round
+	ring  int               // where in memory the schedule is, 0 for registers
+	state [8]reg.Register   // a to h
+	xorBC reg.Register      // AVX2: b^c, which is a^b of the round before
 }
 
-func avx512(ctx *build.Context) {
-	l := &lanes{Context: ctx, wide: true, count: 16, vec: []reg.VecPhysical{
+var (
+	ymm = []reg.VecPhysical{
+		reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7, reg.Y8, reg.Y9, reg.Y10, reg.Y11, reg.Y12, reg.Y13, reg.Y14, reg.Y15,
+	}
+	zmm = []reg.VecPhysical{
 		reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7, reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
 		reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23, reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31,
-	}}
+	}
+)
+
+func avx512(ctx *build.Context) {
+	l := &lanes{Context: ctx, wide: true, count: 16, vec: zmm, temps: zmm[8:16]}
 	l.function("scanAVX512", "scanAVX512 searches 16 nonces at a time; see Kernel.scan. It needs AVX-512 F and BW.")
 }
 
 func avx2(ctx *build.Context) {
-	l := &lanes{Context: ctx, count: 8, vec: []reg.VecPhysical{
-		reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7, reg.Y8, reg.Y9, reg.Y10, reg.Y11, reg.Y12, reg.Y13, reg.Y14, reg.Y15,
-	}}
+	l := &lanes{Context: ctx, count: 8, vec: ymm, temps: ymm[8:16], ring: offBuf}
 	l.function("scanAVX2", "scanAVX2 searches 8 nonces at a time; see Kernel.scan. It needs AVX2.")
 }
 
@@ -102,16 +109,15 @@ func (l *lanes) function(name, doc string) {
 
 func (l *lanes) at(offset int) operand.Mem { return operand.Mem{Base: l.work, Disp: offset} }
 
-// temp is a register for values within one round.
-func (l *lanes) temp(i int) reg.Register { return l.vec[8+i] }
+func (l *lanes) temp(i int) reg.Register { return l.temps[i] }
 
 // word is where word t of the schedule is kept until its place is needed for
 // word t+16: a register, or memory if there are too few.
 func (l *lanes) word(t int) operand.Op {
-	if l.wide {
+	if l.ring == 0 {
 		return l.vec[16+t%16]
 	}
-	return l.at(offBuf + 4*int(l.count)*(t%16))
+	return l.at(l.ring + 4*int(l.count)*(t%16))
 }
 
 func (l *lanes) setWord(t int, from reg.Register) { l.move(from, l.word(t)) }
@@ -213,12 +219,12 @@ func (l *lanes) round(h *hash, t int) {
 func (l *lanes) schedule(h *hash, t int) {
 	l.Commentf("Word %d.", t)
 	sum, x := l.temp(0), l.temp(4)
-	if l.wide {
+	if l.ring == 0 {
 		sum = l.word(t).(reg.Register) // has word t-16
 	}
 	empty := true
 	if !h.known[t-16] {
-		if !l.wide {
+		if l.ring != 0 {
 			l.move(l.word(t-16), sum)
 		}
 		empty = false
@@ -247,7 +253,7 @@ func (l *lanes) schedule(h *hash, t int) {
 	if h.terms[t] {
 		l.addKnown(h.offS+4*t, sum, sum)
 	}
-	if !l.wide {
+	if l.ring != 0 {
 		l.setWord(t, sum)
 	}
 }
@@ -256,6 +262,10 @@ func (l *lanes) schedule(h *hash, t int) {
 // 1 to 3.
 func (l *lanes) sigma(r rotations, x operand.Op, to reg.Register) {
 	t1, t2, t3 := l.temp(1), l.temp(2), l.temp(3)
+	if _, inMemory := x.(operand.Mem); inMemory {
+		l.move(x, t3)
+		x = t3
+	}
 	if l.wide {
 		l.VPRORD(operand.Imm(r.by[0]), x, t1)
 		l.VPRORD(operand.Imm(r.by[1]), x, t2)
@@ -266,10 +276,6 @@ func (l *lanes) sigma(r rotations, x operand.Op, to reg.Register) {
 		}
 		l.VPTERNLOGD(operand.Imm(0x96), t1, t2, to) // to ^ t1 ^ t2
 		return
-	}
-	if _, inMemory := x.(operand.Mem); inMemory {
-		l.move(x, t3)
-		x = t3
 	}
 	l.VPSRLD(operand.Imm(r.by[0]), x, t1)
 	l.VPSLLD(operand.Imm(32-r.by[0]), x, t2)

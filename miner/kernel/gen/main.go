@@ -25,6 +25,7 @@ func main() {
 	}{
 		{"avx2", avx2},
 		{"avx512", avx512},
+		{"avx512sha", avx512sha},
 		{"shani", shani},
 		{"cpuid", cpuid},
 	} {
