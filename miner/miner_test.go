@@ -223,7 +223,8 @@ func TestRunOnFailedLedger(t *testing.T) {
 	}
 }
 
-// TestThreads has one thread where none is asked for.
+// TestThreads has one thread per core, and the fastest kernel, where nothing else is
+// asked for.
 func TestThreads(t *testing.T) {
 	n := newNode(t, unchanged)
 	m, stop := start(t, Config{Ledger: n.ledger, Pool: n.pool, PayTo: payTo})

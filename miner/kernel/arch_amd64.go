@@ -7,9 +7,7 @@ import "golang.org/x/sys/cpu"
 // archKernels are those for the instructions that some CPUs have.
 var archKernels = []*Kernel{
 	{Name: "avx2", available: cpu.X86.HasAVX2, lanes: 8, scan: scanAVX2},
-	{Name: "sha-ni-2", available: hasSHA() && cpu.X86.HasAVX2, lanes: 2, scan: scanSHANI2},
-	{Name: "sha-ni-3", available: hasSHA() && cpu.X86.HasAVX2, lanes: 3, scan: scanSHANI3},
-	{Name: "sha-ni-4", available: hasSHA() && cpu.X86.HasAVX2, lanes: 4, scan: scanSHANI4},
+	{Name: "sha-ni", available: hasSHA() && cpu.X86.HasAVX2, lanes: 4, scan: scanSHANI},
 	{Name: "avx512", available: cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW, lanes: 16, scan: scanAVX512},
 	{Name: "avx512-sha", available: hasSHA() && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL, lanes: 16, scan: scanAVX512SHA},
 }

@@ -12,6 +12,7 @@ TEXT ·scanAVX512SHA(SB), NOSPLIT, $0-24
 	MOVL         $0xffffffff, CX
 	TESTL        DX, DX
 	JEQ          none
+	VZEROUPPER
 	VPBROADCASTD SI, Z16
 	ADDL         $0x10, SI
 	VPADDD       1216(DI), Z16, Z16

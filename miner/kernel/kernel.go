@@ -23,16 +23,20 @@ type Kernel struct {
 	scan func(w *work, nonce, batches uint32) (before, candidates uint32)
 }
 
+// Chunk is how many nonces to try between looks at what else has happened: they
+// take this kernel a quarter of a millisecond or so. It divides 2^32.
+func (k *Kernel) Chunk() uint32 { return 512 * k.lanes }
+
 // Search is a kernel at work on one header. It is for one goroutine.
 type Search struct {
-	kernel *Kernel
+	*Kernel
 	work   *work
 	header consensus.Header
 	target consensus.Target
 }
 
 // NewSearch prepares memory; Set says what to search.
-func (k *Kernel) NewSearch() *Search { return &Search{kernel: k, work: newWork()} }
+func (k *Kernel) NewSearch() *Search { return &Search{Kernel: k, work: newWork()} }
 
 // Set takes a header, whose nonce is ignored, and the target that its hash must
 // meet.
@@ -46,10 +50,10 @@ func (s *Search) Set(h consensus.Header, target *consensus.Target) {
 // interrupted between hits, so that count bounds how long it takes.
 func (s *Search) Hits(first, count uint32) iter.Seq[uint32] {
 	return func(yield func(uint32) bool) {
-		h, lanes := s.header, s.kernel.lanes
+		h, lanes := s.header, s.lanes
 		for left := uint64(count); left > 0; {
 			batches := uint32((left + uint64(lanes) - 1) / uint64(lanes))
-			before, candidates := s.kernel.scan(s.work, first, batches)
+			before, candidates := s.scan(s.work, first, batches)
 			first += before * lanes
 			if candidates == 0 {
 				return // all batches were tried

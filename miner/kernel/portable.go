@@ -69,13 +69,20 @@ func lastWord(w *work, word uint32) uint32 {
 	return s[4] + initial[7]
 }
 
-// rounds computes rounds from up to to. Where k has a word already, m has zero.
+// rounds computes rounds from up to to, a multiple of four of them. Where k has a
+// word already, m has zero.
 func rounds(s *[8]uint32, k, m *[64]uint32, from, to int) {
 	a, b, c, d, e, f, g, h := s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
-	for t := from; t < to; t++ {
-		t1 := h + k[t&63] + m[t&63] + (bits.RotateLeft32(e, -6) ^ bits.RotateLeft32(e, -11) ^ bits.RotateLeft32(e, -25)) + (g ^ e&(f^g))
-		t2 := (bits.RotateLeft32(a, -2) ^ bits.RotateLeft32(a, -13) ^ bits.RotateLeft32(a, -22)) + (a&b | c&(a|b))
-		a, b, c, d, e, f, g, h = t1+t2, a, b, c, d+t1, e, f, g
+	for t := from; t < to; t += 4 {
+		x := temp1(e, f, g, h, k[t&63]+m[t&63])
+		d, h = d+x, x+temp2(a, b, c)
+		x = temp1(d, e, f, g, k[(t+1)&63]+m[(t+1)&63])
+		c, g = c+x, x+temp2(h, a, b)
+		x = temp1(c, d, e, f, k[(t+2)&63]+m[(t+2)&63])
+		b, f = b+x, x+temp2(g, h, a)
+		x = temp1(b, c, d, e, k[(t+3)&63]+m[(t+3)&63])
+		a, e = a+x, x+temp2(f, g, h)
+		a, b, c, d, e, f, g, h = e, f, g, h, a, b, c, d
 	}
 	*s = [8]uint32{a, b, c, d, e, f, g, h}
 }

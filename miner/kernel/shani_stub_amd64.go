@@ -2,17 +2,7 @@
 
 package kernel
 
-// scanSHANI2 searches 2 nonces at a time; see Kernel.scan. It needs SHA and AVX2.
+// scanSHANI searches 4 nonces at a time; see Kernel.scan. It needs SHA and AVX2.
 //
 //go:noescape
-func scanSHANI2(w *work, nonce uint32, batches uint32) (before uint32, candidates uint32)
-
-// scanSHANI3 searches 3 nonces at a time; see Kernel.scan. It needs SHA and AVX2.
-//
-//go:noescape
-func scanSHANI3(w *work, nonce uint32, batches uint32) (before uint32, candidates uint32)
-
-// scanSHANI4 searches 4 nonces at a time; see Kernel.scan. It needs SHA and AVX2.
-//
-//go:noescape
-func scanSHANI4(w *work, nonce uint32, batches uint32) (before uint32, candidates uint32)
+func scanSHANI(w *work, nonce uint32, batches uint32) (before uint32, candidates uint32)

@@ -152,10 +152,17 @@ func (m *message) expand() (sums, terms [64]uint32) {
 // round is one round of SHA-256 (FIPS 180-4, 6.2.2) with the round constant and
 // the word already summed.
 func round(s [8]uint32, kw uint32) [8]uint32 {
-	a, b, c, d, e, f, g, h := s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
-	t1 := h + kw + (bits.RotateLeft32(e, -6) ^ bits.RotateLeft32(e, -11) ^ bits.RotateLeft32(e, -25)) + (g ^ e&(f^g))
-	t2 := (bits.RotateLeft32(a, -2) ^ bits.RotateLeft32(a, -13) ^ bits.RotateLeft32(a, -22)) + (a&b | c&(a|b))
-	return [8]uint32{t1 + t2, a, b, c, d + t1, e, f, g}
+	x := temp1(s[4], s[5], s[6], s[7], kw)
+	return [8]uint32{x + temp2(s[0], s[1], s[2]), s[0], s[1], s[2], s[3] + x, s[4], s[5], s[6]}
+}
+
+// temp1 and temp2 are T1 and T2 there.
+func temp1(e, f, g, h, kw uint32) uint32 {
+	return h + kw + (bits.RotateLeft32(e, -6) ^ bits.RotateLeft32(e, -11) ^ bits.RotateLeft32(e, -25)) + (g ^ e&(f^g))
+}
+
+func temp2(a, b, c uint32) uint32 {
+	return (bits.RotateLeft32(a, -2) ^ bits.RotateLeft32(a, -13) ^ bits.RotateLeft32(a, -22)) + (a&b ^ c&(a^b))
 }
 
 func sigma0(x uint32) uint32 {

@@ -55,6 +55,7 @@ func avx512sha(ctx *build.Context) {
 	h.MOVL(operand.U32(0xffffffff), before)
 	h.TESTL(batches, batches)
 	h.JEQ(operand.LabelRef("none"))
+	h.VZEROUPPER()
 	h.merge(h.record(h.schedule1))
 	h.Label("turn")
 	h.merge(h.record(h.rounds1), h.record(h.schedule2))
@@ -218,9 +219,6 @@ func (h *hybrid) store(l *lanes, x, y reg.Register, to int) {
 
 // lanePair is where among 16 pairs that of a lane is, after the interleaving.
 func lanePair(lane int) int { return 64*(lane%4/2) + 16*(lane/4) + 8*(lane%2) }
-
-// inTurn is how many nonces the rounds work on at the same time.
-const inTurn = 4
 
 // rounds1 computes the rounds of the first hash.
 func (h *hybrid) rounds1(ctx *build.Context) {
