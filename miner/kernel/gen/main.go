@@ -1,4 +1,4 @@
-// Command gen writes the assembly of package kernel for amd64.
+// Command gen writes the assembly of package kernel.
 package main
 
 import (
@@ -33,6 +33,10 @@ func main() {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", g.name, err)
 			os.Exit(1)
 		}
+	}
+	if err := writeARM64(os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 }
 
