@@ -1,6 +1,6 @@
 package main
 
-// pass is one of the two hashes: from which round on it depends on the nonce,
+// hash is one of the two: from which round on it depends on the nonce,
 // and what of its message is known. Where the tables of constants lie is part of
 // it.
 type hash struct {
