@@ -102,9 +102,8 @@ func (c *Chain) loadIndex(tip consensus.Hash) error {
 	copy(c.active[1:], c.active)
 	c.active[0] = from.ancestor(0)
 	for _, n := range c.active {
-		if n.seq == 0 { // its block was fetched again, and lost again
-			c.seq++
-			n.seq = c.seq
+		if n.seq == 0 { // its block was fetched again, and then the process was killed
+			c.completeFrom(n)
 		}
 		if !n.has(statusBody) && n.parent != nil {
 			c.lost[n] = struct{}{}
