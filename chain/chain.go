@@ -32,8 +32,10 @@ type Config struct {
 	Sigs    *sigcheck.Checker
 	Cache   int64 // bytes of memory for coins; 0 means DefaultCache, less than MinCache means that
 	Reindex bool  // build the database anew from the block files
+	Prune   int64 // the bytes that block and undo files are kept below, or one of PruneNever, PruneByHand, PruneAsFound
 
-	disk disk // nil means the real one
+	disk     disk   // nil means the real one
+	fileSize uint32 // how large a block or undo file grows; 0 means as the above has it
 }
 
 const (
@@ -70,7 +72,8 @@ type Chain struct {
 	coins      *coinCache
 	unsaved    map[*node]struct{} // whose records have changed since the last flush
 	saved      *node              // the tip that the last flush wrote
-	timer      *time.Timer        // of the next flush; nil if nothing has changed
+	pruned     pruning
+	timer      *time.Timer // of the next flush; nil if nothing has changed
 
 	lossMu sync.Mutex               // guards what follows; may be taken with mu held
 	losses map[consensus.Hash]error // damaged blocks that dropLost must look at
@@ -133,6 +136,13 @@ func Open(cfg Config) (*Chain, error) {
 	}
 	if cfg.Cache == 0 {
 		cfg.Cache = DefaultCache
+	}
+	switch {
+	case cfg.fileSize != 0:
+	case cfg.Prune >= PruneByHand:
+		cfg.fileSize = prunedFileSize
+	default:
+		cfg.fileSize = maxFileSize
 	}
 	if err := claimDir(cfg.disk, cfg.Dir, cfg.Spec); err != nil {
 		return nil, err
@@ -206,8 +216,11 @@ func (c *Chain) openFiles() (err error) {
 	if c.blocks, err = openFiles(c.cfg.disk, blocks, "blk", magic); err != nil {
 		return err
 	}
-	c.undos, err = openFiles(c.cfg.disk, blocks, "rev", magic)
-	return err
+	if c.undos, err = openFiles(c.cfg.disk, blocks, "rev", magic); err != nil {
+		return err
+	}
+	c.blocks.limit, c.undos.limit = c.cfg.fileSize, c.cfg.fileSize
+	return nil
 }
 
 func inUse(dir string) error {
@@ -226,6 +239,11 @@ func discard(d disk, dir string, begin bool) error {
 			return err
 		}
 		from = old
+	}
+	if begin {
+		if err := checkWhole(d, dir); err != nil {
+			return err
+		}
 	}
 	lock, err := d.lock(filepath.Join(from, "LOCK"))
 	if errors.Is(err, errInUse) {

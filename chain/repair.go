@@ -47,24 +47,37 @@ func (c *Chain) dropLost() {
 			c.lost[n] = struct{}{}
 			continue
 		}
-		for _, m := range descendants(n) {
-			m.seq = 0
-			delete(c.candidates, m)
+		for _, m := range c.drop(n) {
 			c.changed(m)
 		}
-		if n.parent.seq > 0 {
-			c.compete(n.parent)
-		}
 	}
+}
+
+// drop has the chains of n and of what is built on it, which are not active,
+// count as incomplete. The caller holds mu.
+func (c *Chain) drop(n *node) []*node {
+	list := descendants(n)
+	for _, m := range list {
+		m.seq = 0
+		delete(c.candidates, m)
+	}
+	if n.parent.seq > 0 {
+		c.compete(n.parent)
+	}
+	return list
 }
 
 // reachable reports whether the blocks above the fork with n can be
 // disconnected. The caller holds mu.
 func (c *Chain) reachable(n *node) bool {
-	if len(c.lost) == 0 {
+	if len(c.lost) == 0 && c.pruned.height == 0 || c.onRoute(n) {
 		return true
 	}
 	base := fork(c.tip(), n)
+	if c.severed(base) {
+		c.tellSevered(base, n)
+		return false
+	}
 	for m := range c.lost {
 		if c.isActive(m) && m.height() > base.height() {
 			return false

@@ -23,6 +23,7 @@ const (
 	keyTip    = 't' // the hash of the tip to which the coins belong
 	keyMoving = 'm' // the hash of another tip: the coins are on their way there
 	keyTails  = 'e' // where the block and undo files ended when the tip was written
+	keyPruned = 'p' // the first block and undo files that are not pruned; absent if none is
 	keyFormat = 'v' // the number of this format
 )
 
