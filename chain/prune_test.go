@@ -73,7 +73,7 @@ func checkPruned(t failer, c *Chain) {
 	if p.Height > 0 && p.Height+KeptBlocks-1 > tip.Height {
 		t.Fatalf("pruned below %d with the tip at %d", p.Height, tip.Height)
 	}
-	for height := uint32(0); height <= tip.Height; height++ {
+	for height := uint32(0); height <= tip.Height; height += 1 + height/40 {
 		hash, _ := c.HashAt(height)
 		info, _ := c.Header(hash)
 		block, err := c.Block(hash)
@@ -222,25 +222,37 @@ func TestPrunedBranch(t *testing.T) {
 // TestPrunedUndo damages undo data that cannot be made anew, as the blocks are
 // gone: the ledger stays where it is.
 func TestPrunedUndo(t *testing.T) {
-	c, g := openPruned(t, t.TempDir(), PruneByHand, nil), newGenerator()
+	var log strings.Builder
+	c, g := openPruned(t, t.TempDir(), PruneByHand, &log), newGenerator()
 	defer c.Close()
 	addAll(t, c, g.Extend(400))
 	if err := c.PruneTo(400); err != nil {
 		t.Fatal(err)
 	}
 	other := g.Fork(395, 7)
-	for _, b := range g.Blocks[396:] {
-		n := c.index[b.Header.Hash()]
-		n.undo.Offset++ // now it is not what was written
+	var old []*consensus.Block // blocks above the fork that spend what a pruned block made
+	made := make(map[consensus.Hash]uint32)
+	for height, b := range g.Blocks {
+		for i, id := range b.TxIDs() {
+			made[id] = uint32(height)
+			if i > 0 && height > 395 && made[b.Txs[i].In[0].PrevOut.TxID] < c.Pruning().Height {
+				old = append(old, b)
+			}
+		}
 	}
-	tx := other.Blocks[1].Txs[0] // of a pruned block, and unspent up to here?
-	_ = tx
+	if len(old) == 0 {
+		t.Fatal("no block spends an old coin")
+	}
+	c.index[old[0].Header.Hash()].undo.Offset++ // not where it was written
 	addAll(t, c, other.Extend(7))
 	if err := c.Err(); err != nil {
 		t.Fatal(err)
 	}
-	if tip := c.Tip().Hash; tip != g.Tip().Hash && tip != other.Tip().Hash {
-		t.Errorf("the tip is at %d", c.Tip().Height)
+	if tip := c.Tip().Hash; tip != g.Tip().Hash {
+		t.Errorf("the tip is %s at %d", tip, c.Tip().Height)
+	}
+	if !strings.Contains(log.String(), "cannot be disconnected") || !strings.Contains(log.String(), "out of reach") {
+		t.Error(log.String())
 	}
 }
 
@@ -360,6 +372,11 @@ func (d *removals) removeAll(name string) error {
 // to one that is not.
 func TestPruneTree(t *testing.T) {
 	t.Parallel()
+	begun, trunk := filepath.Join(t.TempDir(), "begun"), newGenerator()
+	c := openPruned(t, begun, PruneNever, nil)
+	trunk.Params.Txs = 0
+	addAll(t, c, trunk.Extend(300))
+	mustClose(t, c)
 	rapid.Check(t, func(t *rapid.T) {
 		base, err := os.MkdirTemp("", "prune")
 		if err != nil {
@@ -368,14 +385,19 @@ func TestPruneTree(t *testing.T) {
 		defer os.RemoveAll(base)
 		target := rapid.SampledFrom([]int64{PruneByHand, 3 * smallFile, 8 * smallFile}).Draw(t, "target")
 		dir := filepath.Join(base, "pruned")
+		for _, to := range []string{dir, filepath.Join(base, "whole")} {
+			if err := os.CopyFS(to, os.DirFS(begun)); err != nil {
+				t.Fatalf("%v", err)
+			}
+		}
 		c, whole := openPruned(t, dir, target, nil), openPruned(t, filepath.Join(base, "whole"), PruneNever, nil)
 		defer func() { c.Close(); whole.Close() }()
-		g := newGenerator()
+		g := trunk.Fork(300, 1)
+		g.Params.Txs = 1
 		add := func(blocks []*consensus.Block) {
 			addAll(t, c, blocks)
 			addAll(t, whole, blocks)
 		}
-		add(g.Extend(300))
 		for step := range rapid.IntRange(3, 12).Draw(t, "steps") {
 			switch rapid.SampledFrom([]string{"grow", "grow", "reorg", "side", "prune", "restart", "crash"}).Draw(t, "step") {
 			case "grow":
