@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"lode/consensus"
 )
@@ -250,4 +251,13 @@ func checkWhole(d disk, dir string) error {
 
 func (b *batch) putPruned(blocks, undos uint32) {
 	b.Put([]byte{keyPruned}, binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, blocks), undos))
+}
+
+// FirstSince is the height of the first block of the active chain whose time is
+// t, in Unix seconds, or later.
+func (c *Chain) FirstSince(t uint32) (height uint32, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	i := slices.IndexFunc(c.active, func(n *node) bool { return n.header.Time >= t })
+	return uint32(max(i, 0)), i >= 0
 }

@@ -160,6 +160,6 @@ func wireAddr(url string, services uint64, seen time.Time) addrV2 {
 // advertise tells a peer where this node listens, if that is known.
 func (n *Node) advertise(p *peer) {
 	if n.cfg.Advertise != "" && p.addrV2 && tellable(p, n.cfg.Advertise) {
-		p.send(msgAddrV2{wireAddr(n.cfg.Advertise, serviceNetwork|serviceWitness, time.Now())})
+		p.send(msgAddrV2{wireAddr(n.cfg.Advertise, n.services(), time.Now())})
 	}
 }

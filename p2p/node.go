@@ -52,6 +52,7 @@ type Config struct {
 	Advertise    string       // URL at which others can reach this node; may be empty
 	AddrFile     string       // where the address book is saved; empty means nowhere
 	AllowOrigins []string     // web origins whose pages may connect
+	Pruned       bool         // old blocks are not served: of those more than 288 below the tip, none (BIP159)
 	UserAgent    string       // such as /Lode:0.1.0/, at most 256 bytes
 
 	Dial DialFunc     // nil means WebSocket
