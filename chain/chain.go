@@ -34,6 +34,9 @@ type Config struct {
 	Reindex bool  // build the database anew from the block files
 	Prune   int64 // the bytes that block and undo files are kept below, or one of PruneNever, PruneByHand, PruneAsFound
 
+	TxIndex   bool // keep an index of transactions
+	AddrIndex bool // keep an index of the transactions of each key
+
 	disk     disk   // nil means the real one
 	fileSize uint32 // how large a block or undo file grows; 0 means as the above has it
 }
@@ -53,6 +56,7 @@ type Chain struct {
 	store      *store
 	blocks     *files
 	undos      *files
+	indexes    []*index
 
 	inboxMu sync.Mutex // guards what follows; may be taken with mu held
 	inbox   []*submission
@@ -137,6 +141,9 @@ func Open(cfg Config) (*Chain, error) {
 	if cfg.Cache == 0 {
 		cfg.Cache = DefaultCache
 	}
+	if cfg.Prune > PruneNever && (cfg.TxIndex || cfg.AddrIndex) {
+		return nil, errors.New("pruning is incompatible with indexes, which point into the blocks")
+	}
 	switch {
 	case cfg.fileSize != 0:
 	case cfg.Prune >= PruneByHand:
@@ -184,6 +191,7 @@ func open(cfg Config) (*Chain, error) {
 		waiting: make(map[*node][]*submission), held: make(map[*node]parsedBlock), unsaved: make(map[*node]struct{}), losses: make(map[consensus.Hash]error),
 		subs: make(map[int]func()), failed: make(chan struct{}), closing: make(chan struct{}),
 	}
+	c.indexes = c.newIndexes()
 	if err := discard(cfg.disk, cfg.Dir, cfg.Reindex); err != nil {
 		return nil, err
 	}
