@@ -183,7 +183,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	}
 
 	sigs := sigcheck.New(200_000)
-	ledger, err := chain.Open(chain.Config{Dir: n.dir, Spec: n.spec, Now: n.clock.Now, Log: n.log, Sigs: sigs, Reindex: n.reindex, Prune: n.prune})
+	ledger, err := chain.Open(chain.Config{Dir: n.dir, Spec: n.spec, Now: n.clock.Now, Log: n.log, Sigs: sigs, Reindex: n.reindex, Prune: n.prune, TxIndex: n.txIndex, AddrIndex: n.addrIndex})
 	if err != nil {
 		return err
 	}
@@ -219,6 +219,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return rpc.New(cfg).Serve(ctx, rpcListener) })
 	group.Go(func() error { return peers.Run(ctx) })
+	group.Go(func() error { return ledger.RunIndexes(ctx) })
 	group.Go(func() error { return n.follow(ctx, ledger, pool) })
 	if mining != nil {
 		group.Go(func() error { return mining.Run(ctx) })

@@ -166,6 +166,15 @@ func TestPruneByHand(t *testing.T) {
 	if all := prune(600); all <= some || all > 600-KeptBlocks+1 {
 		t.Errorf("pruned below %d, want up to %d", all, 600-KeptBlocks)
 	}
+	killed := filepath.Join(t.TempDir(), "killed") // right after: what was pruned was on record
+	if err := os.CopyFS(killed, os.DirFS(c.cfg.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	after := openPruned(t, killed, PruneByHand, nil)
+	defer after.Close()
+	if checkPruned(t, after); after.Tip().Hash != g.Tip().Hash || after.Pruning() != c.Pruning() {
+		t.Errorf("after a kill: tip at %d, %+v", after.Tip().Height, after.Pruning())
+	}
 }
 
 // TestPrunedBranch gives a pruned ledger branches with more work that fork off

@@ -25,7 +25,6 @@ func (s *Server) chainMethods() []method {
 		{group, "getdifficulty", nil, 0, "How much harder the target is than Bitcoin's first one.", func(context.Context, *params) (any, error) { return difficulty(s.bitsOf(s.cfg.Chain.Tip().Hash)), nil }},
 		{group, "gettxout", []string{"txid", "n", "include_mempool"}, 2, "An unspent output, or null.", s.getTxOut},
 		{group, "gettxoutsetinfo", []string{"hash_type", "hash_or_height", "use_index"}, 0, "The set of all coins, with its hash_serialized_3 (the default), its muhash or none.", s.getTxOutSetInfo},
-		{group, "getindexinfo", []string{"index_name"}, 0, "The optional indexes that are kept: none.", func(context.Context, *params) (any, error) { return struct{}{}, nil }},
 	}
 }
 
