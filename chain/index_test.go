@@ -401,6 +401,46 @@ func TestIndexSwitch(t *testing.T) {
 	}
 }
 
+// TestIndexAfterClose closes a ledger while its indexes are being built, and asks
+// them afterwards.
+func TestIndexAfterClose(t *testing.T) {
+	c, g := openIndexed(t, t.TempDir(), nil), newIndexed()
+	addAll(t, c, g.Extend(30))
+	ended := make(chan error, 1)
+	go func() { ended <- c.RunIndexes(t.Context()) }()
+	mustClose(t, c)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	for _, err := range []error{
+		func() error { _, _, err := c.FindTx(g.Blocks[1].Txs[0].TxID()); return err }(),
+		func() error { _, err := c.AddressTotals([32]byte{}); return err }(),
+		c.AddressTxs(nil, 0, 1, nil),
+		c.PruneTo(1),
+	} {
+		if !errors.Is(err, ErrFatal) {
+			t.Errorf("after Close: %v", err)
+		}
+	}
+	select {
+	case <-c.Failed():
+		t.Error("a ledger that was closed counts as failed")
+	default:
+	}
+}
+
+// TestIndexDatabaseError has the database fail under the indexes: the ledger
+// fails with it.
+func TestIndexDatabaseError(t *testing.T) {
+	c, g := openIndexed(t, t.TempDir(), nil), newIndexed()
+	defer c.Close()
+	addAll(t, c, g.Extend(3))
+	if err := c.store.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	expectFatal(t, c, c.RunIndexes(t.Context()))
+}
+
 // TestIndexDamagedBlock damages a block that an index has yet to read: it waits
 // until the block has come again.
 func TestIndexDamagedBlock(t *testing.T) {

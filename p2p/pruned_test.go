@@ -22,7 +22,9 @@ func TestPrunedNode(t *testing.T) {
 			t.Errorf("services %#x", v.services)
 		}
 		a.say(msgEmpty(cmdVerack))
-		ask := func(height int) { a.say(&msgInv{cmdGetData, []invItem{{invBlock | invWitness, blocks[height-1].Header.Hash()}}}) }
+		ask := func(height int) {
+			a.say(&msgInv{cmdGetData, []invItem{{invBlock | invWitness, blocks[height-1].Header.Hash()}}})
+		}
 		lowest := 320 - chain.KeptBlocks - 2
 		for _, height := range []int{320, lowest} {
 			ask(height)
