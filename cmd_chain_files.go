@@ -131,6 +131,9 @@ func chainExport(c *cli.Context) error {
 		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
 			return errors.Join(err, fmt.Errorf("%s is there already and is left as it is: choose another name", name))
 		}
+		if pruned := ledger.Pruning().Height; pruned > 0 {
+			return fmt.Errorf("the ledger is pruned, its blocks below height %d are gone: export from a node that has all blocks", pruned)
+		}
 		f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
 		if err != nil {
 			return err

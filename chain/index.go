@@ -369,7 +369,10 @@ func (x *index) remove(ctx context.Context) error {
 		b.Put(x.stateKey(), []byte{indexRemoving})
 		return x.c.store.write(&b, false)
 	})
-	for more := true; more && err == nil && ctx.Err() == nil; {
+	for more := true; more && err == nil; {
+		if err := ctx.Err(); err != nil {
+			return err // and the rest goes at the next start
+		}
 		err = x.use(func() (err error) {
 			more, err = x.removeSome()
 			return err

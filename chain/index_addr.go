@@ -156,8 +156,8 @@ func (c *Chain) AddressTotals(key [32]byte) (AddressTotals, error) {
 }
 
 // AddressTxs gives to visit, in the order of the chain, what transactions in
-// blocks from one height to another did to some keys, until it wants no more.
-// The error is that of AddressTotals.
+// blocks from one height to another did to some keys, until it wants no more;
+// visit must not call methods of the chain. The error is that of AddressTotals.
 func (c *Chain) AddressTxs(keys [][32]byte, from, to uint32, visit func(AddressTx) (more bool)) error {
 	x, err := c.keptIndex(AddrIndex)
 	if err != nil {

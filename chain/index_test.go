@@ -371,6 +371,21 @@ func TestIndexSwitch(t *testing.T) {
 		}
 	}
 	mustClose(t, c)
+	c, err := Open(Config{Dir: dir, Spec: testSpec, TxIndex: true, AddrIndex: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop() // before the rest of it is gone: nothing is built upon that
+	if err := c.RunIndexes(stopped); err != nil {
+		t.Error(err)
+	}
+	for _, x := range c.indexes {
+		if state, err := c.store.value(x.stateKey()); err != nil || !slices.Equal(state, []byte{indexRemoving}) {
+			t.Errorf("%s: state %x, %v", x.name, state, err)
+		}
+	}
+	mustClose(t, c)
 	c = openIndexed(t, dir, nil)
 	runIndexes(t, c, g.Blocks)
 	mustClose(t, c)
@@ -395,7 +410,7 @@ func TestIndexSwitch(t *testing.T) {
 	if c.Tip().Hash != g.Tip().Hash {
 		t.Errorf("tip at %d", c.Tip().Height)
 	}
-	_, err := Open(Config{Dir: t.TempDir(), Spec: testSpec, Prune: PruneByHand, TxIndex: true})
+	_, err = Open(Config{Dir: t.TempDir(), Spec: testSpec, Prune: PruneByHand, TxIndex: true})
 	if err == nil || !strings.Contains(err.Error(), "incompatible") {
 		t.Errorf("pruned and indexed: %v", err)
 	}

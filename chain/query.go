@@ -116,13 +116,19 @@ func (c *Chain) Block(hash consensus.Hash) (*consensus.Block, error) {
 
 // Spent is the coins that a block spent, in the order of its inputs, the
 // coinbase's left out. The error is of kind ErrNotFound if it was never
-// connected.
+// connected, or its undo data was pruned.
 func (c *Chain) Spent(hash consensus.Hash) ([]consensus.Coin, error) {
 	n, err := c.lookup(hash)
 	if err != nil {
 		return nil, err
 	}
-	return c.spent(n)
+	spent, err := c.spent(n)
+	if errors.Is(err, errDamaged) {
+		if now, failure := c.lookup(hash); failure == nil && !now.has(statusUndo) { // meanwhile
+			err = fmt.Errorf("%w: undo data of block %s", ErrPruned, hash)
+		}
+	}
+	return spent, err
 }
 
 // lookup finds a node and copies it, so that it may be read without a lock.
