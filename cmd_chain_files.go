@@ -136,6 +136,9 @@ func chainExport(c *cli.Context) error {
 		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
 			return errors.Join(err, fmt.Errorf("%s is there already and is left as it is: choose another name", name))
 		}
+		if pruned := ledger.Pruning().Height; pruned > 0 {
+			return fmt.Errorf("the ledger is pruned, its blocks below height %d are gone: export from a node that has all blocks", pruned)
+		}
 		f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
 		if err != nil {
 			return err
@@ -205,7 +208,7 @@ func withLedger(c *cli.Context, f func(*chain.Chain) error) (err error) {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	ledger, err := chain.Open(chain.Config{Dir: n.dir, Spec: n.spec, Log: log, Cache: cache})
+	ledger, err := chain.Open(chain.Config{Dir: n.dir, Spec: n.spec, Log: log, Cache: cache, Prune: chain.PruneAsFound})
 	if err != nil {
 		return err
 	}

@@ -49,6 +49,9 @@ func nodeCommand() *cli.Command {
 			&cli.IntFlag{Name: "threads", DefaultText: "one per core", Usage: "mine on `N` threads"},
 			&cli.StringFlag{Name: "kernel", DefaultText: "the fastest, measured when mining begins", Usage: "mine with the kernel `NAME`; `lode mine --benchmark` lists them"},
 			&cli.DurationFlag{Name: "mine-pace", DefaultText: "1s where the difficulty is fixed, else none", Usage: "wait at least `TIME` between two mined blocks"},
+			&cli.IntFlag{Name: "prune", Usage: "keep blocks and undo data below `MB` megabytes (at least 550) by removing the oldest; 1 removes them only at the call pruneblockchain, 0 never"},
+			&cli.BoolFlag{Name: "txindex", Usage: "keep an index of all transactions, for getrawtransaction; without it the index is removed"},
+			&cli.BoolFlag{Name: "addrindex", Usage: "keep an index of the transactions of every address, for getaddresstxids and the like; without it the index is removed"},
 			&cli.BoolFlag{Name: "reindex", Usage: "build the ledger anew from the block files"},
 			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "log `LEVEL`: debug, info, warn or error"},
 		)),
@@ -85,6 +88,9 @@ type nodeConfig struct {
 	pace           time.Duration
 	reindex        bool
 	cache          int64 // bytes
+	prune          int64 // bytes, see chain.Config
+	txIndex        bool
+	addrIndex      bool
 	log            *slog.Logger
 	clock          nodeClock
 }
@@ -105,6 +111,13 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 	}
 	if n.cache, err = cacheSize(c); err != nil {
 		return nil, err
+	}
+	if n.prune, err = pruneTarget(c.Int("prune")); err != nil {
+		return nil, usageError(c.Command.HelpName, "%v", err)
+	}
+	n.txIndex, n.addrIndex = c.Bool("txindex"), c.Bool("addrindex")
+	if n.prune != chain.PruneNever && (n.txIndex || n.addrIndex) {
+		return nil, usageError(c.Command.HelpName, "--prune is incompatible with --txindex and --addrindex: the indexes point into the blocks")
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
@@ -203,6 +216,19 @@ func loadTLS(c *cli.Context) (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
+// pruneTarget is what --prune comes to: bytes, or one of the chain's constants.
+func pruneTarget(megabytes int) (int64, error) {
+	switch {
+	case megabytes == 0:
+		return chain.PruneNever, nil
+	case megabytes == 1:
+		return chain.PruneByHand, nil
+	case megabytes < chain.MinPruneTarget>>20 || megabytes > 1<<40:
+		return 0, fmt.Errorf("--prune %d: want 0 (never), 1 (only by pruneblockchain), or megabytes, at least %d", megabytes, chain.MinPruneTarget>>20)
+	}
+	return int64(megabytes) << 20, nil
+}
+
 // run wires a node, in the order in which its parts depend on each other, and
 // closes them in reverse. The ports come first, so that a node that cannot have
 // them leaves nothing behind.
@@ -225,7 +251,10 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	}
 
 	sigs := sigcheck.New(200_000)
-	ledger, err := chain.Open(chain.Config{Dir: n.dir, Spec: n.spec, Now: n.clock.Now, Log: n.log, Sigs: sigs, Cache: n.cache, Reindex: n.reindex})
+	ledger, err := chain.Open(chain.Config{
+		Dir: n.dir, Spec: n.spec, Now: n.clock.Now, Log: n.log, Sigs: sigs, Cache: n.cache, Reindex: n.reindex,
+		Prune: n.prune, TxIndex: n.txIndex, AddrIndex: n.addrIndex,
+	})
 	if err != nil {
 		return err
 	}
@@ -233,7 +262,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	pool := mempool.New(mempool.Config{Ledger: ledger, Sigs: sigs, Policy: mempool.DefaultPolicy(), Now: n.clock.Now, Log: n.log})
 	peers := p2p.New(p2p.Config{
 		Spec: n.spec, Chain: ledger, Pool: pool, Listen: peerListener, ListenTCP: tcpListener, TLS: n.tls, TrustProxies: n.proxies,
-		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, Advertise: n.advertise,
+		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, Advertise: n.advertise, Pruned: n.prune != chain.PruneNever,
 		AddrFile: filepath.Join(n.dir, "peers.json"), AllowOrigins: n.origins, UserAgent: userAgent, Log: n.log,
 	})
 	var mining *miner.Miner
@@ -262,6 +291,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return rpc.New(cfg).Serve(ctx, rpcListener) })
 	group.Go(func() error { return peers.Run(ctx) })
+	group.Go(func() error { return ledger.RunIndexes(ctx) })
 	group.Go(func() error { return n.follow(ctx, ledger, pool) })
 	if mining != nil {
 		group.Go(func() error { return mining.Run(ctx) })

@@ -25,6 +25,7 @@ const (
 	batchLimit    = 128 << 20 // bytes of an answer
 
 	// Error codes of Bitcoin Core's RPC.
+	codeMisc       = -1 // RPC_MISC_ERROR
 	codeNotFound   = -5 // RPC_INVALID_ADDRESS_OR_KEY
 	codeOutOfRange = -8 // RPC_INVALID_PARAMETER
 	codeUnknown    = -32601
@@ -86,7 +87,7 @@ func (n *walletNode) Blocks(ctx context.Context, hashes []consensus.Hash) ([][]b
 		blocks := make([][]byte, len(hashes))
 		for i := range calls {
 			if err := calls[i].Err; err != nil {
-				return nil, fmt.Errorf("block %s: %w", hashes[i], err)
+				return nil, n.withoutBlock(ctx, hashes[i], err)
 			}
 			if blocks[i], err = hex.DecodeString(texts[i]); err != nil {
 				return nil, fmt.Errorf("block %s: the node's answer is not hex", hashes[i])
@@ -94,6 +95,17 @@ func (n *walletNode) Blocks(ctx context.Context, hashes []consensus.Hash) ([][]b
 		}
 		return blocks, nil
 	}
+}
+
+// withoutBlock says why the node does not give a block.
+func (n *walletNode) withoutBlock(ctx context.Context, hash consensus.Hash, err error) error {
+	var info struct {
+		Height uint32 `json:"pruneheight"` // absent if nothing is
+	}
+	if hasCode(err, codeMisc) && n.client.Call(ctx, "getblockchaininfo", nil, &info) == nil && info.Height > 0 {
+		return fmt.Errorf("the node has pruned its blocks below height %d, which this wallet has yet to read: ask a node that has all blocks (--rpc URL)", info.Height)
+	}
+	return fmt.Errorf("block %s: %w", hash, err)
 }
 
 // Mempool gives the transactions of the node's mempool; one that leaves it

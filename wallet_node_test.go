@@ -62,6 +62,24 @@ func answers(t *testing.T, methods map[string]func(params []any) (string, *clien
 	return newWalletNode(cl)
 }
 
+// TestWalletNodePruned asks a pruned node for a block that it has no more, and
+// another node for one that it does not give for another reason.
+func TestWalletNodePruned(t *testing.T) {
+	for info, want := range map[string]string{
+		`{"pruned":true,"pruneheight":1234}`: "the node has pruned its blocks below height 1234, which this wallet has yet to read: ask a node that has all blocks (--rpc URL)",
+		`{"pruned":true,"pruneheight":0}`:    "block " + consensus.Hash{7}.String() + ": error -1: not there",
+		`{"pruned":false}`:                   "block " + consensus.Hash{7}.String() + ": error -1: not there",
+	} {
+		n := answers(t, map[string]func([]any) (string, *client.Error){
+			"getblock":          func([]any) (string, *client.Error) { return "", &client.Error{Code: codeMisc, Message: "not there"} },
+			"getblockchaininfo": func([]any) (string, *client.Error) { return info, nil },
+		})
+		if _, err := n.Blocks(t.Context(), []consensus.Hash{{7}}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", info, err, want)
+		}
+	}
+}
+
 func TestWalletNodeFeeRate(t *testing.T) {
 	for name, c := range map[string]struct {
 		info, estimate string

@@ -71,6 +71,9 @@ func (c *Chain) work() (more bool) {
 	if err == nil {
 		more, err = c.step()
 	}
+	if err == nil && !more {
+		err = c.pruneFull()
+	}
 	if err != nil {
 		more, err = false, c.fail(err)
 	}
@@ -110,7 +113,7 @@ func (c *Chain) take(p parsedBlock) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.has(statusBody) {
+	if n.has(statusBody | statusPruned) {
 		return nil, nil
 	}
 	if err := c.rules.CheckBlockAfter(&n.parent.state, p.block, p.ids); err != nil {

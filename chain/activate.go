@@ -92,7 +92,7 @@ func (c *Chain) toward(best, start *node) error {
 // nextGroup is the next nodes on the way from the tip to best: at least one, and
 // no more than groupSize bytes otherwise. The caller holds mu.
 func (c *Chain) nextGroup(best *node) []*node {
-	if len(c.route) == 0 || c.route[0].parent != c.tip() || c.route[len(c.route)-1] != best {
+	if !c.onRoute(best) {
 		c.route = path(c.tip(), best) // as long as the way is, so not at each step
 	}
 	size := 0
@@ -107,6 +107,12 @@ func (c *Chain) nextGroup(best *node) []*node {
 	group := c.route
 	c.route = nil
 	return group
+}
+
+// onRoute reports whether what is left of the route leads from the tip to n.
+// The caller holds mu.
+func (c *Chain) onRoute(n *node) bool {
+	return len(c.route) > 0 && c.route[0].parent == c.tip() && c.route[len(c.route)-1] == n
 }
 
 // attempt is a block of a group that has been applied to the coins, though its
@@ -211,6 +217,11 @@ func (c *Chain) disconnect() (lost bool, err error) {
 	n := c.tip()
 	err = c.revert(n, func(v *consensus.View) error { c.coins.apply(v); return nil })
 	c.dropLost()
+	if errors.Is(err, ErrPruned) { // undo data is damaged, and what it can be made from is gone
+		c.cfg.Log.Warn("a block cannot be disconnected, for its undo data cannot be made anew from pruned blocks", "height", n.height(), "hash", n.hash())
+		c.pruned.height = max(c.pruned.height, n.height()+1)
+		return true, nil
+	}
 	if errors.Is(err, errDamaged) || errors.Is(err, ErrNotFound) {
 		c.stuck = n
 		return true, nil
@@ -261,7 +272,7 @@ func (c *Chain) parse(n *node) (parsedBlock, error) {
 	if p, ok := c.held[n]; ok {
 		return p, nil
 	}
-	if !n.has(statusBody) {
+	if !n.has(statusBody | statusPruned) {
 		return parsedBlock{}, damaged("block", n, errGone)
 	}
 	p, err := c.parseStored(n)
@@ -314,7 +325,10 @@ func (c *Chain) parseAll(nodes []*node) ([]parsedBlock, error) {
 }
 
 func (c *Chain) bodyBytes(n *node) ([]byte, error) {
-	if n.parent == nil { // whatever became of it on disk
+	switch {
+	case n.has(statusPruned):
+		return nil, fmt.Errorf("%w: block %s at height %d", ErrPruned, n.hash(), n.height())
+	case n.parent == nil: // whatever became of it on disk
 		return c.rules.Genesis().Bytes(), nil
 	}
 	if !n.has(statusBody) {

@@ -32,6 +32,10 @@ type Config struct {
 	Sigs    *sigcheck.Checker
 	Cache   int64 // bytes of memory for coins; 0 means DefaultCache, less than MinCache means that
 	Reindex bool  // build the database anew from the block files
+	Prune   int64 // the bytes that block and undo files are kept below, or one of PruneNever, PruneByHand, PruneAsFound
+
+	TxIndex   bool // keep an index of transactions
+	AddrIndex bool // keep an index of the transactions of each key
 
 	disk   disk   // nil means the real one
 	limits limits // zero means those of normal
@@ -63,6 +67,7 @@ type Chain struct {
 	store      *store
 	blocks     *files
 	undos      *files
+	indexes    []*index
 
 	inboxMu sync.Mutex // guards what follows; may be taken with mu held
 	inbox   []*submission
@@ -83,7 +88,8 @@ type Chain struct {
 	coins      *coinCache
 	unsaved    map[*node]struct{} // whose records have changed since the last flush
 	saved      *node              // the tip that the last flush wrote
-	timer      *time.Timer        // of the next flush; nil if nothing has changed
+	pruned     pruning
+	timer      *time.Timer // of the next flush; nil if nothing has changed
 
 	lossMu sync.Mutex               // guards what follows; may be taken with mu held
 	losses map[consensus.Hash]error // damaged blocks that dropLost must look at
@@ -146,9 +152,15 @@ func Open(cfg Config) (*Chain, error) {
 	}
 	if cfg.limits == (limits{}) {
 		cfg.limits = normal
+		if cfg.Prune >= PruneByHand {
+			cfg.limits.file = prunedFileSize
+		}
 	}
 	if cfg.Cache == 0 {
 		cfg.Cache = DefaultCache
+	}
+	if cfg.Prune > PruneNever && (cfg.TxIndex || cfg.AddrIndex) {
+		return nil, errors.New("pruning is incompatible with indexes, which point into the blocks")
 	}
 	if err := claimDir(cfg.disk, cfg.Dir, cfg.Spec); err != nil {
 		return nil, err
@@ -190,6 +202,7 @@ func open(cfg Config) (*Chain, error) {
 		waiting: make(map[*node][]*submission), held: make(map[*node]parsedBlock), unsaved: make(map[*node]struct{}), losses: make(map[consensus.Hash]error),
 		subs: make(map[int]func()), failed: make(chan struct{}), closing: make(chan struct{}),
 	}
+	c.indexes = c.newIndexes()
 	if err := discard(cfg.disk, cfg.Dir, cfg.Reindex); err != nil {
 		return nil, err
 	}
@@ -245,6 +258,11 @@ func discard(d disk, dir string, begin bool) error {
 			return err
 		}
 		from = old
+	}
+	if begin {
+		if err := checkWhole(d, dir); err != nil {
+			return err
+		}
 	}
 	lock, err := d.lock(filepath.Join(from, "LOCK"))
 	if errors.Is(err, errInUse) {

@@ -18,6 +18,9 @@ func (c *Chain) InvalidateBlock(hash consensus.Hash) error {
 		if n.parent == nil {
 			return errGenesis
 		}
+		if c.isActive(n) && n.height() < c.pruned.height {
+			return fmt.Errorf("block %s at height %d cannot be disconnected: %w", hash, n.height(), ErrPruned)
+		}
 		return c.markFailed(n)
 	})
 }

@@ -17,8 +17,12 @@ import (
 	"lode/consensus"
 )
 
-// maxFileSize is how large a block or undo file grows before the next is begun.
-const maxFileSize = 128 << 20
+// maxFileSize is how large a block or undo file grows before the next is begun;
+// prunedFileSize, where they are pruned, as only whole files can go.
+const (
+	maxFileSize    = 128 << 20
+	prunedFileSize = 16 << 20
+)
 
 // frameSize is the length of magic and length before each record.
 const frameSize = 8
@@ -33,6 +37,7 @@ type files struct {
 
 	mu      sync.Mutex // guards what follows
 	end     position   // where the next record's frame begins; its Size is 0
+	full    int64      // bytes in the files before end.File
 	writing diskFile   // file end.File; nil before the first write
 	unnamed bool       // a file was made since the last sync
 	dirty   bool       // written since the last sync, by whomever
@@ -48,19 +53,34 @@ func openFiles(d disk, dir, prefix string, magic []byte) (*files, error) {
 		return nil, err
 	}
 	f := &files{disk: d, dir: dir, prefix: prefix, magic: [4]byte(magic), limit: maxFileSize}
-	numbers, err := f.numbers()
-	if err != nil || len(numbers) == 0 {
-		return f, err
-	}
-	f.end.File = slices.Max(numbers)
 	f.dirty, f.unnamed = true, true // by a process that was killed, perhaps
-	h, err := d.open(f.name(f.end.File), false)
+	return f, f.measure(math.MaxUint32)
+}
+
+// measure finds where the last of the files up to a number ends, and how much
+// there is before it.
+func (f *files) measure(last uint32) error {
+	numbers, err := f.numbers()
+	f.end, f.full = position{}, 0
+	for _, n := range numbers {
+		if n > last || err != nil {
+			break
+		}
+		var size int64
+		size, err = f.sizeOf(n)
+		f.full += int64(f.end.Offset)
+		f.end = position{File: n, Offset: uint32(min(size, math.MaxUint32))}
+	}
+	return err
+}
+
+func (f *files) sizeOf(n uint32) (int64, error) {
+	h, err := f.disk.open(f.name(n), false)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	size, err := h.size()
-	f.end.Offset = uint32(min(size, math.MaxUint32))
-	return f, errors.Join(err, h.Close())
+	return size, errors.Join(err, h.Close())
 }
 
 // numbers lists the files that are there, in order.
@@ -96,6 +116,7 @@ func (f *files) append(payload []byte) (position, error) {
 		if err := f.finish(); err != nil {
 			return position{}, err
 		}
+		f.full += int64(f.end.Offset)
 		f.end = position{File: f.end.File + 1}
 	}
 	if err := f.begin(); err != nil {
@@ -241,12 +262,40 @@ func (f *files) cut(p position) error {
 			}
 		}
 	}
+	if err := f.measure(p.File); err != nil {
+		return err
+	}
+	if f.end.File != p.File {
+		f.full += int64(f.end.Offset)
+	}
 	f.end = position{File: p.File, Offset: p.Offset}
 	if err := f.begin(); err != nil {
 		return err
 	}
 	f.dirty = true
 	return f.writing.Truncate(int64(p.Offset))
+}
+
+// removeBefore removes the files before a number, oldest first, but never the
+// one that is written to.
+func (f *files) removeBefore(first uint32) (removed int, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	numbers, err := f.numbers()
+	for _, n := range numbers {
+		if err != nil || n >= min(first, f.end.File) {
+			break
+		}
+		var size int64
+		if size, err = f.sizeOf(n); err == nil {
+			err = f.disk.removeAll(f.name(n))
+		}
+		if err == nil {
+			f.full -= size
+			removed++
+		}
+	}
+	return removed, err
 }
 
 // blocks visits every block in the files from a place on, in order, and passes
@@ -358,8 +407,9 @@ func decodeCoin(d *consensus.Decoder) consensus.Coin {
 	return c
 }
 
-// total is about how many bytes the files hold.
+// total is how many bytes the files hold.
 func (f *files) total() int64 {
-	end := f.tail()
-	return int64(end.File)*f.limit + int64(end.Offset)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.full + int64(f.end.Offset)
 }

@@ -40,7 +40,10 @@ func (c *Chain) load() error {
 			told = now
 		}
 	}
-	return c.flush()
+	if err := c.flush(); err != nil {
+		return err
+	}
+	return c.pruneFull()
 }
 
 // begin writes a ledger that has nothing but the genesis block; blocks that are
@@ -101,11 +104,14 @@ func (c *Chain) loadIndex(tip consensus.Hash) error {
 	c.active = append(path(from.ancestor(0), from), nil)
 	copy(c.active[1:], c.active)
 	c.active[0] = from.ancestor(0)
+	if err := c.loadPruned(); err != nil {
+		return err
+	}
 	for _, n := range c.active {
 		if n.seq == 0 { // its block was fetched again, and then the process was killed
 			c.completeFrom(n)
 		}
-		if !n.has(statusBody) && n.parent != nil {
+		if !n.has(statusBody|statusPruned) && n.parent != nil {
 			c.lost[n] = struct{}{}
 		}
 	}
@@ -188,7 +194,7 @@ func (c *Chain) readFiles() error {
 	if c.blocks.tail().compare(from) < 0 { // a file has lost its end
 		c.changed(genesis) // so that the end on record is put right before anything is written behind it
 	}
-	if genesis.has(statusBody) {
+	if genesis.has(statusBody | statusPruned) {
 		return nil
 	}
 	if genesis.body, err = c.blocks.append(c.rules.Genesis().Bytes()); err != nil {
@@ -295,7 +301,7 @@ func (f *finder) attach(block *consensus.Block, p position) (good bool, err erro
 	c, ids := f.c, block.TxIDs()
 	parent, hash := c.index[block.Prev], block.Header.Hash()
 	n, known := c.index[hash]
-	if known && n.has(statusBody) {
+	if known && n.has(statusBody|statusPruned) {
 		return true, nil
 	}
 	for _, check := range []func() error{

@@ -28,6 +28,7 @@ const (
 	statusBody   status = 1 << iota // the block is stored
 	statusUndo                      // it has been connected once: it is valid, and its undo data is stored
 	statusFailed                    // it or an ancestor broke a rule
+	statusPruned                    // the block was removed after it had become part of the active chain
 )
 
 func (n *node) has(s status) bool { return n.status&s != 0 }

@@ -16,6 +16,7 @@ type HeaderInfo struct {
 	Work       consensus.Work // of the chain up to it
 	MedianTime uint32         // Unix seconds (BIP113)
 	HaveBlock  bool           // its block is stored
+	Pruned     bool           // its block was stored
 	Invalid    bool           // it or an ancestor broke a rule
 	Active     bool           // it is part of the active chain
 }
@@ -23,7 +24,7 @@ type HeaderInfo struct {
 func (c *Chain) info(n *node) HeaderInfo {
 	return HeaderInfo{
 		Header: n.header, Hash: n.hash(), Height: n.height(), Work: n.state.Work, MedianTime: n.state.MedianTime(),
-		HaveBlock: n.has(statusBody), Invalid: n.has(statusFailed), Active: c.isActive(n),
+		HaveBlock: n.has(statusBody), Pruned: n.has(statusPruned), Invalid: n.has(statusFailed), Active: c.isActive(n),
 	}
 }
 
@@ -115,13 +116,19 @@ func (c *Chain) Block(hash consensus.Hash) (*consensus.Block, error) {
 
 // Spent is the coins that a block spent, in the order of its inputs, the
 // coinbase's left out. The error is of kind ErrNotFound if it was never
-// connected.
+// connected, or its undo data was pruned.
 func (c *Chain) Spent(hash consensus.Hash) ([]consensus.Coin, error) {
 	n, err := c.lookup(hash)
 	if err != nil {
 		return nil, err
 	}
-	return c.spent(n)
+	spent, err := c.spent(n)
+	if errors.Is(err, errDamaged) {
+		if now, failure := c.lookup(hash); failure == nil && !now.has(statusUndo) { // meanwhile
+			err = fmt.Errorf("%w: undo data of block %s", ErrPruned, hash)
+		}
+	}
+	return spent, err
 }
 
 // lookup finds a node and copies it, so that it may be read without a lock.
@@ -203,7 +210,14 @@ func (c *Chain) MissingBlocks(toward consensus.Hash, limit int) []consensus.Hash
 			missing = append(missing, n.hash())
 		}
 	}
-	for _, n := range path(fork(c.tip(), n), n) {
+	base := fork(c.tip(), n)
+	if c.severed(base) {
+		if n.state.Work.Gt(&c.tip().state.Work) {
+			c.tellSevered(base, n)
+		}
+		return missing
+	}
+	for _, n := range path(base, n) {
 		if len(missing) == limit {
 			break
 		}

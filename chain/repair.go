@@ -51,18 +51,39 @@ func (c *Chain) dropLost() {
 			c.lost[n] = struct{}{}
 			continue
 		}
-		for _, m := range descendants(n) {
-			m.seq = 0
+		for _, m := range c.drop(n) {
 			c.changed(m)
 		}
 		c.findCandidates()
 	}
 }
 
+// drop has the chains of n and of what is built on it, which are not active,
+// count as incomplete. The caller holds mu.
+func (c *Chain) drop(n *node) []*node {
+	list := descendants(n)
+	for _, m := range list {
+		m.seq = 0
+		delete(c.candidates, m)
+	}
+	if n.parent.seq > 0 {
+		c.compete(n.parent)
+	}
+	return list
+}
+
 // reachable reports whether the blocks above the fork with n can be
 // disconnected, as far as it is known. The caller holds mu.
 func (c *Chain) reachable(n *node) bool {
-	return c.stuck == nil || !c.isActive(c.stuck) || fork(c.tip(), n).height() >= c.stuck.height()
+	if c.onRoute(n) {
+		return true
+	}
+	base := fork(c.tip(), n)
+	if c.severed(base) {
+		c.tellSevered(base, n)
+		return false
+	}
+	return c.stuck == nil || !c.isActive(c.stuck) || base.height() >= c.stuck.height()
 }
 
 // remakeUndo finds the coins that a block spent in the blocks that made them.

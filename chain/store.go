@@ -25,7 +25,13 @@ const (
 	keyTip    = 't' // the hash of the tip to which the coins belong
 	keyMoving = 'm' // the hash of another tip: the coins are on their way there
 	keyTails  = 'e' // where the block and undo files ended when the tip was written
+	keyPruned = 'p' // the first block and undo files that are not pruned; absent if none is
 	keyFormat = 'v' // the number of this format
+
+	keyIndex      = 'i' // + a byte for the index: its state
+	keyTx         = 'x' // + transaction id: where the transaction is
+	keyAddr       = 'a' // + key + height + number in the block: what a transaction did to the key
+	keyAddrTotals = 'b' // + key: what all transactions did to it
 )
 
 // format changes with every change of how the database is written. What has

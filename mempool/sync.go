@@ -1,6 +1,7 @@
 package mempool
 
 import (
+	"errors"
 	"slices"
 
 	"lode/chain"
@@ -33,6 +34,10 @@ func (p *Pool) sync(r *chain.Reader) error {
 	reorganized := false
 	for {
 		u, err := r.UpdatesSince(p.point, updateLimit)
+		if errors.Is(err, chain.ErrPruned) { // so far behind that the way is gone: what is still valid stays
+			p.point, reorganized = r.Tip().Hash, true
+			break
+		}
 		if err != nil {
 			return err
 		}

@@ -162,6 +162,6 @@ func (n *Node) answerGetAddr(p *peer) {
 // advertise tells a peer where this node listens, if that is known.
 func (n *Node) advertise(p *peer) {
 	if n.cfg.Advertise != "" {
-		p.sendAddrs([]address{{URL: n.cfg.Advertise, Services: serviceNetwork | serviceWitness, Seen: time.Now()}})
+		p.sendAddrs([]address{{URL: n.cfg.Advertise, Services: n.services(), Seen: time.Now()}})
 	}
 }

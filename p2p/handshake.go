@@ -48,7 +48,7 @@ func (n *Node) versionMessage(p *peer, nonce uint64) *msgVersion {
 	tip := n.chain.Tip()
 	m := &msgVersion{
 		version:     ProtocolVersion,
-		services:    serviceNetwork | serviceWitness,
+		services:    n.services(),
 		time:        time.Now().Unix(),
 		nonce:       nonce,
 		userAgent:   n.cfg.UserAgent,
@@ -63,6 +63,14 @@ func (n *Node) versionMessage(p *peer, nonce uint64) *msgVersion {
 		}
 	}
 	return m
+}
+
+// services is what this node announces that it does.
+func (n *Node) services() uint64 {
+	if n.cfg.Pruned {
+		return serviceNetworkLimited | serviceWitness
+	}
+	return serviceNetwork | serviceWitness
 }
 
 // readVersion waits for the peer's version and decides whether to go on.

@@ -57,6 +57,7 @@ type Config struct {
 	TLS          *tls.Config    // of Listen: wss:// in place of ws://; nil means none
 	TrustProxies []netip.Prefix // whose X-Forwarded-For is believed
 	AllowOrigins []string       // web origins whose pages may connect
+	Pruned       bool           // old blocks are not served: of those more than 288 below the tip, none (BIP159)
 	UserAgent    string         // such as /Lode:0.1.0/, at most 256 bytes
 
 	Dial DialFunc     // nil means WebSocket and TCP

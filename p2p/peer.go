@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"lode/chain"
 	"lode/consensus"
 )
 
@@ -86,9 +87,8 @@ func (p *peer) has(services uint64) bool { return p.services&services == service
 // serves reports whether the peer has the block at a height, if it has that
 // chain at all. Peers without the witnesses have no block that could be used.
 func (p *peer) serves(height, itsTip uint32) bool {
-	const kept = 288 // blocks (BIP159)
 	return p.has(serviceWitness) &&
-		(p.has(serviceNetwork) || p.has(serviceNetworkLimited) && height+kept > itsTip)
+		(p.has(serviceNetwork) || p.has(serviceNetworkLimited) && height+chain.KeptBlocks > itsTip)
 }
 
 // send queues a message. A peer that does not take what it is sent is dropped.

@@ -40,7 +40,18 @@ func (n *Node) serveItem(p *peer, item invItem) (found bool, err error) {
 	return true, nil // kinds that are not served are not missing either
 }
 
+// tooDeep reports whether a block lies deeper than a pruned node says that it
+// serves: what it has beyond that would tell it apart from others (BIP159). Two
+// more, as in Bitcoin Core, are for peers that have not heard of the newest tips.
+func (n *Node) tooDeep(hash consensus.Hash) bool {
+	info, ok := n.chain.Header(hash)
+	return n.cfg.Pruned && ok && info.Height+chain.KeptBlocks+2 < n.chain.Tip().Height
+}
+
 func (n *Node) serveBlock(p *peer, item invItem) (found bool, err error) {
+	if n.tooDeep(item.hash) {
+		return false, nil
+	}
 	payload, err := n.chain.BlockBytes(item.hash)
 	if err != nil {
 		if !errors.Is(err, chain.ErrNotFound) && n.lines.allow(p.host, time.Now()) {

@@ -28,7 +28,6 @@ func (s *Server) chainMethods() []method {
 		{group, "invalidateblock", []string{"blockhash"}, 1, "Has a block and what is built on it count as invalid.", s.control((*chain.Chain).InvalidateBlock)},
 		{group, "reconsiderblock", []string{"blockhash"}, 1, "Takes back that a block, its ancestors and its descendants count as invalid.", s.control((*chain.Chain).ReconsiderBlock)},
 		{group, "preciousblock", []string{"blockhash"}, 1, "Prefers a block to others with the same work, until the node restarts.", s.control((*chain.Chain).PreciousBlock)},
-		{group, "getindexinfo", []string{"index_name"}, 0, "The optional indexes that are kept: none.", func(context.Context, *params) (any, error) { return struct{}{}, nil }},
 	}
 }
 
@@ -50,6 +49,13 @@ func (s *Server) getBlockchainInfo(context.Context, *params) (any, error) {
 	if syncing && best.Height > 0 {
 		progress = math.Min(1, float64(tip.Height)/float64(best.Height))
 	}
+	pruning := s.cfg.Chain.Pruning()
+	var pruneHeight *uint32
+	var autoPruning *bool
+	if pruning.Enabled {
+		auto := pruning.Target > 0
+		pruneHeight, autoPruning = &pruning.Height, &auto
+	}
 	return struct {
 		Chain         string         `json:"chain"`
 		Blocks        uint32         `json:"blocks"`
@@ -65,11 +71,14 @@ func (s *Server) getBlockchainInfo(context.Context, *params) (any, error) {
 		ChainWork     string         `json:"chainwork"`
 		SizeOnDisk    int64          `json:"size_on_disk"`
 		Pruned        bool           `json:"pruned"`
+		PruneHeight   *uint32        `json:"pruneheight,omitempty"`
+		AutoPruning   *bool          `json:"automatic_pruning,omitempty"`
+		PruneTarget   int64          `json:"prune_target_size,omitempty"`
 		Warnings      []string       `json:"warnings"`
 		RulesIdentity string         `json:"rules"`
 	}{
 		s.cfg.Spec.Name, tip.Height, best.Height, tip.Hash, consensus.Bits(bits).String(), targetHex(bits), difficulty(bits),
-		tip.Time, tip.MedianTime(), progress, syncing, workHex(&tip.Work), s.cfg.Chain.DiskSize(), false, []string{},
+		tip.Time, tip.MedianTime(), progress, syncing, workHex(&tip.Work), s.cfg.Chain.DiskSize(), pruning.Enabled, pruneHeight, autoPruning, pruning.Target, []string{},
 		hexOf(s.cfg.Spec.Rules.ID()),
 	}, nil
 }
@@ -126,6 +135,9 @@ func (s *Server) getBlockHeader(_ context.Context, p *params) (any, error) {
 		return j, nil // without nTx, as Bitcoin Core has it
 	}
 	raw, err := s.cfg.Chain.BlockBytes(info.Hash)
+	if errors.Is(err, chain.ErrPruned) {
+		return j, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -153,10 +165,7 @@ func (s *Server) getBlock(_ context.Context, p *params) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.HaveBlock {
-		return nil, fail(codeMisc, "Block not available (not fully downloaded)")
-	}
-	raw, err := s.cfg.Chain.BlockBytes(info.Hash)
+	raw, err := s.blockBytes(info.Hash)
 	if err != nil {
 		return nil, err
 	}
@@ -168,6 +177,21 @@ func (s *Server) getBlock(_ context.Context, p *params) (any, error) {
 		return nil, fmt.Errorf("block %s on disk is damaged: %w", info.Hash, err)
 	}
 	return s.blockJSON(info, block, verbosity)
+}
+
+// blockBytes is a stored block; its errors have Bitcoin Core's texts.
+func (s *Server) blockBytes(hash consensus.Hash) ([]byte, error) {
+	raw, err := s.cfg.Chain.BlockBytes(hash)
+	if !errors.Is(err, chain.ErrNotFound) {
+		return raw, err
+	}
+	switch info, _ := s.cfg.Chain.Header(hash); { // as it is now: pruning may have come in between
+	case info.Pruned:
+		return nil, fail(codeMisc, "Block not available (pruned data)")
+	case !info.HaveBlock:
+		return nil, fail(codeMisc, "Block not available (not fully downloaded)")
+	}
+	return nil, err
 }
 
 func (s *Server) blockJSON(info chain.HeaderInfo, block *consensus.Block, verbosity int64) (any, error) {

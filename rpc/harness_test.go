@@ -56,6 +56,12 @@ type testNode struct {
 // own key.
 func newNode(tb testing.TB, network string, blocks int, change ...func(*rpc.Config)) *testNode {
 	tb.Helper()
+	return newNodeWith(tb, chain.Config{}, network, blocks, change...)
+}
+
+// newNodeWith is newNode with a ledger of another kind.
+func newNodeWith(tb testing.TB, ledger chain.Config, network string, blocks int, change ...func(*rpc.Config)) *testNode {
+	tb.Helper()
 	spec, err := consensus.EmbeddedSpec(network)
 	check(tb, err)
 	n := &testNode{tb: tb, spec: spec, net: &fakeNetwork{added: map[string]bool{}, ports: spec.Defaults.Ports}, clock: &fakeClock{}}
@@ -66,7 +72,8 @@ func newNode(tb testing.TB, network string, blocks int, change ...func(*rpc.Conf
 	n.address = consensus.Address(spec.Defaults.AddressPrefix, n.key)
 
 	sigs := sigcheck.New(1000)
-	n.chain, err = chain.Open(chain.Config{Dir: tb.TempDir(), Spec: spec, Now: n.clock.Now, Sigs: sigs})
+	ledger.Dir, ledger.Spec, ledger.Now, ledger.Sigs = tb.TempDir(), spec, n.clock.Now, sigs
+	n.chain, err = chain.Open(ledger)
 	check(tb, err)
 	tb.Cleanup(func() { _ = n.chain.Close() })
 	n.pool = mempool.New(mempool.Config{Ledger: n.chain, Sigs: sigs, Policy: mempool.DefaultPolicy(), Now: n.clock.Now})

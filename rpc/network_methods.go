@@ -46,6 +46,10 @@ func (s *Server) getNetworkInfo(context.Context, *params) (any, error) {
 	in, out := s.cfg.Network.ConnectionCount()
 	st := s.cfg.Pool.Stats()
 	var major, minor, patch int
+	services := uint64(1<<0 | 1<<3)
+	if s.cfg.Chain.Pruning().Enabled {
+		services = 1<<3 | 1<<10
+	}
 	_, _ = fmt.Sscanf(s.cfg.Version, "%d.%d.%d", &major, &minor, &patch) // zero for a version of another form
 	return struct {
 		Version        int      `json:"version"`
@@ -65,7 +69,7 @@ func (s *Server) getNetworkInfo(context.Context, *params) (any, error) {
 		Local          []string `json:"localaddresses"`
 		Warnings       []string `json:"warnings"`
 	}{
-		major*10000 + minor*100 + patch, s.cfg.UserAgent, protocolVersion, "0000000000000009", []string{"NETWORK", "WITNESS"}, true, 0, true,
+		major*10000 + minor*100 + patch, s.cfg.UserAgent, protocolVersion, fmt.Sprintf("%016x", services), serviceNames(services), true, 0, true,
 		in + out, in, out, []string{}, coins(st.Policy.MinRelay), coins(st.Policy.Increment), []string{}, []string{},
 	}, nil
 }

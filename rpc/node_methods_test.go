@@ -11,10 +11,10 @@ import (
 )
 
 // allMethods is every method that there is.
-var allMethods = strings.Fields(`addnode decoderawtransaction disconnectnode estimatesmartfee generatetoaddress getaddednodeinfo getbestblockhash getblock
+var allMethods = strings.Fields(`addnode decoderawtransaction disconnectnode estimatesmartfee generatetoaddress getaddednodeinfo getaddressbalance getaddressdeltas getaddresstxids getbestblockhash getblock
 	getblockchaininfo getblockcount getblockhash getblockheader getchaintips getconnectioncount getdifficulty getindexinfo getmemoryinfo getmempoolentry
-	getmempoolinfo getmininginfo getnettotals getnetworkinfo getpeerinfo getrawmempool getrawtransaction gettxout gettxoutsetinfo help invalidateblock ping preciousblock reconsiderblock
-	sendrawtransaction setmocktime stop submitblock submitheader testmempoolaccept uptime validateaddress`)
+	getmempoolinfo getmininginfo getnettotals getnetworkinfo getpeerinfo getrawmempool getrawtransaction gettxout gettxoutsetinfo help invalidateblock ping
+	preciousblock pruneblockchain reconsiderblock sendrawtransaction setmocktime stop submitblock submitheader testmempoolaccept uptime validateaddress`)
 
 func TestHelp(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math"
 
+	"lode/chain"
 	"lode/consensus"
 	"lode/mempool"
 )
@@ -14,14 +15,14 @@ import (
 func (s *Server) txMethods() []method {
 	const group = "Rawtransactions"
 	return []method{
-		{group, "getrawtransaction", []string{"txid", "verbosity|verbose", "blockhash"}, 1, "A transaction of the mempool, or of the block given: 0 in hex, 1 described, 2 with the outputs that it spends.", s.getRawTransaction},
+		{group, "getrawtransaction", []string{"txid", "verbosity|verbose", "blockhash"}, 1, "A transaction of the mempool, of the block given, or with --txindex of any: 0 in hex, 1 described, 2 with the outputs that it spends.", s.getRawTransaction},
 		{group, "decoderawtransaction", []string{"hexstring", "iswitness"}, 1, "Describes a transaction.", s.decodeRawTransaction},
 		{group, "sendrawtransaction", []string{"hexstring", "maxfeerate", "maxburnamount"}, 1, "Gives a transaction to the mempool and the peers. It is refused if it pays more than maxfeerate (coins per 1,000 vB, 0.10 if absent, 0 for any), or if a data output holds more coins than maxburnamount (0 if absent).", s.sendRawTransaction},
 		{group, "testmempoolaccept", []string{"rawtxs", "maxfeerate"}, 1, "Says whether the mempool would take a transaction.", s.testMempoolAccept},
 	}
 }
 
-func (s *Server) getRawTransaction(_ context.Context, p *params) (any, error) {
+func (s *Server) getRawTransaction(ctx context.Context, p *params) (any, error) {
 	id, verbosity := p.hash(0, "parameter 1"), p.verbosity(1, 0)
 	if p.err != nil {
 		return nil, p.err
@@ -30,27 +31,72 @@ func (s *Server) getRawTransaction(_ context.Context, p *params) (any, error) {
 		return nil, fail(codeAddress, "The genesis block coinbase is not considered an ordinary transaction and cannot be retrieved")
 	}
 	if !p.absent(2) {
-		return s.txInBlock(p, id, verbosity)
+		hash := p.hash(2, "parameter 3")
+		if p.err != nil {
+			return nil, p.err
+		}
+		return s.txInBlock(hash, id, verbosity)
 	}
 	pool, err := s.pool()
 	if err != nil {
 		return nil, err
 	}
-	tx, ok := pool.ByTxID(id)
-	if !ok {
-		return nil, fail(codeAddress, "No such mempool transaction. Give the block that holds it as the third argument.")
+	if tx, ok := pool.ByTxID(id); ok {
+		if verbosity <= 0 {
+			return hex.EncodeToString(tx.Bytes()), nil
+		}
+		return s.txJSON(tx, nil, true), nil
 	}
-	if verbosity <= 0 {
-		return hex.EncodeToString(tx.Bytes()), nil
-	}
-	return s.txJSON(tx, nil, true), nil
+	return s.confirmedTx(ctx, id, verbosity)
 }
 
-func (s *Server) txInBlock(p *params, id consensus.Hash, verbosity int64) (any, error) {
-	hash := p.hash(2, "parameter 3")
-	if p.err != nil {
-		return nil, p.err
+// confirmedTx finds a transaction by the index, if there is one. The texts are
+// Bitcoin Core's.
+func (s *Server) confirmedTx(ctx context.Context, id consensus.Hash, verbosity int64) (any, error) {
+	kept, ready, err := s.indexReady(ctx, chain.TxIndex)
+	if err != nil {
+		return nil, err
 	}
+	const advice = ". Use gettransaction for wallet transactions."
+	if !kept {
+		return nil, fail(codeAddress, "No such mempool transaction. Use -txindex or provide a block hash to enable blockchain transaction queries"+advice)
+	}
+	tx, hash, err := s.cfg.Chain.FindTx(id)
+	switch {
+	case errors.Is(err, chain.ErrNoTx) && !ready:
+		return nil, fail(codeAddress, "No such mempool transaction. Blockchain transactions are still in the process of being indexed"+advice)
+	case errors.Is(err, chain.ErrNoTx):
+		return nil, fail(codeAddress, "No such mempool or blockchain transaction"+advice)
+	case err != nil:
+		return nil, err
+	case verbosity <= 0:
+		return hex.EncodeToString(tx.Bytes()), nil
+	case verbosity == 1:
+		info, err := s.header(hash)
+		if err != nil {
+			return nil, err
+		}
+		return s.txJSONIn(info, s.txJSON(tx, nil, true)), nil
+	}
+	found, err := s.txInBlock(hash, id, verbosity)
+	if j, ok := found.(txJSON); ok {
+		j.InActiveChain = nil // only where the caller has named the block
+		return j, err
+	}
+	return found, err
+}
+
+// txJSONIn adds what is known of a transaction by its block.
+func (s *Server) txJSONIn(info chain.HeaderInfo, j txJSON) txJSON {
+	j.BlockHash, j.Confirmations = &info.Hash, new(int64)
+	if info.Active {
+		*j.Confirmations = int64(s.cfg.Chain.Tip().Height) - int64(info.Height) + 1
+		j.Time, j.BlockTime = info.Header.Time, info.Header.Time
+	}
+	return j
+}
+
+func (s *Server) txInBlock(hash, id consensus.Hash, verbosity int64) (any, error) {
 	info, ok := s.cfg.Chain.Header(hash)
 	if !ok {
 		return nil, fail(codeAddress, "Block hash not found")
@@ -74,12 +120,8 @@ func (s *Server) txInBlock(p *params, id consensus.Hash, verbosity int64) (any, 
 		if verbosity == 1 {
 			own = nil
 		}
-		j := s.txJSON(tx, own, true)
-		j.InActiveChain, j.BlockHash, j.Confirmations = &info.Active, &hash, new(int64)
-		if info.Active {
-			*j.Confirmations = int64(s.cfg.Chain.Tip().Height) - int64(info.Height) + 1
-			j.Time, j.BlockTime = info.Header.Time, info.Header.Time
-		}
+		j := s.txJSONIn(info, s.txJSON(tx, own, true))
+		j.InActiveChain = &info.Active
 		return j, nil
 	}
 	return nil, fail(codeAddress, "No such transaction found in the provided block")

@@ -40,7 +40,7 @@ func TestGetRawTransaction(t *testing.T) {
 	same(t, ok[any](n, "getrawtransaction", child.TxID(), 2), waiting)
 
 	zero := strings.Repeat("0", 64)
-	n.refused(-5, "No such mempool transaction. Give the block that holds it as the third argument.", "getrawtransaction", id)
+	n.refused(-5, "No such mempool transaction. Use -txindex or provide a block hash to enable blockchain transaction queries. Use gettransaction for wallet transactions.", "getrawtransaction", id)
 	n.refused(-5, "No such transaction found in the provided block", "getrawtransaction", child.TxID(), 0, hash)
 	n.refused(-5, "Block hash not found", "getrawtransaction", id, 0, zero)
 	n.refused(-8, "parameter 1 must be of length 64 (not 0, for '')", "getrawtransaction", "")

@@ -1,0 +1,544 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"lode/consensus"
+	"lode/testnet/chaingen"
+)
+
+func openIndexed(t failer, dir string, d disk) *Chain {
+	t.Helper()
+	c, err := Open(Config{Dir: dir, Spec: testSpec, TxIndex: true, AddrIndex: true, disk: d})
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	for _, x := range c.indexes {
+		if err := x.load(context.Background()); err != nil {
+			t.Fatalf("%s: %v", x.name, err)
+		}
+	}
+	return c
+}
+
+// catchUp has the indexes take up to so many steps each.
+func catchUp(t failer, c *Chain, steps int) {
+	t.Helper()
+	for _, x := range c.indexes {
+		for i, more := 0, true; more && i < steps; i++ {
+			var err error
+			if more, err = x.step(); err != nil {
+				t.Fatalf("%s: %v", x.name, err)
+			}
+		}
+	}
+}
+
+// indexModel is what the indexes must say of a chain.
+type indexModel struct {
+	blocks map[consensus.Hash]consensus.Hash // by transaction
+	addrs  map[[32]byte][]AddressTx
+}
+
+func modelOf(blocks []*consensus.Block) indexModel {
+	m := indexModel{make(map[consensus.Hash]consensus.Hash), make(map[[32]byte][]AddressTx)}
+	outs := make(map[consensus.OutPoint]consensus.TxOut)
+	for height, b := range blocks {
+		for i, id := range b.TxIDs() {
+			if height == 0 {
+				continue
+			}
+			m.blocks[id] = b.Header.Hash()
+			touched := make(map[[32]byte]*AddressTx)
+			at := func(script []byte) *AddressTx {
+				key, ok := consensus.TaprootKey(script)
+				if !ok {
+					return new(AddressTx)
+				}
+				if touched[key] == nil {
+					touched[key] = &AddressTx{Key: key, TxID: id, Height: uint32(height), Index: uint32(i)}
+				}
+				return touched[key]
+			}
+			for n, out := range b.Txs[i].Out {
+				outs[consensus.OutPoint{TxID: id, Index: uint32(n)}] = out
+				at(out.Script).Received += out.Value
+			}
+			for _, in := range b.Txs[i].In {
+				if out, ok := outs[in.PrevOut]; ok {
+					at(out.Script).Spent += out.Value
+				}
+			}
+			for key, e := range touched {
+				m.addrs[key] = append(m.addrs[key], *e)
+			}
+		}
+	}
+	return m
+}
+
+// checkIndexes compares all that the indexes say with a model.
+func checkIndexes(t failer, c *Chain, blocks []*consensus.Block) {
+	t.Helper()
+	m := modelOf(blocks)
+	for id, block := range m.blocks {
+		if tx, at, err := c.FindTx(id); err != nil || tx.TxID() != id || at != block {
+			t.Fatalf("transaction %s: in %s, want %s: %v", id, at, block, err)
+		}
+	}
+	for key, want := range m.addrs {
+		if got := history(t, c, key); !slices.Equal(got, want) {
+			t.Fatalf("key %x: %s", key, cmp.Diff(want, got))
+		}
+		var sum AddressTotals
+		for _, e := range want {
+			sum.Received, sum.Spent, sum.Txs = sum.Received+e.Received, sum.Spent+e.Spent, sum.Txs+1
+		}
+		if got, err := c.AddressTotals(key); err != nil || got != sum {
+			t.Fatalf("key %x: totals %+v, want %+v: %v", key, got, sum, err)
+		}
+	}
+	entries := map[byte]int{keyTx: len(m.blocks), keyAddrTotals: len(m.addrs)}
+	for _, list := range m.addrs {
+		entries[keyAddr] += len(list)
+	}
+	for prefix, want := range entries {
+		if got := countEntries(t, c, prefix); got != want {
+			t.Fatalf("%d entries under %c, want %d", got, prefix, want)
+		}
+	}
+}
+
+func countEntries(t failer, c *Chain, prefixes ...byte) (count int) {
+	t.Helper()
+	it := c.store.db.NewIterator(nil, nil)
+	defer it.Release()
+	for it.Next() {
+		if slices.Contains(prefixes, it.Key()[0]) {
+			count++
+		}
+	}
+	if err := it.Error(); err != nil {
+		t.Fatalf("%v", err)
+	}
+	return count
+}
+
+func history(t failer, c *Chain, keys ...[32]byte) (list []AddressTx) {
+	t.Helper()
+	err := c.AddressTxs(keys, 0, math.MaxUint32, func(e AddressTx) bool { list = append(list, e); return true })
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return list
+}
+
+func newIndexed() *chaingen.Chain {
+	return chaingen.New(&testSpec.Rules, chaingen.Params{Seed: 6, Txs: 3, Inputs: 2, Outputs: 2, Fee: 1000})
+}
+
+// TestIndexTree grows random branches, with the indexes now and then behind,
+// killed, and resumed.
+func TestIndexTree(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		base, err := os.MkdirTemp("", "index")
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		defer os.RemoveAll(base)
+		c, g := openIndexed(t, filepath.Join(base, "a"), nil), newIndexed()
+		defer func() { c.Close() }()
+		addAll(t, c, g.Extend(3))
+		for step := range rapid.IntRange(3, 15).Draw(t, "steps") {
+			switch rapid.SampledFrom([]string{"grow", "grow", "reorg", "restart", "kill", "reindex"}).Draw(t, "step") {
+			case "grow":
+				addAll(t, c, g.Extend(rapid.IntRange(1, 6).Draw(t, "blocks")))
+			case "reorg":
+				depth := rapid.IntRange(1, min(8, int(g.Tip().Height))).Draw(t, "depth")
+				g = g.Fork(g.Tip().Height-uint32(depth), uint64(step))
+				addAll(t, c, g.Extend(depth+1))
+			case "restart":
+				mustClose(t, c)
+				c = openIndexed(t, c.cfg.Dir, nil)
+			case "kill":
+				dir := filepath.Join(base, "killed"+string(rune('a'+step)))
+				if err := os.CopyFS(dir, os.DirFS(c.cfg.Dir)); err != nil {
+					t.Fatalf("%v", err)
+				}
+				_ = c.fail(errKilled)
+				c.Close()
+				c = openIndexed(t, dir, nil)
+			case "reindex":
+				mustClose(t, c)
+				cfg := Config{Dir: c.cfg.Dir, Spec: testSpec, Reindex: true}
+				if c, err = Open(cfg); err != nil {
+					t.Fatalf("%v", err)
+				}
+				mustClose(t, c)
+				c = openIndexed(t, cfg.Dir, nil)
+			}
+			catchUp(t, c, rapid.SampledFrom([]int{0, 1, 3, 1000}).Draw(t, "index steps"))
+		}
+		if c.Tip().Hash != g.Tip().Hash {
+			t.Fatalf("tip at %d", c.Tip().Height)
+		}
+		catchUp(t, c, 1000)
+		checkIndexes(t, c, g.Blocks)
+	})
+}
+
+// unsynced is a disk that knows how much of each block and undo file would
+// survive a power cut.
+type unsynced struct {
+	disk
+	sizes map[string]int64
+}
+
+type unsyncedFile struct {
+	diskFile
+	name string
+	d    *unsynced
+}
+
+func (d *unsynced) open(name string, create bool) (diskFile, error) {
+	f, err := d.disk.open(name, create)
+	return unsyncedFile{f, name, d}, err
+}
+
+func (f unsyncedFile) Sync() error {
+	size, err := f.size()
+	f.d.sizes[f.name] = size
+	return errors.Join(err, f.diskFile.Sync())
+}
+
+// cutPower copies a ledger as a power cut may leave it: the worst is that all of
+// the database was written, and of the files nothing but what was synced.
+func (d *unsynced) cutPower(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	names, err := filepath.Glob(filepath.Join(from, "blocks", "*.dat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if err := os.Truncate(filepath.Join(to, "blocks", filepath.Base(name)), d.sizes[name]); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestIndexPowerCut cuts the power when the indexes are ahead of the tip on
+// record, also on a branch that is not connected again and so has no undo data:
+// they go on from where they were.
+func TestIndexPowerCut(t *testing.T) {
+	base := t.TempDir()
+	dir := filepath.Join(base, "a")
+	d := &unsynced{disk: osDisk{}, sizes: make(map[string]int64)}
+	c, g := openIndexed(t, dir, d), newIndexed()
+	defer c.Close()
+	addAll(t, c, g.Extend(5))
+	setOf(t, c) // writes everything
+	addAll(t, c, g.Extend(5))
+	catchUp(t, c, 1000)
+	other := g.Fork(7, 9)
+	others := other.Extend(6)
+	for i, cut := range []struct {
+		more   []*consensus.Block // that come after the indexes were written
+		synced bool               // to their file, though nothing is on record
+		end    *chaingen.Chain
+	}{{nil, false, g}, {others[:3], false, g}, {others[3:], false, g}, {nil, true, other}} {
+		addAll(t, c, cut.more)
+		if cut.synced {
+			if err := c.blocks.sync(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		to := filepath.Join(base, "cut"+string(rune('a'+i)))
+		d.cutPower(t, dir, to)
+		after := openIndexed(t, to, nil)
+		for _, x := range after.indexes {
+			if x.point.Height != 10 {
+				t.Errorf("cut %d: %s is at %d", i, x.name, x.point.Height)
+			}
+		}
+		catchUp(t, after, 1000)
+		if after.Tip().Hash != cut.end.Tip().Hash {
+			t.Errorf("cut %d: tip at %d", i, after.Tip().Height)
+		}
+		checkIndexes(t, after, cut.end.Blocks)
+		addAll(t, after, others)
+		catchUp(t, after, 1000)
+		checkIndexes(t, after, other.Blocks)
+		mustClose(t, after)
+	}
+}
+
+// TestIndexStranded opens indexes whose last block is lost with its file: they
+// are built anew.
+func TestIndexStranded(t *testing.T) {
+	base := t.TempDir()
+	c, g := openIndexed(t, filepath.Join(base, "a"), nil), newIndexed()
+	addAll(t, c, g.Extend(5))
+	setOf(t, c)
+	flushed := c.blocks.tail().Offset
+	addAll(t, c, g.Extend(5))
+	catchUp(t, c, 1000)
+	dir := filepath.Join(base, "b")
+	if err := os.CopyFS(dir, os.DirFS(c.cfg.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, c)
+	if err := os.Truncate(filepath.Join(dir, "blocks", "blk00000.dat"), int64(flushed)); err != nil {
+		t.Fatal(err)
+	}
+	var log lockedBuilder
+	c, err := Open(Config{Dir: dir, Spec: testSpec, TxIndex: true, AddrIndex: true, Log: textLog(&log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	runIndexes(t, c, g.Blocks[:6])
+	if lines := strings.Count(log.String(), "built anew"); lines != 2 {
+		t.Errorf("%d lines say that an index is built anew:\n%s", lines, log.String())
+	}
+}
+
+// runIndexes runs the indexes until they are at the tip, and checks them.
+func runIndexes(t *testing.T, c *Chain, blocks []*consensus.Block) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.RunIndexes(ctx) }()
+	for _, x := range c.indexes {
+		for x.kept {
+			x.mu.Lock()
+			at, moved := x.point.Hash, x.moved
+			x.mu.Unlock()
+			if at == blocks[len(blocks)-1].Header.Hash() {
+				break
+			}
+			<-moved
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Indexes()) > 0 {
+		checkIndexes(t, c, blocks)
+	}
+}
+
+// TestIndexSwitch turns indexes on for a ledger that is there already, off, and
+// on again after the removal was interrupted.
+func TestIndexSwitch(t *testing.T) {
+	dir := t.TempDir()
+	c, g := openIndexed(t, dir, nil), newIndexed()
+	addAll(t, c, g.Extend(30))
+	runIndexes(t, c, g.Blocks)
+	if ready, err := c.IndexReady(t.Context(), TxIndex); err != nil || !ready {
+		t.Errorf("ready %v, %v", ready, err)
+	}
+	mustClose(t, c)
+
+	c = reopen(t, dir, false) // as another command does
+	mustClose(t, c)
+	c = openIndexed(t, dir, nil)
+	checkIndexes(t, c, g.Blocks)
+	for _, x := range c.indexes { // interrupted after the first batch
+		if err := c.store.db.Put(x.stateKey(), []byte{indexRemoving}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.store.db.Delete(txKey(g.Blocks[3].Txs[0].TxID()), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustClose(t, c)
+	c, err := Open(Config{Dir: dir, Spec: testSpec, TxIndex: true, AddrIndex: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped, stop := context.WithCancel(t.Context())
+	stop() // before the rest of it is gone: nothing is built upon that
+	if err := c.RunIndexes(stopped); err != nil {
+		t.Error(err)
+	}
+	for _, x := range c.indexes {
+		if state, err := c.store.value(x.stateKey()); err != nil || !slices.Equal(state, []byte{indexRemoving}) {
+			t.Errorf("%s: state %x, %v", x.name, state, err)
+		}
+	}
+	mustClose(t, c)
+	c = openIndexed(t, dir, nil)
+	runIndexes(t, c, g.Blocks)
+	mustClose(t, c)
+
+	c = reopen(t, dir, false)
+	if err := c.RunIndexes(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := countEntries(t, c, keyIndex, keyTx, keyAddr, keyAddrTotals); left > 0 {
+		t.Errorf("%d entries are left", left)
+	}
+	for _, err := range []error{
+		func() error { _, _, err := c.FindTx(consensus.Hash{}); return err }(),
+		func() error { _, err := c.AddressTotals([32]byte{}); return err }(),
+		c.AddressTxs(nil, 0, 1, nil),
+		func() error { _, err := c.IndexReady(t.Context(), AddrIndex); return err }(),
+	} {
+		if !errors.Is(err, ErrNoIndex) {
+			t.Errorf("without an index: %v", err)
+		}
+	}
+	if c.Tip().Hash != g.Tip().Hash {
+		t.Errorf("tip at %d", c.Tip().Height)
+	}
+	_, err = Open(Config{Dir: t.TempDir(), Spec: testSpec, Prune: PruneByHand, TxIndex: true})
+	if err == nil || !strings.Contains(err.Error(), "incompatible") {
+		t.Errorf("pruned and indexed: %v", err)
+	}
+}
+
+// TestIndexAfterClose closes a ledger while its indexes are being built, and asks
+// them afterwards.
+func TestIndexAfterClose(t *testing.T) {
+	c, g := openIndexed(t, t.TempDir(), nil), newIndexed()
+	addAll(t, c, g.Extend(30))
+	ended := make(chan error, 1)
+	go func() { ended <- c.RunIndexes(t.Context()) }()
+	mustClose(t, c)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	for _, err := range []error{
+		func() error { _, _, err := c.FindTx(g.Blocks[1].Txs[0].TxID()); return err }(),
+		func() error { _, err := c.AddressTotals([32]byte{}); return err }(),
+		c.AddressTxs(nil, 0, 1, nil),
+		c.PruneTo(1),
+	} {
+		if !errors.Is(err, ErrFatal) {
+			t.Errorf("after Close: %v", err)
+		}
+	}
+	select {
+	case <-c.Failed():
+		t.Error("a ledger that was closed counts as failed")
+	default:
+	}
+}
+
+// TestIndexDatabaseError has the database fail under the indexes: the ledger
+// fails with it.
+func TestIndexDatabaseError(t *testing.T) {
+	c, g := openIndexed(t, t.TempDir(), nil), newIndexed()
+	defer c.Close()
+	addAll(t, c, g.Extend(3))
+	if err := c.store.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	expectFatal(t, c, c.RunIndexes(t.Context()))
+}
+
+// TestIndexDamagedBlock damages a block that an index has yet to read: it waits
+// until the block has come again.
+func TestIndexDamagedBlock(t *testing.T) {
+	c, g := openIndexed(t, t.TempDir(), nil), newIndexed()
+	defer c.Close()
+	addAll(t, c, g.Extend(10))
+	bad := g.Blocks[4]
+	at := c.index[bad.Header.Hash()].body
+	flip(t, c.blocks.name(at.File), int64(at.Offset)+100)
+	catchUp(t, c, 1000)
+	for _, x := range c.Indexes() {
+		if x.Synced || x.Height >= 4 {
+			t.Errorf("%+v", x)
+		}
+	}
+	if ready, err := c.IndexReady(t.Context(), TxIndex); ready || err != nil {
+		t.Errorf("ready %v, %v", ready, err)
+	}
+	if _, _, err := c.FindTx(g.Blocks[9].Txs[0].TxID()); !errors.Is(err, ErrNoTx) {
+		t.Errorf("a transaction that is not indexed yet: %v", err)
+	}
+	addAll(t, c, []*consensus.Block{bad})
+	catchUp(t, c, 1000)
+	checkIndexes(t, c, g.Blocks)
+
+	last := g.Blocks[10].Txs[1]
+	at = c.index[g.Tip().Hash].body
+	flip(t, c.blocks.name(at.File), int64(at.Offset)+int64(at.Size)-1)
+	clear(c.held)
+	if _, _, err := c.FindTx(last.TxID()); err != nil && !errors.Is(err, ErrNotFound) {
+		t.Errorf("a transaction of a damaged block: %v", err)
+	}
+	if c.Err() != nil {
+		t.Error(c.Err())
+	}
+}
+
+// TestAddressTxs asks for parts of a history of several keys.
+func TestAddressTxs(t *testing.T) {
+	c, g := openIndexed(t, t.TempDir(), nil), newIndexed()
+	defer c.Close()
+	addAll(t, c, g.Extend(20))
+	catchUp(t, c, 1000)
+	m := modelOf(g.Blocks)
+	keys := slices.Collect(maps.Keys(m.addrs))
+	var all []AddressTx
+	for _, list := range m.addrs {
+		all = append(all, list...)
+	}
+	slices.SortFunc(all, func(a, b AddressTx) int { return a.compare(&b) })
+	if got := history(t, c, keys...); !slices.Equal(got, all) {
+		t.Error(cmp.Diff(all, got))
+	}
+	var some []AddressTx
+	err := c.AddressTxs(keys, 5, 9, func(e AddressTx) bool { some = append(some, e); return len(some) < 7 })
+	want := slices.DeleteFunc(slices.Clone(all), func(e AddressTx) bool { return e.Height < 5 || e.Height > 9 })[:7]
+	if err != nil || !slices.Equal(some, want) {
+		t.Errorf("%v %s", err, cmp.Diff(want, some))
+	}
+	if got := history(t, c, [32]byte{1}); len(got) > 0 {
+		t.Errorf("a key that nobody used: %v", got)
+	}
+	if got, err := c.AddressTotals([32]byte{1}); err != nil || got != (AddressTotals{}) {
+		t.Errorf("a key that nobody used: %+v, %v", got, err)
+	}
+}
+
+// lockedBuilder is a strings.Builder for several goroutines.
+type lockedBuilder struct {
+	mu sync.Mutex // guards b
+	b  strings.Builder
+}
+
+func (l *lockedBuilder) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuilder) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
