@@ -189,6 +189,46 @@ func chainInfo(c *cli.Context) error {
 	})
 }
 
+func chainVerifyCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "verify",
+		Usage: "replay the ledger from genesis and compare its coins, while no node runs",
+		Description: "Every rule and signature of every block is checked again, beside the ledger, which\n" +
+			"is not changed. The exit status is 1 if the coins differ, or if a block is damaged,\n" +
+			"missing or invalid: the first such block is named.",
+		Flags:  append(networkFlags(), jsonFlag()),
+		Action: chainVerify,
+	}
+}
+
+func chainVerify(c *cli.Context) error {
+	n, err := networkOf(c)
+	if err != nil {
+		return err
+	}
+	progress, end := showProgress(os.Stderr, "verifying blocks")
+	started := time.Now()
+	v, err := chain.Verify(c.Context, chain.Config{Dir: n.dir, Spec: n.spec}, func(height, tip uint32) { progress(int64(height), int64(tip)) })
+	end()
+	if err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	took := time.Since(started)
+	if c.Bool("json") {
+		return json.NewEncoder(c.App.Writer).Encode(struct {
+			Height  uint32         `json:"height"`
+			Tip     consensus.Hash `json:"tip"`
+			Inputs  int            `json:"inputs"`
+			Coins   uint64         `json:"coins"`
+			Hash    consensus.Hash `json:"hash_serialized_3"`
+			Seconds float64        `json:"seconds"`
+		}{v.Height, v.Tip, v.Inputs, v.Coins, v.Hash, took.Seconds()})
+	}
+	_, err = fmt.Fprintf(c.App.Writer, "%d blocks with %d inputs are valid and make the coins of the ledger (%.2f s)\nthe UTXO hash is %s (hash_serialized_3) at %s\n",
+		v.Height, v.Inputs, took.Seconds(), v.Hash, v.Tip)
+	return err
+}
+
 // withLedger opens the ledger of the network, which no node may use meanwhile.
 func withLedger(c *cli.Context, f func(*chain.Chain) error) (err error) {
 	n, err := networkOf(c)

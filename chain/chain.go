@@ -119,6 +119,21 @@ func Reason(err error) (string, bool) {
 // Open opens or makes the ledger in cfg.Dir. A damaged database is built anew
 // from the block files.
 func Open(cfg Config) (*Chain, error) {
+	cfg = cfg.withDefaults()
+	if err := claimDir(cfg.disk, cfg.Dir, cfg.Spec); err != nil {
+		return nil, err
+	}
+	c, err := open(cfg)
+	if errors.Is(err, errCorrupt) {
+		cfg.Log.Warn("the ledger's database is built anew from the block files", "error", err)
+		cfg.Reindex = true
+		c, err = open(cfg)
+	}
+	return c, err
+}
+
+// withDefaults fills in what was left out.
+func (cfg Config) withDefaults() Config {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -134,16 +149,7 @@ func Open(cfg Config) (*Chain, error) {
 	if cfg.Cache == 0 {
 		cfg.Cache = DefaultCache
 	}
-	if err := claimDir(cfg.disk, cfg.Dir, cfg.Spec); err != nil {
-		return nil, err
-	}
-	c, err := open(cfg)
-	if errors.Is(err, errCorrupt) {
-		cfg.Log.Warn("the ledger's database is built anew from the block files", "error", err)
-		cfg.Reindex = true
-		c, err = open(cfg)
-	}
-	return c, err
+	return cfg
 }
 
 // claimDir makes dir and marks it as belonging to a network, or refuses it if it
@@ -167,13 +173,18 @@ func claimDir(d disk, dir string, spec *consensus.Spec) error {
 	return writeFile(d, dir, name, []byte(mark))
 }
 
-func open(cfg Config) (*Chain, error) {
-	c := &Chain{
+// newChain is a ledger of which nothing has been opened yet.
+func newChain(cfg Config) *Chain {
+	return &Chain{
 		cfg: cfg, rules: &cfg.Spec.Rules, cacheLimit: max(cfg.Cache, MinCache) - databaseCache - 2*databaseBuffer,
 		index: make(map[consensus.Hash]*node), candidates: make(map[*node]struct{}), lost: make(map[*node]struct{}),
 		waiting: make(map[*node][]*submission), held: make(map[*node]parsedBlock), unsaved: make(map[*node]struct{}), losses: make(map[consensus.Hash]error),
 		subs: make(map[int]func()), failed: make(chan struct{}), closing: make(chan struct{}),
 	}
+}
+
+func open(cfg Config) (*Chain, error) {
+	c := newChain(cfg)
 	if err := discard(cfg.disk, cfg.Dir, cfg.Reindex); err != nil {
 		return nil, err
 	}
