@@ -229,6 +229,44 @@ func chainVerify(c *cli.Context) error {
 	return err
 }
 
+func chainSnapshotCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "snapshot",
+		Usage:     "write all coins at the tip to a file, while no node runs",
+		ArgsUsage: "FILE",
+		Description: "The format is that of Bitcoin Core's dumptxoutset. Another node starts from FILE with\n" +
+			"   lode node --snapshot FILE --snapshot-hash HASH\n" +
+			"where HASH is the UTXO hash that is printed here. Whoever starts from it trusts that\n" +
+			"hash until the node has verified the history in the background: get it from somebody\n" +
+			"you trust, or from `lode chain info` at the same height, not from where FILE comes from.",
+		Flags:  append(networkFlags(), jsonFlag()),
+		Action: chainSnapshot,
+	}
+}
+
+func chainSnapshot(c *cli.Context) error {
+	name := c.Args().First()
+	return withLedger(c, func(ledger *chain.Chain) error {
+		progress, end := showProgress(os.Stderr, "writing coins")
+		got, err := ledger.WriteSnapshot(c.Context, name, progress)
+		end()
+		if err != nil {
+			return fmt.Errorf("snapshot: %w", err)
+		}
+		if c.Bool("json") {
+			return json.NewEncoder(c.App.Writer).Encode(struct {
+				Coins  uint64         `json:"coins"`
+				Base   consensus.Hash `json:"base"`
+				Height uint32         `json:"height"`
+				Hash   consensus.Hash `json:"hash_serialized_3"`
+			}{got.Coins, got.Base, got.Height, got.Hash})
+		}
+		_, err = fmt.Fprintf(c.App.Writer, "%d coins at height %d (%s) are in %s\nthe UTXO hash is %s (hash_serialized_3)\n",
+			got.Coins, got.Height, got.Base, name, got.Hash)
+		return err
+	})
+}
+
 // withLedger opens the ledger of the network, which no node may use meanwhile.
 func withLedger(c *cli.Context, f func(*chain.Chain) error) (err error) {
 	n, err := networkOf(c)

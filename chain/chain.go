@@ -70,6 +70,11 @@ type Chain struct {
 	coins      *coinCache
 	unsaved    map[*node]struct{} // whose records have changed since the last flush
 	saved      *node              // the tip that the last flush wrote
+	began      *beginning         // nil if with the genesis block
+	awaited    *awaitedSnapshot   // with which the ledger is to begin; nil if with none
+	replayed   uint32             // the height up to which the history has been verified
+	missing    uint32             // no block of the history below this height is missing
+	avoided    *node              // the last candidate that was not taken because of the snapshot
 	timer      *time.Timer        // of the next flush; nil if nothing has changed
 
 	lossMu sync.Mutex               // guards what follows; may be taken with mu held

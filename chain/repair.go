@@ -59,8 +59,11 @@ func (c *Chain) dropLost() {
 }
 
 // reachable reports whether the blocks above the fork with n can be
-// disconnected. The caller holds mu.
+// disconnected, and may be. The caller holds mu.
 func (c *Chain) reachable(n *node) bool {
+	if c.avoids(n) {
+		return false
+	}
 	if len(c.lost) == 0 {
 		return true
 	}

@@ -27,6 +27,7 @@ type replay struct {
 	read      func(*node) (parsedBlock, error)            // called from several goroutines
 	connected func(n *node, spent []consensus.Coin) error // after each group, for each of its blocks; may be nil
 	progress  func(height uint32)                         // after each group; may be nil
+	before    func() error                                // a flush; may be nil
 }
 
 // invalidBlock is the error for a block that breaks a rule.
@@ -40,6 +41,15 @@ func (e *invalidBlock) Error() string {
 }
 
 func (e *invalidBlock) Unwrap() error { return e.err }
+
+// brokenBlock is the error for a block that cannot be read.
+type brokenBlock struct {
+	n   *node
+	err error
+}
+
+func (e *brokenBlock) Error() string { return fmt.Sprintf("height %d: %v", e.n.height(), e.err) }
+func (e *brokenBlock) Unwrap() error { return e.err }
 
 // begin empties the database of coins and starts with the genesis block, or goes
 // on where an earlier replay of the same chain has flushed to last.
@@ -117,21 +127,27 @@ func (r *replay) group(from, to uint32) []*node {
 }
 
 func (r *replay) readAll(nodes []*node) ([]parsedBlock, error) {
-	blocks := make([]parsedBlock, len(nodes))
+	blocks, errs := make([]parsedBlock, len(nodes)), make([]error, len(nodes))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, n := range nodes {
-		group.Go(func() (err error) {
+		group.Go(func() error {
+			var err error
 			if blocks[i], err = r.read(n); err != nil {
-				return err
-			}
-			if err := r.rules.CheckHeader(&n.parent.state, &n.header, consensus.NoTimeLimit); err != nil {
-				return &invalidBlock{n, err}
+				errs[i] = &brokenBlock{n, err}
+			} else if err = r.rules.CheckHeader(&n.parent.state, &n.header, consensus.NoTimeLimit); err != nil {
+				errs[i] = &invalidBlock{n, err}
 			}
 			return nil
 		})
 	}
-	return blocks, group.Wait()
+	_ = group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err // the lowest of them
+		}
+	}
+	return blocks, nil
 }
 
 // connect applies a group of blocks. After an error the coins in memory are
@@ -178,6 +194,11 @@ func (r *replay) connect(nodes []*node, blocks []parsedBlock) error {
 // flush writes the coins. Between the first and the last batch of many there is
 // a mark, with which begin starts anew.
 func (r *replay) flush() error {
+	if r.before != nil {
+		if err := r.before(); err != nil {
+			return err
+		}
+	}
 	var b batch
 	moving := false
 	for o, e := range r.coins.entries {

@@ -55,14 +55,7 @@ func Verify(ctx context.Context, cfg Config, progress func(height, tip uint32)) 
 	v.Height, v.Tip = tip.height(), tip.hash()
 	r := &replay{
 		rules: c.rules, sigs: cfg.Sigs, limit: c.cacheLimit, chain: append([]*node{tip.ancestor(0)}, path(tip.ancestor(0), tip)...), store: beside,
-		read: func(n *node) (parsedBlock, error) {
-			p, err := c.parseStored(n)
-			if err != nil {
-				err = fmt.Errorf("height %d: %w", n.height(), err)
-			}
-			return p, err
-		},
-		connected: func(n *node, spent []consensus.Coin) error { v.Inputs += len(spent); return nil },
+		read: c.parseStored, connected: func(n *node, spent []consensus.Coin) error { v.Inputs += len(spent); return nil },
 	}
 	if progress != nil {
 		r.progress = func(height uint32) { progress(height, v.Height) }
@@ -173,6 +166,12 @@ func (c *Chain) readIndex() (*node, error) {
 	if !ok || moving != nil {
 		return nil, errNotClosed
 	}
+	if err := c.loadBeginning(); err != nil {
+		return nil, err
+	}
+	if c.began != nil && c.began.state == SnapshotAssumed {
+		return nil, fmt.Errorf("%w: let the node run until it has fetched and verified them", errNoHistory)
+	}
 	blocks, undos, err := c.store.tails()
 	if err != nil {
 		return nil, err
@@ -185,6 +184,9 @@ func (c *Chain) readIndex() (*node, error) {
 
 // errNotClosed is the kind of error for a ledger that only a start can repair.
 var errNotClosed = errors.New("the ledger was not closed properly: start a node on it and stop it, then verify it")
+
+// errNoHistory is the kind of error for a ledger that cannot be replayed yet.
+var errNoHistory = errors.New("the ledger began with a snapshot and does not have the blocks before it")
 
 // openStoreReadOnly opens a database without changing any of its files.
 func openStoreReadOnly(dir string) (*store, error) {
