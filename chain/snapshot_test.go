@@ -590,8 +590,11 @@ func TestInvalidHistory(t *testing.T) {
 			}
 		}
 		<-s.Failed()
-		if err := s.stop(); !errors.Is(err, ErrRefuted) {
+		if err := s.Err(); !errors.Is(err, ErrRefuted) {
 			t.Errorf("got %v", err)
+		}
+		if err := s.stop(); err != nil && !errors.Is(err, ErrRefuted) { // nil if it was stopped first
+			t.Error(err)
 		}
 		s.Close()
 		if _, err := Open(Config{Dir: at, Spec: testSpec}); !errors.Is(err, ErrRefuted) {
@@ -626,7 +629,7 @@ func TestSnapshotBase(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := start(t, filepath.Join(dir, what), bad, made.Hash, g.Blocks)
-		if err := s.AddHeaders(headersOf(branch.Blocks)); err != nil {
+		if err := s.AddHeaders(headersOf(branch.Blocks)); err != nil && !errors.Is(err, ErrFatal) {
 			t.Fatal(err)
 		}
 		if base.says == "" {
@@ -638,7 +641,7 @@ func TestSnapshotBase(t *testing.T) {
 			}
 		} else {
 			<-s.Failed()
-			if err := s.stop(); !errors.Is(err, ErrSnapshot) || !strings.Contains(err.Error(), base.says) {
+			if err := errors.Join(s.Err(), s.stop()); !errors.Is(err, ErrSnapshot) || !strings.Contains(err.Error(), base.says) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
