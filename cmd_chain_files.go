@@ -181,10 +181,14 @@ func chainInfo(c *cli.Context) error {
 				Total  consensus.Amount `json:"total"`
 				Hash   consensus.Hash   `json:"hash_serialized_3"`
 				Blocks int64            `json:"block_bytes"`
-			}{stats.Height, stats.Tip, stats.Coins, stats.Total, stats.Hash, ledger.DiskSize()})
+				Whole  bool             `json:"history_verified"`
+			}{stats.Height, stats.Tip, stats.Coins, stats.Total, stats.Hash, ledger.DiskSize(), ledger.HasHistory()})
 		}
 		_, err = fmt.Fprintf(c.App.Writer, "height     %d\ntip        %s\ncoins      %d, together %s\nUTXO hash  %s (hash_serialized_3)\nblocks     %.1f MB on disk\n",
 			stats.Height, stats.Tip, stats.Coins, stats.Total, stats.Hash, float64(ledger.DiskSize())/1e6)
+		if from, ok := ledger.Snapshot(); ok && err == nil && !ledger.HasHistory() {
+			_, err = fmt.Fprintf(c.App.Writer, "history    not verified yet: the ledger began with a snapshot at height %d (%s)\n", from.Height, from.Base)
+		}
 		return err
 	})
 }

@@ -74,6 +74,7 @@ type Chain struct {
 	awaited    *awaitedSnapshot   // with which the ledger is to begin; nil if with none
 	replayed   uint32             // the height up to which the history has been verified
 	missing    uint32             // no block of the history below this height is missing
+	stalled    bool               // the verification of the history waits for a block
 	avoided    *node              // the last candidate that was not taken because of the snapshot
 	timer      *time.Timer        // of the next flush; nil if nothing has changed
 

@@ -235,6 +235,7 @@ func (c *Chain) storedHistory(r *replay, base *node) (to uint32) {
 		copied := *c.active[height]
 		r.chain[height] = &copied
 	}
+	c.stalled = height == r.next
 	return height - 1
 }
 

@@ -45,6 +45,7 @@ func (c *Chain) dropLost() {
 		c.changed(n)
 		if c.isActive(n) {
 			c.lost[n] = struct{}{}
+			c.missing = min(c.missing, n.height())
 			continue
 		}
 		for _, m := range descendants(n) {

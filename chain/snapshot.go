@@ -169,6 +169,9 @@ type awaitedSnapshot struct {
 // RunSnapshot does the rest. Until it has, no block is connected.
 func (c *Chain) UseSnapshot(ctx context.Context, name string, want consensus.Hash) error {
 	began, known := c.Snapshot()
+	if known && want == (consensus.Hash{}) {
+		want, _ = c.cfg.Spec.SnapshotHash(began.Base)
+	}
 	if known && want == began.Hash {
 		return nil
 	}
@@ -188,8 +191,6 @@ func (c *Chain) UseSnapshot(ctx context.Context, name string, want consensus.Has
 		}
 	}
 	switch tip := c.Tip(); {
-	case known && want == began.Hash:
-		return nil
 	case known:
 		return fmt.Errorf("the ledger in %s began with another snapshot, at block %s with the UTXO hash %s: leave out --snapshot, or choose another --datadir", c.cfg.Dir, began.Base, began.Hash)
 	case tip.Height > 0:

@@ -312,7 +312,8 @@ func FuzzSnapshot(f *testing.F) {
 // a snapshot. What it runs in the background ends with the test.
 type started struct {
 	*Chain
-	stop func() error // ends the background, and gives its error
+	stop  func() error  // ends the background, and gives its error
+	ended chan struct{} // closed when it has ended
 }
 
 func start(t failer, dir, file string, hash consensus.Hash, headers []*consensus.Block) *started {
@@ -334,11 +335,16 @@ func start(t failer, dir, file string, hash consensus.Hash, headers []*consensus
 
 func (s *started) run() {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.RunSnapshot(ctx) }()
+	var err error
+	s.ended = make(chan struct{})
+	go func() {
+		defer close(s.ended)
+		err = s.RunSnapshot(ctx)
+	}()
 	s.stop = func() error {
 		cancel()
-		return <-done
+		<-s.ended
+		return err
 	}
 }
 
@@ -695,6 +701,99 @@ func TestCutLoading(t *testing.T) {
 	}
 }
 
+// idle reports whether the background has done all that it can.
+func (s *started) idle() bool {
+	missing := s.MissingHistory(1)
+	if len(missing) == 0 {
+		select {
+		case <-s.ended:
+			return true
+		default:
+			return false
+		}
+	}
+	lowest, _ := s.Header(missing[0])
+	info, _ := s.Snapshot()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.stalled && info.Verified == lowest.Height-1
+}
+
+// restart does something, closes the ledger, and opens one in a directory.
+func (s *started) restart(t failer, dir string, before func()) *started {
+	t.Helper()
+	before()
+	if err := errors.Join(s.stop(), s.Close()); err != nil {
+		t.Fatalf("%v", err)
+	}
+	c, err := Open(Config{Dir: dir, Spec: testSpec})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	again := &started{Chain: c}
+	again.run()
+	return again
+}
+
+// TestDamagedHistory damages a block on disk before it is replayed: it is
+// fetched again.
+func TestDamagedHistory(t *testing.T) {
+	dir := t.TempDir()
+	full, g := grown(t, filepath.Join(dir, "full"), 10)
+	name, made := snapshotFile(t, full, dir)
+	at := filepath.Join(dir, "a")
+	s := start(t, at, name, made.Hash, g.Blocks)
+	s.until(t, "the snapshot to be loaded", func() bool { return s.Tip().Height == 10 })
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range g.Blocks[1:9] {
+		if err := s.AddBlock(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.MissingHistory(5); len(got) != 2 || got[0] != g.Blocks[9].Header.Hash() {
+		t.Errorf("missing %v", got)
+	}
+	flipByte(t, filepath.Join(at, "blocks", fileName("blk", 0)), int64(s.active[4].body.Offset)+90)
+	s.run()
+	s.until(t, "the damage to be found", func() bool {
+		got := s.MissingHistory(5)
+		return len(got) == 3 && got[0] == g.Blocks[4].Header.Hash()
+	})
+	for _, b := range g.Blocks[1:] {
+		if err := s.AddBlock(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.until(t, "the history", func() bool { return s.state() == SnapshotVerified })
+	if err := errors.Join(s.stop(), s.Close()); err != nil {
+		t.Error(err)
+	}
+	if _, err := Verify(t.Context(), Config{Dir: at, Spec: testSpec}, nil); err != nil {
+		t.Errorf("verify: %v", err)
+	}
+}
+
+// TestSnapshotOfSpec begins with a snapshot that the chainspec names.
+func TestSnapshotOfSpec(t *testing.T) {
+	dir := t.TempDir()
+	full, _ := grown(t, filepath.Join(dir, "full"), 3)
+	name, made := snapshotFile(t, full, dir)
+	spec := chaingen.Spec(func(s *consensus.Spec) {
+		s.Rules.Maturity = 1
+		s.Defaults.Snapshots = []consensus.Snapshot{{Height: 3, Base: made.Base, UTXOHash: made.Hash}}
+	})
+	c, err := Open(Config{Dir: filepath.Join(dir, "a"), Spec: spec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.UseSnapshot(t.Context(), name, consensus.Hash{}); err != nil || !c.AwaitsSnapshot() {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestSnapshotAnywhere has a ledger begin with a snapshot of a random height, be
 // given blocks and branches in random order with restarts in between, and end
 // like one that has seen every block from genesis on.
@@ -727,7 +826,11 @@ func TestSnapshotAnywhere(t *testing.T) {
 			all = append(all, g.Fork(uint32(from), uint64(i+1)).Extend(rapid.IntRange(1, 6).Draw(t, "length"))...)
 		}
 		s := start(t, filepath.Join(dir, "a"), name, made.Hash, g.Blocks)
-		defer func() { s.stop(); s.Close() }()
+		defer func() {
+			if err := errors.Join(s.stop(), s.Close()); err != nil {
+				t.Fatalf("%v", err)
+			}
+		}()
 		s.until(t, "the snapshot to be loaded", func() bool { return !s.AwaitsSnapshot() })
 		order := rapid.Permutation(all).Draw(t, "order")
 		for len(order) > 0 {
@@ -738,16 +841,17 @@ func TestSnapshotAnywhere(t *testing.T) {
 				} else if err != nil {
 					t.Fatalf("%v", err)
 				}
-				if rapid.IntRange(0, 9).Draw(t, "restart") == 0 {
-					if err := errors.Join(s.stop(), s.Close()); err != nil {
-						t.Fatalf("%v", err)
-					}
-					c, err := Open(Config{Dir: filepath.Join(dir, "a"), Spec: testSpec})
-					if err != nil {
-						t.Fatalf("%v", err)
-					}
-					s = &started{Chain: c}
-					s.run()
+				switch rapid.IntRange(0, 12).Draw(t, "restart") {
+				case 0:
+					s = s.restart(t, s.cfg.Dir, func() {})
+				case 1: // as if killed
+					s.until(t, "the background to wait", s.idle)
+					to := filepath.Join(dir, rapid.StringMatching(`[a-z]{12}`).Draw(t, "copy"))
+					s = s.restart(t, to, func() {
+						if err := os.CopyFS(to, os.DirFS(s.cfg.Dir)); err != nil {
+							t.Fatalf("%v", err)
+						}
+					})
 				}
 			}
 			order = later
