@@ -18,6 +18,9 @@ func (c *Chain) InvalidateBlock(hash consensus.Hash) error {
 		if n.parent == nil {
 			return errGenesis
 		}
+		if c.excused(n) {
+			return errExcused
+		}
 		return c.markFailed(n)
 	})
 }

@@ -65,6 +65,9 @@ func (c *Chain) loadIndex(tip consensus.Hash) error {
 	if written, err := c.store.get(keyFormat); err != nil || !bytes.Equal(written, []byte{format}) {
 		return errors.Join(err, fmt.Errorf("%w: it has another format, %x", errCorrupt, written))
 	}
+	if err := c.loadBeginning(); err != nil {
+		return err
+	}
 	blocks, undos, err := c.store.tails()
 	if err != nil {
 		return err
@@ -101,12 +104,17 @@ func (c *Chain) loadIndex(tip consensus.Hash) error {
 	c.active = append(path(from.ancestor(0), from), nil)
 	copy(c.active[1:], c.active)
 	c.active[0] = from.ancestor(0)
+	if c.began != nil {
+		if c.began.node, err = c.known(c.began.base); err != nil {
+			return err
+		}
+	}
 	for _, n := range c.active {
 		if n.seq == 0 { // its block was fetched again, and lost again
 			c.seq++
 			n.seq = c.seq
 		}
-		if !n.has(statusBody) && n.parent != nil {
+		if !n.has(statusBody) && n.parent != nil && !c.excused(n) {
 			c.lost[n] = struct{}{}
 		}
 	}
@@ -141,7 +149,9 @@ func (c *Chain) loadNodes(blocks, undos position) error {
 			n.status &^= statusUndo
 		}
 		if n.has(statusBody) && n.body.compare(blocks) >= 0 {
-			n.status, n.seq = n.status&^statusBody, 0
+			if n.status &^= statusBody; !n.has(statusAssumed) {
+				n.seq = 0
+			}
 		}
 		records = append(records, record{n, height, hash})
 		return nil

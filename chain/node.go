@@ -28,6 +28,8 @@ const (
 	statusBody   status = 1 << iota // the block is stored
 	statusUndo                      // it has been connected once: it is valid, and its undo data is stored
 	statusFailed                    // it or an ancestor broke a rule
+
+	statusAssumed status = 1 << 6 // the ledger began with a snapshot after it, so that its chain counts as complete without the block
 )
 
 func (n *node) has(s status) bool { return n.status&s != 0 }

@@ -20,12 +20,13 @@ import (
 
 // The first byte of every key in the database.
 const (
-	keyHeader = 'h' // + hash: a node's record
-	keyCoin   = 'c' // + transaction id + output index: a coin
-	keyTip    = 't' // the hash of the tip to which the coins belong
-	keyMoving = 'm' // the hash of another tip: the coins are on their way there
-	keyTails  = 'e' // where the block and undo files ended when the tip was written
-	keyFormat = 'v' // the number of this format
+	keyHeader   = 'h' // + hash: a node's record
+	keyCoin     = 'c' // + transaction id + output index: a coin
+	keyTip      = 't' // the hash of the tip to which the coins belong
+	keyMoving   = 'm' // the hash of another tip: the coins are on their way there
+	keyTails    = 'e' // where the block and undo files ended when the tip was written
+	keyFormat   = 'v' // the number of this format
+	keySnapshot = 's' // the snapshot that the ledger began with, see beginning
 )
 
 // format changes with every change of how the database is written. What has

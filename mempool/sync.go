@@ -1,6 +1,7 @@
 package mempool
 
 import (
+	"errors"
 	"slices"
 
 	"lode/chain"
@@ -33,6 +34,10 @@ func (p *Pool) sync(r *chain.Reader) error {
 	reorganized := false
 	for {
 		u, err := r.UpdatesSince(p.point, updateLimit)
+		if errors.Is(err, chain.ErrNotFound) && len(p.byTxID) == 0 { // the ledger has begun with a snapshot
+			p.point = r.Tip().Hash
+			return nil
+		}
 		if err != nil {
 			return err
 		}

@@ -46,9 +46,13 @@ func (n *Node) handshake(p *peer) error {
 
 func (n *Node) versionMessage(p *peer, nonce uint64) *msgVersion {
 	tip := n.chain.Tip()
+	services := uint64(serviceNetwork | serviceWitness)
+	if !n.chain.HasHistory() {
+		services = serviceNetworkLimited | serviceWitness
+	}
 	m := &msgVersion{
 		version:     ProtocolVersion,
-		services:    serviceNetwork | serviceWitness,
+		services:    services,
 		time:        time.Now().Unix(),
 		nonce:       nonce,
 		userAgent:   n.cfg.UserAgent,

@@ -34,7 +34,7 @@ func (m *method) usage() string {
 // methods lists the calls by name.
 func (s *Server) methods() map[string]*method {
 	table := make(map[string]*method)
-	for _, group := range [][]method{s.chainMethods(), s.txMethods(), s.mempoolMethods(), s.miningMethods(), s.networkMethods(), s.controlMethods()} {
+	for _, group := range [][]method{s.chainMethods(), s.snapshotMethods(), s.txMethods(), s.mempoolMethods(), s.miningMethods(), s.networkMethods(), s.controlMethods()} {
 		for i := range group {
 			table[group[i].name] = &group[i]
 		}
