@@ -83,15 +83,21 @@ func (c *Chain) verifyHistory(ctx context.Context, poked <-chan struct{}) (err e
 		return c.cfg.disk.removeAll(dir)
 	}
 	s, err := openStore(c.cfg.disk, dir, c.cfg.limits.buffer)
-	if errors.Is(err, errCorrupt) {
-		c.cfg.Log.Warn("the verification of the history begins anew", "error", err)
-		s, err = openBeside(c.cfg.disk, dir, c.cfg.limits.buffer)
+	verified := false
+	if err == nil {
+		verified, err = c.replayHistory(ctx, poked, base, s)
+		err = errors.Join(err, s.close())
 	}
-	if err != nil {
-		return err
+	// Damage of the ledger's own database is of kind ErrFatal too.
+	if errors.Is(err, errCorrupt) && !errors.Is(err, ErrFatal) {
+		c.cfg.Log.Warn("the coins of the verification are damaged, and it begins anew", "error", err)
+		if s, err = openBeside(c.cfg.disk, dir, c.cfg.limits.buffer); err != nil {
+			return err
+		}
+		verified, err = c.replayHistory(ctx, poked, base, s)
+		err = errors.Join(err, s.close())
 	}
-	verified, err := c.replayHistory(ctx, poked, base, s)
-	if err = errors.Join(err, s.close()); err != nil || !verified {
+	if err != nil || !verified {
 		return err
 	}
 	if err := c.settle(); err != nil { // a chain that was avoided may be the best
@@ -199,12 +205,12 @@ func (c *Chain) judgeHistory(ctx context.Context, s *store) error {
 		}
 	}
 	if err := c.flush(); err != nil {
-		return err
+		return c.fail(err)
 	}
 	var b batch
 	b.Put([]byte{keySnapshot}, c.began.record())
 	if err := c.store.write(&b, true); err != nil {
-		return err
+		return c.fail(err)
 	}
 	c.findCandidates() // those that forked off before the base
 	c.cfg.Log.Info("the history has been verified, and makes the coins of the snapshot", "height", c.began.node.height(), "hash", made.Hash)
@@ -251,7 +257,7 @@ func (c *Chain) keepUndo(copied *node, spent []consensus.Coin) (err error) {
 		return nil
 	}
 	if n.undo, err = c.undos.append(appendUndo(nil, n.hash(), spent)); err != nil {
-		return err
+		return c.fail(err)
 	}
 	n.status |= statusUndo
 	c.changed(n)
@@ -266,5 +272,8 @@ func (c *Chain) flushNow() error {
 	if err := c.Err(); err != nil {
 		return err
 	}
-	return c.flush()
+	if err := c.flush(); err != nil {
+		return c.fail(err)
+	}
+	return nil
 }

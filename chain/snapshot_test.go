@@ -775,6 +775,54 @@ func TestDamagedHistory(t *testing.T) {
 	}
 }
 
+// TestDamagedReplay damages the coins of the verification: it begins anew.
+func TestDamagedReplay(t *testing.T) {
+	dir := t.TempDir()
+	full, g := grown(t, filepath.Join(dir, "full"), 10)
+	name, made := snapshotFile(t, full, dir)
+	at := filepath.Join(dir, "a")
+	s := start(t, at, name, made.Hash, g.Blocks)
+	for _, b := range g.Blocks[1:9] {
+		s.until(t, "the snapshot to be loaded", func() bool { return s.Tip().Height == 10 })
+		if err := s.AddBlock(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.until(t, "part of the history", s.idle)
+	if err := errors.Join(s.stop(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for what, damage := range map[string]func(b *batch){
+		"record of a coin": func(b *batch) { b.Put(coinKey(full.firstCoin(t)), []byte{1}) },
+		"tip":              func(b *batch) { b.Put([]byte{keyTip}, []byte{1}) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			to := filepath.Join(t.TempDir(), "b")
+			copyDir(t, at, to)
+			history, err := openStore(osDisk{}, filepath.Join(to, historyDir), databaseBuffer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b batch
+			damage(&b)
+			if err := errors.Join(history.write(&b, true), history.close()); err != nil {
+				t.Fatal(err)
+			}
+			s := &started{Chain: reopen(t, to, false)}
+			s.run()
+			for _, b := range g.Blocks[9:11] {
+				if err := s.AddBlock(b); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.until(t, "the history", func() bool { return s.state() == SnapshotVerified })
+			if err := s.stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestSnapshotOfSpec begins with a snapshot that the chainspec names.
 func TestSnapshotOfSpec(t *testing.T) {
 	dir := t.TempDir()
