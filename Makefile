@@ -11,7 +11,7 @@ ROUNDS      ?= 3
 BENCH_FILE  ?=
 BTCD        := github.com/btcsuite/btcd@v0.26.2
 
-.PHONY: help build test race lint fuzz oracle interop crash bench bench-import testnet clean
+.PHONY: help build test race lint fuzz oracle interop crash bench bench-import generate generated arm64 testnet clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,17 @@ lint: ## format check, go vet, staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
+
+generate: ## write the assembly of the SHA-256d kernels anew
+	$(GO) generate ./miner/kernel
+
+generated: ## check that the assembly is what its generator writes
+	@set -e; d=$$(mktemp -d); trap 'rm -rf "$$d"' EXIT; $(GO) run -C miner/kernel/gen . "$$d"; \
+	test $$(ls "$$d" | wc -l) -eq $$(cd miner/kernel && ls *_amd64.s *_arm64.s *_stub_*.go | wc -l); \
+	for f in "$$d"/*; do cmp "$$f" miner/kernel/$$(basename "$$f"); done
+
+arm64: ## test the kernels for arm64, on another CPU with qemu-aarch64 (Debian: qemu-user)
+	GOARCH=arm64 CI=true $(GO) test -exec "$$(test $$(uname -m) = aarch64 || echo qemu-aarch64 -cpu max)" ./miner/kernel -rapid.checks 30
 
 # Go's fuzzer sometimes takes its own end for a failure (golang/go#75804). Then
 # that is all it says, and it has written no failing input.

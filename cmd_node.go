@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -24,6 +23,7 @@ import (
 	"lode/consensus/sigcheck"
 	"lode/mempool"
 	"lode/miner"
+	"lode/miner/kernel"
 	"lode/p2p"
 	"lode/rpc"
 )
@@ -47,6 +47,7 @@ func nodeCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "rpc-allow-host", Usage: "answer RPC calls made to the host `NAME` too; may be repeated"},
 			&cli.StringFlag{Name: "mine", Usage: "mine, and be paid at `ADDRESS`"},
 			&cli.IntFlag{Name: "threads", DefaultText: "one per core", Usage: "mine on `N` threads"},
+			&cli.StringFlag{Name: "kernel", DefaultText: "the fastest, measured when mining begins", Usage: "mine with the kernel `NAME`; `lode mine --benchmark` lists them"},
 			&cli.DurationFlag{Name: "mine-pace", DefaultText: "1s where the difficulty is fixed, else none", Usage: "wait at least `TIME` between two mined blocks"},
 			&cli.BoolFlag{Name: "reindex", Usage: "build the ledger anew from the block files"},
 			&cli.StringFlag{Name: "snapshot", Usage: "begin a fresh ledger with the coins in `FILE`, and verify the history before it in the background"},
@@ -80,8 +81,9 @@ type nodeConfig struct {
 	proxies        []netip.Prefix
 	advertise      string
 	allowHosts     []string
-	payTo          []byte // nil if the node does not mine
-	threads        int
+	payTo          []byte         // nil if the node does not mine
+	threads        int            // 0 for one per core
+	kernel         *kernel.Kernel // nil for the fastest
 	pace           time.Duration
 	reindex        bool
 	cache          int64          // bytes
@@ -103,7 +105,7 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 		rpcListen: c.String("rpc-listen"),
 		connect:   c.StringSlice("connect"), seeds: c.StringSlice("seed"), outbound: c.Int("outbound"),
 		origins: c.StringSlice("allow-origin"), advertise: c.String("advertise"), allowHosts: c.StringSlice("rpc-allow-host"),
-		threads: c.Int("threads"), pace: c.Duration("mine-pace"), reindex: c.Bool("reindex"),
+		pace: c.Duration("mine-pace"), reindex: c.Bool("reindex"),
 		snapshot: c.String("snapshot"),
 	}
 	if s := c.String("snapshot-hash"); s != "" {
@@ -137,11 +139,13 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 	if n.outbound == 0 {
 		n.outbound = -1 // none, where 0 would mean the default
 	}
-	if n.threads < 0 || n.threads > 1024 {
-		return nil, usageError(c.Command.HelpName, "--threads %d: want 1 to 1024, or 0 for one per core", n.threads)
+	if n.threads, err = threadsOf(c); err != nil {
+		return nil, err
 	}
-	if n.threads == 0 {
-		n.threads = runtime.GOMAXPROCS(0)
+	if name := c.String("kernel"); name != "" {
+		if n.kernel, err = kernel.ByName(name); err != nil {
+			return nil, usageError(c.Command.HelpName, "--kernel: %v", err)
+		}
 	}
 	if address := c.String("mine"); address != "" {
 		key, err := consensus.ParseAddress(spec.Defaults.AddressPrefix, address)
@@ -250,7 +254,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	var mining *miner.Miner
 	if n.payTo != nil {
 		mining = miner.New(miner.Config{
-			Ledger: ledger, Pool: pool, PayTo: n.payTo, Threads: n.threads, Pace: n.pace,
+			Ledger: ledger, Pool: pool, PayTo: n.payTo, Threads: n.threads, Kernel: n.kernel, Pace: n.pace,
 			Ready: func() bool { return !peers.Syncing() && !ledger.AwaitsSnapshot() }, Now: n.clock.Now, Log: n.log,
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/miner/kernel"
 )
 
 func TestGenerate(t *testing.T) {
@@ -49,9 +50,11 @@ func hardTemplate(n *node, t *testing.T) *Template {
 func TestSolveWrapsAround(t *testing.T) {
 	n := newNode(t, unchanged)
 	tmpl := hardTemplate(n, t)
+	search := kernel.Fastest().NewSearch()
+	chunk := search.Chunk()
 	tmpl.Block.Nonce = math.MaxUint32 - chunk/2
-	root, tries := tmpl.Block.MerkleRoot, uint64(3*chunk)
-	if _, err := solve(t.Context(), tmpl, &tries); !errors.Is(err, ErrTries) || tries != 0 {
+	root, tries := tmpl.Block.MerkleRoot, 3*uint64(chunk)
+	if _, err := solve(t.Context(), search, tmpl, &tries); !errors.Is(err, ErrTries) || tries != 0 {
 		t.Errorf("%d tries are left: %v", tries, err)
 	}
 	if tmpl.Block.MerkleRoot != root {
@@ -60,10 +63,17 @@ func TestSolveWrapsAround(t *testing.T) {
 	// What is found behind the end has another coinbase.
 	tmpl.Block.Bits, tmpl.Block.Nonce, tries = 0x1f00ffff, math.MaxUint32, 1<<22
 	target, _ := consensus.TargetFromBits(tmpl.Block.Bits)
-	for _, found := scan(tmpl.Block.Header, &target, 1<<32-1, chunk); found; _, found = scan(tmpl.Block.Header, &target, 1<<32-1, chunk) {
+	first := func() bool { // whether a hit is among the nonces tried first
+		search.Set(tmpl.Block.Header, &target)
+		for range search.Hits(math.MaxUint32, chunk) {
+			return true
+		}
+		return false
+	}
+	for first() {
 		tmpl.Block.Time++
 	}
-	block, err := solve(t.Context(), tmpl, &tries)
+	block, err := solve(t.Context(), search, tmpl, &tries)
 	if err != nil || block.MerkleRoot == root || !block.Header.Hash().MeetsTarget(&target) {
 		t.Errorf("no other space of nonces is searched: %v", err)
 	}

@@ -4,20 +4,23 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/miner/kernel"
 )
 
 // Config says what to mine and how.
 type Config struct {
 	Ledger  Ledger
 	Pool    Pool
-	PayTo   []byte // output script of the coinbase
-	Threads int
+	PayTo   []byte         // output script of the coinbase
+	Threads int            // 0 means one per core
+	Kernel  *kernel.Kernel // nil means the fastest, which is measured when Run begins
 	// Pace is how long this miner rests after a block that it has found. Where
 	// the difficulty is fixed it keeps the subsidy from being used up in seconds.
 	Pace  time.Duration
@@ -29,6 +32,7 @@ type Config struct {
 // Miner searches for blocks until it is told to stop.
 type Miner struct {
 	cfg    Config
+	pokes  atomic.Uint64 // how often the ledger has changed
 	hashes atomic.Uint64 // tried so far
 	rate   atomic.Uint64 // hashes a second, lately
 	found  atomic.Uint64
@@ -45,7 +49,9 @@ func New(cfg Config) *Miner {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	cfg.Threads = max(1, cfg.Threads)
+	if cfg.Threads <= 0 {
+		cfg.Threads = runtime.GOMAXPROCS(0)
+	}
 	return &Miner{cfg: cfg}
 }
 
@@ -64,13 +70,7 @@ const (
 // Run mines until ctx ends, or the ledger fails for good: then it gives that
 // error.
 func (m *Miner) Run(ctx context.Context) error {
-	poked := make(chan struct{}, 1)
-	cancel := m.cfg.Ledger.Subscribe(func() {
-		select {
-		case poked <- struct{}{}:
-		default:
-		}
-	})
+	cancel := m.cfg.Ledger.Subscribe(func() { m.pokes.Add(1) })
 	defer cancel()
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -78,8 +78,12 @@ func (m *Miner) Run(ctx context.Context) error {
 	defer stop()
 	wg.Go(func() { m.report(ctx) })
 
-	m.cfg.Log.Info("mining", "threads", m.cfg.Threads)
+	if m.cfg.Kernel == nil {
+		m.cfg.Kernel = kernel.Fastest()
+	}
+	m.cfg.Log.Info("mining", "threads", m.cfg.Threads, "kernel", m.cfg.Kernel.Name)
 	for ctx.Err() == nil {
+		pokes := m.pokes.Load() // before the template: what changes after it is noticed
 		t, err := m.template()
 		if errors.Is(err, chain.ErrFatal) {
 			return err
@@ -93,7 +97,7 @@ func (m *Miner) Run(ctx context.Context) error {
 			wait(ctx, retryAfter)
 			continue
 		}
-		found := m.search(ctx, t, poked)
+		found := m.search(ctx, t, pokes)
 		if found == nil {
 			continue
 		}
@@ -135,40 +139,23 @@ func (m *Miner) template() (*Template, error) {
 
 // search has every thread look for a proof of work for t, until one has
 // found it, the chain has another tip, or the template is too old. It gives the
-// solved block or nil.
-func (m *Miner) search(ctx context.Context, t *Template, poked <-chan struct{}) *consensus.Block {
+// solved block or nil. The ledger had changed pokes times before t was made.
+func (m *Miner) search(ctx context.Context, t *Template, pokes uint64) *consensus.Block {
+	ctx, cancel := context.WithTimeout(ctx, refreshEvery)
+	defer cancel()
 	var stop atomic.Bool
+	defer context.AfterFunc(ctx, func() { stop.Store(true) })()
 	results := make(chan *consensus.Block, m.cfg.Threads)
 	var wg sync.WaitGroup
 	for range m.cfg.Threads {
 		wg.Go(func() {
-			if solved := m.grind(t, &stop); solved != nil {
-				stop.Store(true)
+			if solved := m.grind(t, pokes, &stop); solved != nil {
 				results <- solved
 			}
+			stop.Store(true) // also of the others, for the template is of no more use
 		})
 	}
-	done := make(chan struct{})
-	go func() {
-		wg.Wait()
-		close(done)
-	}()
-	refresh := time.NewTimer(refreshEvery)
-	defer refresh.Stop()
-	for waiting := true; waiting; {
-		select {
-		case <-done:
-			waiting = false
-		case <-ctx.Done():
-			waiting = false
-		case <-refresh.C:
-			waiting = false
-		case <-poked:
-			waiting = m.cfg.Ledger.Tip().Hash == t.Block.Prev
-		}
-	}
-	stop.Store(true)
-	<-done
+	wg.Wait()
 	select {
 	case solved := <-results:
 		return solved
@@ -178,29 +165,47 @@ func (m *Miner) search(ctx context.Context, t *Template, poked <-chan struct{}) 
 }
 
 // grind searches one space of nonces after another, each with its own random
-// bytes in the coinbase, so that no two threads do the same work.
-func (m *Miner) grind(t *Template, stop *atomic.Bool) *consensus.Block {
+// bytes in the coinbase and the time of its beginning, so that no two threads do
+// the same work. Between two chunks, which take less than a millisecond, it looks
+// whether the ledger has changed, and lets run whatever else wants to: whoever
+// validates a block gets its core at once, and mining has what is left.
+func (m *Miner) grind(t *Template, pokes uint64, stop *atomic.Bool) *consensus.Block {
 	target, ok := consensus.TargetFromBits(t.Block.Bits)
 	if !ok {
 		return nil
 	}
-	for !stop.Load() {
+	search := m.cfg.Kernel.NewSearch()
+	chunk := search.Chunk()
+	for {
 		mine, err := t.reroll()
 		if err != nil {
 			m.cfg.Log.Error("no random bytes for a coinbase", "error", err)
 			return nil
 		}
-		for first := uint64(0); first < 1<<32 && !stop.Load(); first += chunk {
-			nonce, found := scan(mine.Header, &target, uint32(first), chunk)
-			if found {
-				m.hashes.Add(uint64(nonce-uint32(first)) + 1)
+		if now := m.cfg.Now().Unix(); now > int64(mine.Time) {
+			mine.Time = uint32(now)
+		}
+		search.Set(mine.Header, &target)
+		for first, last := uint32(0), false; !last; first += chunk {
+			if stop.Load() {
+				return nil
+			}
+			if now := m.pokes.Load(); now != pokes {
+				pokes = now
+				if m.cfg.Ledger.Tip().Hash != t.Block.Prev {
+					return nil
+				}
+			}
+			for nonce := range search.Hits(first, chunk) {
+				m.hashes.Add(uint64(nonce-first) + 1)
 				mine.Nonce = nonce
 				return mine
 			}
-			m.hashes.Add(chunk)
+			m.hashes.Add(uint64(chunk))
+			last = first+chunk == 0
+			runtime.Gosched()
 		}
 	}
-	return nil
 }
 
 // report keeps the hash rate, and logs it now and then.

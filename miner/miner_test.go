@@ -11,6 +11,7 @@ import (
 	"lode/consensus"
 	"lode/consensus/sigcheck"
 	"lode/mempool"
+	"lode/miner/kernel"
 	"lode/testnet/chaingen"
 )
 
@@ -152,6 +153,71 @@ func TestRunOnNewTip(t *testing.T) {
 	}
 }
 
+// otherTip has the tip that it was given.
+type otherTip struct {
+	Ledger
+	tip atomic.Pointer[consensus.State]
+}
+
+func (l *otherTip) Tip() consensus.State { return *l.tip.Load() }
+
+// TestGrind has a thread go on when the ledger has changed but its tip has not,
+// and stop by itself when there is a new tip, or when it is told to.
+func TestGrind(t *testing.T) {
+	n := newNode(t, unchanged)
+	tmpl := hardTemplate(n, t)
+	ledger := &otherTip{Ledger: n.ledger}
+	old := n.ledger.Tip()
+	ledger.tip.Store(&old)
+	m := New(Config{Ledger: ledger, Pool: n.pool, PayTo: payTo, Kernel: kernel.Fastest()})
+	grind := func(stop *atomic.Bool) chan *consensus.Block {
+		ended, pokes := make(chan *consensus.Block, 1), m.pokes.Load()
+		go func() { ended <- m.grind(tmpl, pokes, stop) }()
+		return ended
+	}
+	more := func() {
+		t.Helper()
+		goal := m.hashes.Load() + 4*uint64(m.cfg.Kernel.Chunk())
+		eventually(t, "nothing is tried", func() bool { return m.hashes.Load() >= goal })
+	}
+	ends := func(ended chan *consensus.Block) {
+		t.Helper()
+		eventually(t, "it goes on", func() bool { return len(ended) > 0 })
+		if b := <-ended; b != nil {
+			t.Error("it has found what nobody can")
+		}
+	}
+	var stop atomic.Bool
+	ended := grind(&stop)
+	more()
+	m.pokes.Add(1)
+	more()
+	if len(ended) > 0 {
+		t.Fatal("it stops without a new tip")
+	}
+	ledger.tip.Store(&consensus.State{Hash: consensus.Hash{1}})
+	m.pokes.Add(1)
+	ends(ended)
+
+	ledger.tip.Store(&old)
+	ended = grind(&stop)
+	more()
+	stop.Store(true)
+	ends(ended)
+}
+
+// TestRunKernels mines with every kernel that this CPU can run.
+func TestRunKernels(t *testing.T) {
+	n := newNode(t, unchanged)
+	for _, k := range kernel.Available() {
+		m, stop := start(t, Config{Ledger: n.ledger, Pool: n.pool, PayTo: payTo, Threads: 2, Kernel: k})
+		eventually(t, k.Name+" finds no blocks", func() bool { return m.Found() >= 3 })
+		if err := stop(); err != nil {
+			t.Errorf("%s: %v", k.Name, err)
+		}
+	}
+}
+
 // hardPool counts selections.
 type hardPool struct {
 	Pool
@@ -223,7 +289,8 @@ func TestRunOnFailedLedger(t *testing.T) {
 	}
 }
 
-// TestThreads has one thread where none is asked for.
+// TestThreads has one thread per core, and the fastest kernel, where nothing else is
+// asked for.
 func TestThreads(t *testing.T) {
 	n := newNode(t, unchanged)
 	m, stop := start(t, Config{Ledger: n.ledger, Pool: n.pool, PayTo: payTo})

@@ -55,6 +55,7 @@ type station struct {
 	name   string
 	url    string
 	addr   net.Addr
+	dir    string // of the ledger
 	ledger *chain.Chain
 	pool   *mempool.Pool
 	stop   func()
@@ -78,7 +79,8 @@ func (w *world) add(name string, change func(*Config)) *station {
 	s := &station{t: w.t, name: name, url: fmt.Sprintf("ws://%s:1/p2p", name)}
 	s.addr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(number)}), 1))
 	var err error
-	if s.ledger, err = chain.Open(chain.Config{Dir: w.t.TempDir(), Spec: w.spec, Now: now}); err != nil {
+	s.dir = w.t.TempDir()
+	if s.ledger, err = chain.Open(chain.Config{Dir: s.dir, Spec: w.spec, Now: now}); err != nil {
 		w.t.Fatal(err)
 	}
 	s.pool = mempool.New(mempool.Config{Ledger: s.ledger, Sigs: sigcheck.New(1000), Policy: mempool.DefaultPolicy(), Now: now})

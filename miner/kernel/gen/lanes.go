@@ -1,0 +1,324 @@
+package main
+
+import (
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// lanes writes a kernel that has one nonce in each 32-bit lane of its registers.
+type lanes struct {
+	*build.Context
+	wide  bool // AVX-512: rotations, ternary logic, 32 registers, masks
+	count uint64
+	work  reg.Register
+	vec   []reg.VecPhysical
+	temps []reg.VecPhysical // for values within one round
+	ring  int               // where in memory the schedule is, 0 for registers
+	state [8]reg.Register   // a to h
+	xorBC reg.Register      // AVX2: b^c, which is a^b of the round before
+}
+
+var (
+	ymm = []reg.VecPhysical{
+		reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7, reg.Y8, reg.Y9, reg.Y10, reg.Y11, reg.Y12, reg.Y13, reg.Y14, reg.Y15,
+	}
+	zmm = []reg.VecPhysical{
+		reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7, reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
+		reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23, reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31,
+	}
+)
+
+func avx512(ctx *build.Context) {
+	l := &lanes{Context: ctx, wide: true, count: 16, vec: zmm, temps: zmm[8:16]}
+	l.function("scanAVX512", "scanAVX512 searches 16 nonces at a time; see Kernel.scan. It needs AVX-512 F and BW.")
+}
+
+func avx2(ctx *build.Context) {
+	l := &lanes{Context: ctx, count: 8, vec: ymm, temps: ymm[8:16], ring: offBuf}
+	l.function("scanAVX2", "scanAVX2 searches 8 nonces at a time; see Kernel.scan. It needs AVX2.")
+}
+
+func (l *lanes) function(name, doc string) {
+	l.Function(name)
+	l.Attributes(attr.NOSPLIT)
+	l.Pragma("noescape")
+	l.Doc(doc)
+	l.Signature(scanSignature())
+	l.work = l.Load(l.Param("w"), reg.RDI)
+	nonce := l.Load(l.Param("nonce"), reg.ESI)
+	batches := l.Load(l.Param("batches"), reg.EDX)
+	before, candidates := reg.ECX, reg.EAX
+	l.XORL(before, before)
+
+	l.Label("batch")
+	l.XORL(candidates, candidates)
+	l.CMPL(before, batches)
+	l.JEQ(operand.LabelRef("done"))
+	t := l.temp(0)
+	if l.wide {
+		l.VPBROADCASTD(nonce, t)
+	} else {
+		l.VMOVD(nonce, l.temp(0).(reg.VecPhysical).AsX())
+		l.VPBROADCASTD(l.temp(0).(reg.VecPhysical).AsX(), t)
+	}
+	l.VPADDD(l.at(offLane), t, t)
+	l.VPSHUFB(l.at(offSwap), t, t)
+	l.setWord(3, t)
+	l.begin(hash1, t)
+	l.rounds(hash1)
+	for i, s := range l.state {
+		if l.wide {
+			l.addKnown(offMid+4*i, s, l.vec[16+i])
+		} else {
+			l.addKnown(offMid+4*i, s, s)
+			l.setWord(i, s)
+		}
+	}
+	first := l.temp(0)
+	l.move(l.word(0), first)
+	l.begin(hash2, first)
+	l.rounds(hash2)
+
+	// e is the last word of the hash, the most significant of its number.
+	e := l.state[4]
+	l.VPSHUFB(l.at(offSwap), e, e)
+	if l.wide {
+		l.VPCMPUD_BCST(operand.Imm(2), l.at(offLimit), e, reg.K1) // at most
+		l.KMOVW(reg.K1, candidates)
+	} else {
+		t0, t1 := l.temp(0), l.temp(1)
+		l.VPBROADCASTD(l.at(offLimit), t0)
+		l.VPMINUD(t0, e, t1)
+		l.VPCMPEQD(t1, e, t1)
+		l.VMOVMSKPS(t1, candidates)
+	}
+	l.TESTL(candidates, candidates)
+	l.JNE(operand.LabelRef("done"))
+	l.INCL(before)
+	l.ADDL(operand.Imm(l.count), nonce)
+	l.JMP(operand.LabelRef("batch"))
+
+	l.Label("done")
+	l.VZEROUPPER()
+	l.Store(before, l.Return("before"))
+	l.Store(candidates, l.Return("candidates"))
+	l.RET()
+}
+
+func (l *lanes) at(offset int) operand.Mem { return operand.Mem{Base: l.work, Disp: offset} }
+
+func (l *lanes) temp(i int) reg.Register { return l.temps[i] }
+
+// word is where word t of the schedule is kept until its place is needed for
+// word t+16: a register, or memory if there are too few.
+func (l *lanes) word(t int) operand.Op {
+	if l.ring == 0 {
+		return l.vec[16+t%16]
+	}
+	return l.at(l.ring + 4*int(l.count)*(t%16))
+}
+
+func (l *lanes) setWord(t int, from reg.Register) { l.move(from, l.word(t)) }
+
+func (l *lanes) move(from, to operand.Op) {
+	if l.wide {
+		l.VMOVDQA32(from, to)
+	} else {
+		l.VMOVDQA(from, to)
+	}
+}
+
+// addKnown adds what is the same in all lanes.
+func (l *lanes) addKnown(offset int, x, to reg.Register) {
+	if l.wide {
+		l.VPADDD_BCST(l.at(offset), x, to)
+		return
+	}
+	known := l.temp(7)
+	l.VPBROADCASTD(l.at(offset), known)
+	l.VPADDD(known, x, to)
+}
+
+// begin sets the state before the first round that depends on the nonce: x, the
+// word that does, has been added to two of its words.
+func (l *lanes) begin(h *hash, x reg.Register) {
+	for i := range l.state {
+		l.state[i] = l.vec[i]
+		switch i {
+		case 0, 4:
+			l.addKnown(h.offStart+4*i, x, l.state[i])
+		case 7: // is part of offEarly
+		default:
+			l.VPBROADCASTD(l.at(h.offStart+4*i), l.state[i])
+		}
+	}
+	if !l.wide {
+		l.xorBC = l.temp(6)
+		l.VPXOR(l.state[1], l.state[2], l.xorBC)
+	}
+}
+
+func (l *lanes) rounds(h *hash) {
+	for t := h.first; t < h.rounds; t++ {
+		if t >= 16 && !h.known[t] {
+			l.schedule(h, t)
+		}
+		l.round(h, t)
+	}
+}
+
+// round computes T1 in the register of h, adds it to d, and makes it the next
+// a. The last four rounds of the second hash need no a any more.
+func (l *lanes) round(h *hash, t int) {
+	a, b, c, d, e, f, g, sum := l.state[0], l.state[1], l.state[2], l.state[3], l.state[4], l.state[5], l.state[6], l.state[7]
+	l.Commentf("Round %d.", t)
+	last := t == h.rounds-1 && h == hash2
+	early := t < h.first+3
+	var known int
+	switch {
+	case early:
+		known = h.offEarly + 4*(t-h.first)
+	case last:
+		known = offLast
+	default:
+		known = h.offK + 4*t
+	}
+	switch {
+	case early && h.known[t]:
+		l.VPBROADCASTD(l.at(known), sum)
+	case early && l.wide:
+		l.addKnown(known, l.word(t).(reg.Register), sum)
+	case early:
+		l.VPBROADCASTD(l.at(known), sum)
+		l.VPADDD(l.word(t), sum, sum)
+	default:
+		l.addKnown(known, sum, sum)
+		if !h.known[t] {
+			l.VPADDD(l.word(t), sum, sum)
+		}
+	}
+	x := l.temp(0)
+	l.choose(e, f, g, x)
+	l.VPADDD(x, sum, sum)
+	l.sigma(bigSigma1, e, x)
+	l.VPADDD(x, sum, sum)
+	l.VPADDD(sum, d, d)
+	if h == hash1 || t < h.rounds-4 {
+		l.majority(a, b, c, x)
+		l.VPADDD(x, sum, sum)
+		l.sigma(bigSigma0, a, x)
+		l.VPADDD(x, sum, sum)
+	}
+	l.state = [8]reg.Register{sum, a, b, c, d, e, f, g}
+}
+
+// schedule computes word t from those that are not known and the sum of those
+// that are.
+func (l *lanes) schedule(h *hash, t int) {
+	l.Commentf("Word %d.", t)
+	sum, x := l.temp(0), l.temp(4)
+	if l.ring == 0 {
+		sum = l.word(t).(reg.Register) // has word t-16
+	}
+	empty := true
+	if !h.known[t-16] {
+		if l.ring != 0 {
+			l.move(l.word(t-16), sum)
+		}
+		empty = false
+	}
+	add := func(source int, r *rotations) {
+		if h.known[source] {
+			return
+		}
+		from := l.word(source)
+		switch {
+		case r == nil && empty:
+			l.move(from, sum)
+		case r == nil:
+			l.VPADDD(from, sum, sum)
+		case empty:
+			l.sigma(*r, from, sum)
+		default:
+			l.sigma(*r, from, x)
+			l.VPADDD(x, sum, sum)
+		}
+		empty = false
+	}
+	add(t-15, &smallSigma0)
+	add(t-7, nil)
+	add(t-2, &smallSigma1)
+	if h.terms[t] {
+		l.addKnown(h.offS+4*t, sum, sum)
+	}
+	if l.ring != 0 {
+		l.setWord(t, sum)
+	}
+}
+
+// sigma is the exclusive or of three rotations of x. It uses temporary registers
+// 1 to 3.
+func (l *lanes) sigma(r rotations, x operand.Op, to reg.Register) {
+	t1, t2, t3 := l.temp(1), l.temp(2), l.temp(3)
+	if _, inMemory := x.(operand.Mem); inMemory {
+		l.move(x, t3)
+		x = t3
+	}
+	if l.wide {
+		l.VPRORD(operand.Imm(r.by[0]), x, t1)
+		l.VPRORD(operand.Imm(r.by[1]), x, t2)
+		if r.shift {
+			l.VPSRLD(operand.Imm(r.by[2]), x, to)
+		} else {
+			l.VPRORD(operand.Imm(r.by[2]), x, to)
+		}
+		l.VPTERNLOGD(operand.Imm(0x96), t1, t2, to) // to ^ t1 ^ t2
+		return
+	}
+	l.VPSRLD(operand.Imm(r.by[0]), x, t1)
+	l.VPSLLD(operand.Imm(32-r.by[0]), x, t2)
+	l.VPXOR(t1, t2, t1)
+	l.VPSRLD(operand.Imm(r.by[1]), x, t2)
+	l.VPXOR(t1, t2, t1)
+	l.VPSLLD(operand.Imm(32-r.by[1]), x, t2)
+	l.VPXOR(t1, t2, t1)
+	l.VPSRLD(operand.Imm(r.by[2]), x, t2)
+	if r.shift {
+		l.VPXOR(t1, t2, to)
+		return
+	}
+	l.VPXOR(t1, t2, t1)
+	l.VPSLLD(operand.Imm(32-r.by[2]), x, t2)
+	l.VPXOR(t1, t2, to)
+}
+
+// choose is f where e has a one and g elsewhere.
+func (l *lanes) choose(e, f, g, to reg.Register) {
+	if l.wide {
+		l.VMOVDQA32(e, to)
+		l.VPTERNLOGD(operand.Imm(0xca), g, f, to)
+		return
+	}
+	l.VPXOR(f, g, to)
+	l.VPAND(e, to, to)
+	l.VPXOR(g, to, to)
+}
+
+// majority is what at least two of a, b and c have: b where b equals c, else a.
+func (l *lanes) majority(a, b, c, to reg.Register) {
+	if l.wide {
+		l.VMOVDQA32(a, to)
+		l.VPTERNLOGD(operand.Imm(0xe8), c, b, to)
+		return
+	}
+	other := l.temp(5)
+	if l.xorBC == other {
+		other = l.temp(6)
+	}
+	l.VPXOR(a, b, other)
+	l.VPAND(other, l.xorBC, to)
+	l.VPXOR(b, to, to)
+	l.xorBC = other
+}
