@@ -137,9 +137,14 @@ func (c *Chain) complete(n *node) {
 		c.stuck = nil // this may be the block that was missing
 	}
 	c.changed(n)
-	if n.seq > 0 || n.parent.seq == 0 {
-		return
+	if n.seq == 0 && n.parent.seq > 0 {
+		c.completeFrom(n)
 	}
+}
+
+// completeFrom has the chain up to n, and that of stored blocks which waited for
+// it, count as complete. The caller holds mu.
+func (c *Chain) completeFrom(n *node) {
 	for queue := []*node{n}; len(queue) > 0; queue = queue[1:] {
 		done := queue[0]
 		c.seq++

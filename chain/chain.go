@@ -43,15 +43,16 @@ type limits struct {
 	batch  int   // about how many bytes are written to the database at a time
 	buffer int   // bytes of writes that the database keeps in memory; there may be two such buffers
 	file   int64 // how large a block or undo file grows before the next is begun
+	coins  int64 // bytes of coins in the cache below which there is no flush for them
 }
 
-var normal = limits{batch: maxBatch, buffer: databaseBuffer, file: maxFileSize}
+var normal = limits{batch: maxBatch, buffer: databaseBuffer, file: maxFileSize, coins: MinCache}
 
 const (
 	// DefaultCache and MinCache are bytes of memory for coins, besides the 16
 	// MiB that the database takes for itself.
 	DefaultCache = 400 << 20
-	MinCache     = 1 << 20
+	MinCache     = 4 << 20
 )
 
 // Chain is an open ledger. It may be used from several goroutines.
@@ -197,7 +198,7 @@ func claimDir(d disk, dir string, spec *consensus.Spec) error {
 // newChain is a ledger of which nothing has been opened yet.
 func newChain(cfg Config) *Chain {
 	return &Chain{
-		cfg: cfg, rules: &cfg.Spec.Rules, cacheLimit: max(cfg.Cache, MinCache),
+		cfg: cfg, rules: &cfg.Spec.Rules, cacheLimit: max(cfg.Cache, cfg.limits.coins),
 		index: make(map[consensus.Hash]*node), candidates: make(map[*node]struct{}), lost: make(map[*node]struct{}),
 		waiting: make(map[*node][]*submission), held: make(map[*node]parsedBlock), unsaved: make(map[*node]struct{}), losses: make(map[consensus.Hash]error),
 		subs: make(map[int]func()), failed: make(chan struct{}), closing: make(chan struct{}),

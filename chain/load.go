@@ -110,9 +110,8 @@ func (c *Chain) loadIndex(tip consensus.Hash) error {
 		}
 	}
 	for _, n := range c.active {
-		if n.seq == 0 { // its block was fetched again, and lost again
-			c.seq++
-			n.seq = c.seq
+		if n.seq == 0 { // its block was fetched again, and then the process was killed
+			c.completeFrom(n)
 		}
 		if !n.has(statusBody) && n.parent != nil && !c.excused(n) {
 			c.lost[n] = struct{}{}

@@ -1,6 +1,8 @@
 package chain_test
 
 import (
+	"cmp"
+
 	"pgregory.net/rapid"
 
 	"lode/consensus"
@@ -80,15 +82,49 @@ type model struct {
 	tree    tree
 	headers map[int]bool // known; of valid pieces only
 	stored  map[int]bool
-	log     []int       // what was stored, in order
-	seq     map[int]int // of complete pieces: when they became so
+	failed  map[int]bool // told to be invalid, or built on what was when that was told
+	log     []int        // what was stored, in order
+	seq     map[int]int  // of complete pieces: when they became so
+	prefer  map[int]int  // the highest is preferred among equals
 }
 
 func newModel(t tree) *model {
-	return &model{tree: t, headers: make(map[int]bool), stored: make(map[int]bool), seq: make(map[int]int)}
+	return &model{
+		tree: t, headers: make(map[int]bool), stored: make(map[int]bool), failed: make(map[int]bool),
+		seq: make(map[int]int), prefer: make(map[int]int),
+	}
 }
 
 func (m *model) knows(i int) bool { return i < 0 || m.headers[i] }
+
+// takes says whether the header of i would be taken, or is there.
+func (m *model) takes(i int) bool {
+	return !m.failed[i] && m.knows(m.tree[i].parent) && !m.failed[m.tree[i].parent]
+}
+
+// descends reports whether i is a or built on it.
+func (m *model) descends(i, a int) bool {
+	for i > a {
+		i = m.tree[i].parent
+	}
+	return i == a
+}
+
+func (m *model) invalidate(a int) {
+	for i := range m.headers {
+		if m.descends(i, a) {
+			m.failed[i] = true
+		}
+	}
+}
+
+func (m *model) reconsider(a int) {
+	for i := range m.tree {
+		if m.descends(i, a) || m.descends(a, i) {
+			delete(m.failed, i)
+		}
+	}
+}
 
 func (m *model) store(i int) {
 	m.headers[i], m.stored[i] = true, true
@@ -129,18 +165,19 @@ func (m *model) reindex() {
 	}
 }
 
-// tip is the valid complete piece with the most work, the first among equals.
+// tip is the valid complete piece with the most work, the preferred or first
+// among equals.
 func (m *model) tip() (best int) {
 	best = -1
 	for i := range m.seq {
-		if !m.tree[i].valid {
+		if !m.tree[i].valid || m.failed[i] {
 			continue
 		}
 		if best < 0 {
 			best = i
 			continue
 		}
-		if c := m.tree[i].state.Work.Cmp(&m.tree[best].state.Work); c > 0 || c == 0 && m.seq[i] < m.seq[best] {
+		if cmp.Or(m.tree[i].state.Work.Cmp(&m.tree[best].state.Work), cmp.Compare(m.prefer[i], m.prefer[best]), cmp.Compare(m.seq[best], m.seq[i])) > 0 {
 			best = i
 		}
 	}

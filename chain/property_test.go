@@ -99,6 +99,10 @@ func TestTree(t *testing.T) {
 			d.check(t)
 		}
 		for i := range d.tree { // in the end all of it
+			d.reconsider(t, i)
+			d.check(t)
+		}
+		for i := range d.tree {
 			d.block(t, i)
 			d.check(t)
 		}
@@ -119,7 +123,7 @@ type delivery struct {
 
 func (d *delivery) step(t *rapid.T) {
 	i := rapid.IntRange(0, len(d.tree)-1).Draw(t, "piece")
-	switch rapid.SampledFrom([]string{"block", "block", "block", "block", "headers", "changed", "restart"}).Draw(t, "action") {
+	switch rapid.SampledFrom([]string{"block", "block", "block", "block", "block", "headers", "changed", "restart", "invalidate", "reconsider", "precious"}).Draw(t, "action") {
 	case "block":
 		d.block(t, i)
 	case "headers":
@@ -130,10 +134,37 @@ func (d *delivery) step(t *rapid.T) {
 		reindex := rapid.IntRange(0, 3).Draw(t, "reindex") == 0
 		closeChain(t, d.c)
 		d.c = openGenerated(t, d.dir, reindex)
+		clear(d.model.prefer)
 		if reindex {
 			d.model.reindex()
 		}
+	case "invalidate":
+		if err := d.c.InvalidateBlock(d.tree[i].hash); d.known(t, i, err) && d.tree[i].valid {
+			d.model.invalidate(i)
+		}
+	case "reconsider":
+		d.reconsider(t, i)
+	case "precious":
+		better := d.tree[i].state.Work
+		if tip := d.c.Tip(); d.known(t, i, d.c.PreciousBlock(d.tree[i].hash)) && !better.Lt(&tip.Work) {
+			d.model.prefer[i] = len(d.tips) // higher than all before
+		}
 	}
+}
+
+func (d *delivery) reconsider(t *rapid.T, i int) {
+	if d.known(t, i, d.c.ReconsiderBlock(d.tree[i].hash)) {
+		d.model.reconsider(i)
+	}
+}
+
+// known looks at the error of a call about a piece, and says whether the ledger
+// has that.
+func (d *delivery) known(t *rapid.T, i int, err error) bool {
+	if err != nil && !errors.Is(err, chain.ErrNotFound) || d.tree[i].valid && d.model.headers[i] != (err == nil) {
+		t.Fatalf("piece %d, known: %v: %v", i, d.model.headers[i], err)
+	}
+	return err == nil
 }
 
 func (d *delivery) block(t *rapid.T, i int) {
@@ -148,6 +179,10 @@ func (d *delivery) block(t *rapid.T, i int) {
 		if !errors.Is(err, chain.ErrUnknownParent) {
 			t.Fatalf("block %d without its parent: %v %v", i, status, err)
 		}
+	case !d.model.takes(i):
+		if !errors.Is(err, chain.ErrKnownInvalid) && !errors.Is(err, chain.ErrInvalidParent) {
+			t.Fatalf("block %d, which counts as invalid: %v %v", i, status, err)
+		}
 	case err != nil:
 		t.Fatalf("block %d: %v", i, err)
 	case (status == chain.Duplicate) != d.model.stored[i]:
@@ -159,13 +194,14 @@ func (d *delivery) block(t *rapid.T, i int) {
 
 func (d *delivery) headers(t *rapid.T, to int) {
 	var headers []consensus.Header
+	good := d.tree[to].valid
 	for _, i := range d.tree.path(to) {
 		headers = append(headers, d.tree[i].block.Header)
-		if d.tree[i].valid {
+		if good = good && d.model.takes(i); d.tree[i].valid && d.model.takes(i) {
 			d.model.headers[i] = true
 		}
 	}
-	if err := d.c.AddHeaders(headers); err != nil && d.tree[to].valid {
+	if err := d.c.AddHeaders(headers); err != nil && good {
 		t.Fatalf("headers to %d: %v", to, err)
 	}
 }
@@ -178,7 +214,10 @@ func (d *delivery) changed(t *rapid.T, i int) {
 	if !p.valid || err == nil && status == chain.Duplicate {
 		return
 	}
-	if flaw == chaingen.FlawWitness && d.model.knows(p.parent) {
+	if d.model.knows(p.parent) && !d.model.takes(i) && (errors.Is(err, chain.ErrKnownInvalid) || errors.Is(err, chain.ErrInvalidParent)) {
+		return
+	}
+	if flaw == chaingen.FlawWitness && d.model.takes(i) {
 		d.model.headers[i] = true
 	}
 	if !errors.Is(err, flaw.Kind()) && !errors.Is(err, chain.ErrUnknownParent) {

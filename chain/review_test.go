@@ -366,3 +366,35 @@ func submitAtOnce(t *testing.T, c *Chain, w *world, control bool) {
 		t.Errorf("%d submissions wait for ever", len(c.waiting)+len(c.inbox))
 	}
 }
+
+// TestLostBlockFetchedThenKill is killed after a block of the active chain was
+// fetched again: a side branch that forks off there can still become the best.
+func TestLostBlockFetchedThenKill(t *testing.T) {
+	d := newFaultDisk(1)
+	c := onFaultDisk(t, d, nil)
+	g := chaingen.New(&testSpec.Rules, chaingen.Params{Seed: 2, Txs: 2, Outputs: 2, Fee: 1000})
+	addBlocks(t, c, g.Extend(5))
+	side := g.Fork(3, 7)
+	side.Extend(3)
+	addBlocks(t, c, side.Blocks[4:5])
+	c.flushDue()
+	n := c.active[3]
+	damageStored(c, c.blocks, n.body)
+	if _, err := c.Block(n.hash()); !errors.Is(err, ErrNotFound) {
+		t.Fatal(err)
+	}
+	addBlocks(t, c, g.Blocks[3:4])
+	c.mu.Lock()
+	err := c.putNodes(n)
+	c.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kill(d, c)
+	c = onFaultDisk(t, d, nil)
+	addBlocks(t, c, side.Blocks[5:])
+	if c.Tip().Hash != side.Tip().Hash {
+		t.Errorf("the tip is at %d", c.Tip().Height)
+	}
+	expectSet(t, c, side.Blocks)
+}
