@@ -13,8 +13,8 @@ import (
 func chainCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "chain",
-		Usage:       "import and export blocks, work with chainspecs",
-		Subcommands: []*cli.Command{chainImportCommand(), chainExportCommand(), chainInfoCommand(), chainSpecCommand()},
+		Usage:       "import and export blocks, verify the ledger, write snapshots, work with chainspecs",
+		Subcommands: []*cli.Command{chainImportCommand(), chainExportCommand(), chainInfoCommand(), chainVerifyCommand(), chainSnapshotCommand(), chainSpecCommand()},
 	}
 }
 

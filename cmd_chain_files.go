@@ -189,10 +189,96 @@ func chainInfo(c *cli.Context) error {
 				Total  consensus.Amount `json:"total"`
 				Hash   consensus.Hash   `json:"hash_serialized_3"`
 				Blocks int64            `json:"block_bytes"`
-			}{stats.Height, stats.Tip, stats.Coins, stats.Total, stats.Hash, ledger.DiskSize()})
+				Whole  bool             `json:"history_verified"`
+			}{stats.Height, stats.Tip, stats.Coins, stats.Total, stats.Hash, ledger.DiskSize(), ledger.HasHistory()})
 		}
 		_, err = fmt.Fprintf(c.App.Writer, "height     %d\ntip        %s\ncoins      %d, together %s\nUTXO hash  %s (hash_serialized_3)\nblocks     %.1f MB on disk\n",
 			stats.Height, stats.Tip, stats.Coins, stats.Total, stats.Hash, float64(ledger.DiskSize())/1e6)
+		if from, ok := ledger.Snapshot(); ok && err == nil && !ledger.HasHistory() {
+			_, err = fmt.Fprintf(c.App.Writer, "history    not verified yet: the ledger began with a snapshot at height %d (%s)\n", from.Height, from.Base)
+		}
+		return err
+	})
+}
+
+func chainVerifyCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "verify",
+		Usage: "replay the ledger from genesis and compare its coins, while no node runs",
+		Description: "Every rule and signature of every block is checked again, beside the ledger, which\n" +
+			"is not changed. The exit status is 1 if the coins differ, or if a block is damaged,\n" +
+			"missing or invalid: the first such block is named.",
+		Flags:  slices.Concat(networkFlags(), ledgerFlags(), []cli.Flag{jsonFlag()}),
+		Action: chainVerify,
+	}
+}
+
+func chainVerify(c *cli.Context) error {
+	n, err := networkOf(c)
+	if err != nil {
+		return err
+	}
+	cache, err := cacheSize(c)
+	if err != nil {
+		return err
+	}
+	progress, end := showProgress(os.Stderr, "verifying blocks")
+	started := time.Now()
+	v, err := chain.Verify(c.Context, chain.Config{Dir: n.dir, Spec: n.spec, Cache: cache}, func(height, tip uint32) { progress(int64(height), int64(tip)) })
+	end()
+	if err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	took := time.Since(started)
+	if c.Bool("json") {
+		return json.NewEncoder(c.App.Writer).Encode(struct {
+			Height  uint32         `json:"height"`
+			Tip     consensus.Hash `json:"tip"`
+			Inputs  int            `json:"inputs"`
+			Coins   uint64         `json:"coins"`
+			Hash    consensus.Hash `json:"hash_serialized_3"`
+			Seconds float64        `json:"seconds"`
+		}{v.Height, v.Tip, v.Inputs, v.Coins, v.Hash, took.Seconds()})
+	}
+	_, err = fmt.Fprintf(c.App.Writer, "%d blocks with %d inputs are valid and make the coins of the ledger (%.2f s)\nthe UTXO hash is %s (hash_serialized_3) at %s\n",
+		v.Height, v.Inputs, took.Seconds(), v.Hash, v.Tip)
+	return err
+}
+
+func chainSnapshotCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "snapshot",
+		Usage:     "write all coins at the tip to a file, while no node runs",
+		ArgsUsage: "FILE",
+		Description: "The format is that of Bitcoin Core's dumptxoutset. Another node starts from FILE with\n" +
+			"   lode node --snapshot FILE --snapshot-hash HASH\n" +
+			"where HASH is the UTXO hash that is printed here. Whoever starts from it trusts that\n" +
+			"hash until the node has verified the history in the background: get it from somebody\n" +
+			"you trust, or from `lode chain info` at the same height, not from where FILE comes from.",
+		Flags:  slices.Concat(networkFlags(), ledgerFlags(), []cli.Flag{jsonFlag()}),
+		Action: chainSnapshot,
+	}
+}
+
+func chainSnapshot(c *cli.Context) error {
+	name := c.Args().First()
+	return withLedger(c, func(ledger *chain.Chain) error {
+		progress, end := showProgress(os.Stderr, "writing coins")
+		got, err := ledger.WriteSnapshot(c.Context, name, progress)
+		end()
+		if err != nil {
+			return fmt.Errorf("snapshot: %w", err)
+		}
+		if c.Bool("json") {
+			return json.NewEncoder(c.App.Writer).Encode(struct {
+				Coins  uint64         `json:"coins"`
+				Base   consensus.Hash `json:"base"`
+				Height uint32         `json:"height"`
+				Hash   consensus.Hash `json:"hash_serialized_3"`
+			}{got.Coins, got.Base, got.Height, got.Hash})
+		}
+		_, err = fmt.Fprintf(c.App.Writer, "%d coins at height %d (%s) are in %s\nthe UTXO hash is %s (hash_serialized_3)\n",
+			got.Coins, got.Height, got.Base, name, got.Hash)
 		return err
 	})
 }

@@ -53,6 +53,8 @@ func nodeCommand() *cli.Command {
 			&cli.BoolFlag{Name: "txindex", Usage: "keep an index of all transactions, for getrawtransaction; without it the index is removed"},
 			&cli.BoolFlag{Name: "addrindex", Usage: "keep an index of the transactions of every address, for getaddresstxids and the like; without it the index is removed"},
 			&cli.BoolFlag{Name: "reindex", Usage: "build the ledger anew from the block files"},
+			&cli.StringFlag{Name: "snapshot", Usage: "begin a fresh ledger with the coins in `FILE`, and verify the history before it in the background"},
+			&cli.StringFlag{Name: "snapshot-hash", DefaultText: "what the chainspec says", Usage: "the UTXO hash (hash_serialized_3) of --snapshot is `HASH`"},
 			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "log `LEVEL`: debug, info, warn or error"},
 		)),
 		Action: func(c *cli.Context) error {
@@ -91,6 +93,8 @@ type nodeConfig struct {
 	prune          int64 // bytes, see chain.Config
 	txIndex        bool
 	addrIndex      bool
+	snapshot       string         // a file; empty for none
+	snapshotHash   consensus.Hash // zero for what the chainspec says
 	log            *slog.Logger
 	clock          nodeClock
 }
@@ -108,6 +112,12 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 		connect:   c.StringSlice("connect"), seeds: c.StringSlice("seed"), outbound: c.Int("outbound"),
 		origins: c.StringSlice("allow-origin"), advertise: c.String("advertise"), allowHosts: c.StringSlice("rpc-allow-host"),
 		pace: c.Duration("mine-pace"), reindex: c.Bool("reindex"),
+		snapshot: c.String("snapshot"),
+	}
+	if s := c.String("snapshot-hash"); s != "" {
+		if n.snapshotHash, err = consensus.ParseHash(s); err != nil || n.snapshot == "" {
+			return nil, usageError(c.Command.HelpName, "--snapshot-hash %.70q: want the 64 hex digits of a UTXO hash, and --snapshot with it", s)
+		}
 	}
 	if n.cache, err = cacheSize(c); err != nil {
 		return nil, err
@@ -259,6 +269,11 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, ledger.Close()) }()
+	if n.snapshot != "" {
+		if err := ledger.UseSnapshot(ctx, n.snapshot, n.snapshotHash); err != nil {
+			return fmt.Errorf("--snapshot: %w", err)
+		}
+	}
 	pool := mempool.New(mempool.Config{Ledger: ledger, Sigs: sigs, Policy: mempool.DefaultPolicy(), Now: n.clock.Now, Log: n.log})
 	peers := p2p.New(p2p.Config{
 		Spec: n.spec, Chain: ledger, Pool: pool, Listen: peerListener, ListenTCP: tcpListener, TLS: n.tls, TrustProxies: n.proxies,
@@ -269,7 +284,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	if n.payTo != nil {
 		mining = miner.New(miner.Config{
 			Ledger: ledger, Pool: pool, PayTo: n.payTo, Threads: n.threads, Kernel: n.kernel, Pace: n.pace,
-			Ready: func() bool { return !peers.Syncing() }, Now: n.clock.Now, Log: n.log,
+			Ready: func() bool { return !peers.Syncing() && !ledger.AwaitsSnapshot() }, Now: n.clock.Now, Log: n.log,
 		})
 	}
 	release, password, err := n.publish(rpcListener.Addr())
@@ -279,7 +294,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	defer release()
 	cfg := rpc.Config{
 		Spec: n.spec, Chain: ledger, Pool: pool, Network: peers, Clock: &n.clock, Version: version, UserAgent: userAgent, Stop: stop, Log: n.log,
-		User: rpc.CookieUser, Password: password, AllowHosts: n.allowHosts,
+		Dir: n.dir, User: rpc.CookieUser, Password: password, AllowHosts: n.allowHosts,
 	}
 	if mining != nil {
 		cfg.Mining = mining
@@ -293,6 +308,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	group.Go(func() error { return peers.Run(ctx) })
 	group.Go(func() error { return ledger.RunIndexes(ctx) })
 	group.Go(func() error { return n.follow(ctx, ledger, pool) })
+	group.Go(func() error { return ledger.RunSnapshot(ctx) })
 	if mining != nil {
 		group.Go(func() error { return mining.Run(ctx) })
 	}

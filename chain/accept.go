@@ -282,6 +282,9 @@ func (c *Chain) putNodes(nodes ...*node) error {
 // markFailed remembers that n broke a rule that its hash commits to, and so
 // that nothing built on it can be valid. The caller holds mu.
 func (c *Chain) markFailed(n *node) error {
+	if c.excused(n) {
+		return c.refute()
+	}
 	nodes := descendants(n)
 	for _, m := range nodes {
 		m.status |= statusFailed

@@ -30,6 +30,9 @@ const (
 // work as before. more says whether there is more to do; an error is one of the
 // ledger. The caller holds mu, and may let go of it between steps.
 func (c *Chain) step() (more bool, err error) {
+	if c.awaited != nil {
+		return false, nil
+	}
 	start := c.tip()
 	if start.has(statusFailed) { // by InvalidateBlock
 		for c.tip().has(statusFailed) {

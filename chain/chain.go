@@ -89,7 +89,13 @@ type Chain struct {
 	unsaved    map[*node]struct{} // whose records have changed since the last flush
 	saved      *node              // the tip that the last flush wrote
 	pruned     pruning
-	timer      *time.Timer // of the next flush; nil if nothing has changed
+	began      *beginning       // nil if with the genesis block
+	awaited    *awaitedSnapshot // with which the ledger is to begin; nil if with none
+	replayed   uint32           // the height up to which the history has been verified
+	missing    uint32           // no block of the history below this height is missing
+	stalled    bool             // the verification of the history waits for a block
+	avoided    *node            // the last candidate that was not taken because of the snapshot
+	timer      *time.Timer      // of the next flush; nil if nothing has changed
 
 	lossMu sync.Mutex               // guards what follows; may be taken with mu held
 	losses map[consensus.Hash]error // damaged blocks that dropLost must look at
@@ -138,6 +144,24 @@ func Reason(err error) (string, bool) {
 // Open opens or makes the ledger in cfg.Dir. A damaged database is built anew
 // from the block files.
 func Open(cfg Config) (*Chain, error) {
+	cfg = cfg.withDefaults()
+	if cfg.Prune > PruneNever && (cfg.TxIndex || cfg.AddrIndex) {
+		return nil, errors.New("pruning is incompatible with indexes, which point into the blocks")
+	}
+	if err := claimDir(cfg.disk, cfg.Dir, cfg.Spec); err != nil {
+		return nil, err
+	}
+	c, err := open(cfg)
+	if errors.Is(err, errCorrupt) {
+		cfg.Log.Warn("the ledger's database is built anew from the block files", "error", err)
+		cfg.Reindex = true
+		c, err = open(cfg)
+	}
+	return c, err
+}
+
+// withDefaults fills in what was left out.
+func (cfg Config) withDefaults() Config {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -159,19 +183,7 @@ func Open(cfg Config) (*Chain, error) {
 	if cfg.Cache == 0 {
 		cfg.Cache = DefaultCache
 	}
-	if cfg.Prune > PruneNever && (cfg.TxIndex || cfg.AddrIndex) {
-		return nil, errors.New("pruning is incompatible with indexes, which point into the blocks")
-	}
-	if err := claimDir(cfg.disk, cfg.Dir, cfg.Spec); err != nil {
-		return nil, err
-	}
-	c, err := open(cfg)
-	if errors.Is(err, errCorrupt) {
-		cfg.Log.Warn("the ledger's database is built anew from the block files", "error", err)
-		cfg.Reindex = true
-		c, err = open(cfg)
-	}
-	return c, err
+	return cfg
 }
 
 // claimDir makes dir and marks it as belonging to a network, or refuses it if it
@@ -195,7 +207,8 @@ func claimDir(d disk, dir string, spec *consensus.Spec) error {
 	return writeFile(d, dir, name, []byte(mark))
 }
 
-func open(cfg Config) (*Chain, error) {
+// newChain is a ledger of which nothing has been opened yet.
+func newChain(cfg Config) *Chain {
 	c := &Chain{
 		cfg: cfg, rules: &cfg.Spec.Rules, cacheLimit: max(cfg.Cache, cfg.limits.coins),
 		index: make(map[consensus.Hash]*node), candidates: make(map[*node]struct{}), lost: make(map[*node]struct{}),
@@ -203,6 +216,11 @@ func open(cfg Config) (*Chain, error) {
 		subs: make(map[int]func()), failed: make(chan struct{}), closing: make(chan struct{}),
 	}
 	c.indexes = c.newIndexes()
+	return c
+}
+
+func open(cfg Config) (*Chain, error) {
+	c := newChain(cfg)
 	if err := discard(cfg.disk, cfg.Dir, cfg.Reindex); err != nil {
 		return nil, err
 	}

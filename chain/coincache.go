@@ -69,6 +69,9 @@ func (c *coinCache) coin(o consensus.OutPoint) (consensus.Coin, bool, error) {
 	if coin, there, known := c.find(o); known {
 		return coin, there, nil
 	}
+	if c.store == nil { // see UseSnapshot
+		return consensus.Coin{}, false, nil
+	}
 	return c.store.coin(o)
 }
 

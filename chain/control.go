@@ -18,8 +18,11 @@ func (c *Chain) InvalidateBlock(hash consensus.Hash) error {
 		if n.parent == nil {
 			return errGenesis
 		}
-		if c.isActive(n) && n.height() < c.pruned.height {
+		switch {
+		case c.isActive(n) && n.height() < c.pruned.height:
 			return fmt.Errorf("block %s at height %d cannot be disconnected: %w", hash, n.height(), ErrPruned)
+		case c.excused(n):
+			return errExcused
 		}
 		return c.markFailed(n)
 	})

@@ -68,6 +68,9 @@ func (c *Chain) loadIndex(tip consensus.Hash) error {
 	if written, err := c.store.get(keyFormat); err != nil || !bytes.Equal(written, []byte{format}) {
 		return errors.Join(err, fmt.Errorf("%w: it has another format, %x", errCorrupt, written))
 	}
+	if err := c.loadBeginning(); err != nil {
+		return err
+	}
 	blocks, undos, err := c.store.tails()
 	if err != nil {
 		return err
@@ -107,11 +110,16 @@ func (c *Chain) loadIndex(tip consensus.Hash) error {
 	if err := c.loadPruned(); err != nil {
 		return err
 	}
+	if c.began != nil {
+		if c.began.node, err = c.known(c.began.base); err != nil {
+			return err
+		}
+	}
 	for _, n := range c.active {
 		if n.seq == 0 { // its block was fetched again, and then the process was killed
 			c.completeFrom(n)
 		}
-		if !n.has(statusBody|statusPruned) && n.parent != nil {
+		if !n.has(statusBody|statusPruned) && n.parent != nil && !c.excused(n) {
 			c.lost[n] = struct{}{}
 		}
 	}
@@ -146,7 +154,9 @@ func (c *Chain) loadNodes(blocks, undos position) error {
 			n.status &^= statusUndo
 		}
 		if n.has(statusBody) && n.body.compare(blocks) >= 0 {
-			n.status, n.seq = n.status&^statusBody, 0
+			if n.status &^= statusBody; !n.has(statusAssumed) {
+				n.seq = 0
+			}
 		}
 		records = append(records, record{n, height, hash})
 		return nil

@@ -29,6 +29,8 @@ const (
 	statusUndo                      // it has been connected once: it is valid, and its undo data is stored
 	statusFailed                    // it or an ancestor broke a rule
 	statusPruned                    // the block was removed after it had become part of the active chain
+
+	statusAssumed status = 1 << 6 // the ledger began with a snapshot after it, so that its chain counts as complete without the block
 )
 
 func (n *node) has(s status) bool { return n.status&s != 0 }

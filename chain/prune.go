@@ -98,6 +98,9 @@ func (c *Chain) prune(height uint32, most int64) error {
 		c.pruned.retry = KeptBlocks
 		return nil
 	}
+	if c.assumed() != nil { // the verification of the history needs it
+		return nil
+	}
 	height = min(height, tip-KeptBlocks)
 	blocks, undos := c.fileTops()
 	next := c.pruned

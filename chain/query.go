@@ -201,7 +201,7 @@ func (c *Chain) MissingBlocks(toward consensus.Hash, limit int) []consensus.Hash
 	defer c.mu.Unlock()
 	c.dropLost()
 	n, ok := c.index[toward]
-	if !ok || n.has(statusFailed) {
+	if !ok || n.has(statusFailed) || c.awaited != nil {
 		return nil
 	}
 	var missing []consensus.Hash

@@ -49,6 +49,7 @@ func (c *Chain) dropLost() {
 		c.changed(n)
 		if c.isActive(n) {
 			c.lost[n] = struct{}{}
+			c.missing = min(c.missing, n.height())
 			continue
 		}
 		for _, m := range c.drop(n) {
@@ -73,8 +74,11 @@ func (c *Chain) drop(n *node) []*node {
 }
 
 // reachable reports whether the blocks above the fork with n can be
-// disconnected, as far as it is known. The caller holds mu.
+// disconnected, as far as it is known, and may be. The caller holds mu.
 func (c *Chain) reachable(n *node) bool {
+	if c.avoids(n) {
+		return false
+	}
 	if c.onRoute(n) {
 		return true
 	}

@@ -80,6 +80,9 @@ func (c *Chain) snapshot() (tip consensus.State, snapshot *leveldb.Snapshot, err
 	if err := c.Err(); err != nil {
 		return tip, nil, err
 	}
+	if c.awaited != nil {
+		return tip, nil, errAwaits
+	}
 	err = c.flush()
 	if err == nil {
 		snapshot, err = c.store.db.GetSnapshot()

@@ -28,6 +28,8 @@ const (
 	keyPruned = 'p' // the first block and undo files that are not pruned; absent if none is
 	keyFormat = 'v' // the number of this format
 
+	keySnapshot = 's' // the snapshot that the ledger began with, see beginning
+
 	keyIndex      = 'i' // + a byte for the index: its state
 	keyTx         = 'x' // + transaction id: where the transaction is
 	keyAddr       = 'a' // + key + height + number in the block: what a transaction did to the key

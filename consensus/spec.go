@@ -52,15 +52,35 @@ type Difficulty struct {
 // Defaults is what a node of the network starts with and its operator may
 // change without leaving the network.
 type Defaults struct {
-	Magic         HexBytes  `json:"magic"`          // four bytes, before each block in files and each TCP message
-	AddressPrefix string    `json:"address_prefix"` // human-readable part (BIP350)
-	Ports         Ports     `json:"ports"`
-	Seeds         []string  `json:"seeds"`     // peers to begin with, as URLs
-	MaxDrift      uint32    `json:"max_drift"` // how many seconds a block may be ahead of the clock
-	MinimumWork   HexBytes  `json:"minimum_work"`
-	CoinType      uint32    `json:"coin_type"`  // BIP44
-	MockClock     bool      `json:"mock_clock"` // whether setmocktime is allowed
-	Upgrades      []Upgrade `json:"upgrades"`
+	Magic         HexBytes   `json:"magic"`          // four bytes, before each block in files and each TCP message
+	AddressPrefix string     `json:"address_prefix"` // human-readable part (BIP350)
+	Ports         Ports      `json:"ports"`
+	Seeds         []string   `json:"seeds"`     // peers to begin with, as URLs
+	MaxDrift      uint32     `json:"max_drift"` // how many seconds a block may be ahead of the clock
+	MinimumWork   HexBytes   `json:"minimum_work"`
+	CoinType      uint32     `json:"coin_type"`  // BIP44
+	MockClock     bool       `json:"mock_clock"` // whether setmocktime is allowed
+	Snapshots     []Snapshot `json:"snapshots"`  // that nodes may begin with
+	Upgrades      []Upgrade  `json:"upgrades"`
+}
+
+// Snapshot names the coins at one block, so that a node may begin with them
+// before it has verified how they came to be.
+type Snapshot struct {
+	Height   uint32 `json:"height"`
+	Base     Hash   `json:"base"`      // of the block
+	UTXOHash Hash   `json:"utxo_hash"` // as Bitcoin Core's hash_serialized_3
+}
+
+// SnapshotHash is the UTXO hash (hash_serialized_3) that the chainspec names for
+// the coins after a block.
+func (s *Spec) SnapshotHash(base Hash) (Hash, bool) {
+	for _, known := range s.Defaults.Snapshots {
+		if known.Base == base {
+			return known.UTXOHash, true
+		}
+	}
+	return Hash{}, false
 }
 
 // Ports are the TCP ports that a node listens on; 0 is off.

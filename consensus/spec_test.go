@@ -77,6 +77,25 @@ func TestCanonicalForm(t *testing.T) {
 	}
 }
 
+const oneHash = "0000000000000000000000000000000000000000000000000000000000000001"
+
+func TestSnapshotHash(t *testing.T) {
+	doc := strings.Replace(privateSpec(t), `"snapshots": []`, `"snapshots": [{"height": 1, "base": "`+oneHash+`", "utxo_hash": "`+strings.Repeat("2", 64)+`"}]`, 1)
+	spec, err := ParseSpec([]byte(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hash, ok := spec.SnapshotHash(Hash{1}); !ok || hash.String() != strings.Repeat("2", 64) {
+		t.Errorf("got %s, %v", hash, ok)
+	}
+	if _, ok := spec.SnapshotHash(Hash{2}); ok {
+		t.Error("a snapshot of another block")
+	}
+	if again, err := ParseSpec(spec.JSON()); err != nil || again.Rules.ID() != regtestRules(t).ID() {
+		t.Errorf("a snapshot changes what names the network (%v)", err)
+	}
+}
+
 // badSpecs are changes to a good document, and what the error says.
 var badSpecs = []struct{ old, new, says string }{
 	// The document.
@@ -136,6 +155,10 @@ var badSpecs = []struct{ old, new, says string }{
 	{`"tcp": 18444`, `"tcp": 18443`, `field "defaults.ports.tcp"`},
 	{`"tcp": 18444`, `"tcp": 65536`, `field "defaults.ports.tcp"`},
 	{`"seeds": []`, `"seeds": ["example.org:1"]`, `field "defaults.seeds"`},
+	{`"snapshots": []`, `"snapshots": [{"height": 1}]`, `field "defaults.snapshots[0].base" is missing`},
+	{`"snapshots": []`, `"snapshots": [{"height": 1, "base": "00", "utxo_hash": "00"}]`, `field "defaults.snapshots[0].base" cannot be`},
+	{`"snapshots": []`, `"snapshots": [{"height": 0, "base": "` + oneHash + `", "utxo_hash": "` + oneHash + `"}]`, `field "defaults.snapshots"`},
+	{`"snapshots": []`, `"snapshots": [{"height": 1, "base": "` + oneHash + `", "utxo_hash": "` + strings.Repeat("0", 64) + `"}]`, `field "defaults.snapshots"`},
 	{`"seeds": []`, `"seeds": ["wss://a:1", "http://b:2"]`, `field "defaults.seeds"`},
 	{`"max_drift": 7200`, `"max_drift": 0`, `field "defaults.max_drift"`},
 	{`"coin_type": 1`, `"coin_type": 2147483648`, `field "defaults.coin_type"`},

@@ -79,8 +79,13 @@ func (s *Spec) checkDefaults() error {
 		{d.MaxDrift > 0, "defaults.max_drift", "at least 1 second"},
 		{drift, "defaults.max_drift", "at most a sixth of the half-life"},
 		{len(d.MinimumWork) == 32, "defaults.minimum_work", "32 bytes"},
+		{!slices.ContainsFunc(d.Snapshots, badSnapshot), "defaults.snapshots", "heights of at least 1, and hashes"},
 		{d.CoinType < 1<<31, "defaults.coin_type", "less than 2^31 (BIP44)"},
 	})
+}
+
+func badSnapshot(s Snapshot) bool {
+	return s.Height == 0 || s.Base == Hash{} || s.UTXOHash == Hash{}
 }
 
 func badSeed(s string) bool {

@@ -38,6 +38,10 @@ func (p *Pool) sync(r *chain.Reader) error {
 			p.point, reorganized = r.Tip().Hash, true
 			break
 		}
+		if errors.Is(err, chain.ErrNotFound) && len(p.byTxID) == 0 { // the ledger has begun with a snapshot
+			p.point = r.Tip().Hash
+			return nil
+		}
 		if err != nil {
 			return err
 		}

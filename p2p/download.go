@@ -26,8 +26,9 @@ const (
 
 // downloader decides which block is asked from whom. Only syncLoop uses it.
 type downloader struct {
-	node  *Node
-	paths map[consensus.Hash]*path // by the header they lead to
+	node    *Node
+	paths   map[consensus.Hash]*path // by the header they lead to
+	history path                     // before the snapshot that the ledger began with
 }
 
 // path is the next missing blocks on the way to a header, lowest first.
@@ -66,6 +67,34 @@ func (d *downloader) schedule(now time.Time) {
 		}
 	}
 	d.paths = used
+	d.scheduleHistory(now)
+}
+
+// scheduleHistory asks peers that have nothing new for the blocks before the
+// snapshot that the ledger began with: those at the tip come first.
+func (d *downloader) scheduleHistory(now time.Time) {
+	way := d.history
+	way.blocks = d.stillMissing(way.blocks)
+	if len(way.blocks) < downloadWindow/2 {
+		hashes := d.node.chain.MissingHistory(downloadWindow)
+		way.blocks = make([]missingBlock, len(hashes))
+		for i, hash := range hashes {
+			way.blocks[i].hash = hash
+		}
+		way.blocks = d.stillMissing(way.blocks)
+	}
+	d.history = way
+	if len(way.blocks) == 0 {
+		return
+	}
+	for p, best := range d.node.sync.ahead(consensus.Work{}) {
+		if info, ok := d.node.chain.Header(best.hash); !ok || !info.Active {
+			continue
+		}
+		if items := d.node.sync.assign(p, best, &way, now); len(items) > 0 {
+			p.send(&msgInv{cmdGetData, items})
+		}
+	}
 }
 
 // pathTo gives the path to a header, without the blocks that have come. It is
@@ -76,7 +105,9 @@ func (d *downloader) pathTo(target consensus.Hash) *path {
 		way = &path{full: true}
 	}
 	way.blocks = d.stillMissing(way.blocks)
-	if way.full && len(way.blocks) < downloadWindow/2 {
+	// An empty one is looked at again: a ledger that waits for its snapshot
+	// names no block, and then all above its base.
+	if (way.full || len(way.blocks) == 0) && len(way.blocks) < downloadWindow/2 {
 		hashes := d.node.chain.MissingBlocks(target, downloadWindow)
 		way.full = len(hashes) == downloadWindow
 		way.blocks = make([]missingBlock, len(hashes))

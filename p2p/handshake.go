@@ -67,7 +67,7 @@ func (n *Node) versionMessage(p *peer, nonce uint64) *msgVersion {
 
 // services is what this node announces that it does.
 func (n *Node) services() uint64 {
-	if n.cfg.Pruned {
+	if n.cfg.Pruned || !n.chain.HasHistory() {
 		return serviceNetworkLimited | serviceWitness
 	}
 	return serviceNetwork | serviceWitness

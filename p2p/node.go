@@ -29,6 +29,8 @@ type Chain interface {
 	Locator() []consensus.Hash
 	HeadersAfter(locator []consensus.Hash, stop consensus.Hash, limit int) []consensus.Header
 	MissingBlocks(toward consensus.Hash, limit int) []consensus.Hash
+	MissingHistory(limit int) []consensus.Hash
+	HasHistory() bool
 	Subscribe(poke func()) (cancel func())
 }
 

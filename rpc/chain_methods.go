@@ -78,7 +78,7 @@ func (s *Server) getBlockchainInfo(context.Context, *params) (any, error) {
 		RulesIdentity string         `json:"rules"`
 	}{
 		s.cfg.Spec.Name, tip.Height, best.Height, tip.Hash, consensus.Bits(bits).String(), targetHex(bits), difficulty(bits),
-		tip.Time, tip.MedianTime(), progress, syncing, workHex(&tip.Work), s.cfg.Chain.DiskSize(), pruning.Enabled, pruneHeight, autoPruning, pruning.Target, []string{},
+		tip.Time, tip.MedianTime(), progress, syncing, workHex(&tip.Work), s.cfg.Chain.DiskSize(), pruning.Enabled, pruneHeight, autoPruning, pruning.Target, s.warnings(),
 		hexOf(s.cfg.Spec.Rules.ID()),
 	}, nil
 }

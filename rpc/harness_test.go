@@ -78,6 +78,7 @@ func newNodeWith(tb testing.TB, ledger chain.Config, network string, blocks int,
 	tb.Cleanup(func() { _ = n.chain.Close() })
 	n.pool = mempool.New(mempool.Config{Ledger: n.chain, Sigs: sigs, Policy: mempool.DefaultPolicy(), Now: n.clock.Now})
 	cfg := rpc.Config{
+		Dir:  tb.TempDir(),
 		Spec: spec, Chain: n.chain, Pool: n.pool, Network: n.net, Clock: n.clock, Version: "1.2.3", UserAgent: "/Lode:1.2.3/",
 		Stop: func() { n.stops.Add(1) }, User: user, Password: password,
 	}

@@ -34,7 +34,10 @@ func (m *method) usage() string {
 // methods lists the calls by name.
 func (s *Server) methods() map[string]*method {
 	table := make(map[string]*method)
-	for _, group := range [][]method{s.chainMethods(), s.storageMethods(), s.txMethods(), s.mempoolMethods(), s.miningMethods(), s.networkMethods(), s.controlMethods()} {
+	groups := [][]method{
+		s.chainMethods(), s.storageMethods(), s.snapshotMethods(), s.txMethods(), s.mempoolMethods(), s.miningMethods(), s.networkMethods(), s.controlMethods(),
+	}
+	for _, group := range groups {
 		for i := range group {
 			table[group[i].name] = &group[i]
 		}

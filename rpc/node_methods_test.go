@@ -11,8 +11,9 @@ import (
 )
 
 // allMethods is every method that there is.
-var allMethods = strings.Fields(`addnode decoderawtransaction disconnectnode estimatesmartfee generatetoaddress getaddednodeinfo getaddressbalance getaddressdeltas getaddresstxids getbestblockhash getblock
-	getblockchaininfo getblockcount getblockhash getblockheader getchaintips getconnectioncount getdifficulty getindexinfo getmemoryinfo getmempoolentry
+var allMethods = strings.Fields(`addnode decoderawtransaction disconnectnode dumptxoutset estimatesmartfee generatetoaddress getaddednodeinfo
+	getaddressbalance getaddressdeltas getaddresstxids getbestblockhash getblock
+	getblockchaininfo getblockcount getblockhash getblockheader getchainstates getchaintips getconnectioncount getdifficulty getindexinfo getmemoryinfo getmempoolentry
 	getmempoolinfo getmininginfo getnettotals getnetworkinfo getpeerinfo getrawmempool getrawtransaction gettxout gettxoutsetinfo help invalidateblock ping
 	preciousblock pruneblockchain reconsiderblock sendrawtransaction setmocktime stop submitblock submitheader testmempoolaccept uptime validateaddress`)
 

@@ -36,6 +36,7 @@ type Config struct {
 	Stop      func() // asks the node to stop
 	Log       *slog.Logger
 
+	Dir            string   // where relative paths begin
 	User, Password string   // what a caller must know, see WriteCookie
 	AllowHosts     []string // names besides the loopback's that callers may use for this server
 }

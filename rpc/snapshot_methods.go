@@ -1,0 +1,104 @@
+package rpc
+
+import (
+	"context"
+	"path/filepath"
+
+	"lode/chain"
+	"lode/consensus"
+)
+
+func (s *Server) snapshotMethods() []method {
+	const group = "Blockchain"
+	return []method{
+		{group, "dumptxoutset", []string{"path", "type"}, 1, "Writes all coins at the tip to a file that is not there yet, for nodes that start from a snapshot; the only type is latest.", s.dumpTxOutSet},
+		{group, "getchainstates", nil, 0, "The sets of coins that are kept: one, or two while the history before a snapshot is verified.", s.getChainStates},
+	}
+}
+
+// dumpTxOutSet has Bitcoin Core's result but for nchaintx: the ledger does not
+// count the transactions of all blocks.
+func (s *Server) dumpTxOutSet(ctx context.Context, p *params) (any, error) {
+	path, kind := p.text(0, ""), p.text(1, "latest")
+	switch {
+	case p.err != nil:
+		return nil, p.err
+	case kind != "latest" && kind != "":
+		return nil, fail(codeParameter, "Invalid snapshot type \"%.40s\" specified. Please specify \"latest\"", kind)
+	case path == "":
+		return nil, fail(codeParameter, "Invalid path: it is empty")
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(s.cfg.Dir, path)
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	got, err := s.cfg.Chain.WriteSnapshot(ctx, path, nil)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		Coins  uint64         `json:"coins_written"`
+		Base   consensus.Hash `json:"base_hash"`
+		Height uint32         `json:"base_height"`
+		Path   string         `json:"path"`
+		Hash   consensus.Hash `json:"txoutset_hash"`
+	}{got.Coins, got.Base, got.Height, path, got.Hash}, nil
+}
+
+// chainStateJSON is one set of coins, as in Bitcoin Core but for the sizes of
+// caches.
+type chainStateJSON struct {
+	Blocks     uint32          `json:"blocks"`
+	Best       consensus.Hash  `json:"bestblockhash"`
+	Bits       string          `json:"bits"`
+	Target     string          `json:"target"`
+	Difficulty float64         `json:"difficulty"`
+	Progress   float64         `json:"verificationprogress"`
+	Snapshot   *consensus.Hash `json:"snapshot_blockhash,omitempty"`
+	Validated  bool            `json:"validated"`
+}
+
+func (s *Server) chainState(height uint32, hash consensus.Hash, of uint32) chainStateJSON {
+	bits := s.bitsOf(hash)
+	return chainStateJSON{
+		Blocks: height, Best: hash, Bits: consensus.Bits(bits).String(), Target: targetHex(bits), Difficulty: difficulty(bits),
+		Progress: min(1, float64(height)/float64(max(of, 1))),
+	}
+}
+
+func (s *Server) getChainStates(context.Context, *params) (any, error) {
+	best := s.cfg.Chain.BestHeader().Height
+	tip := s.cfg.Chain.Tip()
+	active := s.chainState(tip.Height, tip.Hash, best)
+	if best == tip.Height {
+		active.Progress = 1
+	}
+	active.Validated = true
+	states := []chainStateJSON{active}
+	if from, ok := s.cfg.Chain.Snapshot(); ok && from.State == chain.SnapshotAssumed {
+		states[0].Snapshot, states[0].Validated = &from.Base, false
+		if hash, ok := s.cfg.Chain.HashAt(from.Verified); ok {
+			background := s.chainState(from.Verified, hash, from.Height)
+			background.Validated = true
+			states = []chainStateJSON{background, states[0]}
+		}
+	}
+	return struct {
+		Headers uint32           `json:"headers"`
+		States  []chainStateJSON `json:"chainstates"`
+	}{best, states}, nil
+}
+
+// warnings is what an operator should know of the ledger.
+func (s *Server) warnings() []string {
+	if s.cfg.Chain.AwaitsSnapshot() {
+		return []string{"The ledger waits for peers to show the headers up to the base of its snapshot."}
+	}
+	if from, ok := s.cfg.Chain.Snapshot(); ok && from.State == chain.SnapshotAssumed {
+		return []string{"The ledger began with a snapshot at block " + from.Base.String() + ", and the history before it has not been verified yet: see getchainstates."}
+	}
+	return []string{}
+}
