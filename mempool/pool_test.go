@@ -64,7 +64,7 @@ func TestDoubleSpend(t *testing.T) {
 // does not come in any more, until blocks make room.
 func TestEviction(t *testing.T) {
 	policy := mempool.DefaultPolicy()
-	policy.MaxBytes = 4000
+	policy.MaxMemory = 25 * txMemory
 	w := startWorld(t, policy)
 	coins := w.coins()
 	var txs []*consensus.Tx
@@ -85,13 +85,12 @@ func TestEviction(t *testing.T) {
 	}
 	w.refused(t, w.pay(t, 1000, 1, coins[41]), mempool.ErrMempoolFee)
 	w.confirm(t, txs[len(txs)-5:]...)
-	for range 9 {
-		w.confirm(t)
-	}
+	w.check(t)
+	w.now = w.now.Add(10 * 12 * time.Hour / 4) // ten times the shortest half-life of the minimum fee
 	w.add(t, w.pay(t, 1000, 1, coins[41]))
 
 	// A cheap parent with a dear child stays; alone it would go.
-	policy.MaxBytes = 700
+	policy.MaxMemory = 5 * txMemory
 	w = startWorld(t, policy)
 	coins = w.coins()
 	parent := w.add(t, w.pay(t, 100, 1, coins[0]))
@@ -113,7 +112,7 @@ func TestEviction(t *testing.T) {
 // transactions that is longer than it would have taken.
 func TestLimitsAfterReorg(t *testing.T) {
 	policy := mempool.DefaultPolicy()
-	policy.MaxBytes, policy.MaxCluster = 3000, 5
+	policy.MaxMemory, policy.MaxCluster = 20*txMemory, 5
 	w := startWorld(t, policy)
 	coins := w.coins()
 	long := []*consensus.Tx{w.pay(t, 1000, 1, coins[0])}

@@ -14,10 +14,14 @@ import (
 	"lode/mempool"
 )
 
+// txMemory is what a transaction of one input and one output takes in the pool,
+// roughly.
+const txMemory = 1000
+
 // TestMain runs fewer checks of each property than rapid would by default:
 // every one opens a database. -rapid.checks overrides it.
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "25"); err != nil {
+	if err := flag.Set("rapid.checks", mempool.FewChecks); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
@@ -29,7 +33,7 @@ func TestRandomGraphs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		policy := mempool.DefaultPolicy()
 		policy.MaxCluster = rapid.SampledFrom([]int{3, 8, 64}).Draw(t, "cluster")
-		policy.MaxBytes = rapid.SampledFrom([]int{2500, 100_000_000}).Draw(t, "bytes")
+		policy.MaxMemory = rapid.SampledFrom([]int{15 * txMemory, 300_000_000}).Draw(t, "memory")
 		w, done := newWorld(t, policy)
 		defer done()
 		for range rapid.IntRange(5, 40).Draw(t, "steps") {
@@ -64,7 +68,7 @@ func (w *world) addRandom(t *rapid.T) {
 	tx := w.pay(t, fee, rapid.IntRange(1, 3).Draw(t, "outputs"), from...)
 	before := w.pool.Stats()
 	tested, testErr := w.pool.Test(tx)
-	if now := w.pool.Stats(); now.Count != before.Count || now.Bytes != before.Bytes {
+	if now := w.pool.Stats(); now.Count != before.Count || now.Memory != before.Memory {
 		t.Fatalf("a test has changed the pool from %+v to %+v", before, now)
 	}
 	err := w.pool.Add(tx)
@@ -116,7 +120,7 @@ func (w *world) reorgAndCompare(t *rapid.T, depth uint32) {
 		}
 	}
 	w.reorg(t, depth)
-	if w.policy.MaxBytes < 100_000 {
+	if w.policy.MaxMemory < 1_000_000 {
 		return // what is evicted depends on the order
 	}
 	scratch := w.newPool()

@@ -43,7 +43,7 @@ func (s *Server) getMempoolInfo(context.Context, *params) (any, error) {
 		MaxCluster     int   `json:"limitclustercount"`
 		MaxClusterSize int   `json:"limitclustersize"`
 	}{
-		true, st.Count, st.VBytes, st.Bytes, coins(st.Fees), st.MaxBytes, coins(st.MinFeeRate), coins(st.Policy.MinRelay),
+		true, st.Count, st.VBytes, st.Memory, coins(st.Fees), st.Policy.MaxMemory, coins(st.MinFeeRate), coins(st.Policy.MinRelay),
 		coins(st.Policy.Increment), 0, true, false, st.Policy.MaxWeight / consensus.WitnessScale, st.Policy.MaxCluster, st.Policy.MaxClusterSize,
 	}, nil
 }
@@ -104,6 +104,7 @@ func entryJSON(i *mempool.Info) any {
 		Modified   coins `json:"modified"`
 		Ancestor   coins `json:"ancestor"`
 		Descendant coins `json:"descendant"`
+		Chunk      coins `json:"chunk"`
 	}
 	return struct {
 		VSize           int              `json:"vsize"`
@@ -114,6 +115,7 @@ func entryJSON(i *mempool.Info) any {
 		DescendantSize  int              `json:"descendantsize"`
 		AncestorCount   int              `json:"ancestorcount"`
 		AncestorSize    int              `json:"ancestorsize"`
+		ChunkWeight     int              `json:"chunkweight"`
 		WTxID           consensus.Hash   `json:"wtxid"`
 		Fees            fees             `json:"fees"`
 		Depends         []consensus.Hash `json:"depends"`
@@ -122,7 +124,7 @@ func entryJSON(i *mempool.Info) any {
 		Unbroadcast     bool             `json:"unbroadcast"`
 	}{
 		i.Size, i.Weight, i.Time.Unix(), i.Height, i.Descendants.Count, i.Descendants.Size, i.Ancestors.Count, i.Ancestors.Size,
-		i.WTxID, fees{coins(i.Fee), coins(i.Fee), coins(i.Ancestors.Fees), coins(i.Descendants.Fees)}, sorted(i.Depends), sorted(i.SpentBy), true, false,
+		i.ChunkWeight, i.WTxID, fees{coins(i.Fee), coins(i.Modified), coins(i.Ancestors.Fees), coins(i.Descendants.Fees), coins(i.Chunk.Fees)}, sorted(i.Depends), sorted(i.SpentBy), true, false,
 	}
 }
 
