@@ -59,9 +59,13 @@ type adding struct {
 	tx    *consensus.Tx
 	entry *Entry
 	err   error
-	time  time.Time     // of an entry that was saved, or zero
-	done  chan struct{} // closed once err says how it went
+	time  time.Time // of an entry that was saved, or zero
 
+	// As one of a package, eviction waits for the others.
+	packaged bool
+	limit    FeeRate // what it may pay at most, or 0
+
+	done      chan struct{} // closed once err says how it went; nil if nobody waits
 	candidate *candidate
 }
 
@@ -127,7 +131,12 @@ func (p *Pool) addRound(list []*adding) {
 			}
 		}
 	}
-	each(func(r *chain.Reader, a *adding) error { return p.examine(r, a.candidate, alone) })
+	each(func(r *chain.Reader, a *adding) error {
+		if err := p.examine(r, a.candidate, alone); err != nil {
+			return err
+		}
+		return a.checkLimit()
+	})
 	p.verify(list)
 	each(func(r *chain.Reader, a *adding) error {
 		if err := p.again(r, a.candidate); err != nil {
@@ -198,10 +207,20 @@ func (p *Pool) accept(a *adding) error {
 		c.Time = a.time
 	}
 	p.commit(c.change)
-	p.trim()
+	if !a.packaged {
+		p.trim()
+	}
 	if c.cluster == nil {
 		return tooCheap(refuse(ErrFull, "its fee rate is below that of the others"))
 	}
 	a.entry = &c.Entry
+	return nil
+}
+
+// checkLimit makes sure that what was examined does not pay too much.
+func (a *adding) checkLimit() error {
+	if a.limit > 0 && compareRates(a.candidate.fee, a.candidate.Size, consensus.Amount(a.limit), 1000) > 0 {
+		return refuse(ErrMaxFeeRate, "")
+	}
 	return nil
 }

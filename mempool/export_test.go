@@ -38,19 +38,23 @@ func (p *Pool) Verify() error {
 			return fmt.Errorf("chunk %d is out of order", i)
 		}
 	}
+	left := make(map[*chunk]bool, len(ordered))
+	for _, c := range ordered {
+		left[c] = true
+	}
 	for c, count := range clusters {
 		if err := c.verify(p, count); err != nil {
 			return err
 		}
 		for i := range c.chunks {
-			if !slices.Contains(ordered, &c.chunks[i]) {
+			if !left[&c.chunks[i]] {
 				return fmt.Errorf("a chunk is not in the order")
 			}
-			ordered = slices.DeleteFunc(ordered, func(o *chunk) bool { return o == &c.chunks[i] })
+			delete(left, &c.chunks[i])
 		}
 	}
-	if len(ordered) > 0 {
-		return fmt.Errorf("%d chunks of clusters that are gone", len(ordered))
+	if len(left) > 0 {
+		return fmt.Errorf("%d chunks of clusters that are gone", len(left))
 	}
 	return nil
 }
