@@ -42,6 +42,12 @@ func nodeCommand() *cli.Command {
 			&cli.StringFlag{Name: "mine", Usage: "mine, and be paid at `ADDRESS`"},
 			&cli.IntFlag{Name: "threads", DefaultText: "one per core", Usage: "mine on `N` threads"},
 			&cli.DurationFlag{Name: "mine-pace", DefaultText: "1s where the difficulty is fixed, else none", Usage: "wait at least `TIME` between two mined blocks"},
+			&cli.IntFlag{Name: "maxmempool", Value: mempool.DefaultPolicy().MaxMemory / 1_000_000, Usage: "keep unconfirmed transactions in at most `MB` of memory; those that pay least go first"},
+			&cli.DurationFlag{Name: "mempoolexpiry", Value: mempool.DefaultPolicy().Expiry, Usage: "forget a transaction that is not confirmed after `TIME`"},
+			&cli.IntFlag{Name: "minrelaytxfee", Value: int(mempool.DefaultPolicy().MinRelay), Usage: "accept no transaction that pays less than `RATE`, in sat per 1,000 vB"},
+			&cli.IntFlag{Name: "incrementalrelayfee", Value: int(mempool.DefaultPolicy().Increment), Usage: "have a replacement pay `RATE` more for its own size, in sat per 1,000 vB"},
+			&cli.IntFlag{Name: "limitclustercount", Value: mempool.DefaultPolicy().MaxCluster, Usage: "let at most `N` unconfirmed transactions hang together, up to 64"},
+			&cli.IntFlag{Name: "limitclustersize", Value: mempool.DefaultPolicy().MaxClusterSize / 1000, Usage: "let them have at most `KVB` together, thousands of virtual bytes"},
 			&cli.BoolFlag{Name: "reindex", Usage: "build the ledger anew from the block files"},
 			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "log `LEVEL`: debug, info, warn or error"},
 		)...),
@@ -73,6 +79,7 @@ type nodeConfig struct {
 	threads        int
 	pace           time.Duration
 	reindex        bool
+	policy         mempool.Policy
 	log            *slog.Logger
 	clock          nodeClock
 }
@@ -121,6 +128,9 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 	if n.outbound == 0 {
 		n.outbound = -1 // none, where 0 would mean the default
 	}
+	if n.policy, err = policyOf(c); err != nil {
+		return nil, err
+	}
 	if n.threads < 0 || n.threads > 1024 {
 		return nil, usageError(c.Command.HelpName, "--threads %d: want 1 to 1024, or 0 for one per core", n.threads)
 	}
@@ -135,6 +145,32 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 		n.payTo = consensus.TaprootScript(key)
 	}
 	return n, nil
+}
+
+// policyOf is what the flags say of unconfirmed transactions.
+func policyOf(c *cli.Context) (mempool.Policy, error) {
+	p := mempool.DefaultPolicy()
+	for _, f := range []struct {
+		name        string
+		least, most int
+		set         func(int)
+	}{
+		{"maxmempool", 5, 1_000_000, func(v int) { p.MaxMemory = v * 1_000_000 }},
+		{"minrelaytxfee", 0, int(consensus.SatPerCoin), func(v int) { p.MinRelay = mempool.FeeRate(v) }},
+		{"incrementalrelayfee", 0, int(consensus.SatPerCoin), func(v int) { p.Increment = mempool.FeeRate(v) }},
+		{"limitclustercount", 1, mempool.MaxClusterCount, func(v int) { p.MaxCluster = v }},
+		{"limitclustersize", 1, 1000, func(v int) { p.MaxClusterSize = v * 1000 }},
+	} {
+		v := c.Int(f.name)
+		if v < f.least || v > f.most {
+			return p, usageError(c.Command.HelpName, "--%s %d: want %d to %d", f.name, v, f.least, f.most)
+		}
+		f.set(v)
+	}
+	if p.Expiry = c.Duration("mempoolexpiry"); p.Expiry < time.Hour {
+		return p, usageError(c.Command.HelpName, "--mempoolexpiry %v: want at least 1h", p.Expiry)
+	}
+	return p, nil
 }
 
 // run wires a node, in the order in which its parts depend on each other, and
@@ -162,7 +198,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, ledger.Close()) }()
-	pool := mempool.New(mempool.Config{Ledger: ledger, Sigs: sigs, Policy: mempool.DefaultPolicy(), Now: n.clock.Now, Log: n.log})
+	pool := mempool.New(mempool.Config{Ledger: ledger, Sigs: sigs, Policy: n.policy, Now: n.clock.Now, Log: n.log})
 	peers := p2p.New(p2p.Config{
 		Spec: n.spec, Chain: ledger, Pool: pool, Listen: peerListener, Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, Advertise: n.advertise,
 		AddrFile: filepath.Join(n.dir, "peers.json"), AllowOrigins: n.origins, UserAgent: userAgent, Log: n.log,
@@ -194,10 +230,12 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	group.Go(func() error { return rpc.New(cfg).Serve(ctx, rpcListener) })
 	group.Go(func() error { return peers.Run(ctx) })
 	group.Go(func() error { return n.follow(ctx, ledger, pool) })
+	saved := filepath.Join(n.dir, "mempool.dat")
+	group.Go(func() error { pool.Load(ctx, saved); return nil })
 	if mining != nil {
 		group.Go(func() error { return mining.Run(ctx) })
 	}
-	err = group.Wait()
+	err = errors.Join(group.Wait(), pool.Save(saved))
 	n.log.Info("node stopped", "height", ledger.Tip().Height)
 	return err
 }

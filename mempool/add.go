@@ -110,7 +110,7 @@ func (p *Pool) addAll(list []*adding) {
 	}
 	for round := list; len(round) > 0; {
 		p.addRound(round)
-		round = p.later(round)
+		round = later(list, round)
 	}
 }
 
@@ -146,15 +146,19 @@ func (p *Pool) addRound(list []*adding) {
 	})
 }
 
-// later lists those whose parents have only just come in.
-func (p *Pool) later(list []*adding) (later []*adding) {
+// later lists those of list whose parents came in with the round.
+func later(list, round []*adding) (later []*adding) {
 	came := make(map[consensus.Hash]struct{})
-	for _, a := range list {
+	for _, a := range round {
 		if a.err == nil {
 			came[a.candidate.TxID] = struct{}{}
-			continue
 		}
-		if len(came) == 0 || !errors.Is(a.err, consensus.ErrMissingInputs) {
+	}
+	if len(list) == 1 || len(came) == 0 {
+		return nil
+	}
+	for _, a := range list {
+		if a.err == nil || !errors.Is(a.err, consensus.ErrMissingInputs) {
 			continue
 		}
 		for i := range a.tx.In {

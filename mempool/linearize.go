@@ -6,9 +6,9 @@ import (
 	"lode/consensus"
 )
 
-// maxGraph is the most transactions that are linearized together: they are sets
-// of bits.
-const maxGraph = 64
+// MaxClusterCount is the most transactions that are linearized together: they
+// are sets of bits.
+const MaxClusterCount = 64
 
 // linearizeCost bounds the search for a better order, in dependencies looked at:
 // about a millisecond. Clusters that have no pattern made against the search
@@ -30,7 +30,7 @@ func (a feeWeight) compare(b feeWeight) int {
 	return compareRates(a.fee, a.weight, b.fee, b.weight)
 }
 
-// graph is a cluster to be linearized: at most maxGraph transactions, by index.
+// graph is a cluster to be linearized: at most MaxClusterCount transactions, by index.
 type graph struct {
 	of       []feeWeight
 	parents  []uint64 // of each the set of those that it spends from

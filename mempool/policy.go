@@ -53,7 +53,7 @@ type Policy struct {
 	Increment  FeeRate // what a replacement pays on top, for its own relay
 	Dust       FeeRate // an output that costs more than its value to spend at this rate is dust
 	MaxWeight  int     // of one transaction, weight units
-	MaxCluster int     // transactions that hang together, at most 64
+	MaxCluster int     // transactions that hang together, at most MaxClusterCount
 	// MaxClusterSize bounds transactions that hang together, in virtual bytes.
 	MaxClusterSize int
 	MaxReplaced    int // clusters of which one transaction may replace some

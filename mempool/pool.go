@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"lode/chain"
@@ -81,7 +82,8 @@ type Pool struct {
 	floor   floor
 	change  uint64 // counts changes, for whoever waits for them
 
-	queue queue // of what Add was given
+	queue  queue       // of what Add was given
+	loaded atomic.Bool // see Loaded
 
 	hookMu sync.Mutex
 	hooks  []func(tx *consensus.Tx, txid, wtxid consensus.Hash, feeRate int64)
@@ -216,6 +218,7 @@ type Stats struct {
 	Memory     int // that all take, bytes
 	Fees       consensus.Amount
 	MinFeeRate FeeRate // what a transaction must pay to come in now
+	Loaded     bool    // see Pool.Loaded
 	Policy     Policy
 }
 
@@ -223,7 +226,7 @@ type Stats struct {
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Stats{len(p.byTxID), p.vbytes, p.usage, p.fees, max(p.minFee(), p.cfg.Policy.MinRelay), p.cfg.Policy}
+	return Stats{len(p.byTxID), p.vbytes, p.usage, p.fees, max(p.minFee(), p.cfg.Policy.MinRelay), p.Loaded(), p.cfg.Policy}
 }
 
 // MinFeeRate is what a transaction must pay to come in now, in sat per 1,000

@@ -17,17 +17,21 @@ func modified(fee, delta consensus.Amount) consensus.Amount {
 
 // Prioritise has a transaction, in the pool or not, treated as if it paid delta
 // sat more, or less where delta is negative, on top of what was said before. It
-// holds until the transaction is confirmed.
-func (p *Pool) Prioritise(id consensus.Hash, delta consensus.Amount) {
+// holds until the transaction is confirmed. ok is false, and nothing done, for a
+// transaction of the pool with dust: that must pay nothing.
+func (p *Pool) Prioritise(id consensus.Hash, delta consensus.Amount) (ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	n, there := p.byTxID[id]
+	if there && p.cfg.Policy.dustOutputs(n.Tx) > 0 {
+		return false
+	}
 	// Each is bounded, so that no sum overflows.
 	if p.deltas[id] = modified(p.deltas[id], modified(0, delta)); p.deltas[id] == 0 {
 		delete(p.deltas, id)
 	}
-	n, ok := p.byTxID[id]
-	if !ok {
-		return
+	if !there {
+		return true
 	}
 	n.fee = modified(n.Fee, p.deltas[id])
 	c := &change{}
@@ -35,6 +39,7 @@ func (p *Pool) Prioritise(id consensus.Hash, delta consensus.Amount) {
 	c.old[0].touched = false
 	c.new = []*cluster{linearized(c.old[0].txs)}
 	p.commit(c)
+	return true
 }
 
 // Priorities lists what Prioritise was told and still holds.

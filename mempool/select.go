@@ -124,7 +124,7 @@ type remainder struct {
 // add finds the best part of r that still fits, and remembers r if there is one.
 func (f *filling) add(r *remainder) {
 	r.set = 0
-	var ancestors [maxGraph]uint64
+	var ancestors [MaxClusterCount]uint64
 	for i, n := range r.txs {
 		if r.taken&(1<<i) != 0 {
 			continue

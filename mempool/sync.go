@@ -93,7 +93,7 @@ func (p *Pool) takeBack(r *chain.Reader, reverted []*consensus.Tx, dependent []*
 	var list []*candidate
 	for _, tx := range reverted {
 		dependent = append(dependent, p.conflicts(tx)...)
-		if c, err := p.prepare(tx); err == nil {
+		if c, err := p.prepare(ownCopy(tx)); err == nil {
 			list = append(list, c)
 		}
 	}

@@ -15,6 +15,7 @@ func (s *Server) mempoolMethods() []method {
 		{group, "getmempoolinfo", nil, 0, "The mempool in numbers.", s.getMempoolInfo},
 		{group, "getrawmempool", []string{"verbose", "mempool_sequence"}, 0, "The transactions of the mempool: their ids, or described.", s.getRawMempool},
 		{group, "getmempoolentry", []string{"txid"}, 1, "Describes one transaction of the mempool.", s.getMempoolEntry},
+		{"Rawtransactions", "submitpackage", []string{"package", "maxfeerate", "maxburnamount"}, 1, "Gives a transaction and, before it in the list, parents of it to the mempool: a parent that pays too little by itself comes in with the child. The limits are those of sendrawtransaction.", s.submitPackage},
 		{"Util", "estimatesmartfee", []string{"conf_target", "estimate_mode"}, 1, "An estimated fee rate; this node keeps no estimates yet, and says so.", s.estimateSmartFee},
 		{"Util", "validateaddress", []string{"address"}, 1, "Checks an address.", s.validateAddress},
 	}
@@ -43,7 +44,7 @@ func (s *Server) getMempoolInfo(context.Context, *params) (any, error) {
 		MaxCluster     int   `json:"limitclustercount"`
 		MaxClusterSize int   `json:"limitclustersize"`
 	}{
-		true, st.Count, st.VBytes, st.Memory, coins(st.Fees), st.Policy.MaxMemory, coins(st.MinFeeRate), coins(st.Policy.MinRelay),
+		st.Loaded, st.Count, st.VBytes, st.Memory, coins(st.Fees), st.Policy.MaxMemory, coins(st.MinFeeRate), coins(st.Policy.MinRelay),
 		coins(st.Policy.Increment), 0, true, false, st.Policy.MaxWeight / consensus.WitnessScale, st.Policy.MaxCluster, st.Policy.MaxClusterSize,
 	}, nil
 }

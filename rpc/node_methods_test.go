@@ -13,8 +13,8 @@ import (
 // allMethods is every method that there is.
 var allMethods = strings.Fields(`addnode decoderawtransaction disconnectnode estimatesmartfee generatetoaddress getaddednodeinfo getbestblockhash getblock
 	getblockchaininfo getblockcount getblockhash getblockheader getchaintips getconnectioncount getdifficulty getindexinfo getmemoryinfo getmempoolentry
-	getmempoolinfo getmininginfo getnettotals getnetworkinfo getpeerinfo getrawmempool getrawtransaction gettxout gettxoutsetinfo help ping
-	sendrawtransaction setmocktime stop submitblock submitheader testmempoolaccept uptime validateaddress`)
+	getmempoolinfo getmininginfo getnettotals getnetworkinfo getpeerinfo getprioritisedtransactions getrawmempool getrawtransaction gettxout gettxoutsetinfo help ping prioritisetransaction
+	sendrawtransaction setmocktime stop submitblock submitheader submitpackage testmempoolaccept uptime validateaddress`)
 
 func TestHelp(t *testing.T) {
 	t.Parallel()

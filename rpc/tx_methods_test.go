@@ -237,7 +237,7 @@ func TestMempoolMethods(t *testing.T) {
 		delete(e, "time")
 		want := object{
 			"vsize": 111, "weight": 444, "height": 101, "wtxid": tx.WTxID(), "bip125-replaceable": true, "unbroadcast": false,
-			"fees": object{"base": btc(base), "modified": btc(base), "ancestor": btc(ancestors), "descendant": btc(descendants), "chunk": btc(chunk)},
+			"fees":        object{"base": btc(base), "modified": btc(base), "ancestor": btc(ancestors), "descendant": btc(descendants), "chunk": btc(chunk)},
 			"chunkweight": 888,
 		}
 		for _, key := range []string{"depends", "spentby", "ancestorcount", "ancestorsize", "descendantcount", "descendantsize"} {
