@@ -202,3 +202,49 @@ func ReadSaved(body []byte) {
 		panic("miscounted")
 	}
 }
+
+// Full is a synthetic pool that stays at the limit of its memory.
+type Full struct {
+	*Pool
+	made []*node
+}
+
+// SyntheticFull is a full pool, and what is in it.
+func SyntheticFull(random *rand.Rand) (*Full, []Info) {
+	f := &Full{Pool: New(Config{Policy: DefaultPolicy()})}
+	for f.usage < f.cfg.Policy.MaxMemory {
+		f.addSynthetic(random, &f.made)
+	}
+	f.trim()
+	return f, f.All()
+}
+
+// AddSynthetic adds a transaction and evicts what is too much.
+func (f *Full) AddSynthetic(random *rand.Rand) {
+	f.addSynthetic(random, &f.made)
+	f.trim()
+}
+
+// ReplaceSynthetic replaces a transaction of the pool and what depends on it by
+// one that pays more.
+func (f *Full) ReplaceSynthetic(random *rand.Rand) {
+	old := f.made[random.IntN(len(f.made))]
+	if old.cluster == nil {
+		return
+	}
+	c := &candidate{node: &node{Entry: old.Entry, usage: old.usage, parents: slices.Clone(old.parents)}}
+	f.seq++
+	binary.LittleEndian.PutUint64(c.TxID[8:], f.seq)
+	c.WTxID, c.seq = c.TxID, f.seq
+	for _, n := range old.relatives((*node).down) {
+		c.Fee += n.Fee
+	}
+	c.Fee += 1 + consensus.Amount(c.Size)
+	c.fee = c.Fee
+	if err := f.replace(c, []*node{old}, false); err != nil {
+		return // it pays more, but not better
+	}
+	f.commit(c.change)
+	f.trim()
+	f.made = append(f.made, c.node)
+}
