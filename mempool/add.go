@@ -210,6 +210,7 @@ func (p *Pool) accept(a *adding) error {
 	if !a.time.IsZero() {
 		c.Time = a.time
 	}
+	c.track(!a.time.IsZero())
 	p.commit(c.change)
 	if !a.packaged {
 		p.trim()

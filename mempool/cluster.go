@@ -150,6 +150,7 @@ func (p *Pool) commit(c *change) {
 		}
 	}
 	for _, n := range c.gone {
+		p.estimator.left(n, p.height)
 		p.unlink(n)
 	}
 	for _, n := range c.came {

@@ -54,6 +54,7 @@ type node struct {
 	seq      uint64           // order of entry; parents come before children
 	usage    int              // bytes of memory
 	volatile bool             // see isVolatile
+	bucket   uint8            // of fee estimates, or 0
 	parents  []*node
 	children []*node
 	cluster  *cluster
@@ -67,20 +68,22 @@ type Pool struct {
 	cfg         Config
 	maxReturned int // bytes, see the constant
 
-	mu      sync.Mutex // guards what follows
-	point   consensus.Hash
-	synced  bool
-	byTxID  map[consensus.Hash]*node
-	byWTxID map[consensus.Hash]*node
-	spends  map[consensus.OutPoint]*node
-	deltas  map[consensus.Hash]consensus.Amount // by which fees are prioritised, there or not
-	order   order
-	seq     uint64
-	usage   int // bytes of memory of all
-	vbytes  int // virtual size of all
-	fees    consensus.Amount
-	floor   floor
-	change  uint64 // counts changes, for whoever waits for them
+	mu        sync.Mutex // guards what follows
+	point     consensus.Hash
+	height    uint32 // of point
+	synced    bool
+	byTxID    map[consensus.Hash]*node
+	byWTxID   map[consensus.Hash]*node
+	spends    map[consensus.OutPoint]*node
+	deltas    map[consensus.Hash]consensus.Amount // by which fees are prioritised, there or not
+	order     order
+	seq       uint64
+	usage     int // bytes of memory of all
+	vbytes    int // virtual size of all
+	fees      consensus.Amount
+	floor     floor
+	estimator estimator
+	change    uint64 // counts changes, for whoever waits for them
 
 	queue  queue       // of what Add was given
 	loaded atomic.Bool // see Loaded

@@ -24,7 +24,7 @@ func (p *Pool) Sync() error {
 
 func (p *Pool) sync(r *chain.Reader) error {
 	if tip := r.Tip(); !p.synced {
-		p.point, p.synced = tip.Hash, true
+		p.point, p.height, p.synced = tip.Hash, tip.Height, true
 	} else if tip.Hash == p.point {
 		return nil
 	}
@@ -39,6 +39,7 @@ func (p *Pool) sync(r *chain.Reader) error {
 		}
 		for _, block := range u.Reverted {
 			reorganized = true
+			p.height--
 			for _, tx := range slices.Backward(block.Txs[1:]) {
 				reverted, dependent = append(reverted, tx), append(dependent, p.spenders(tx)...)
 				for returned += tx.Size(); returned-dropped > p.maxReturned; reverted = reverted[1:] {
@@ -69,9 +70,12 @@ func (p *Pool) sync(r *chain.Reader) error {
 
 // confirm removes what a block contains, and what conflicts with it.
 func (p *Pool) confirm(block *consensus.Block) {
+	p.height++
+	p.estimator.block()
 	var gone, conflicting []*node
 	for _, tx := range block.Txs[1:] {
 		if n, ok := p.byTxID[tx.TxID()]; ok {
+			p.estimator.confirmed(n, p.height)
 			gone = append(gone, n)
 			continue
 		}

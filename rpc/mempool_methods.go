@@ -16,7 +16,7 @@ func (s *Server) mempoolMethods() []method {
 		{group, "getrawmempool", []string{"verbose", "mempool_sequence"}, 0, "The transactions of the mempool: their ids, or described.", s.getRawMempool},
 		{group, "getmempoolentry", []string{"txid"}, 1, "Describes one transaction of the mempool.", s.getMempoolEntry},
 		{"Rawtransactions", "submitpackage", []string{"package", "maxfeerate", "maxburnamount"}, 1, "Gives a transaction and, before it in the list, parents of it to the mempool: a parent that pays too little by itself comes in with the child. The limits are those of sendrawtransaction.", s.submitPackage},
-		{"Util", "estimatesmartfee", []string{"conf_target", "estimate_mode"}, 1, "An estimated fee rate; this node keeps no estimates yet, and says so.", s.estimateSmartFee},
+		{"Util", "estimatesmartfee", []string{"conf_target", "estimate_mode"}, 1, "The fee rate that has had transactions confirmed within conf_target blocks, from what this node has seen since it started; it says so if that is too little.", s.estimateSmartFee},
 		{"Util", "validateaddress", []string{"address"}, 1, "Checks an address.", s.validateAddress},
 	}
 }
