@@ -7,7 +7,7 @@ N           ?= 3
 FUZZTIME    ?= 10s
 CASES       ?= 100000
 
-.PHONY: help build test race lint fuzz oracle bench testnet clean
+.PHONY: help build test race lint fuzz oracle bench flood testnet clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ oracle: ## compare CASES (100000) mutated transactions and blocks with btcd's ve
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+flood: ## have one peer send a mempool 100,000 bad transactions, and compare more templates with ancestor score
+	$(GO) test ./mempool -run 'Flood|TemplateFees' -count 1 -timeout 30m -v -flood.n=100000 -template.cases=100
 
 testnet: build ## run a testnet of three mining nodes and a payment, until Ctrl-C (N=5 for five)
 	testnet/testnet.sh run $(N)
