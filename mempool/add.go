@@ -67,6 +67,7 @@ type adding struct {
 
 	done      chan struct{} // closed once err says how it went; nil if nobody waits
 	candidate *candidate
+	paid      consensus.Amount // as prioritised, when it came in
 }
 
 // queue gathers what is added while others are verified, so that it is verified
@@ -218,7 +219,7 @@ func (p *Pool) accept(a *adding) error {
 	if c.cluster == nil {
 		return tooCheap(refuse(ErrFull, "its fee rate is below that of the others"))
 	}
-	a.entry = &c.Entry
+	a.entry, a.paid = &c.Entry, c.fee
 	return nil
 }
 

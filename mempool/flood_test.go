@@ -29,8 +29,9 @@ func TestFlood(t *testing.T) {
 		}
 		blocks = append(blocks, b)
 	}
-	connect := func() (took time.Duration) {
+	connect := func(when <-chan struct{}) (took time.Duration) {
 		for _, b := range blocks[:count] {
+			<-when
 			start := time.Now()
 			w.submit(t, b)
 			took += time.Since(start)
@@ -41,20 +42,25 @@ func TestFlood(t *testing.T) {
 		blocks = blocks[count:]
 		return took / count
 	}
-	quiet := connect()
+	now, between := make(chan struct{}), make(chan struct{})
+	close(now)
+	quiet := connect(now)
 	most := make(chan int)
 	txs := w.flood(t, coins[1:len(coins)-2*count])
 	go func() {
 		memory := 0
 		defer func() { most <- memory }()
 		for i := range *floodSize {
+			if i%(*floodSize/count) == 0 && i/(*floodSize/count) < count {
+				between <- struct{}{} // and the flood goes on while that block comes
+			}
 			if err := w.pool.Add(txs(i)); err != nil && !mempool.IsRefusal(err) {
 				t.Error(err)
 			}
 			memory = max(memory, w.pool.Stats().Memory)
 		}
 	}()
-	busy := connect()
+	busy := connect(between)
 	memory := <-most
 	t.Logf("a block takes %v, in the flood %v", quiet, busy)
 	w.check(t)

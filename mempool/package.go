@@ -100,7 +100,7 @@ func (res *PackageResult) accepted(list []*adding, at []int) {
 	var f feeSize
 	var includes []consensus.Hash
 	for _, a := range list {
-		f.fee, f.size = f.fee+a.candidate.fee, f.size+a.candidate.Size
+		f.fee, f.size = f.fee+a.paid, f.size+a.entry.Size
 		includes = append(includes, a.candidate.WTxID)
 		res.Replaced = append(res.Replaced, txids(a.candidate.replaced)...)
 	}
@@ -166,7 +166,7 @@ func (p *Pool) addTogether(list []*adding) error {
 		}
 		p.commit(list[0].candidate.change)
 		for _, a := range list {
-			a.entry = &a.candidate.Entry
+			a.entry, a.paid = &a.candidate.Entry, a.candidate.fee
 		}
 		return nil
 	})
