@@ -61,4 +61,11 @@ type cheapError struct{ error }
 
 func (e cheapError) Unwrap() error { return e.error }
 
+// IsTooCheap reports whether err refuses a transaction for its fee alone, so that
+// it may come in with a child, see AddPackage.
+func IsTooCheap(err error) bool {
+	_, ok := errors.AsType[cheapError](err)
+	return ok
+}
+
 func tooCheap(err error) error { return cheapError{err} }

@@ -21,7 +21,7 @@ const (
 
 // estimator counts transactions by fee rate. The pool's mu guards it.
 type estimator struct {
-	blocks  int // seen
+	blocks  int // since the first that confirmed something
 	buckets [estimateBuckets]estimateBucket
 }
 
@@ -42,7 +42,9 @@ func bucketOf(rate FeeRate) uint8 {
 
 // block fades what was counted before a block.
 func (e *estimator) block() {
-	e.blocks++
+	if e.blocks > 0 {
+		e.blocks++
+	}
 	for i := range e.buckets {
 		b := &e.buckets[i]
 		b.rates, b.total = b.rates*estimateFade, b.total*estimateFade
@@ -58,6 +60,7 @@ func (e *estimator) confirmed(n *node, height uint32) {
 	if n.bucket == 0 || height <= n.Height {
 		return
 	}
+	e.blocks = max(e.blocks, 1)
 	b := &e.buckets[n.bucket-1]
 	b.total++
 	b.rates += float64(n.Rate())

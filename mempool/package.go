@@ -69,7 +69,7 @@ func (p *Pool) AddPackage(txs []*consensus.Tx, limit FeeRate) PackageResult {
 			continue
 		}
 		res.Txs[i].Err = a.err
-		if _, cheap := errors.AsType[cheapError](a.err); len(txs) > 1 && (cheap || errors.Is(a.err, consensus.ErrMissingInputs)) {
+		if len(txs) > 1 && (IsTooCheap(a.err) || errors.Is(a.err, consensus.ErrMissingInputs)) {
 			together, at = append(together, a), append(at, i)
 		} else {
 			failed = true

@@ -42,6 +42,12 @@ func TestPackage(t *testing.T) {
 
 	parent, child := w.cheapParent(t, 1000, coins[0])
 	w.refused(t, parent, mempool.ErrMinRelayFee)
+	if err := w.pool.Add(parent); !mempool.IsTooCheap(err) {
+		t.Errorf("a child cannot help: %v", err)
+	}
+	if err := w.pool.Add(w.pay(t, 1, 1, coins[5])); mempool.IsTooCheap(err) {
+		t.Errorf("a child can help one that is below the minimum for all: %v", err)
+	}
 	w.refused(t, child, consensus.ErrMissingInputs)
 	res := w.pack(t, nil, parent, child)
 	if !slices.Equal(announced, []consensus.Hash{parent.TxID(), child.TxID()}) {

@@ -69,3 +69,17 @@ func TestPrioritise(t *testing.T) {
 	same(t, ok[object](n, "getprioritisedtransactions"), object{})
 	n.refused(-8, "Priority is no longer supported, dummy argument to prioritisetransaction must be 0.", "prioritisetransaction", id, 1, 1)
 }
+
+func TestEstimateSmartFee(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 125)
+	ok[any](n, "getmempoolinfo") // the mempool watches from here on
+	for block := range uint32(6) {
+		for i := range uint32(4) {
+			check(t, n.pool.Add(n.payment(1+4*block+i, 1110)))
+		}
+		n.mine(1)
+	}
+	same(t, ok[any](n, "estimatesmartfee", 2), object{"feerate": btc("0.00010000"), "blocks": 2})
+	same(t, ok[any](n, "estimatesmartfee", 1000, "conservative"), object{"feerate": btc("0.00010000"), "blocks": 3})
+}
