@@ -11,7 +11,7 @@ ROUNDS      ?= 3
 BENCH_FILE  ?=
 BTCD        := github.com/btcsuite/btcd@v0.26.2
 
-.PHONY: help build test race lint fuzz oracle interop crash bench bench-import generate generated arm64 testnet clean
+.PHONY: help build test race lint fuzz oracle interop crash bench bench-import flood generate generated arm64 testnet clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ bench: ## run the benchmarks
 
 bench-import: ## compare the import with btcd's and with btcec alone, in ROUNDS (3) rounds; BENCH_FILE=F imports F
 	$(GO) run ./testnet/benchimport -rounds $(ROUNDS) -file '$(BENCH_FILE)'
+
+flood: ## have one peer send a mempool 100,000 bad transactions, and compare more templates with ancestor score
+	$(GO) test ./mempool -run 'Flood|TemplateFees' -count 1 -timeout 30m -v -flood.n=100000 -template.cases=100
 
 testnet: build ## run a testnet of three mining nodes and a payment, until Ctrl-C (N=5 for five)
 	testnet/testnet.sh run $(N)

@@ -52,6 +52,12 @@ func nodeCommand() *cli.Command {
 			&cli.IntFlag{Name: "prune", Usage: "keep blocks and undo data below `MB` megabytes (at least 550) by removing the oldest; 1 removes them only at the call pruneblockchain, 0 never"},
 			&cli.BoolFlag{Name: "txindex", Usage: "keep an index of all transactions, for getrawtransaction; without it the index is removed"},
 			&cli.BoolFlag{Name: "addrindex", Usage: "keep an index of the transactions of every address, for getaddresstxids and the like; without it the index is removed"},
+			&cli.IntFlag{Name: "maxmempool", Value: mempool.DefaultPolicy().MaxMemory / 1_000_000, Usage: "keep unconfirmed transactions in at most `MB` of memory; those that pay least go first"},
+			&cli.DurationFlag{Name: "mempoolexpiry", Value: mempool.DefaultPolicy().Expiry, Usage: "forget a transaction that is not confirmed after `TIME`"},
+			&cli.IntFlag{Name: "minrelaytxfee", Value: int(mempool.DefaultPolicy().MinRelay), Usage: "accept no transaction that pays less than `RATE`, in sat per 1,000 vB"},
+			&cli.IntFlag{Name: "incrementalrelayfee", Value: int(mempool.DefaultPolicy().Increment), Usage: "have a replacement pay `RATE` more for its own size, in sat per 1,000 vB"},
+			&cli.IntFlag{Name: "limitclustercount", Value: mempool.DefaultPolicy().MaxCluster, Usage: "let at most `N` unconfirmed transactions hang together, up to 64"},
+			&cli.IntFlag{Name: "limitclustersize", Value: mempool.DefaultPolicy().MaxClusterSize / 1000, Usage: "let them have at most `KVB` together, thousands of virtual bytes"},
 			&cli.BoolFlag{Name: "reindex", Usage: "build the ledger anew from the block files"},
 			&cli.StringFlag{Name: "snapshot", Usage: "begin a fresh ledger with the coins in `FILE`, and verify the history before it in the background"},
 			&cli.StringFlag{Name: "snapshot-hash", DefaultText: "what the chainspec says", Usage: "the UTXO hash (hash_serialized_3) of --snapshot is `HASH`"},
@@ -95,6 +101,7 @@ type nodeConfig struct {
 	addrIndex      bool
 	snapshot       string         // a file; empty for none
 	snapshotHash   consensus.Hash // zero for what the chainspec says
+	policy         mempool.Policy
 	log            *slog.Logger
 	clock          nodeClock
 }
@@ -151,6 +158,9 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 	}
 	if n.outbound == 0 {
 		n.outbound = -1 // none, where 0 would mean the default
+	}
+	if n.policy, err = policyOf(c); err != nil {
+		return nil, err
 	}
 	if n.threads, err = threadsOf(c); err != nil {
 		return nil, err
@@ -239,6 +249,32 @@ func pruneTarget(megabytes int) (int64, error) {
 	return int64(megabytes) << 20, nil
 }
 
+// policyOf is what the flags say of unconfirmed transactions.
+func policyOf(c *cli.Context) (mempool.Policy, error) {
+	p := mempool.DefaultPolicy()
+	for _, f := range []struct {
+		name        string
+		least, most int
+		set         func(int)
+	}{
+		{"maxmempool", 5, 1_000_000, func(v int) { p.MaxMemory = v * 1_000_000 }},
+		{"minrelaytxfee", 0, int(consensus.SatPerCoin), func(v int) { p.MinRelay = mempool.FeeRate(v) }},
+		{"incrementalrelayfee", 0, int(consensus.SatPerCoin), func(v int) { p.Increment = mempool.FeeRate(v) }},
+		{"limitclustercount", 1, mempool.MaxClusterCount, func(v int) { p.MaxCluster = v }},
+		{"limitclustersize", 1, 1000, func(v int) { p.MaxClusterSize = v * 1000 }},
+	} {
+		v := c.Int(f.name)
+		if v < f.least || v > f.most {
+			return p, usageError(c.Command.HelpName, "--%s %d: want %d to %d", f.name, v, f.least, f.most)
+		}
+		f.set(v)
+	}
+	if p.Expiry = c.Duration("mempoolexpiry"); p.Expiry < time.Hour {
+		return p, usageError(c.Command.HelpName, "--mempoolexpiry %v: want at least 1h", p.Expiry)
+	}
+	return p, nil
+}
+
 // run wires a node, in the order in which its parts depend on each other, and
 // closes them in reverse. The ports come first, so that a node that cannot have
 // them leaves nothing behind.
@@ -274,7 +310,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 			return fmt.Errorf("--snapshot: %w", err)
 		}
 	}
-	pool := mempool.New(mempool.Config{Ledger: ledger, Sigs: sigs, Policy: mempool.DefaultPolicy(), Now: n.clock.Now, Log: n.log})
+	pool := mempool.New(mempool.Config{Ledger: ledger, Sigs: sigs, Policy: n.policy, Now: n.clock.Now, Log: n.log})
 	peers := p2p.New(p2p.Config{
 		Spec: n.spec, Chain: ledger, Pool: pool, Listen: peerListener, ListenTCP: tcpListener, TLS: n.tls, TrustProxies: n.proxies,
 		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, Advertise: n.advertise, Pruned: n.prune != chain.PruneNever,
@@ -309,10 +345,12 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	group.Go(func() error { return ledger.RunIndexes(ctx) })
 	group.Go(func() error { return n.follow(ctx, ledger, pool) })
 	group.Go(func() error { return ledger.RunSnapshot(ctx) })
+	saved := filepath.Join(n.dir, "mempool.dat")
+	group.Go(func() error { pool.Load(ctx, saved); return nil })
 	if mining != nil {
 		group.Go(func() error { return mining.Run(ctx) })
 	}
-	err = group.Wait()
+	err = errors.Join(group.Wait(), pool.Save(saved))
 	n.log.Info("node stopped", "height", ledger.Tip().Height)
 	return err
 }

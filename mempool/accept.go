@@ -7,127 +7,149 @@ import (
 	"lode/consensus"
 )
 
-// Add takes tx in, or says why not: an error of kind ErrKnown if it is there
-// already, consensus.ErrMissingInputs if it spends a coin that is not there,
-// and others; see IsRefusal.
-func (p *Pool) Add(tx *consensus.Tx) error {
-	e, err := p.add(tx, false)
-	if err == nil {
-		p.announce(e)
-	}
-	return err
-}
-
-// Test is Add without taking tx in: it gives what the entry would be.
-func (p *Pool) Test(tx *consensus.Tx) (*Entry, error) { return p.add(tx, true) }
-
-func (p *Pool) add(tx *consensus.Tx, testOnly bool) (e *Entry, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	err = p.cfg.Ledger.Read(func(r *chain.Reader) error {
-		if err := p.sync(r); err != nil {
-			return err
-		}
-		c, err := p.consider(r, tx, false)
-		if err != nil {
-			return err
-		}
-		e = c.entry
-		if testOnly {
-			return nil
-		}
-		for _, n := range slices.Backward(c.replaced) {
-			p.remove(n)
-		}
-		p.insert(e)
-		p.trim()
-		if _, ok := p.byTxID[e.TxID]; !ok {
-			return refuse(ErrFull, "its fee rate is below that of the others")
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return e, nil
-}
-
 // candidate is a transaction that may come in.
 type candidate struct {
-	entry    *Entry
-	coins    []consensus.Coin
-	replaced []*node // what must go, parents before children
+	*node
+	coins     []consensus.Coin
+	tip       consensus.Hash // that the coins were looked up at
+	confirmed bool           // all of the coins are
+	replaced  []*node        // what must go, parents before children
+	change    *change        // as staged
+	seen      uint64         // the change of the pool that it was staged at
 }
 
-// consider decides about tx, in the order in which Bitcoin Core does. returning
-// waives the fee that a transaction must pay to come in: one that was in a block
-// or in the pool before a reorganization was relayed already.
-func (p *Pool) consider(r *chain.Reader, tx *consensus.Tx, returning bool) (*candidate, error) {
-	rules, policy := p.cfg.Ledger.Rules(), &p.cfg.Policy
-	if err := rules.CheckTx(tx); err != nil {
+// terms are on what a transaction comes in.
+type terms int
+
+const (
+	alone terms = iota
+	// inPackage has the fees of a package judged together, later.
+	inPackage
+	// returning waives fees: what was in a block or in the pool before a
+	// reorganization was relayed already.
+	returning
+)
+
+// prepare applies what needs nothing but the transaction, with no lock held.
+func (p *Pool) prepare(tx *consensus.Tx) (*candidate, error) {
+	if err := p.cfg.Ledger.Rules().CheckTx(tx); err != nil {
 		return nil, err
 	}
 	if tx.IsCoinbase() {
 		return nil, refuse(ErrCoinbase, "")
 	}
-	if err := policy.checkStandard(tx); err != nil {
+	if err := p.cfg.Policy.checkStandard(tx); err != nil {
 		return nil, err
 	}
+	return &candidate{node: &node{
+		Entry: Entry{Tx: tx, TxID: tx.TxID(), WTxID: tx.WTxID(), Size: tx.VSize(), Weight: tx.Weight(), Sigops: tx.SigopsCost()},
+		usage: usage(tx),
+	}}, nil
+}
+
+// examine decides about c, as far as signatures do not matter, in the order in
+// which Bitcoin Core does. Whoever lets it in must have verified those, and must
+// examine it again if the pool has changed meanwhile. The caller holds mu.
+func (p *Pool) examine(r *chain.Reader, c *candidate, t terms) error {
+	if err := p.look(r, c, t, nil); err != nil {
+		return err
+	}
+	return p.fit(c, t)
+}
+
+// again examines c again, which passed before, if it must.
+func (p *Pool) again(r *chain.Reader, c *candidate) error {
+	if c.tip != p.point || !c.confirmed {
+		return p.examine(r, c, alone)
+	}
+	if c.seen == p.change {
+		return nil
+	}
+	if err := p.known(c); err != nil {
+		return err
+	}
+	if err := p.checkFee(feeSize{c.fee, c.Size}); err != nil {
+		return err
+	}
+	return p.fit(c, alone)
+}
+
+func (p *Pool) known(c *candidate) error {
+	if _, ok := p.byWTxID[c.WTxID]; ok {
+		return refuse(ErrKnown, "")
+	}
+	if _, ok := p.byTxID[c.TxID]; ok {
+		return refuse(ErrSameTxID, "")
+	}
+	return nil
+}
+
+// look checks c against the ledger. with are the transactions before it in its
+// package.
+func (p *Pool) look(r *chain.Reader, c *candidate, t terms, with []*candidate) (err error) {
+	rules, policy, tx := p.cfg.Ledger.Rules(), &p.cfg.Policy, c.Tx
 	tip := r.Tip()
 	height, median := tip.Height+1, tip.MedianTime()
 	if !tx.IsFinal(height, median) {
-		return nil, refuse(ErrNonFinal, "")
+		return refuse(ErrNonFinal, "")
 	}
-	id, wid := tx.TxID(), tx.WTxID()
-	if _, ok := p.byWTxID[wid]; ok {
-		return nil, refuse(ErrKnown, "")
+	if err := p.known(c); err != nil {
+		return err
 	}
-	if _, ok := p.byTxID[id]; ok {
-		return nil, refuse(ErrSameTxID, "")
+	if err := p.findCoins(r, c, with); err != nil {
+		return err
 	}
-	coins, err := p.inputs(r, tx, id)
-	if err != nil {
-		return nil, err
+	if !consensus.SequenceLocksMet(tx, c.coins, height, median, r.MedianTime) {
+		return refuse(ErrNonBIP68Final, "")
 	}
-	if !consensus.SequenceLocksMet(tx, coins, height, median, r.MedianTime) {
-		return nil, refuse(ErrNonBIP68Final, "")
+	if c.Fee, err = rules.CheckInputs(tx, c.coins, height); err != nil {
+		return err
 	}
-	fee, err := rules.CheckInputs(tx, coins, height)
-	if err != nil {
-		return nil, err
-	}
-	c := &candidate{coins: coins, entry: &Entry{
-		Tx: tx, TxID: id, WTxID: wid, Fee: fee, Size: tx.VSize(), Weight: tx.Weight(), Sigops: tx.SigopsCost(),
-		Time: p.cfg.Now(), Height: tip.Height,
-	}}
+	c.Time, c.Height, c.fee = p.cfg.Now(), tip.Height, modified(c.Fee, p.deltas[c.TxID])
+	c.tip = tip.Hash
+	c.volatile = isVolatile(tx, c.coins)
 	if err := checkWitness(tx); err != nil {
-		return nil, err
+		return err
 	}
-	if !returning && fee != 0 && policy.dustOutputs(tx) > 0 {
-		return nil, refuse(ErrDust, "tx with dust output must be 0-fee")
+	if (c.Fee != 0 || c.fee != 0) && policy.dustOutputs(tx) > 0 {
+		return refuse(ErrDust, "tx with dust output must be 0-fee")
 	}
-	if c.entry.Sigops > maxSigopsCost {
-		return nil, refuse(ErrSigops, "%d", c.entry.Sigops)
+	if c.Sigops > maxSigopsCost {
+		return refuse(ErrSigops, "%d", c.Sigops)
 	}
-	if returning {
-		err = p.checkCluster(c, nil)
-	} else if err = p.checkFee(c.entry); err == nil {
-		err = p.replace(c)
+	if least := policy.MinRelay.Fee(c.Size); t != returning && tx.Version != trucVersion && c.fee < least {
+		return refuse(ErrMinRelayFee, "%d < %d", c.fee, least)
 	}
-	if err != nil {
-		return nil, err
+	if t == alone {
+		return p.checkFee(feeSize{c.fee, c.Size})
 	}
-	// The signatures last: they cost the most.
-	return c, p.cfg.Sigs.Verify(consensus.SpendChecks(tx, id, coins))
+	return nil
 }
 
-// checkFee makes sure that an entry pays its way in.
-func (p *Pool) checkFee(e *Entry) error {
-	if least := p.cfg.Policy.MinRelay.Fee(e.Size); e.Fee < least {
-		return refuse(ErrMinRelayFee, "%d < %d", e.Fee, least)
+// isVolatile reports whether a reorganization alone can make tx invalid, though
+// the coins that it spends stay.
+func isVolatile(tx *consensus.Tx, coins []consensus.Coin) bool {
+	volatile := tx.LockTime != 0
+	for i := range coins {
+		volatile = volatile || coins[i].Coinbase || tx.Version >= 2 && tx.In[i].Sequence>>31 == 0
 	}
-	if least := p.floor.Fee(e.Size); e.Fee < least {
-		return refuse(ErrMempoolFee, "%d < %d", e.Fee, least)
+	return volatile
+}
+
+// feeSize is a fee in sat, prioritised or not, for virtual bytes.
+type feeSize struct {
+	fee  consensus.Amount
+	size int
+}
+
+// checkFee makes sure that a transaction or a package pays its way in; what does
+// not may do so with a child.
+func (p *Pool) checkFee(f feeSize) error {
+	if least := p.minFee().Fee(f.size); f.fee < least {
+		return tooCheap(refuse(ErrMempoolFee, "%d < %d", f.fee, least))
+	}
+	if least := p.cfg.Policy.MinRelay.Fee(f.size); f.fee < least {
+		return tooCheap(refuse(ErrMinRelayFee, "%d < %d", f.fee, least))
 	}
 	return nil
 }
@@ -136,14 +158,17 @@ func (p *Pool) checkFee(e *Entry) error {
 // ledger's, and those that the pool itself makes. Whether another transaction
 // of the pool spends them is a matter of replacement.
 type coinSource struct {
-	p   *Pool
-	r   *chain.Reader
-	err error // of the database
+	p      *Pool
+	r      *chain.Reader
+	with   []*candidate
+	pooled bool  // a coin that was found is made in the pool
+	err    error // of the database
 }
 
 // Coin looks a coin up.
 func (s *coinSource) Coin(o consensus.OutPoint) (consensus.Coin, bool) {
-	if n, ok := s.p.byTxID[o.TxID]; ok {
+	if n, ok := s.p.maker(o, s.with); ok {
+		s.pooled = true
 		if o.Index >= uint32(len(n.Tx.Out)) {
 			return consensus.Coin{}, false
 		}
@@ -158,104 +183,98 @@ func (s *coinSource) Coin(o consensus.OutPoint) (consensus.Coin, bool) {
 	return coin, ok
 }
 
-func (p *Pool) inputs(r *chain.Reader, tx *consensus.Tx, id consensus.Hash) ([]consensus.Coin, error) {
-	source := &coinSource{p: p, r: r}
-	coins, gone, ok := consensus.NewView(source).Inputs(tx)
+// maker is the transaction of the pool, or of with, that makes a coin.
+func (p *Pool) maker(o consensus.OutPoint, with []*candidate) (*node, bool) {
+	if n, ok := p.byTxID[o.TxID]; ok {
+		return n, true
+	}
+	for _, c := range with {
+		if c.TxID == o.TxID {
+			return c.node, true
+		}
+	}
+	return nil, false
+}
+
+// findCoins looks up what c spends, and its parents in the pool and among with.
+func (p *Pool) findCoins(r *chain.Reader, c *candidate, with []*candidate) error {
+	source := &coinSource{p: p, r: r, with: with}
+	coins, gone, ok := consensus.NewView(source).Inputs(c.Tx)
 	if !ok && source.err == nil {
-		for i := range tx.Out {
-			if _, made := source.Coin(consensus.OutPoint{TxID: id, Index: uint32(i)}); made {
-				return nil, refuse(ErrConfirmed, "")
+		for i := range c.Tx.Out {
+			if _, made := source.Coin(consensus.OutPoint{TxID: c.TxID, Index: uint32(i)}); made {
+				return refuse(ErrConfirmed, "")
 			}
 		}
 	}
-	if !ok && source.err == nil {
-		return nil, refuse(consensus.ErrMissingInputs, "coin %s", gone)
+	if source.err != nil {
+		return source.err
 	}
-	return coins, source.err
-}
-
-// replace finds what tx would replace, and checks that this pays; and that what
-// would hang together with tx is not too large.
-func (p *Pool) replace(c *candidate) error {
-	tx, policy := c.entry.Tx, &p.cfg.Policy
-	direct := make(map[*node]struct{})
-	for i := range tx.In {
-		if n, ok := p.spends[tx.In[i].PrevOut]; ok {
-			direct[n] = struct{}{}
-		}
+	if !ok {
+		return refuse(consensus.ErrMissingInputs, "coin %s", gone)
 	}
-	if len(direct) > policy.MaxReplaced {
-		return refuse(ErrManyReplaced, "rejecting replacement %s; too many conflicting transactions (%d > %d)", c.entry.TxID, len(direct), policy.MaxReplaced)
+	c.coins, c.confirmed, c.parents = coins, !source.pooled, nil
+	if c.confirmed {
+		return nil
 	}
-	gone := make(map[*node]struct{}, len(direct))
-	for n := range direct {
-		gone[n] = struct{}{}
-	}
-	reach(gone, -1, (*node).down)
-	c.replaced = sorted(gone)
-	for i := range tx.In {
-		if parent, ok := p.byTxID[tx.In[i].PrevOut.TxID]; ok {
-			if _, ok := gone[parent]; ok {
-				return refuse(ErrSpendsConflict, "%s spends conflicting transaction %s", c.entry.TxID, parent.TxID)
-			}
-		}
-	}
-	if len(gone) > 0 {
-		if err := p.checkReplacement(c, direct); err != nil {
-			return err
-		}
-	}
-	return p.checkCluster(c, gone)
-}
-
-// checkReplacement makes sure that a replacement pays for what it evicts and
-// for its own relay, and that a miner prefers it to each that it conflicts with.
-func (p *Pool) checkReplacement(c *candidate, direct map[*node]struct{}) error {
-	evicted := sum(c.replaced)
-	if c.entry.Fee < evicted.Fees {
-		return refuse(ErrReplaceFee, "rejecting replacement %s, less fees than conflicting txs; %s < %s",
-			c.entry.TxID, consensus.FormatMoney(c.entry.Fee), consensus.FormatMoney(evicted.Fees))
-	}
-	if more, least := c.entry.Fee-evicted.Fees, p.cfg.Policy.Increment.Fee(c.entry.Size); more < least {
-		return refuse(ErrReplaceFee, "rejecting replacement %s, not enough additional fees to relay; %s < %s",
-			c.entry.TxID, consensus.FormatMoney(more), consensus.FormatMoney(least))
-	}
-	for n := range direct {
-		if compareRates(c.entry.Fee, c.entry.Size, n.Fee, n.Size) <= 0 {
-			return refuse(ErrReplaceRate, "insufficient feerate: not above that of %s, which it replaces", n.TxID)
+	for i := range c.Tx.In {
+		parent, ok := p.maker(c.Tx.In[i].PrevOut, with)
+		if ok && !slices.Contains(c.parents, parent) {
+			c.parents = append(c.parents, parent)
 		}
 	}
 	return nil
 }
 
-// checkCluster bounds the transactions that hang together with c once gone is
-// gone.
-func (p *Pool) checkCluster(c *candidate, gone map[*node]struct{}) error {
-	set := make(map[*node]struct{})
-	for i := range c.entry.Tx.In {
-		if parent, ok := p.byTxID[c.entry.Tx.In[i].PrevOut.TxID]; ok {
-			set[parent] = struct{}{}
+// fit checks c against the other transactions of the pool, and stages it.
+func (p *Pool) fit(c *candidate, t terms) (err error) {
+	direct := p.conflicts(c.Tx)
+	sibling := false
+	if t != returning {
+		var evict *node
+		if evict, err = p.checkTRUC(c.node, direct); err != nil {
+			return err
+		}
+		if evict != nil {
+			direct, sibling = append(direct, evict), true
 		}
 	}
-	staying := func(direction func(*node) map[*node]struct{}) func(*node) map[*node]struct{} {
-		return func(n *node) map[*node]struct{} {
-			if _, ok := gone[n]; ok {
-				return nil
+	p.seq++
+	c.seq = p.seq
+	if c.replaced = nil; len(direct) == 0 {
+		c.change, err = p.stage(nil, []*node{c.node})
+	} else {
+		err = p.replace(c, direct, sibling)
+	}
+	if err != nil {
+		return err
+	}
+	c.seen = p.change
+	return p.checkDustSpent(c.node)
+}
+
+// conflicts lists the transactions that spend what tx spends.
+func (p *Pool) conflicts(tx *consensus.Tx) (list []*node) {
+	for i := range tx.In {
+		if n, ok := p.spends[tx.In[i].PrevOut]; ok && !slices.Contains(list, n) {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// checkDustSpent makes sure that n spends all dust of its parents: nothing else
+// would ever.
+func (p *Pool) checkDustSpent(n *node) error {
+	for _, parent := range n.parents {
+		for i := range parent.Tx.Out {
+			spends := func(in consensus.TxIn) bool {
+				return in.PrevOut == consensus.OutPoint{TxID: parent.TxID, Index: uint32(i)}
 			}
-			return direction(n)
+			if p.cfg.Policy.isDust(&parent.Tx.Out[i]) && !slices.ContainsFunc(n.Tx.In, spends) {
+				return refuse(ErrDustUnspent, "tx %s (wtxid=%s) did not spend parent's ephemeral dust", n.TxID, n.WTxID)
+			}
 		}
-	}
-	policy := &p.cfg.Policy
-	reach(set, policy.MaxCluster+len(gone), staying((*node).up), staying((*node).down))
-	count, size := 1, c.entry.Size
-	for n := range set {
-		if _, ok := gone[n]; !ok {
-			count++
-			size += n.Size
-		}
-	}
-	if count > policy.MaxCluster || size > policy.MaxClusterSize {
-		return refuse(ErrClusterSize, "")
 	}
 	return nil
 }

@@ -34,6 +34,12 @@ const (
 	ErrManyReplaced     consensus.ErrorKind = "too many potential replacements"
 	ErrReplaceFee       consensus.ErrorKind = "insufficient fee"
 	ErrReplaceRate      consensus.ErrorKind = "replacement-failed"
+	ErrTRUC             consensus.ErrorKind = "TRUC-violation"
+	ErrDustUnspent      consensus.ErrorKind = "missing-ephemeral-spends"
+
+	// What a replacement would also evict is another child of its parent (BIP431).
+	ErrManyReplacedSibling consensus.ErrorKind = "too many potential replacements (including sibling eviction)"
+	ErrReplaceFeeSibling   consensus.ErrorKind = "insufficient fee (including sibling eviction)"
 )
 
 func refuse(kind consensus.ErrorKind, format string, args ...any) error {
@@ -49,3 +55,17 @@ func IsRefusal(err error) bool {
 	_, ok := errors.AsType[*consensus.RuleError](err)
 	return ok
 }
+
+// cheapError is a refusal for a fee alone: a child may pay for the transaction.
+type cheapError struct{ error }
+
+func (e cheapError) Unwrap() error { return e.error }
+
+// IsTooCheap reports whether err refuses a transaction for its fee alone, so that
+// it may come in with a child, see AddPackage.
+func IsTooCheap(err error) bool {
+	_, ok := errors.AsType[cheapError](err)
+	return ok
+}
+
+func tooCheap(err error) error { return cheapError{err} }

@@ -1,64 +1,69 @@
 package mempool
 
 import (
-	"cmp"
-	"container/heap"
+	"math"
+	"slices"
+	"time"
+
+	"lode/consensus"
 )
 
-// trim evicts the worst if the pool is too large: those that pay least a byte
-// together with what depends on them. It makes a little more room than it must,
-// so that a flood does not have all of the pool looked at for each of its
-// transactions. The caller holds mu.
+// trim evicts the worst chunks if the pool is too large. Nothing depends on
+// them: they are the last of their clusters. The caller holds mu.
 func (p *Pool) trim() {
-	if p.bytes <= p.cfg.Policy.MaxBytes {
-		return
+	for p.usage > p.cfg.Policy.MaxMemory {
+		worst := p.order.worst()
+		size := (worst.weight + consensus.WitnessScale - 1) / consensus.WitnessScale
+		p.floor.raise(rateOf(worst.fee, size) + p.cfg.Policy.Increment)
+		gone := slices.Clone(worst.txs())
+		sortBySeq(gone)
+		p.removeAll(gone)
 	}
-	worst := make(families, 0, len(p.byTxID))
-	for _, n := range p.byTxID {
-		worst = append(worst, branch{n, n.descendants()})
+}
+
+// floorHalfLife is how long it takes after an eviction until half of the raised
+// minimum fee is asked for, as in Bitcoin Core.
+const floorHalfLife = 12 * time.Hour
+
+// floor is the fee rate that was evicted last. While no block has come since, it
+// stays; then it falls, the faster the emptier the pool is.
+type floor struct {
+	rate    float64 // sat per 1,000 virtual bytes
+	falling bool
+	at      time.Time // of rate
+}
+
+func (f *floor) raise(to FeeRate) {
+	if float64(to) > f.rate {
+		f.rate, f.falling = float64(to), false
 	}
-	heap.Init(&worst)
-	enough := p.cfg.Policy.MaxBytes / 100 * 99
-	for p.bytes > enough {
-		b := &worst[0]
-		if _, ok := p.byTxID[b.n.TxID]; !ok {
-			heap.Pop(&worst)
-			continue
+}
+
+// block notes that a block was found.
+func (f *floor) block(now time.Time) { f.falling, f.at = true, now }
+
+// minFee is the fee rate that evictions have raised the minimum to, or 0. The
+// caller holds mu.
+func (p *Pool) minFee() FeeRate {
+	f, policy := &p.floor, &p.cfg.Policy
+	if f.rate == 0 {
+		return 0
+	}
+	// A little later is soon enough, and keeps calls cheap.
+	if now := p.cfg.Now(); f.falling && now.Sub(f.at) > 10*time.Second {
+		halfLife := floorHalfLife
+		switch {
+		case p.usage < policy.MaxMemory/4:
+			halfLife /= 4
+		case p.usage < policy.MaxMemory/2:
+			halfLife /= 2
 		}
-		if now := b.n.descendants(); now != b.sum { // some of it is gone
-			b.sum = now
-			heap.Fix(&worst, 0)
-			continue
+		f.rate *= math.Exp2(-now.Sub(f.at).Seconds() / halfLife.Seconds())
+		f.at = now
+		if f.rate < float64(policy.Increment)/2 {
+			f.rate = 0
+			return 0
 		}
-		p.floor = max(p.floor, rateOf(b.sum.Fees, b.sum.Size)+p.cfg.Policy.Increment)
-		p.removeWithDescendants(b.n)
 	}
-}
-
-// branch is a transaction and the sum over it and its descendants.
-type branch struct {
-	n   *node
-	sum Family
-}
-
-// families is a heap, the lowest fee rate on top and the newest first among
-// equals.
-type families []branch
-
-func (h families) Len() int { return len(h) }
-
-func (h families) Less(i, j int) bool {
-	a, b := &h[i], &h[j]
-	return cmp.Or(compareRates(a.sum.Fees, a.sum.Size, b.sum.Fees, b.sum.Size), cmp.Compare(b.n.seq, a.n.seq)) < 0
-}
-
-func (h families) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-
-func (h *families) Push(x any) { *h = append(*h, x.(branch)) }
-
-func (h *families) Pop() any {
-	old := *h
-	last := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return last
+	return max(FeeRate(math.Round(f.rate)), policy.Increment)
 }

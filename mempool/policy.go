@@ -29,12 +29,22 @@ func (r FeeRate) Fee(size int) consensus.Amount {
 // rateOf is the fee rate of a transaction or several, rounded down.
 func rateOf(fee consensus.Amount, size int) FeeRate { return FeeRate(int64(fee) * 1000 / int64(size)) }
 
-// compareRates compares fees per size exactly; none is negative. The products
-// need more than 64 bits.
+// compareRates compares fees per size exactly. The products need more than 64
+// bits. Sizes are not negative; fees may be, once they are prioritised.
 func compareRates(feeA consensus.Amount, sizeA int, feeB consensus.Amount, sizeB int) int {
-	highA, lowA := bits.Mul64(uint64(feeA), uint64(sizeB))
-	highB, lowB := bits.Mul64(uint64(feeB), uint64(sizeA))
+	highA, lowA := product(feeA, sizeB)
+	highB, lowB := product(feeB, sizeA)
 	return cmp.Or(cmp.Compare(highA, highB), cmp.Compare(lowA, lowB))
+}
+
+// product is fee times size, in two's complement.
+func product(fee consensus.Amount, size int) (high int64, low uint64) {
+	h, low := bits.Mul64(uint64(fee), uint64(size))
+	high = int64(h)
+	if fee < 0 {
+		high -= int64(size)
+	}
+	return high, low
 }
 
 // Policy is what a node wants of unconfirmed transactions beyond the rules.
@@ -43,11 +53,11 @@ type Policy struct {
 	Increment  FeeRate // what a replacement pays on top, for its own relay
 	Dust       FeeRate // an output that costs more than its value to spend at this rate is dust
 	MaxWeight  int     // of one transaction, weight units
-	MaxCluster int     // transactions that hang together
+	MaxCluster int     // transactions that hang together, at most MaxClusterCount
 	// MaxClusterSize bounds transactions that hang together, in virtual bytes.
 	MaxClusterSize int
-	MaxReplaced    int // transactions that one may replace
-	MaxBytes       int // of all transactions together, as encoded
+	MaxReplaced    int // clusters of which one transaction may replace some
+	MaxMemory      int // of all transactions together, bytes
 	Expiry         time.Duration
 }
 
@@ -61,7 +71,7 @@ func DefaultPolicy() Policy {
 		MaxCluster:     64,
 		MaxClusterSize: 101_000,
 		MaxReplaced:    100,
-		MaxBytes:       100_000_000,
+		MaxMemory:      300_000_000,
 		Expiry:         336 * time.Hour,
 	}
 }
@@ -85,9 +95,11 @@ func (p *Policy) DustLimit(script []byte) consensus.Amount {
 	return p.Dust.Fee(8 + 1 + len(script) + spend)
 }
 
+func (p *Policy) isDust(out *consensus.TxOut) bool { return out.Value < p.DustLimit(out.Script) }
+
 func (p *Policy) dustOutputs(tx *consensus.Tx) (n int) {
 	for i := range tx.Out {
-		if tx.Out[i].Value < p.DustLimit(tx.Out[i].Script) {
+		if p.isDust(&tx.Out[i]) {
 			n++
 		}
 	}

@@ -3,8 +3,12 @@
 package mempool
 
 import (
+	"cmp"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"lode/chain"
@@ -46,10 +50,16 @@ func (e *Entry) Rate() FeeRate { return rateOf(e.Fee, e.Size) }
 // node is an entry and its place among the others.
 type node struct {
 	Entry
-	seq      uint64 // order of entry; parents come before children
-	bytes    int    // as encoded
-	parents  map[*node]struct{}
-	children map[*node]struct{}
+	fee      consensus.Amount // as prioritised, which is what orders and limits go by
+	seq      uint64           // order of entry; parents come before children
+	usage    int              // bytes of memory
+	volatile bool             // see isVolatile
+	bucket   uint8            // of fee estimates, or 0
+	parents  []*node
+	children []*node
+	cluster  *cluster
+	at       int // in cluster.txs
+	staged   int // while a change is staged: its index, or isGone
 }
 
 // Pool is the set of unconfirmed transactions. It may be used from several
@@ -58,18 +68,25 @@ type Pool struct {
 	cfg         Config
 	maxReturned int // bytes, see the constant
 
-	mu      sync.Mutex // guards what follows
-	point   consensus.Hash
-	synced  bool
-	byTxID  map[consensus.Hash]*node
-	byWTxID map[consensus.Hash]*node
-	spends  map[consensus.OutPoint]*node
-	seq     uint64
-	bytes   int // encoded size of all
-	vbytes  int // virtual size of all
-	fees    consensus.Amount
-	floor   FeeRate // raised by evictions
-	change  uint64  // counts changes, for whoever waits for them
+	mu        sync.Mutex // guards what follows
+	point     consensus.Hash
+	height    uint32 // of point
+	synced    bool
+	byTxID    map[consensus.Hash]*node
+	byWTxID   map[consensus.Hash]*node
+	spends    map[consensus.OutPoint]*node
+	deltas    map[consensus.Hash]consensus.Amount // by which fees are prioritised, there or not
+	order     order
+	seq       uint64
+	usage     int // bytes of memory of all
+	vbytes    int // virtual size of all
+	fees      consensus.Amount
+	floor     floor
+	estimator estimator
+	change    uint64 // counts changes, for whoever waits for them
+
+	queue  queue       // of what Add was given
+	loaded atomic.Bool // see Loaded
 
 	hookMu sync.Mutex
 	hooks  []func(tx *consensus.Tx, txid, wtxid consensus.Hash, feeRate int64)
@@ -85,7 +102,7 @@ func New(cfg Config) *Pool {
 	}
 	return &Pool{
 		cfg: cfg, maxReturned: maxReturned, byTxID: make(map[consensus.Hash]*node), byWTxID: make(map[consensus.Hash]*node),
-		spends: make(map[consensus.OutPoint]*node),
+		spends: make(map[consensus.OutPoint]*node), deltas: make(map[consensus.Hash]consensus.Amount), queue: newQueue(),
 	}
 }
 
@@ -125,16 +142,19 @@ func find(p *Pool, in map[consensus.Hash]*node, id consensus.Hash) (*consensus.T
 // Info is a transaction of the pool and its relatives there.
 type Info struct {
 	Entry
+	Modified    consensus.Amount // its fee as prioritised
 	Depends     []consensus.Hash // direct parents
 	SpentBy     []consensus.Hash // direct children
 	Ancestors   Family           // with itself
 	Descendants Family           // with itself
+	Chunk       Family           // what it goes into a block with
+	ChunkWeight int
 }
 
-// Family sums a transaction and its relatives in one direction.
+// Family sums several transactions up.
 type Family struct {
-	Count, Size int // size in virtual bytes
-	Fees        consensus.Amount
+	Count, Size int              // size in virtual bytes
+	Fees        consensus.Amount // as prioritised
 }
 
 // Info describes one transaction.
@@ -159,24 +179,37 @@ func (p *Pool) All() []Info {
 	return infos
 }
 
+// inOrder lists all transactions, parents before children. The caller holds mu.
+func (p *Pool) inOrder() []*node {
+	list := slices.AppendSeq(make([]*node, 0, len(p.byTxID)), maps.Values(p.byTxID))
+	sortBySeq(list)
+	return list
+}
+
+func sortBySeq(list []*node) {
+	slices.SortFunc(list, func(a, b *node) int { return cmp.Compare(a.seq, b.seq) })
+}
+
 func (n *node) info() Info {
-	info := Info{Entry: n.Entry}
-	for parent := range n.parents {
-		info.Depends = append(info.Depends, parent.TxID)
+	c := n.chunk()
+	return Info{
+		Entry: n.Entry, Modified: n.fee, Depends: txids(n.parents), SpentBy: txids(n.children),
+		Ancestors: sum(n.relatives((*node).up)), Descendants: sum(n.relatives((*node).down)), Chunk: sum(c.txs()), ChunkWeight: c.weight,
 	}
-	for child := range n.children {
-		info.SpentBy = append(info.SpentBy, child.TxID)
+}
+
+func txids(nodes []*node) (ids []consensus.Hash) {
+	for _, n := range nodes {
+		ids = append(ids, n.TxID)
 	}
-	info.Ancestors = sum(relatives(n, (*node).up))
-	info.Descendants = n.descendants()
-	return info
+	return ids
 }
 
 func sum(nodes []*node) (f Family) {
 	for _, n := range nodes {
 		f.Count++
 		f.Size += n.Size
-		f.Fees += n.Fee
+		f.Fees += n.fee
 	}
 	return f
 }
@@ -185,10 +218,10 @@ func sum(nodes []*node) (f Family) {
 type Stats struct {
 	Count      int
 	VBytes     int // virtual size of all
-	Bytes      int // encoded size of all
-	MaxBytes   int
+	Memory     int // that all take, bytes
 	Fees       consensus.Amount
 	MinFeeRate FeeRate // what a transaction must pay to come in now
+	Loaded     bool    // see Pool.Loaded
 	Policy     Policy
 }
 
@@ -196,7 +229,7 @@ type Stats struct {
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Stats{len(p.byTxID), p.vbytes, p.bytes, p.cfg.Policy.MaxBytes, p.fees, max(p.floor, p.cfg.Policy.MinRelay), p.cfg.Policy}
+	return Stats{len(p.byTxID), p.vbytes, p.usage, p.fees, max(p.minFee(), p.cfg.Policy.MinRelay), p.Loaded(), p.cfg.Policy}
 }
 
 // MinFeeRate is what a transaction must pay to come in now, in sat per 1,000

@@ -14,10 +14,14 @@ import (
 	"lode/mempool"
 )
 
+// txMemory is what a transaction of one input and one output takes in the pool,
+// roughly.
+const txMemory = 1000
+
 // TestMain runs fewer checks of each property than rapid would by default:
 // every one opens a database. -rapid.checks overrides it.
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "25"); err != nil {
+	if err := flag.Set("rapid.checks", mempool.FewChecks); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
@@ -29,13 +33,19 @@ func TestRandomGraphs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		policy := mempool.DefaultPolicy()
 		policy.MaxCluster = rapid.SampledFrom([]int{3, 8, 64}).Draw(t, "cluster")
-		policy.MaxBytes = rapid.SampledFrom([]int{2500, 100_000_000}).Draw(t, "bytes")
+		policy.MaxMemory = rapid.SampledFrom([]int{15 * txMemory, 300_000_000}).Draw(t, "memory")
 		w, done := newWorld(t, policy)
 		defer done()
 		for range rapid.IntRange(5, 40).Draw(t, "steps") {
-			switch rapid.SampledFrom([]string{"add", "add", "add", "add", "add", "block", "foreign", "reorg", "expire"}).Draw(t, "step") {
+			switch rapid.SampledFrom([]string{"add", "add", "add", "add", "add", "together", "prioritise", "block", "foreign", "reorg", "expire"}).Draw(t, "step") {
 			case "add":
 				w.addRandom(t)
+			case "together":
+				w.addTogether(t)
+			case "prioritise":
+				if all := w.pool.All(); len(all) > 0 {
+					w.pool.Prioritise(rapid.SampledFrom(all).Draw(t, "of").TxID, consensus.Amount(rapid.IntRange(1, 5000).Draw(t, "delta")))
+				}
 			case "block":
 				w.confirmRandom(t)
 			case "foreign": // transactions that were never in the pool
@@ -53,18 +63,52 @@ func TestRandomGraphs(t *testing.T) {
 	})
 }
 
-// addRandom offers a transaction over coins that may be spent already.
-func (w *world) addRandom(t *rapid.T) {
+// drawTx is a transaction over coins that may be spent already.
+func (w *world) drawTx(t *rapid.T) (tx *consensus.Tx, fee consensus.Amount) {
 	choice := w.coins()[:12] // few, so that they meet
 	if pooled := w.pooled(); len(pooled) > 0 {
 		choice = append(slices.Clone(choice), pooled...)
 	}
 	from := rapid.SliceOfNDistinct(rapid.SampledFrom(choice), 1, 3, rapid.ID[consensus.OutPoint]).Draw(t, "from")
-	fee := consensus.Amount(rapid.SampledFrom([]int{0, 50, 300, 1000, 1000, 5000, 20_000}).Draw(t, "fee"))
-	tx := w.pay(t, fee, rapid.IntRange(1, 3).Draw(t, "outputs"), from...)
+	fee = consensus.Amount(rapid.SampledFrom([]int{0, 50, 300, 1000, 1000, 5000, 20_000}).Draw(t, "fee"))
+	return w.pay(t, fee, rapid.IntRange(1, 3).Draw(t, "outputs"), from...), fee
+}
+
+// addTogether offers several at once that may conflict, the last of which spends
+// the one before.
+func (w *world) addTogether(t *rapid.T) {
+	var txs []*consensus.Tx
+	for range rapid.IntRange(1, 4).Draw(t, "together") {
+		tx, _ := w.drawTx(t)
+		txs = append(txs, tx)
+	}
+	last := w.outputs(txs[len(txs)-1])
+	txs = append(txs, w.pay(t, 1000, 1, first(last)))
+	errs := w.pool.AddAll(txs)
+	for i, err := range errs {
+		if err != nil && !mempool.IsRefusal(err) {
+			t.Fatalf("add: %v", err)
+		}
+		if err == nil {
+			continue
+		}
+		if _, in := w.pool.ByTxID(txs[i].TxID()); in && !errors.Is(err, mempool.ErrKnown) {
+			t.Fatalf("add: %v, and it is there", err)
+		}
+	}
+	if errs[len(txs)-2] == nil && errors.Is(errs[len(txs)-1], consensus.ErrMissingInputs) {
+		if _, in := w.pool.ByTxID(last.TxID()); in {
+			t.Fatalf("a child is refused whose parent came in with it: %v", errs)
+		}
+	}
+}
+
+// addRandom offers a transaction, first as a test.
+func (w *world) addRandom(t *rapid.T) {
+	tx, fee := w.drawTx(t)
 	before := w.pool.Stats()
 	tested, testErr := w.pool.Test(tx)
-	if now := w.pool.Stats(); now.Count != before.Count || now.Bytes != before.Bytes {
+	if now := w.pool.Stats(); now.Count != before.Count || now.Memory != before.Memory {
 		t.Fatalf("a test has changed the pool from %+v to %+v", before, now)
 	}
 	err := w.pool.Add(tx)
@@ -116,10 +160,16 @@ func (w *world) reorgAndCompare(t *rapid.T, depth uint32) {
 		}
 	}
 	w.reorg(t, depth)
-	if w.policy.MaxBytes < 100_000 {
+	if w.policy.MaxMemory < 1_000_000 {
 		return // what is evicted depends on the order
 	}
 	scratch := w.newPool()
+	if err := w.pool.Sync(); err != nil {
+		t.Fatalf("sync: %v", err)
+	}
+	for id, delta := range w.pool.Priorities() {
+		scratch.Prioritise(id, delta)
+	}
 	for _, tx := range offered {
 		if err := scratch.Add(tx); err != nil && !mempool.IsRefusal(err) {
 			t.Fatalf("add: %v", err)

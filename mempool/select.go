@@ -2,7 +2,7 @@ package mempool
 
 import (
 	"cmp"
-	"container/heap"
+	"slices"
 
 	"lode/chain"
 	"lode/consensus"
@@ -18,9 +18,9 @@ type Selection struct {
 }
 
 // Select chooses transactions for the block after the tip, the best paying
-// packages (a transaction and the ancestors that it needs) first, within weight
-// units and sigops cost. What weight leaves of the limit of the rules is kept
-// free; it stays as much where an upgrade has lowered that limit.
+// chunks first, within weight units and sigops cost. What weight leaves of the
+// limit of the rules is kept free; it stays as much where an upgrade has lowered
+// that limit.
 func (p *Pool) Select(weight, sigops int) (s Selection, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -33,117 +33,122 @@ func (p *Pool) Select(weight, sigops int) (s Selection, err error) {
 	})
 	if err == nil {
 		rules := p.cfg.Ledger.Rules()
-		p.pick(&s, weight-(rules.MaxBlockWeight-rules.BlockWeightLimit(&s.Tip)), sigops)
+		f := filling{Selection: &s, weight: weight - (rules.MaxBlockWeight - rules.BlockWeightLimit(&s.Tip)), sigops: sigops}
+		p.fill(&f)
 	}
 	return s, err
 }
 
-// pick fills a selection. The caller holds mu.
-func (p *Pool) pick(s *Selection, weight, sigops int) {
-	packages := make(map[*node]*pkg, len(p.byTxID)) // of what is not picked yet
-	best := make(pkgHeap, 0, len(p.byTxID))
-	for _, n := range p.byTxID {
-		g := newPackage(n)
-		g.index = len(best)
-		packages[n], best = g, append(best, g)
-	}
-	heap.Init(&best)
-	// After so many packages in a row that do not fit, the block counts as full.
+// filling is a selection and the room that is left for it.
+type filling struct {
+	*Selection
+	weight, sigops int
+	rest           []*remainder // of clusters with a chunk that did not fit, worst first
+}
+
+// fill takes chunk after chunk. Of a cluster with one that does not fit it takes
+// the parts that do, when it is their turn. The caller holds mu.
+func (p *Pool) fill(f *filling) {
+	// After so many in a row that do not fit, the block counts as full.
 	const patience = 1000
-	for misses := 0; len(best) > 0 && misses < patience; {
-		g := heap.Pop(&best).(*pkg)
-		if g.weight > weight || g.sigops > sigops {
-			misses++
+	misses := 0
+	opened := make(map[*cluster]struct{})
+	for c := range p.order.best {
+		if _, ok := opened[c.cluster]; ok {
 			continue
 		}
-		misses = 0
-		weight -= g.weight
-		sigops -= g.sigops
-		s.Fees += g.fees
-		for _, n := range relatives(g.n, (*node).up) {
-			in, ok := packages[n]
-			if !ok {
-				continue
-			}
-			delete(packages, n)
-			if in.index >= 0 {
-				heap.Remove(&best, in.index)
-			}
-			s.Txs = append(s.Txs, &n.Entry)
-			for _, d := range relatives(n, (*node).down) {
-				if after, ok := packages[d]; ok {
-					after.without(n)
-					best.update(after)
-				}
+		if f.takeRest(c.feeWeight); misses >= patience || f.weight < minStrippedSize*consensus.WitnessScale {
+			break
+		}
+		if f.take(c.txs()) {
+			misses = 0
+			continue
+		}
+		misses++
+		opened[c.cluster] = struct{}{}
+		f.add(&remainder{cluster: c.cluster, taken: 1<<c.begin - 1})
+	}
+	f.takeRest(feeWeight{-consensus.Amount(1) << 60, 1})
+}
+
+// take puts transactions into the block if all of them fit.
+func (f *filling) take(txs []*node) bool {
+	weight, sigops := 0, 0
+	for _, n := range txs {
+		weight += n.Weight
+		sigops += n.Sigops
+	}
+	if weight > f.weight || sigops > f.sigops {
+		return false
+	}
+	f.weight -= weight
+	f.sigops -= sigops
+	for _, n := range txs {
+		f.Txs = append(f.Txs, &n.Entry)
+		f.Fees += n.Fee
+	}
+	return true
+}
+
+// takeRest takes what pays better than a chunk from the clusters that do not go
+// in as they are.
+func (f *filling) takeRest(than feeWeight) {
+	for len(f.rest) > 0 {
+		last := len(f.rest) - 1
+		r := f.rest[last]
+		if r.best.compare(than) < 0 {
+			return
+		}
+		f.rest = f.rest[:last]
+		txs := make([]*node, 0, 8)
+		for i, n := range r.cluster.txs {
+			if r.set&(1<<i) != 0 {
+				txs = append(txs, n)
 			}
 		}
+		if f.take(txs) {
+			r.taken |= r.set
+		}
+		f.add(r)
 	}
 }
 
-// pkg is a transaction with the ancestors that are not picked yet.
-type pkg struct {
-	n              *node
-	fees           consensus.Amount
-	weight, sigops int
-	index          int // in the heap, or -1
+// remainder is what is left of a cluster that does not fit as it is.
+type remainder struct {
+	*cluster
+	taken uint64    // of its transactions, by index
+	set   uint64    // what to take next: a transaction and the ancestors that it needs
+	best  feeWeight // of set
 }
 
-func newPackage(n *node) *pkg {
-	g := &pkg{n: n, fees: n.Fee, weight: n.Weight, sigops: n.Sigops}
-	if len(n.parents) == 0 {
-		return g
-	}
-	for _, m := range relatives(n, (*node).up) {
-		if m != n {
-			g.fees += m.Fee
-			g.weight += m.Weight
-			g.sigops += m.Sigops
+// add finds the best part of r that still fits, and remembers r if there is one.
+func (f *filling) add(r *remainder) {
+	r.set = 0
+	var ancestors [MaxClusterCount]uint64
+	for i, n := range r.txs {
+		if r.taken&(1<<i) != 0 {
+			continue
+		}
+		ancestors[i] = 1 << i
+		for _, parent := range n.parents {
+			ancestors[i] |= ancestors[parent.at]
+		}
+		var sum feeWeight
+		sigops := 0
+		for set := ancestors[i]; set != 0; set &= set - 1 {
+			m := r.txs[lowest(set)]
+			sum = sum.plus(feeWeight{m.fee, m.Weight})
+			sigops += m.Sigops
+		}
+		if sum.weight <= f.weight && sigops <= f.sigops && (r.set == 0 || sum.compare(r.best) > 0) {
+			r.set, r.best = ancestors[i], sum
 		}
 	}
-	return g
-}
-
-func (g *pkg) without(n *node) {
-	g.fees -= n.Fee
-	g.weight -= n.Weight
-	g.sigops -= n.Sigops
-}
-
-// pkgHeap is a heap, the best fee rate on top and the oldest first among
-// equals.
-type pkgHeap []*pkg
-
-// update puts g where it belongs now; one that did not fit gets another chance.
-func (h *pkgHeap) update(g *pkg) {
-	if g.index < 0 {
-		heap.Push(h, g)
+	if r.set == 0 {
 		return
 	}
-	heap.Fix(h, g.index)
-}
-
-func (h pkgHeap) Len() int { return len(h) }
-
-func (h pkgHeap) Less(i, j int) bool {
-	a, b := h[i], h[j]
-	return cmp.Or(-compareRates(a.fees, a.weight, b.fees, b.weight), cmp.Compare(a.n.seq, b.n.seq)) < 0
-}
-
-func (h pkgHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-
-func (h *pkgHeap) Push(x any) {
-	g := x.(*pkg)
-	g.index = len(*h)
-	*h = append(*h, g)
-}
-
-func (h *pkgHeap) Pop() any {
-	old := *h
-	last := old[len(old)-1]
-	last.index = -1
-	*h = old[:len(old)-1]
-	return last
+	at, _ := slices.BinarySearchFunc(f.rest, r, func(a, b *remainder) int {
+		return cmp.Or(a.best.compare(b.best), cmp.Compare(b.seq, a.seq))
+	})
+	f.rest = slices.Insert(f.rest, at, r)
 }

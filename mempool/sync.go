@@ -25,13 +25,14 @@ func (p *Pool) Sync() error {
 
 func (p *Pool) sync(r *chain.Reader) error {
 	if tip := r.Tip(); !p.synced {
-		p.point, p.synced = tip.Hash, true
+		p.point, p.height, p.synced = tip.Hash, tip.Height, true
 	} else if tip.Hash == p.point {
 		return nil
 	}
 	var reverted []*consensus.Tx // newest first
 	returned, dropped := 0, 0    // bytes
 	reorganized := false
+	var dependent []*node // spend what reverted transactions made
 	for {
 		u, err := r.UpdatesSince(p.point, updateLimit)
 		if errors.Is(err, chain.ErrPruned) { // so far behind that the way is gone: what is still valid stays
@@ -47,8 +48,9 @@ func (p *Pool) sync(r *chain.Reader) error {
 		}
 		for _, block := range u.Reverted {
 			reorganized = true
+			p.height--
 			for _, tx := range slices.Backward(block.Txs[1:]) {
-				reverted = append(reverted, tx)
+				reverted, dependent = append(reverted, tx), append(dependent, p.spenders(tx)...)
 				for returned += tx.Size(); returned-dropped > p.maxReturned; reverted = reverted[1:] {
 					dropped += reverted[0].Size()
 				}
@@ -66,7 +68,7 @@ func (p *Pool) sync(r *chain.Reader) error {
 	}
 	if reorganized {
 		slices.Reverse(reverted)
-		if err := p.rebuild(r, reverted); err != nil {
+		if err := p.takeBack(r, reverted, dependent); err != nil {
 			return err
 		}
 	}
@@ -77,79 +79,109 @@ func (p *Pool) sync(r *chain.Reader) error {
 
 // confirm removes what a block contains, and what conflicts with it.
 func (p *Pool) confirm(block *consensus.Block) {
+	p.height++
+	p.estimator.block()
+	var gone, conflicting []*node
 	for _, tx := range block.Txs[1:] {
 		if n, ok := p.byTxID[tx.TxID()]; ok {
-			p.remove(n)
+			p.estimator.confirmed(n, p.height)
+			gone = append(gone, n)
 			continue
 		}
-		for i := range tx.In {
-			if n, ok := p.spends[tx.In[i].PrevOut]; ok {
-				p.removeWithDescendants(n)
-			}
-		}
+		conflicting = append(conflicting, p.conflicts(tx)...)
 	}
+	for _, tx := range block.Txs[1:] {
+		delete(p.deltas, tx.TxID())
+	}
+	p.removeAll(gone)
+	p.removeAll(family(conflicting, (*node).down))
 	p.change++
-	p.floor /= 2 // there is room again
-	if p.floor < p.cfg.Policy.MinRelay/2 {
-		p.floor = 0
-	}
+	p.floor.block(p.cfg.Now())
 }
 
-// rebuild empties the pool and takes back first what was in blocks that no
-// longer count and then what was there, as far as it is valid now.
-func (p *Pool) rebuild(r *chain.Reader, reverted []*consensus.Tx) error {
-	old := p.inOrder()
-	for _, n := range slices.Backward(old) {
-		p.remove(n)
-	}
+// takeBack brings in what was in blocks that no longer count, and then again
+// what was there and may not be valid now, or hangs together with those. The
+// result is what it would be if all came anew, in this order.
+func (p *Pool) takeBack(r *chain.Reader, reverted []*consensus.Tx, dependent []*node) error {
+	var list []*candidate
 	for _, tx := range reverted {
-		if err := p.takeBack(r, tx, nil); err != nil {
-			return err
+		dependent = append(dependent, p.conflicts(tx)...)
+		if c, err := p.prepare(ownCopy(tx)); err == nil {
+			list = append(list, c)
 		}
 	}
-	for _, n := range old {
-		if err := p.takeBack(r, n.Tx, &n.Entry); err != nil {
+	was := p.shaken(dependent)
+	p.removeAll(was)
+	for _, n := range was {
+		list = append(list, &candidate{node: &node{Entry: n.Entry, usage: n.usage}})
+	}
+	for _, c := range list {
+		if err := p.comeBack(r, c); err != nil && !IsRefusal(err) {
 			return err
 		}
 	}
 	return nil
 }
 
-// takeBack inserts tx if it is valid now; was is what it was in the pool before,
-// if it was there.
-func (p *Pool) takeBack(r *chain.Reader, tx *consensus.Tx, was *Entry) error {
-	if p.conflicts(tx) {
-		return nil
+func (p *Pool) comeBack(r *chain.Reader, c *candidate) error {
+	if rivals := p.conflicts(c.Tx); len(rivals) > 0 {
+		return refuse(ErrSpendsConflict, "%s came first", rivals[0].TxID)
 	}
-	c, err := p.consider(r, tx, true)
-	switch {
-	case err != nil && IsRefusal(err):
-		return nil
-	case err != nil:
+	was := c.Entry
+	if err := p.examine(r, c, returning); err != nil {
 		return err
 	}
-	if was != nil {
-		c.entry.Time, c.entry.Height = was.Time, was.Height
+	if !was.Time.IsZero() { // it was verified when it came into the pool
+		c.Time, c.Height = was.Time, was.Height
+	} else if err := p.cfg.Sigs.Verify(c.checks()); err != nil {
+		return err
 	}
-	p.insert(c.entry)
+	p.commit(c.change)
 	return nil
 }
 
-func (p *Pool) conflicts(tx *consensus.Tx) bool {
-	for i := range tx.In {
-		if _, ok := p.spends[tx.In[i].PrevOut]; ok {
-			return true
+// spenders lists the transactions of the pool that spend what tx makes.
+func (p *Pool) spenders(tx *consensus.Tx) (list []*node) {
+	id := tx.TxID()
+	for i := range tx.Out {
+		if n, ok := p.spends[consensus.OutPoint{TxID: id, Index: uint32(i)}]; ok {
+			list = append(list, n)
 		}
 	}
-	return false
+	return list
+}
+
+// shaken lists, parents before children, the clusters of the given transactions
+// and of those that may have become invalid by themselves.
+func (p *Pool) shaken(nodes []*node) (all []*node) {
+	seen := make(map[*cluster]struct{})
+	add := func(n *node) {
+		if _, ok := seen[n.cluster]; ok || n.cluster == nil { // it is gone
+			return
+		}
+		seen[n.cluster] = struct{}{}
+		all = append(all, n.cluster.txs...)
+	}
+	for _, n := range nodes {
+		add(n)
+	}
+	for _, n := range p.byTxID {
+		if n.volatile {
+			add(n)
+		}
+	}
+	sortBySeq(all)
+	return all
 }
 
 // expire removes what has waited too long.
 func (p *Pool) expire() {
 	oldest := p.cfg.Now().Add(-p.cfg.Policy.Expiry)
-	for _, n := range p.inOrder() {
-		if _, still := p.byTxID[n.TxID]; still && n.Time.Before(oldest) {
-			p.removeWithDescendants(n)
+	var old []*node
+	for _, n := range p.byTxID {
+		if n.Time.Before(oldest) {
+			old = append(old, n)
 		}
 	}
+	p.removeAll(family(old, (*node).down))
 }

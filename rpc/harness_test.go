@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -77,6 +78,7 @@ func newNodeWith(tb testing.TB, ledger chain.Config, network string, blocks int,
 	check(tb, err)
 	tb.Cleanup(func() { _ = n.chain.Close() })
 	n.pool = mempool.New(mempool.Config{Ledger: n.chain, Sigs: sigs, Policy: mempool.DefaultPolicy(), Now: n.clock.Now})
+	n.pool.Load(context.Background(), filepath.Join(tb.TempDir(), "mempool.dat"))
 	cfg := rpc.Config{
 		Dir:  tb.TempDir(),
 		Spec: spec, Chain: n.chain, Pool: n.pool, Network: n.net, Clock: n.clock, Version: "1.2.3", UserAgent: "/Lode:1.2.3/",
@@ -370,13 +372,21 @@ func (n *testNode) coinbase(height uint32) consensus.OutPoint {
 func (n *testNode) pay(value consensus.Amount, from []consensus.OutPoint, to ...consensus.TxOut) *consensus.Tx {
 	n.tb.Helper()
 	tx := &consensus.Tx{Version: 2, Out: to}
-	spent := make([]consensus.TxOut, len(from))
-	for i, o := range from {
+	for _, o := range from {
 		tx.In = append(tx.In, consensus.TxIn{PrevOut: o, Sequence: 0xfffffffd})
+	}
+	return n.sign(tx, value)
+}
+
+// sign signs tx, which spends coins as pay does.
+func (n *testNode) sign(tx *consensus.Tx, value consensus.Amount) *consensus.Tx {
+	n.tb.Helper()
+	spent := make([]consensus.TxOut, len(tx.In))
+	for i := range spent {
 		spent[i] = consensus.TxOut{Value: value, Script: n.script}
 	}
 	hasher := consensus.NewSigHasher(tx, spent)
-	for i := range from {
+	for i := range tx.In {
 		hash, ok := hasher.SigHash(i, consensus.SigHashDefault, nil)
 		if !ok {
 			n.tb.Fatal("no signature hash")

@@ -15,7 +15,8 @@ func (s *Server) mempoolMethods() []method {
 		{group, "getmempoolinfo", nil, 0, "The mempool in numbers.", s.getMempoolInfo},
 		{group, "getrawmempool", []string{"verbose", "mempool_sequence"}, 0, "The transactions of the mempool: their ids, or described.", s.getRawMempool},
 		{group, "getmempoolentry", []string{"txid"}, 1, "Describes one transaction of the mempool.", s.getMempoolEntry},
-		{"Util", "estimatesmartfee", []string{"conf_target", "estimate_mode"}, 1, "An estimated fee rate; this node keeps no estimates yet, and says so.", s.estimateSmartFee},
+		{"Rawtransactions", "submitpackage", []string{"package", "maxfeerate", "maxburnamount"}, 1, "Gives a transaction and, before it in the list, parents of it to the mempool: a parent that pays too little by itself comes in with the child. The limits are those of sendrawtransaction.", s.submitPackage},
+		{"Util", "estimatesmartfee", []string{"conf_target", "estimate_mode"}, 1, "The fee rate that has had transactions confirmed within conf_target blocks, from what this node has seen since it started; it says so if that is too little.", s.estimateSmartFee},
 		{"Util", "validateaddress", []string{"address"}, 1, "Checks an address.", s.validateAddress},
 	}
 }
@@ -43,7 +44,7 @@ func (s *Server) getMempoolInfo(context.Context, *params) (any, error) {
 		MaxCluster     int   `json:"limitclustercount"`
 		MaxClusterSize int   `json:"limitclustersize"`
 	}{
-		true, st.Count, st.VBytes, st.Bytes, coins(st.Fees), st.MaxBytes, coins(st.MinFeeRate), coins(st.Policy.MinRelay),
+		st.Loaded, st.Count, st.VBytes, st.Memory, coins(st.Fees), st.Policy.MaxMemory, coins(st.MinFeeRate), coins(st.Policy.MinRelay),
 		coins(st.Policy.Increment), 0, true, false, st.Policy.MaxWeight / consensus.WitnessScale, st.Policy.MaxCluster, st.Policy.MaxClusterSize,
 	}, nil
 }
@@ -104,6 +105,7 @@ func entryJSON(i *mempool.Info) any {
 		Modified   coins `json:"modified"`
 		Ancestor   coins `json:"ancestor"`
 		Descendant coins `json:"descendant"`
+		Chunk      coins `json:"chunk"`
 	}
 	return struct {
 		VSize           int              `json:"vsize"`
@@ -114,6 +116,7 @@ func entryJSON(i *mempool.Info) any {
 		DescendantSize  int              `json:"descendantsize"`
 		AncestorCount   int              `json:"ancestorcount"`
 		AncestorSize    int              `json:"ancestorsize"`
+		ChunkWeight     int              `json:"chunkweight"`
 		WTxID           consensus.Hash   `json:"wtxid"`
 		Fees            fees             `json:"fees"`
 		Depends         []consensus.Hash `json:"depends"`
@@ -122,7 +125,7 @@ func entryJSON(i *mempool.Info) any {
 		Unbroadcast     bool             `json:"unbroadcast"`
 	}{
 		i.Size, i.Weight, i.Time.Unix(), i.Height, i.Descendants.Count, i.Descendants.Size, i.Ancestors.Count, i.Ancestors.Size,
-		i.WTxID, fees{coins(i.Fee), coins(i.Fee), coins(i.Ancestors.Fees), coins(i.Descendants.Fees)}, sorted(i.Depends), sorted(i.SpentBy), true, false,
+		i.ChunkWeight, i.WTxID, fees{coins(i.Fee), coins(i.Modified), coins(i.Ancestors.Fees), coins(i.Descendants.Fees), coins(i.Chunk.Fees)}, sorted(i.Depends), sorted(i.SpentBy), true, false,
 	}
 }
 

@@ -17,6 +17,8 @@ func (s *Server) miningMethods() []method {
 		{group, "generatetoaddress", []string{"nblocks", "address", "maxtries"}, 2, "Mines blocks at once, each paying to the address; maxtries (1000000 if absent) bounds the hashes tried.", s.generateToAddress},
 		{group, "submitblock", []string{"hexdata", "dummy"}, 1, "Hands in a block. The answer is null, or why not (BIP22).", s.submitBlock},
 		{group, "submitheader", []string{"hexdata"}, 1, "Hands in a header.", s.submitHeader},
+		{group, "prioritisetransaction", []string{"txid", "dummy", "fee_delta"}, 3, "Has a transaction treated as if it paid fee_delta sat more, or less, until it is confirmed; dummy is 0 or null.", s.prioritiseTransaction},
+		{group, "getprioritisedtransactions", nil, 0, "What prioritisetransaction was told and still holds.", s.getPrioritisedTransactions},
 		{group, "getmininginfo", nil, 0, "What a miner wants to know.", s.getMiningInfo},
 	}
 }
@@ -130,4 +132,47 @@ func (s *Server) getMiningInfo(context.Context, *params) (any, error) {
 		tip.Height, consensus.Bits(bits).String(), difficulty(bits), targetHex(bits), pool.Stats().Count, s.cfg.Spec.Name,
 		nextJSON{tip.Height + 1, consensus.Bits(next).String(), difficulty(next), targetHex(next)}, rate, found, []string{},
 	}, nil
+}
+
+func (s *Server) prioritiseTransaction(_ context.Context, p *params) (any, error) {
+	id, delta := p.hash(0, "txid"), p.integer(2, 0, math.MinInt64, math.MaxInt64)
+	if p.err != nil {
+		return nil, p.err
+	}
+	var dummy float64
+	if !p.absent(1) && p.into(1, &dummy, "number") && dummy != 0 {
+		return nil, fail(codeParameter, "Priority is no longer supported, dummy argument to prioritisetransaction must be 0.")
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	pool, err := s.pool()
+	if err != nil {
+		return nil, err
+	}
+	if !pool.Prioritise(id, consensus.Amount(delta)) {
+		return nil, fail(codeParameter, "Priority is not supported for transactions with dust outputs.")
+	}
+	return true, nil
+}
+
+func (s *Server) getPrioritisedTransactions(context.Context, *params) (any, error) {
+	pool, err := s.pool()
+	if err != nil {
+		return nil, err
+	}
+	type entry struct {
+		Delta    consensus.Amount  `json:"fee_delta"`
+		InPool   bool              `json:"in_mempool"`
+		Modified *consensus.Amount `json:"modified_fee,omitempty"`
+	}
+	entries := make(map[string]entry)
+	for id, delta := range pool.Priorities() {
+		e := entry{Delta: delta}
+		if info, ok := pool.Info(id); ok {
+			e.InPool, e.Modified = true, &info.Modified
+		}
+		entries[id.String()] = e
+	}
+	return entries, nil
 }

@@ -12,10 +12,12 @@ import (
 
 // allMethods is every method that there is.
 var allMethods = strings.Fields(`addnode decoderawtransaction disconnectnode dumptxoutset estimatesmartfee generatetoaddress getaddednodeinfo
-	getaddressbalance getaddressdeltas getaddresstxids getbestblockhash getblock
-	getblockchaininfo getblockcount getblockhash getblockheader getchainstates getchaintips getconnectioncount getdifficulty getindexinfo getmemoryinfo getmempoolentry
-	getmempoolinfo getmininginfo getnettotals getnetworkinfo getpeerinfo getrawmempool getrawtransaction gettxout gettxoutsetinfo help invalidateblock ping
-	preciousblock pruneblockchain reconsiderblock sendrawtransaction setmocktime stop submitblock submitheader testmempoolaccept uptime validateaddress`)
+	getaddressbalance getaddressdeltas getaddresstxids getbestblockhash getblock getblockchaininfo getblockcount
+	getblockhash getblockheader getchainstates getchaintips getconnectioncount getdifficulty getindexinfo getmemoryinfo
+	getmempoolentry getmempoolinfo getmininginfo getnettotals getnetworkinfo getpeerinfo getprioritisedtransactions
+	getrawmempool getrawtransaction gettxout gettxoutsetinfo help invalidateblock ping preciousblock prioritisetransaction
+	pruneblockchain reconsiderblock sendrawtransaction setmocktime stop submitblock submitheader submitpackage
+	testmempoolaccept uptime validateaddress`)
 
 func TestHelp(t *testing.T) {
 	t.Parallel()

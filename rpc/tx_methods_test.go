@@ -228,6 +228,7 @@ func TestMempoolMethods(t *testing.T) {
 		t.Error("the mempool's sequence did not change with it")
 	}
 
+	const chunk = "0.00003000" // the child pays for its parent
 	entry := func(tx *consensus.Tx, base, ancestors, descendants string) object {
 		e := ok[object](n, "getmempoolentry", tx.TxID())
 		if _, err := e["time"].(json.Number).Int64(); err != nil {
@@ -236,7 +237,8 @@ func TestMempoolMethods(t *testing.T) {
 		delete(e, "time")
 		want := object{
 			"vsize": 111, "weight": 444, "height": 101, "wtxid": tx.WTxID(), "bip125-replaceable": true, "unbroadcast": false,
-			"fees": object{"base": btc(base), "modified": btc(base), "ancestor": btc(ancestors), "descendant": btc(descendants)},
+			"fees":        object{"base": btc(base), "modified": btc(base), "ancestor": btc(ancestors), "descendant": btc(descendants), "chunk": btc(chunk)},
+			"chunkweight": 888,
 		}
 		for _, key := range []string{"depends", "spentby", "ancestorcount", "ancestorsize", "descendantcount", "descendantsize"} {
 			want[key] = e[key]
@@ -254,7 +256,7 @@ func TestMempoolMethods(t *testing.T) {
 
 	info := ok[object](n, "getmempoolinfo")
 	same(t, info, object{
-		"loaded": true, "size": 2, "bytes": 222, "usage": parent.Size() + child.Size(), "total_fee": btc("0.00003000"), "maxmempool": 100_000_000,
+		"loaded": true, "size": 2, "bytes": 222, "usage": n.pool.Stats().Memory, "total_fee": btc("0.00003000"), "maxmempool": 300_000_000,
 		"mempoolminfee": btc("0.00000100"), "minrelaytxfee": btc("0.00000100"), "incrementalrelayfee": btc("0.00000100"), "unbroadcastcount": 0, "fullrbf": true,
 		"permitbaremultisig": false, "maxdatacarriersize": 100_000, "limitclustercount": 64, "limitclustersize": 101_000,
 	})

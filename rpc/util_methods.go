@@ -21,15 +21,29 @@ func (s *Server) estimateSmartFee(_ context.Context, p *params) (any, error) {
 	if target < 1 || target > maxConfirmTarget {
 		return nil, fail(codeParameter, "Invalid conf_target, must be between 1 and %d", maxConfirmTarget)
 	}
+	likely := 85 // of a hundred
 	switch strings.ToLower(mode) {
-	case "unset", "economical", "conservative":
+	case "unset", "economical":
+	case "conservative":
+		likely = 95
 	default:
 		return nil, fail(codeParameter, `Invalid estimate_mode parameter, must be one of: "unset", "economical", "conservative"`)
 	}
+	pool, err := s.pool()
+	if err != nil {
+		return nil, err
+	}
+	rate, blocks, ok := pool.Estimate(int(target), likely)
+	if !ok {
+		return struct {
+			Errors []string `json:"errors"`
+			Blocks int      `json:"blocks"`
+		}{[]string{"Insufficient data or no feerate found"}, blocks}, nil
+	}
 	return struct {
-		Errors []string `json:"errors"`
-		Blocks int64    `json:"blocks"`
-	}{[]string{"Insufficient data or no feerate found"}, target}, nil
+		Rate   coins `json:"feerate"`
+		Blocks int   `json:"blocks"`
+	}{coins(rate), blocks}, nil
 }
 
 func (s *Server) validateAddress(_ context.Context, p *params) (any, error) {

@@ -1,0 +1,52 @@
+package mempool_test
+
+import (
+	"testing"
+
+	"lode/consensus"
+	"lode/mempool"
+)
+
+// TestEstimate confirms dear transactions in the next block, and cheap ones after
+// five: estimates are between, and there are none before anything was seen.
+func TestEstimate(t *testing.T) {
+	w := startWorld(t, mempool.DefaultPolicy())
+	w.check(t)
+	coins := w.coins()
+	unknown := func(target int) {
+		t.Helper()
+		if rate, blocks, ok := w.pool.Estimate(target, 85); ok {
+			t.Errorf("%d for %d blocks, from nothing", rate, blocks)
+		}
+	}
+	unknown(2)
+	const dear, cheap = 5000, 500 // sat, for 111 vB
+	var waiting [][]*consensus.Tx
+	for i := range 12 {
+		var fast, slow []*consensus.Tx
+		for k := range 4 {
+			fast = append(fast, w.add(t, w.pay(t, dear, 1, coins[8*i+2*k])))
+			slow = append(slow, w.add(t, w.pay(t, cheap, 1, coins[8*i+2*k+1])))
+		}
+		waiting = append(waiting, slow)
+		if i >= 5 {
+			fast, waiting = append(fast, waiting[0]...), waiting[1:]
+		}
+		w.confirm(t, fast...)
+		w.check(t)
+		if i < 3 {
+			unknown(2)
+		}
+	}
+	rate := func(fee, size int) mempool.FeeRate { return mempool.FeeRate(fee * 1000 / size) }
+	size := 111
+	for _, c := range []struct {
+		target, blocks int
+		want           mempool.FeeRate
+	}{{1, 2, rate(dear, size)}, {2, 2, rate(dear, size)}, {6, 6, rate(cheap, size)}, {100, 6, rate(cheap, size)}} {
+		got, blocks, ok := w.pool.Estimate(c.target, 85)
+		if !ok || blocks != c.blocks || got < c.want-1 || got > c.want+1 {
+			t.Errorf("target %d: %d for %d blocks (%v), want %d for %d", c.target, got, blocks, ok, c.want, c.blocks)
+		}
+	}
+}

@@ -1,0 +1,250 @@
+package mempool
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"lode/consensus"
+)
+
+// Verify recounts everything that the pool keeps about its transactions.
+func (p *Pool) Verify() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	memory := 0
+	clusters := make(map[*cluster]int) // and how many of its transactions were met
+	for _, n := range p.byTxID {
+		memory += usage(n.Tx)
+		clusters[n.cluster]++
+		if n.cluster.txs[n.at] != n || p.byWTxID[n.WTxID] != n || n.fee != modified(n.Fee, p.deltas[n.TxID]) {
+			return fmt.Errorf("%s is not where it should be", n.TxID)
+		}
+		for _, parent := range n.parents {
+			if parent.cluster != n.cluster || parent.at >= n.at || parent.seq >= n.seq || !slices.Contains(parent.children, n) {
+				return fmt.Errorf("%s comes before %s, which it spends", n.TxID, parent.TxID)
+			}
+		}
+	}
+	if memory != p.usage || len(p.byWTxID) != len(p.byTxID) {
+		return fmt.Errorf("%d bytes, want %d; %d and %d transactions", p.usage, memory, len(p.byWTxID), len(p.byTxID))
+	}
+	ordered := slices.Collect(p.order.best)
+	for i, c := range ordered {
+		if i > 0 && (!ordered[i-1].before(c) || ordered[i-1].compare(c.feeWeight) < 0) {
+			return fmt.Errorf("chunk %d is out of order", i)
+		}
+	}
+	left := make(map[*chunk]bool, len(ordered))
+	for _, c := range ordered {
+		left[c] = true
+	}
+	for c, count := range clusters {
+		if err := c.verify(p, count); err != nil {
+			return err
+		}
+		for i := range c.chunks {
+			if !left[&c.chunks[i]] {
+				return fmt.Errorf("a chunk is not in the order")
+			}
+			delete(left, &c.chunks[i])
+		}
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("%d chunks of clusters that are gone", len(left))
+	}
+	return nil
+}
+
+func (c *cluster) verify(p *Pool, count int) error {
+	weight, at := 0, 0
+	for i := range c.chunks {
+		var sum feeWeight
+		for _, n := range c.chunks[i].txs() {
+			sum = sum.plus(feeWeight{n.fee, n.Weight})
+		}
+		if sum != c.chunks[i].feeWeight || c.chunks[i].begin != at || i > 0 && c.chunks[i-1].compare(sum) < 0 {
+			return fmt.Errorf("chunk %d does not add up, or pays more than the one before", i)
+		}
+		weight, at = weight+sum.weight, c.chunks[i].end
+	}
+	groups := connected(slices.Clone(c.txs))
+	if count != len(c.txs) || at != count || count > p.cfg.Policy.MaxCluster || weight > p.cfg.Policy.MaxClusterSize*consensus.WitnessScale || len(groups) != 1 {
+		return fmt.Errorf("a cluster of %d transactions in %d parts, of which %d are in the pool, chunks of %d, and weight %d", len(c.txs), len(groups), count, at, weight)
+	}
+	return nil
+}
+
+// Diagrams gives the chunks of every cluster of up to most transactions, and
+// those of the best order that there is.
+func (p *Pool) Diagrams(most int) (have, best [][]feeWeight) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range maps.Keys(clustersOf(p)) {
+		if len(c.txs) > most {
+			continue
+		}
+		have = append(have, sortedChunks([]*cluster{c}))
+		best = append(best, bestOf(graphOf(c)))
+	}
+	return have, best
+}
+
+func clustersOf(p *Pool) map[*cluster]struct{} {
+	all := make(map[*cluster]struct{})
+	for _, n := range p.byTxID {
+		all[n.cluster] = struct{}{}
+	}
+	return all
+}
+
+func graphOf(c *cluster) *graph {
+	g := newGraph(len(c.txs))
+	for i, n := range c.txs {
+		g.of[i] = feeWeight{n.fee, n.Weight}
+		for _, parent := range n.parents {
+			g.depend(i, parent.at)
+		}
+	}
+	return g
+}
+
+// Synthetic is a pool of n transactions without signatures that spend each other
+// as they like, within the limits of clusters, and whose weights and fees are
+// like those of a busy network. It stands on no ledger.
+func Synthetic(random *rand.Rand, n int) (*Pool, []Info) {
+	p := New(Config{Policy: DefaultPolicy()})
+	var made []*node
+	for len(made) < n {
+		p.addSynthetic(random, &made)
+	}
+	return p, p.All()
+}
+
+// addSynthetic adds one transaction that spends some of made, unless that makes
+// too large a cluster.
+func (p *Pool) addSynthetic(random *rand.Rand, made *[]*node) {
+	var id consensus.Hash
+	binary.LittleEndian.PutUint64(id[:], random.Uint64())
+	tx := &consensus.Tx{In: []consensus.TxIn{{PrevOut: consensus.OutPoint{TxID: id}}}, Out: make([]consensus.TxOut, 1)}
+	weight := 400 + random.IntN(600)
+	if random.IntN(20) == 0 {
+		weight *= 1 + random.IntN(60)
+	}
+	rate := math.Exp(random.NormFloat64()*1.5 + 1) // sat for a virtual byte
+	n := &node{usage: usage(tx), Entry: Entry{
+		Tx: tx, TxID: id, WTxID: id, Weight: weight, Size: (weight + 3) / 4, Fee: 1 + consensus.Amount(rate*float64(weight)/4),
+	}}
+	n.fee = n.Fee
+	for range random.IntN(4) {
+		if len(*made) == 0 || random.IntN(2) == 0 {
+			break
+		}
+		// Mostly recent ones: that is how chains and large families come to be.
+		back := min(random.IntN(len(*made)), random.IntN(30))
+		if parent := (*made)[len(*made)-1-back]; parent.cluster != nil && !slices.Contains(n.parents, parent) {
+			n.parents = append(n.parents, parent)
+		}
+	}
+	p.seq++
+	n.seq = p.seq
+	c, err := p.stage(nil, []*node{n})
+	if err != nil {
+		return
+	}
+	p.commit(c)
+	*made = append(*made, n)
+}
+
+// Thin removes some transactions: what depends on one, as a conflict does, or
+// what one needs, as a block does.
+func (p *Pool) Thin(random *rand.Rand) {
+	list := p.inOrder()
+	for range len(list) / 10 {
+		n := list[random.IntN(len(list))]
+		switch {
+		case n.cluster == nil: // it is gone
+		case random.IntN(2) == 0:
+			p.removeAll(n.relatives((*node).down))
+		default:
+			p.removeAll(n.relatives((*node).up))
+		}
+	}
+}
+
+// Fill is the fees of a selection.
+func (p *Pool) Fill(weight int) consensus.Amount {
+	var s Selection
+	p.fill(&filling{Selection: &s, weight: weight, sigops: math.MaxInt})
+	return s.Fees
+}
+
+// BestDiagrams reports whether the order of each of the n clusters of up to most
+// transactions is the best.
+func (p *Pool) BestDiagrams(most int) (n int, ok bool) {
+	have, best := p.Diagrams(most)
+	for i := range have {
+		if !same(have[i], best[i]) {
+			return len(have), false
+		}
+	}
+	return len(have), true
+}
+
+// ReadSaved reads a file with a right checksum.
+func ReadSaved(body []byte) {
+	sum := sha256.Sum256(body)
+	if s, err := readSaved(append(slices.Clip(body), sum[:]...)); err == nil && s.count != len(s.list) {
+		panic("miscounted")
+	}
+}
+
+// Full is a synthetic pool that stays at the limit of its memory.
+type Full struct {
+	*Pool
+	made []*node
+}
+
+// SyntheticFull is a full pool, and what is in it.
+func SyntheticFull(random *rand.Rand) (*Full, []Info) {
+	f := &Full{Pool: New(Config{Policy: DefaultPolicy()})}
+	for f.usage < f.cfg.Policy.MaxMemory {
+		f.addSynthetic(random, &f.made)
+	}
+	f.trim()
+	return f, f.All()
+}
+
+// AddSynthetic adds a transaction and evicts what is too much.
+func (f *Full) AddSynthetic(random *rand.Rand) {
+	f.addSynthetic(random, &f.made)
+	f.trim()
+}
+
+// ReplaceSynthetic replaces a transaction of the pool and what depends on it by
+// one that pays more.
+func (f *Full) ReplaceSynthetic(random *rand.Rand) {
+	old := f.made[random.IntN(len(f.made))]
+	if old.cluster == nil {
+		return
+	}
+	c := &candidate{node: &node{Entry: old.Entry, usage: old.usage, parents: slices.Clone(old.parents)}}
+	f.seq++
+	binary.LittleEndian.PutUint64(c.TxID[8:], f.seq)
+	c.WTxID, c.seq = c.TxID, f.seq
+	for _, n := range old.relatives((*node).down) {
+		c.Fee += n.Fee
+	}
+	c.Fee += 1 + consensus.Amount(c.Size)
+	c.fee = c.Fee
+	if err := f.replace(c, []*node{old}, false); err != nil {
+		return // it pays more, but not better
+	}
+	f.commit(c.change)
+	f.trim()
+	f.made = append(f.made, c.node)
+}

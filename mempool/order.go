@@ -1,0 +1,113 @@
+package mempool
+
+import "cmp"
+
+// chunk is a run of transactions in the order of a cluster that goes into a
+// block, or out of the pool, as a whole.
+type chunk struct {
+	feeWeight
+	cluster    *cluster
+	begin, end int // in cluster.txs
+
+	// Its place in the order of the pool.
+	left, right *chunk
+	priority    uint64
+}
+
+func (c *chunk) txs() []*node { return c.cluster.txs[c.begin:c.end] }
+
+// before orders all chunks of the pool: the best paying first. Among equals the
+// oldest cluster comes first, and the chunks of one in their order.
+func (c *chunk) before(d *chunk) bool {
+	return cmp.Or(d.compare(c.feeWeight), cmp.Compare(c.cluster.seq, d.cluster.seq), cmp.Compare(c.begin, d.begin)) < 0
+}
+
+// order is the chunks of all clusters, from the one that a miner wants first to
+// the one that is evicted first: a treap (Seidel and Aragon, 1996), whose links
+// are in the chunks.
+type order struct {
+	root   *chunk
+	random uint64
+}
+
+func (o *order) insert(c *chunk) {
+	o.random += 0x9e3779b97f4a7c15 // splitmix64
+	z := o.random
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	c.priority = z ^ z>>31
+	at := &o.root
+	for *at != nil && (*at).priority >= c.priority {
+		if c.before(*at) {
+			at = &(*at).left
+		} else {
+			at = &(*at).right
+		}
+	}
+	c.left, c.right = cutAt(*at, c)
+	*at = c
+}
+
+// cutAt parts the chunks below t into those before and after c.
+func cutAt(t, c *chunk) (before, after *chunk) {
+	if t == nil {
+		return nil, nil
+	}
+	if t.before(c) {
+		t.right, after = cutAt(t.right, c)
+		return t, after
+	}
+	before, t.left = cutAt(t.left, c)
+	return before, t
+}
+
+func (o *order) remove(c *chunk) {
+	at := &o.root
+	for *at != c {
+		if c.before(*at) {
+			at = &(*at).left
+		} else {
+			at = &(*at).right
+		}
+	}
+	*at = merged(c.left, c.right)
+	c.left, c.right = nil, nil
+}
+
+// merged joins two trees, all of one before all of the other.
+func merged(before, after *chunk) *chunk {
+	switch {
+	case before == nil:
+		return after
+	case after == nil:
+		return before
+	case before.priority > after.priority:
+		before.right = merged(before.right, after)
+		return before
+	}
+	after.left = merged(before, after.left)
+	return after
+}
+
+// worst is the last of all, or nil.
+func (o *order) worst() (c *chunk) {
+	for at := o.root; at != nil; at = at.right {
+		c = at
+	}
+	return c
+}
+
+// best yields all chunks from the best one on. Nothing may change meanwhile.
+func (o *order) best(yield func(*chunk) bool) {
+	var stack []*chunk
+	for at := o.root; at != nil || len(stack) > 0; {
+		for ; at != nil; at = at.left {
+			stack = append(stack, at)
+		}
+		at, stack = stack[len(stack)-1], stack[:len(stack)-1]
+		if !yield(at) {
+			return
+		}
+		at = at.right
+	}
+}

@@ -1,0 +1,310 @@
+package mempool
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"lode/chain"
+	"lode/consensus"
+)
+
+// The limits and the reasons of packages, as Bitcoin Core has them.
+const (
+	MaxPackage       = 25      // transactions
+	maxPackageWeight = 404_000 // weight units
+
+	ErrPackageCount     consensus.ErrorKind = "package-too-many-transactions"
+	ErrPackageWeight    consensus.ErrorKind = "package-too-large"
+	ErrPackageDuplicate consensus.ErrorKind = "package-contains-duplicates"
+	ErrPackageOrder     consensus.ErrorKind = "package-not-sorted"
+	ErrPackageConflict  consensus.ErrorKind = "conflict-in-package"
+	ErrPackageShape     consensus.ErrorKind = "package-not-child-with-parents"
+	ErrPackageTx        consensus.ErrorKind = "transaction failed" // see its error
+	ErrPackageDust      consensus.ErrorKind = "unspent-dust"
+	ErrPackageTwo       consensus.ErrorKind = "package RBF failed: package must be 1-parent-1-child"
+	ErrPackageAncestors consensus.ErrorKind = "package RBF failed: new transaction cannot have mempool ancestors"
+	ErrPackageMany      consensus.ErrorKind = "package RBF failed: too many potential replacements"
+	ErrPackageFee       consensus.ErrorKind = "package RBF failed: insufficient anti-DoS fees"
+	ErrPackageRate      consensus.ErrorKind = "package RBF failed: package feerate is less than or equal to parent feerate"
+	ErrPackageDiagram   consensus.ErrorKind = "package RBF failed: insufficient feerate: does not improve feerate diagram"
+	ErrMaxFeeRate       consensus.ErrorKind = "max feerate exceeded"
+)
+
+// PackageResult says what became of a package.
+type PackageResult struct {
+	Err      error             // why it did not come in, or not all of it
+	Txs      []PackageTxResult // of each transaction; none if none was looked at
+	Replaced []consensus.Hash
+}
+
+// PackageTxResult says what became of one transaction of a package.
+type PackageTxResult struct {
+	Err      error            // why it is not in the pool
+	Entry    *Entry           // in the pool; nil if it is not there
+	Same     *consensus.Hash  // the witness id of one in the pool that only differs in its witness
+	Includes []consensus.Hash // the witness ids whose fees were judged together; none if it was there before
+	Rate     FeeRate          // of those
+}
+
+// AddPackage takes in a transaction and, before it in the list, parents of it. A
+// parent that does not pay enough by itself may come in together with the
+// child. Nothing comes in that pays more than limit, if limit is not 0.
+func (p *Pool) AddPackage(txs []*consensus.Tx, limit FeeRate) PackageResult {
+	if err := checkPackage(txs); err != nil {
+		return PackageResult{Err: err}
+	}
+	res := PackageResult{Txs: make([]PackageTxResult, len(txs))}
+	var together []*adding // what needs the others
+	var at []int           // in txs
+	failed := false
+	for i, tx := range txs {
+		if p.inPool(tx, &res.Txs[i]) {
+			continue
+		}
+		a := &adding{tx: tx, packaged: true, limit: limit}
+		p.addAll([]*adding{a})
+		if a.err == nil {
+			res.accepted([]*adding{a}, []int{i})
+			continue
+		}
+		res.Txs[i].Err = a.err
+		if len(txs) > 1 && (IsTooCheap(a.err) || errors.Is(a.err, consensus.ErrMissingInputs)) {
+			together, at = append(together, a), append(at, i)
+		} else {
+			failed = true
+		}
+	}
+	switch {
+	case failed:
+		res.Err = refuse(ErrPackageTx, "")
+	case len(together) == 1: // it was tried
+		res.Err = refuse(ErrPackageTx, "")
+	case len(together) > 1:
+		if res.Err = p.addTogether(together); res.Err == nil {
+			res.accepted(together, at)
+		} else {
+			for k, a := range together {
+				if a.err != nil {
+					res.Txs[at[k]].Err = a.err
+				}
+			}
+		}
+	}
+	p.finishPackage(txs, &res)
+	return res
+}
+
+// accepted notes what came in and what it was judged with.
+func (res *PackageResult) accepted(list []*adding, at []int) {
+	var f feeSize
+	var includes []consensus.Hash
+	for _, a := range list {
+		f.fee, f.size = f.fee+a.paid, f.size+a.entry.Size
+		includes = append(includes, a.candidate.WTxID)
+		res.Replaced = append(res.Replaced, txids(a.candidate.replaced)...)
+	}
+	for k, a := range list {
+		res.Txs[at[k]] = PackageTxResult{Entry: a.entry, Includes: includes, Rate: rateOf(f.fee, f.size)}
+	}
+}
+
+// inPool fills in the result for a transaction that is in the pool already.
+func (p *Pool) inPool(tx *consensus.Tx, res *PackageTxResult) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n, ok := p.byTxID[tx.TxID()]
+	if !ok {
+		return false
+	}
+	if res.Entry = &n.Entry; n.WTxID != tx.WTxID() {
+		res.Same = &n.WTxID
+	}
+	return true
+}
+
+// finishPackage evicts what is too much, which had to wait for the child, and
+// announces what has come in.
+func (p *Pool) finishPackage(txs []*consensus.Tx, res *PackageResult) {
+	p.mu.Lock()
+	p.trim()
+	for i, tx := range txs {
+		if _, ok := p.byTxID[tx.TxID()]; !ok && res.Txs[i].Err == nil {
+			res.Txs[i] = PackageTxResult{Err: refuse(ErrFull, "")}
+			res.Err = refuse(ErrPackageTx, "")
+		}
+	}
+	p.mu.Unlock()
+	for i := range res.Txs {
+		if t := &res.Txs[i]; t.Err == nil && len(t.Includes) > 0 {
+			p.announce(t.Entry)
+		}
+	}
+}
+
+// addTogether adds transactions, parents before the child, whose fees are judged
+// together. Either all come in or none.
+func (p *Pool) addTogether(list []*adding) error {
+	for _, a := range list {
+		a.err = nil
+	}
+	var seen uint64
+	if err := p.locked(func(r *chain.Reader) error { seen = p.change; return p.examinePackage(r, list) }); err != nil {
+		return err
+	}
+	p.verify(list)
+	for _, a := range list {
+		if a.err != nil {
+			return refuse(ErrPackageTx, "")
+		}
+	}
+	return p.locked(func(r *chain.Reader) error {
+		if seen != p.change {
+			if err := p.examinePackage(r, list); err != nil {
+				return err
+			}
+		}
+		p.commit(list[0].candidate.change)
+		for _, a := range list {
+			a.entry, a.paid = &a.candidate.Entry, a.candidate.fee
+		}
+		return nil
+	})
+}
+
+// examinePackage is examine for several. The error is that of the package; where
+// it is a transaction's, that has it too. The caller holds mu.
+func (p *Pool) examinePackage(r *chain.Reader, list []*adding) error {
+	var with []*candidate
+	var nodes []*node
+	var direct []*node
+	var f feeSize
+	for _, a := range list {
+		c := a.candidate
+		if a.err = p.look(r, c, inPackage, with); a.err == nil {
+			a.err = a.checkLimit()
+		}
+		if a.err != nil {
+			return refuse(ErrPackageTx, "")
+		}
+		p.seq++
+		c.seq, c.replaced = p.seq, nil
+		with, nodes, direct = append(with, c), append(nodes, c.node), append(direct, p.conflicts(c.Tx)...)
+		f.fee, f.size = f.fee+c.fee, f.size+c.Size
+	}
+	for _, c := range with {
+		if err := p.checkPackageTRUC(c, with); err != nil {
+			return err
+		}
+	}
+	last := list[len(list)-1]
+	if last.err = p.checkFee(f); last.err != nil {
+		return refuse(ErrPackageTx, "")
+	}
+	c := with[0] // which stands for all
+	var err error
+	if len(direct) == 0 {
+		c.change, err = p.stage(nil, nodes)
+	} else {
+		err = p.replaceTogether(with, direct, f)
+	}
+	if err != nil {
+		return err
+	}
+	for _, a := range list {
+		if a.err = p.checkDustSpent(a.candidate.node); a.err != nil {
+			return refuse(ErrPackageDust, "")
+		}
+	}
+	return nil
+}
+
+// replaceTogether is replace for a parent and its child.
+func (p *Pool) replaceTogether(list []*candidate, direct []*node, f feeSize) error {
+	if len(list) != 2 {
+		return refuse(ErrPackageTwo, "")
+	}
+	parent, child := list[0], list[1]
+	if len(parent.parents) > 0 || len(child.parents) > 1 {
+		return refuse(ErrPackageAncestors, "")
+	}
+	clusters := make(map[*cluster]struct{})
+	for _, n := range direct {
+		clusters[n.cluster] = struct{}{}
+	}
+	if most := p.cfg.Policy.MaxReplaced; len(clusters) > most {
+		return refuse(ErrPackageMany, "rejecting replacement %s; too many conflicting clusters (%d > %d)", child.TxID, len(clusters), most)
+	}
+	parent.replaced = family(direct, (*node).down)
+	if detail, ok := p.paysFor(f, parent.replaced, child.TxID); !ok {
+		return refuse(ErrPackageFee, "%s", detail)
+	}
+	if compareRates(f.fee, f.size, parent.fee, parent.Size) <= 0 {
+		return refuse(ErrPackageRate, "package feerate %s <= parent feerate is %s", rateText(f), rateText(feeSize{parent.fee, parent.Size}))
+	}
+	var err error
+	if parent.change, err = p.stage(parent.replaced, []*node{parent.node, child.node}); err != nil {
+		return err
+	}
+	if !parent.change.improves() {
+		return refuse(ErrPackageDiagram, "")
+	}
+	return nil
+}
+
+func rateText(f feeSize) string {
+	return fmt.Sprintf("%s BTC/kvB", consensus.Amount(rateOf(f.fee, f.size)))
+}
+
+// checkPackage checks the shape of a package.
+func checkPackage(txs []*consensus.Tx) error {
+	if len(txs) > MaxPackage {
+		return refuse(ErrPackageCount, "")
+	}
+	weight := 0
+	later := make(map[consensus.Hash]struct{}, len(txs))
+	for _, tx := range txs {
+		weight += tx.Weight()
+		later[tx.TxID()] = struct{}{}
+	}
+	switch {
+	case len(txs) == 0:
+		return refuse(ErrPackageShape, "it is empty")
+	case len(txs) > 1 && weight > maxPackageWeight:
+		return refuse(ErrPackageWeight, "")
+	case len(later) < len(txs):
+		return refuse(ErrPackageDuplicate, "")
+	}
+	for _, tx := range txs {
+		for i := range tx.In {
+			if _, ok := later[tx.In[i].PrevOut.TxID]; ok {
+				return refuse(ErrPackageOrder, "")
+			}
+		}
+		delete(later, tx.TxID())
+	}
+	spent := make(map[consensus.OutPoint]struct{})
+	for _, tx := range txs {
+		for i := range tx.In {
+			if _, ok := spent[tx.In[i].PrevOut]; ok {
+				return refuse(ErrPackageConflict, "")
+			}
+		}
+		for i := range tx.In {
+			spent[tx.In[i].PrevOut] = struct{}{}
+		}
+	}
+	return checkChild(txs)
+}
+
+// checkChild makes sure that all are parents of the last.
+func checkChild(txs []*consensus.Tx) error {
+	child := txs[len(txs)-1]
+	for _, tx := range txs[:len(txs)-1] {
+		id := tx.TxID()
+		if !slices.ContainsFunc(child.In, func(in consensus.TxIn) bool { return in.PrevOut.TxID == id }) {
+			return refuse(ErrPackageShape, "")
+		}
+	}
+	return nil
+}

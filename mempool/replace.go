@@ -1,0 +1,64 @@
+package mempool
+
+import (
+	"fmt"
+	"slices"
+
+	"lode/consensus"
+)
+
+// replace stages c in the place of those that it conflicts with and all that
+// depends on them, if a miner prefers that and it pays for its relay. sibling
+// says that one of those is there only for BIP431.
+func (p *Pool) replace(c *candidate, direct []*node, sibling bool) error {
+	many, fee := ErrManyReplaced, ErrReplaceFee
+	if sibling {
+		many, fee = ErrManyReplacedSibling, ErrReplaceFeeSibling
+	}
+	var clusters []*cluster
+	for _, n := range direct {
+		if !slices.Contains(clusters, n.cluster) {
+			clusters = append(clusters, n.cluster)
+		}
+	}
+	if most := p.cfg.Policy.MaxReplaced; len(clusters) > most {
+		return refuse(many, "rejecting replacement %s; too many conflicting clusters (%d > %d)", c.TxID, len(clusters), most)
+	}
+	c.replaced = family(direct, (*node).down)
+	if detail, ok := p.paysFor(feeSize{c.fee, c.Size}, c.replaced, c.TxID); !ok {
+		return tooCheap(refuse(fee, "%s", detail))
+	}
+	var err error
+	if c.change, err = p.stage(c.replaced, []*node{c.node}); err != nil {
+		return err
+	}
+	if !c.change.improves() {
+		return tooCheap(refuse(ErrReplaceRate, "insufficient feerate: does not improve feerate diagram"))
+	}
+	for _, n := range family(slices.Clone(c.parents), (*node).up) {
+		if slices.Contains(direct, n) {
+			return refuse(ErrSpendsConflict, "%s spends conflicting transaction %s", c.TxID, n.TxID)
+		}
+	}
+	return nil
+}
+
+// paysFor reports whether f pays for what goes, and for its own relay; else
+// detail says why not.
+func (p *Pool) paysFor(f feeSize, gone []*node, id consensus.Hash) (detail string, ok bool) {
+	var fees consensus.Amount
+	for _, n := range gone {
+		fees += n.fee
+	}
+	if f.fee < fees {
+		return fmt.Sprintf("rejecting replacement %s, less fees than conflicting txs; %s < %s", id, consensus.FormatMoney(f.fee), consensus.FormatMoney(fees)), false
+	}
+	if more, least := f.fee-fees, p.cfg.Policy.Increment.Fee(f.size); more < least {
+		return fmt.Sprintf("rejecting replacement %s, not enough additional fees to relay; %s < %s", id, consensus.FormatMoney(more), consensus.FormatMoney(least)), false
+	}
+	return "", true
+}
+
+// improves reports whether the fee rate diagram of the clusters that change gets
+// better.
+func (c *change) improves() bool { return improves(sortedChunks(c.new), sortedChunks(c.old)) }

@@ -1,0 +1,172 @@
+package mempool
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"lode/consensus"
+)
+
+// saveVersion is that of the file: what Bitcoin Core writes as version 1, and
+// the SHA-256 of it all behind that.
+const saveVersion = 1
+
+// Save replaces a file by one with all transactions, when they came, and what
+// Prioritise was told. A crash at any instant leaves the old file or the new.
+// It does nothing while Load has not read the old one to its end.
+func (p *Pool) Save(path string) error {
+	if !p.Loaded() {
+		return nil
+	}
+	p.mu.Lock()
+	list, deltas := p.inOrder(), maps.Clone(p.deltas)
+	p.mu.Unlock()
+	unfinished := path + ".new"
+	err := func() error {
+		f, err := os.OpenFile(unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(writeSaved(f, list, deltas), f.Sync(), f.Close()); err != nil {
+			return err
+		}
+		if err := os.Rename(unfinished, path); err != nil {
+			return err
+		}
+		dir, err := os.Open(filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		return errors.Join(dir.Sync(), dir.Close())
+	}()
+	if err != nil {
+		return fmt.Errorf("save the mempool: %w", err)
+	}
+	return nil
+}
+
+func writeSaved(f io.Writer, list []*node, deltas map[consensus.Hash]consensus.Amount) error {
+	hash := sha256.New()
+	w := bufio.NewWriterSize(io.MultiWriter(f, hash), 1<<16)
+	number := binary.LittleEndian.AppendUint64
+	w.Write(number(number(nil, saveVersion), uint64(len(list)))) // its first error sticks until Flush
+	for _, n := range list {
+		w.Write(n.Tx.Bytes())
+		w.Write(number(number(nil, uint64(n.Time.Unix())), uint64(deltas[n.TxID])))
+		delete(deltas, n.TxID)
+	}
+	w.Write(consensus.AppendCompactSize(nil, uint64(len(deltas))))
+	for _, id := range slices.SortedFunc(maps.Keys(deltas), func(a, b consensus.Hash) int { return bytes.Compare(a[:], b[:]) }) {
+		w.Write(number(slices.Clone(id[:]), uint64(deltas[id])))
+	}
+	w.Write([]byte{0}) // Bitcoin Core's transactions that nobody has asked for yet: it announces them again
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err := f.Write(hash.Sum(nil))
+	return err
+}
+
+// Load takes in what Save has left, as far as it is valid now and not expired,
+// and logs what came of that. It goes on while the pool is in use, until ctx ends.
+func (p *Pool) Load(ctx context.Context, path string) {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		p.cfg.Log.Info("the mempool begins empty: none was saved", "file", path)
+		p.loaded.Store(true)
+		return
+	}
+	var saved *savedPool
+	if err == nil {
+		saved, err = readSaved(raw)
+	}
+	if err != nil {
+		p.cfg.Log.Warn("the mempool begins empty: the saved one cannot be read", "file", path, "error", err)
+		p.loaded.Store(true)
+		return
+	}
+	for id, delta := range saved.deltas {
+		p.Prioritise(id, delta)
+	}
+	oldest := p.cfg.Now().Add(-p.cfg.Policy.Expiry)
+	saved.list = slices.DeleteFunc(saved.list, func(a *adding) bool { return a.time.Before(oldest) })
+	const together = 1000
+	came := 0
+	for batch := range slices.Chunk(saved.list, together) {
+		if ctx.Err() != nil {
+			return // and the file stays as it is
+		}
+		p.addAll(batch)
+		for _, a := range batch {
+			if a.err == nil {
+				came++
+			}
+		}
+	}
+	p.cfg.Log.Info("loaded the mempool", "file", path, "saved", saved.count, "accepted", came)
+	p.loaded.Store(true)
+}
+
+// Loaded reports whether Load has come to its end.
+func (p *Pool) Loaded() bool { return p.loaded.Load() }
+
+// savedPool is what a file holds.
+type savedPool struct {
+	count  int // of transactions
+	list   []*adding
+	deltas map[consensus.Hash]consensus.Amount
+}
+
+func readSaved(raw []byte) (*savedPool, error) {
+	body := raw[:max(0, len(raw)-sha256.Size)]
+	if sum := sha256.Sum256(body); len(body) == 0 || !bytes.Equal(raw[len(body):], sum[:]) {
+		return nil, errors.New("it is cut short or damaged: its checksum is wrong")
+	}
+	d := consensus.NewDecoder(body)
+	if v := d.Uint64(); v != saveVersion {
+		d.Fail("version %d is not known", v)
+	}
+	s := &savedPool{deltas: make(map[consensus.Hash]consensus.Amount)}
+	for count := d.Uint64(); count > 0 && d.Err() == nil; count-- {
+		tx := d.Tx()
+		at, delta := int64(d.Uint64()), consensus.Amount(d.Uint64())
+		if d.Err() != nil {
+			break
+		}
+		tx = ownCopy(tx)
+		s.list = append(s.list, &adding{tx: tx, time: time.Unix(at, 0)})
+		if delta != 0 {
+			s.deltas[tx.TxID()] = delta
+		}
+	}
+	s.count = len(s.list)
+	for range d.Count(32 + 8) {
+		id := d.Hash()
+		s.deltas[id] = consensus.Amount(d.Uint64())
+	}
+	for range d.Count(32) {
+		d.Hash()
+	}
+	return s, d.Finish()
+}
+
+// ownCopy is tx without the file or block around it, which it would keep in
+// memory.
+func ownCopy(tx *consensus.Tx) *consensus.Tx {
+	own, err := consensus.DecodeTx(tx.Bytes())
+	if err != nil {
+		return tx // it has no inputs, and will be refused for that
+	}
+	return own
+}

@@ -1,0 +1,102 @@
+package mempool
+
+import "slices"
+
+// Transactions of version 3 promise to be topologically restricted until they
+// are confirmed (BIP431): at most one parent and one child, and small ones.
+const (
+	trucVersion   = 3
+	trucSize      = 10_000 // most virtual bytes
+	trucChildSize = 1000   // of one with an unconfirmed parent
+)
+
+// checkTRUC applies BIP431 to n, which conflicts with direct. sibling is another
+// child of its parent, which n may replace.
+func (p *Pool) checkTRUC(n *node, direct []*node) (sibling *node, err error) {
+	for _, parent := range n.parents {
+		if err := checkInheritance(n, parent); err != nil {
+			return nil, err
+		}
+	}
+	if n.Tx.Version != trucVersion {
+		return nil, nil
+	}
+	if err := checkTRUCSize(n); err != nil || len(n.parents) == 0 {
+		return nil, err
+	}
+	if len(n.parents) > 1 || len(n.parents[0].parents) > 0 {
+		return nil, manyAncestors(n)
+	}
+	parent := n.parents[0]
+	others := parent.relatives((*node).down)[1:]
+	if len(others) == 0 || slices.ContainsFunc(others, func(other *node) bool { return slices.Contains(direct, other) }) {
+		return nil, nil
+	}
+	if len(others) == 1 && len(others[0].parents) == 1 {
+		return others[0], nil
+	}
+	return nil, manyDescendants(parent)
+}
+
+func checkInheritance(n, parent *node) error {
+	const text = "tx %s (wtxid=%s) cannot spend from "
+	switch is, its := n.Tx.Version == trucVersion, parent.Tx.Version == trucVersion; {
+	case its && !is:
+		return refuse(ErrTRUC, "non-version=3 "+text+"version=3 tx %s (wtxid=%s)", n.TxID, n.WTxID, parent.TxID, parent.WTxID)
+	case is && !its:
+		return refuse(ErrTRUC, "version=3 "+text+"non-version=3 tx %s (wtxid=%s)", n.TxID, n.WTxID, parent.TxID, parent.WTxID)
+	}
+	return nil
+}
+
+func checkTRUCSize(n *node) error {
+	if n.Size > trucSize {
+		return refuse(ErrTRUC, "version=3 tx %s (wtxid=%s) is too big: %d > %d virtual bytes", n.TxID, n.WTxID, n.Size, trucSize)
+	}
+	if len(n.parents) == 1 && len(n.parents[0].parents) == 0 && n.Size > trucChildSize {
+		return refuse(ErrTRUC, "version=3 child tx %s (wtxid=%s) is too big: %d > %d virtual bytes", n.TxID, n.WTxID, n.Size, trucChildSize)
+	}
+	return nil
+}
+
+func manyAncestors(n *node) error {
+	return refuse(ErrTRUC, "tx %s (wtxid=%s) would have too many ancestors", n.TxID, n.WTxID)
+}
+
+func manyDescendants(parent *node) error {
+	return refuse(ErrTRUC, "tx %s (wtxid=%s) would exceed descendant count limit", parent.TxID, parent.WTxID)
+}
+
+// checkPackageTRUC applies BIP431 to c in a package; with are all of the package.
+func (p *Pool) checkPackageTRUC(c *candidate, with []*candidate) error {
+	for _, parent := range c.parents {
+		if err := checkInheritance(c.node, parent); err != nil {
+			return err
+		}
+	}
+	if c.Tx.Version != trucVersion || len(c.parents) == 0 {
+		return nil
+	}
+	if len(c.parents) > 1 || len(c.parents[0].parents) > 0 {
+		return manyAncestors(c.node)
+	}
+	if err := checkTRUCSize(c.node); err != nil {
+		return err
+	}
+	parent := c.parents[0]
+	for _, other := range with {
+		if other == c {
+			continue
+		}
+		if slices.Contains(other.parents, parent) {
+			return manyDescendants(parent)
+		}
+		if slices.Contains(other.parents, c.node) {
+			return manyAncestors(other.node)
+		}
+	}
+	if len(parent.children) > 0 {
+		return manyDescendants(parent)
+	}
+	return nil
+}
