@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -90,7 +91,11 @@ func (c *Chain) Import(ctx context.Context, src io.ReaderAt, size int64, progres
 		im.result.Orphans += len(orphans)
 		im.result.problem("block %s at byte %d: its parent %s is not there", orphans[0].hash, orphans[0].offset, orphans[0].prev)
 	}
-	im.result.Passed = file.passed
+	if im.result.Passed = file.passed; file.passed > 0 {
+		if head, headErr := file.view(0, len(file.magic)); headErr == nil && len(head) == len(file.magic) && !bytes.Equal(head, file.magic[:]) {
+			im.result.problem("the file begins with %x, blocks of this network with %x: it may be of another network, or masked by a xor.dat that is not beside it", head, file.magic)
+		}
+	}
 	return im.result, err
 }
 

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"lode/chain"
@@ -79,7 +81,11 @@ func TestImport(t *testing.T) {
 			if clean := got.Passed == 0 && got.Orphans == 0 && got.Refused == 0; got.Clean() != clean {
 				t.Errorf("clean is %v", got.Clean())
 			}
-			if named := len(got.Problems) > 0; named != (got.Orphans+got.Refused > 0) {
+			foreign := len(test.file) > 4 && !bytes.Equal(test.file[:4], magic)
+			if named := len(got.Problems) > 0; named != (got.Orphans+got.Refused > 0 || foreign) {
+				t.Errorf("problems %q", got.Problems)
+			}
+			if foreign && !strings.Contains(got.Problems[len(got.Problems)-1], fmt.Sprintf("begins with %x, blocks of this network with %x", test.file[:4], magic)) {
 				t.Errorf("problems %q", got.Problems)
 			}
 			got.Problems = nil
