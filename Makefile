@@ -9,9 +9,11 @@ CASES       ?= 100000
 KILLS       ?= 200
 ROUNDS      ?= 3
 BENCH_FILE  ?=
+SECONDS     ?= 600
+DEPTH       ?= 1000
 BTCD        := github.com/btcsuite/btcd@v0.26.2
 
-.PHONY: help build test race lint fuzz oracle interop crash bench bench-import flood generate generated arm64 testnet clean
+.PHONY: help build test race lint fuzz oracle interop crash faults reorg bench bench-import flood generate generated arm64 testnet clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +63,12 @@ interop: ## let Lode and btcd (installed for the while) follow each other over T
 
 crash: ## kill the real binary KILLS (200) times; CRASH_SEED=N repeats what was random
 	CRASH_KILLS=$(KILLS) $(GO) test ./testnet -run '^TestCrash' -count 1 -timeout 2h -v
+
+faults: ## let ledgers crash on failing disks for SECONDS (600)
+	LODE_TEST_FAULT_SECONDS=$(SECONDS) LODE_TEST_FAULT_SEED=$$(date +%s) $(GO) test ./chain -run 'TestFaults$$' -count 1 -timeout 0 -v
+
+reorg: ## reorganize DEPTH (1000) blocks of 400 transactions and back, and look at the memory
+	LODE_TEST_REORG=$(DEPTH) $(GO) test ./chain -run 'TestDeepReorg$$' -count 1 -timeout 0 -v
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...

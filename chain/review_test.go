@@ -398,3 +398,26 @@ func TestLostBlockFetchedThenKill(t *testing.T) {
 	}
 	expectSet(t, c, side.Blocks)
 }
+
+// TestCloseAfterLargeBatchFails has the disk fill up under a batch that is larger
+// than LevelDB's buffer: it fails, and the database can be closed.
+func TestCloseAfterLargeBatchFails(t *testing.T) {
+	d := newFaultDisk(1)
+	s, err := openStore(d, faultDir, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var small, large batch
+	small.Put([]byte("small"), make([]byte, 10))
+	large.Put([]byte("large"), make([]byte, 5000))
+	if err := s.write(&small, false); err != nil {
+		t.Fatal(err)
+	}
+	d.mu.Lock()
+	d.ops, d.plan = 0, plan{strikeFull, 1}
+	d.mu.Unlock()
+	if err := s.write(&large, true); err == nil {
+		t.Error("it was written to a full disk")
+	}
+	_ = s.close() // would wait for ever
+}

@@ -65,6 +65,9 @@ func openStore(d disk, dir string, buffer int) (*store, error) {
 		Compression:            opt.NoCompression, // coins are hashes and keys
 		OpenFilesCacheCapacity: 64,
 		Strict:                 opt.StrictAll,
+		// A transaction that fails to begin keeps LevelDB's lock, and Close would
+		// wait for it for ever.
+		DisableLargeBatchTransaction: true,
 	})
 	if err != nil {
 		return nil, errors.Join(corrupt(err), files.Close())
