@@ -227,7 +227,13 @@ func (n *inode) rename(change func(map[string]*inode)) {
 
 func notExist(op, name string) error { return &fs.PathError{Op: op, Path: name, Err: os.ErrNotExist} }
 
-func (d *faultDisk) open(name string, create bool) (diskFile, error) { return d.file(name, create) }
+func (d *faultDisk) open(name string, create bool) (diskFile, error) {
+	f, err := d.file(name, create)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
 
 func (d *faultDisk) file(name string, create bool) (*faultFile, error) {
 	d.mu.Lock()

@@ -141,7 +141,8 @@ func (c *Chain) known(hash consensus.Hash) (*node, error) {
 }
 
 // loadNodes reads the records of headers. Those of blocks behind the ends of the
-// files count as mere headers.
+// files count as mere headers, and are written as such before the ends move on:
+// something else may lie there then.
 func (c *Chain) loadNodes(blocks, undos position) error {
 	type record struct {
 		n      *node
@@ -152,11 +153,13 @@ func (c *Chain) loadNodes(blocks, undos position) error {
 	err := c.store.headers(func(n *node, height uint32, hash consensus.Hash) error {
 		if n.has(statusUndo) && n.undo.compare(undos) >= 0 {
 			n.status &^= statusUndo
+			c.changed(n)
 		}
 		if n.has(statusBody) && n.body.compare(blocks) >= 0 {
 			if n.status &^= statusBody; !n.has(statusAssumed) {
 				n.seq = 0
 			}
+			c.changed(n)
 		}
 		records = append(records, record{n, height, hash})
 		return nil
@@ -174,8 +177,9 @@ func (c *Chain) loadNodes(blocks, undos position) error {
 		if r.n.hash() != r.hash {
 			return fmt.Errorf("%w: header %s is kept under %s", errCorrupt, r.n.hash(), r.hash)
 		}
-		if r.n.parent != nil && r.n.parent.seq == 0 {
+		if r.n.parent != nil && r.n.parent.seq == 0 && r.n.seq > 0 {
 			r.n.seq = 0
+			c.changed(r.n)
 		}
 	}
 	return nil

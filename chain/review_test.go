@@ -421,3 +421,37 @@ func TestCloseAfterLargeBatchFails(t *testing.T) {
 	}
 	_ = s.close() // would wait for ever
 }
+
+// TestRecordOfLostBlock loses, in a power cut, a block whose record got to the
+// database all the same: it is not taken for stored once other blocks lie where
+// it was.
+func TestRecordOfLostBlock(t *testing.T) {
+	d := newFaultDisk(1)
+	c := onFaultDisk(t, d, nil)
+	g := chaingen.New(&testSpec.Rules, chaingen.Params{Seed: 2, Txs: 2, Outputs: 2, Fee: 1000})
+	addBlocks(t, c, g.Extend(3))
+	c.flushDue()
+	side := g.Fork(3, 7)
+	addBlocks(t, c, side.Extend(1))
+	if err := c.AddHeaders([]consensus.Header{side.Next().Header}); err != nil {
+		t.Fatal(err)
+	}
+	at := c.index[side.Tip().Hash].body
+	d.mu.Lock()
+	n := d.find(c.blocks.name(at.File))
+	n.data = n.data[:at.Offset-frameSize]
+	d.mu.Unlock()
+	kill(d, c)
+	c = onFaultDisk(t, d, nil)
+	addBlocks(t, c, g.Extend(3))
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c = onFaultDisk(t, d, nil)
+	if info, ok := c.Header(side.Tip().Hash); !ok || info.HaveBlock {
+		t.Errorf("the lost block: known %v, stored %v", ok, info.HaveBlock)
+	}
+	if status, err := c.SubmitBlock(side.Blocks[4]); err != nil || status != Stored {
+		t.Errorf("the lost block again: %v %v", status, err)
+	}
+}
