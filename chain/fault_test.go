@@ -324,10 +324,8 @@ func (tr *trial) flushedAll() {
 func (tr *trial) open() (ok bool) {
 	begin := tr.log.Len()
 	c, err := Open(tr.cfg)
-	// It may be where the very first start was cut short, and should not be later.
-	if log := tr.log.String()[begin:]; tr.written && strings.Contains(log, "built anew from the block files") {
-		tr.tally.rebuilt.Add(1)
-		tr.Logf("seed %d: %s", tr.seed, log)
+	if strings.Contains(tr.log.String()[begin:], "built anew from the block files") {
+		tr.rebuilt()
 	}
 	if err != nil {
 		tr.disk.mu.Lock()
@@ -344,6 +342,24 @@ func (tr *trial) open() (ok bool) {
 	}
 	tr.c, tr.written = c, true
 	return true
+}
+
+// rebuilt notes that the database was built anew: where the very first start was
+// cut short, or LevelDB's manifest was. Blocks whose ancestors are not all stored
+// are gone with the headers then, and come again.
+func (tr *trial) rebuilt() {
+	if tr.written {
+		tr.tally.rebuilt.Add(1)
+	}
+	for p := range tr.stored {
+		for _, q := range p.path() {
+			if !tr.stored[q] {
+				delete(tr.stored, p)
+				delete(tr.flushed, p)
+				break
+			}
+		}
+	}
 }
 
 // end has the process die, or the machine, whatever it was doing.
