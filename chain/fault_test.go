@@ -482,7 +482,7 @@ func (tr *trial) run() {
 		if life < 3 && tr.random.IntN(3) > 0 {
 			next = tr.drawPlan()
 		}
-		tr.end(tr.random.IntN(2) == 0, next)
+		tr.end(tr.random.IntN(2) == 0 || tr.disk.stale, next)
 		if next.at == 0 {
 			break
 		}

@@ -32,6 +32,7 @@ type faultDisk struct {
 	ops    int // changes so far, and where something will happen
 	plan   plan
 	struck string // the file that the plan has struck, if it has
+	stale  bool   // a Sync has failed: what is read may not be on the medium, and may never be
 }
 
 // plan is what is to happen at one change, or at one reading.
@@ -147,7 +148,7 @@ func (d *faultDisk) restart(powerCut bool, p plan) {
 		d.cutPower(d.root)
 	}
 	d.boot++
-	d.dead, d.ops, d.plan, d.struck = false, 0, p, ""
+	d.dead, d.ops, d.plan, d.struck, d.stale = false, 0, p, "", false
 	clear(d.locked)
 }
 
@@ -463,7 +464,9 @@ func (n *inode) truncate(size int) {
 }
 
 // Sync that fails has some writes lost for good, as Linux does: those that did
-// not reach the medium count as clean.
+// not reach the medium count as clean, and no later Sync helps. A process that
+// starts before the machine does sees them still, and they are gone when it is the
+// machine's turn: a ledger finds them damaged then, and has peers send them again.
 func (f *faultFile) Sync() error {
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
@@ -472,6 +475,7 @@ func (f *faultFile) Sync() error {
 	}
 	if _, err := f.disk.change("sync", f.name); err != nil {
 		if !f.disk.dead {
+			f.disk.stale = true
 			f.n.reach(f.disk.random)
 		}
 		return err
