@@ -9,14 +9,12 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"lode/consensus"
 	"lode/consensus/sigcheck"
-	"lode/testnet/chaingen"
 )
 
 // faultSeconds, in the environment, has TestFaults run for so long, and
@@ -25,97 +23,6 @@ const (
 	faultSeconds = "LODE_TEST_FAULT_SECONDS"
 	faultSeed    = "LODE_TEST_FAULT_SEED"
 )
-
-// world is blocks that all descend from genesis, parents before children.
-type world struct {
-	pieces []*piece
-	byHash map[consensus.Hash]*piece
-
-	mu   sync.Mutex // guards sets
-	sets map[consensus.Hash]consensus.Hash
-}
-
-// piece is one block of a world.
-type piece struct {
-	block  *consensus.Block
-	hash   consensus.Hash
-	state  consensus.State // after it
-	parent *piece          // nil for genesis
-	valid  bool            // it and all its ancestors keep every rule
-}
-
-// path is the pieces from genesis, which is left out, to p.
-func (p *piece) path() []*piece {
-	if p == nil {
-		return nil
-	}
-	return append(p.parent.path(), p)
-}
-
-// descends reports whether p is a or built on it.
-func (p *piece) descends(a *piece) bool {
-	for ; p != nil; p = p.parent {
-		if p == a {
-			return true
-		}
-	}
-	return false
-}
-
-// newWorld grows branches off each other, the later ones better, and blocks that
-// break a rule which only shows when they are connected, with children.
-func newWorld(seed uint64) *world {
-	w := &world{byHash: make(map[consensus.Hash]*piece), sets: make(map[consensus.Hash]consensus.Hash)}
-	random := rand.New(rand.NewPCG(seed, 2))
-	rules := &testSpec.Rules
-	add := func(b *consensus.Block, valid bool) *piece {
-		parent, before := w.byHash[b.Prev], rules.GenesisState()
-		if parent != nil {
-			before, valid = parent.state, valid && parent.valid
-		}
-		p := &piece{b, b.Header.Hash(), rules.NextState(before, &b.Header), parent, valid}
-		w.pieces, w.byHash[p.hash] = append(w.pieces, p), p
-		return p
-	}
-	g := chaingen.New(rules, chaingen.Params{Seed: seed, Txs: 3, Inputs: 2, Outputs: 3, Fee: 1000})
-	for fork := range uint64(5) {
-		for range 3 + random.IntN(6) {
-			add(g.Extend(1)[0], true)
-			if b, ok := g.Flawed(chaingen.Flaw(random.IntN(int(chaingen.FlawMerkle)))); ok && random.IntN(5) == 0 {
-				bad := add(b, false)
-				for range random.IntN(3) {
-					bad = add(g.Empty(bad.state), false)
-				}
-			}
-		}
-		g = g.Fork(g.Tip().Height-uint32(random.IntN(5)), fork)
-	}
-	return w
-}
-
-// set is the hash of the coins after a block, by an undisturbed replay.
-func (w *world) set(t *testing.T, hash consensus.Hash) consensus.Hash {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if _, ok := w.sets[hash]; !ok {
-		c, err := Open(Config{Dir: "/replay", Spec: testSpec, Sigs: sigcheck.New(0), disk: newFaultDisk(0)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, p := range w.byHash[hash].path() {
-			if err := c.AddBlock(p.block); err != nil {
-				t.Fatal(err)
-			}
-		}
-		s, err := c.UTXOStats(context.Background())
-		if err != nil || s.Tip != hash {
-			t.Fatal(err, s)
-		}
-		w.sets[hash] = s.Hash
-		c.Close()
-	}
-	return w.sets[hash]
-}
 
 // trial is one history of a ledger, and what is known of it.
 type trial struct {
@@ -558,102 +465,4 @@ func TestFaults(t *testing.T) {
 	if first == 0 && (tally.crashes.Load() == 0 || tally.failures.Load() == 0 || tally.moves.Load() == 0) {
 		t.Error("something never happened")
 	}
-}
-
-// TestInterruptedMove interrupts a flush of many batches, across a
-// reorganization, at each of its changes, and then the start that finishes it at
-// each of its own: the coins are those of the tip in the end.
-func TestInterruptedMove(t *testing.T) {
-	t.Parallel()
-	w := &world{byHash: make(map[consensus.Hash]*piece), sets: make(map[consensus.Hash]consensus.Hash)}
-	a := chaingen.New(&testSpec.Rules, chaingen.Params{Seed: 4, Txs: 3, Inputs: 2, Outputs: 3, Fee: 1000})
-	a.Extend(9)
-	b := a.Fork(5, 1)
-	b.Extend(6)
-	for _, block := range append(a.Blocks[1:], b.Blocks[6:]...) {
-		parent, before := w.byHash[block.Prev], testSpec.Rules.GenesisState()
-		if parent != nil {
-			before = parent.state
-		}
-		hash := block.Header.Hash()
-		w.byHash[hash] = &piece{block, hash, testSpec.Rules.NextState(before, &block.Header), parent, true}
-		w.pieces = append(w.pieces, w.byHash[hash])
-	}
-	var tally tally
-	for _, back := range []bool{false, true} { // the other way round
-		for first := 1; ; first++ {
-			finished, second := false, 0
-			for ; ; second++ {
-				if second > 1 && (testing.Short() || first%10 > 0) {
-					break
-				}
-				var again bool
-				finished, again = interruptMove(t, w, a, b, back, plan{strike(first % 2), first}, second, &tally)
-				if finished || !again {
-					break
-				}
-			}
-			if finished {
-				if first < 20 {
-					t.Errorf("the flush was done after %d changes", first)
-				}
-				break
-			}
-		}
-	}
-	t.Logf("%d interruptions, %d flushes finished by a start", tally.trials.Load(), tally.moves.Load())
-	if tally.moves.Load() < tally.trials.Load()/4 {
-		t.Error("they are not where they should be")
-	}
-}
-
-// interruptMove follows p in a flush from a to the better b, or from the
-// disconnected b back to a, and stops the start that comes then at a change, if
-// second is not 0. finished says that the flush was done before p struck, and
-// again that the start was stopped.
-func interruptMove(t *testing.T, w *world, a, b *chaingen.Chain, back bool, p plan, second int, tally *tally) (finished, again bool) {
-	tr := newTrial(t, []*world{w}, uint64(p.at*1000+second), tally)
-	tr.cfg.Cache, tr.cfg.limits = DefaultCache, limits{batch: 150, buffer: 200_000, file: 3000}
-	tr.open()
-	submit := func(blocks []*consensus.Block) {
-		for _, b := range blocks {
-			tr.submit(w.byHash[b.Header.Hash()])
-		}
-	}
-	submit(a.Blocks[1:])
-	fork := b.Blocks[6].Header.Hash()
-	if back {
-		submit(b.Blocks[6:])
-		tr.flush()
-		if err := tr.c.InvalidateBlock(fork); err != nil {
-			t.Fatal(err)
-		}
-		tr.mark(w.byHash[fork])
-	} else {
-		tr.flush()
-		submit(b.Blocks[6:])
-	}
-	tr.disk.mu.Lock()
-	tr.disk.ops, tr.disk.plan = 0, p
-	tr.disk.mu.Unlock()
-	tr.flush()
-	finished = !tr.fatal
-	tr.end(tr.random.IntN(2) == 0, plan{strikeCrash, second})
-	if second > 0 {
-		if again = !tr.open(); again {
-			tr.end(tr.random.IntN(2) == 0, plan{})
-		} else {
-			tr.end(false, plan{})
-		}
-	}
-	tr.open()
-	tr.check()
-	tally.trials.Add(1)
-	tally.moves.Add(int64(strings.Count(tr.log.String(), "finishing an interrupted write")))
-	if second == 0 {
-		tr.finish()
-	} else {
-		tr.end(false, plan{})
-	}
-	return finished, second == 0 || again
 }
