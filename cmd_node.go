@@ -230,7 +230,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	peers := p2p.New(p2p.Config{
 		Spec: n.spec, Chain: ledger, Pool: pool, Listen: peerListener, ListenTCP: tcpListener, TLS: n.tls, TrustProxies: n.proxies,
 		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, Advertise: n.advertise,
-		AddrFile: filepath.Join(n.dir, "peers.json"), AllowOrigins: n.origins, UserAgent: userAgent, Log: n.log,
+		Dir: n.dir, AllowOrigins: n.origins, UserAgent: userAgent, Now: n.clock.Now, Log: n.log,
 	})
 	var mining *miner.Miner
 	if n.payTo != nil {

@@ -100,9 +100,10 @@ func dialControl(ctx context.Context) func(network, address string, _ syscall.Ra
 
 // insidePrefixes lead into somebody's own network too: shared address space
 // (RFC 6598), and IPv4 addresses behind a translator (RFC 6052, RFC 8215).
-var insidePrefixes = []netip.Prefix{
-	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"),
-}
+var insidePrefixes = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), translator, netip.MustParsePrefix("64:ff9b:1::/48")}
+
+// translator holds IPv4 addresses in its last 32 bits (RFC 6052).
+var translator = netip.MustParsePrefix("64:ff9b::/96")
 
 func isPublic(a netip.Addr) bool {
 	a = a.Unmap()

@@ -24,6 +24,7 @@ var (
 	errSecondVersion    = errors.New("sent a second version")
 	errTooOld           = errors.New("speaks too old a protocol")
 	errUseless          = errors.New("has no blocks to give")
+	errUnwanted         = errors.New("sent transactions where it was asked for blocks alone")
 	errMissing          = errors.New("lacks a block of the chain that it has shown")
 	errSelf             = errors.New("it is this node itself")
 	errHandshakeTimeout = fmt.Errorf("no handshake within %v", handshakeTimeout)
@@ -35,6 +36,9 @@ var (
 	errFull     = errors.New("no room for more peers")
 	errStopping = errors.New("the node is stopping")
 	errAsked    = errors.New("disconnected by the operator")
+	errEvicted  = errors.New("made room for another peer")
+	errFeeler   = errors.New("it is there, that was all")
+	errCrowded  = errors.New("another peer is in the same part of the network")
 )
 
 // provable lists the kinds of errors that only a faulty or lying peer can
@@ -50,12 +54,12 @@ var provable = []error{
 // disconnecting lists the kinds that the log should mention all the same.
 var disconnecting = []error{
 	errChecksum, errFlood, errMutated, errOutside, errInvalidChain, errProtocol, errSecondVersion, errTooOld,
-	errUseless, errMissing, errSelf, errHandshakeTimeout, errSlowReader, errStalled, errNoPong,
+	errUseless, errUnwanted, errMissing, errSelf, errHandshakeTimeout, errSlowReader, errStalled, errNoPong,
 }
 
 // silent lists the kinds of ends that are nobody's fault and not worth a line
 // in the log.
-var silent = []error{errClosed, errStopping, errAsked, errFull, errBanned}
+var silent = []error{errClosed, errStopping, errAsked, errFull, errBanned, errEvicted, errFeeler, errCrowded}
 
 func isOneOf(err error, kinds []error) bool {
 	for _, kind := range kinds {
@@ -87,21 +91,16 @@ func blockFault(err, invalid error) error {
 	return nil
 }
 
-const (
-	banTime = 24 * time.Hour
-	maxBans = 10_000
-)
-
-// punish bans the peer where the reason for which its connection ends proves
+// punish discourages the address of the peer where the reason for which its connection ends proves
 // that it is faulty, and says so in the log.
 func (n *Node) punish(p *peer, err error) {
-	ban := isOneOf(err, provable)
+	proven := isOneOf(err, provable)
 	switch {
 	case isOneOf(err, silent):
-	case !ban && !isOneOf(err, disconnecting):
+	case !proven && !isOneOf(err, disconnecting):
 		n.log.Debug("peer gone", "peer", p.String(), "why", err)
-	case ban && p.kind != kindManual && n.bans.ban(p.host, time.Now().Add(banTime)):
-		n.complain(p, fmt.Sprintf("peer banned for %v", banTime), err)
+	case proven && p.kind != kindManual && n.bans.discourage(p.host):
+		n.complain(p, fmt.Sprintf("peer discouraged for %v", discouragedTime), err)
 	default:
 		n.complain(p, "peer disconnected", err)
 	}
@@ -116,57 +115,6 @@ func (n *Node) complain(p *peer, what string, err error) {
 
 // String names the peer for the log; what it said of itself is escaped.
 func (p *peer) String() string { return fmt.Sprintf("%d %s %q", p.id, p.addr, p.userAgent) }
-
-// banList holds the addresses that may not connect, and until when.
-type banList struct {
-	mu    sync.Mutex // guards what follows
-	until map[netip.Addr]time.Time
-}
-
-// ban reports whether the address could be banned: a loopback address stands
-// for every program on this machine, and never is.
-func (b *banList) ban(host netip.Addr, until time.Time) bool {
-	if !host.IsValid() || host.IsLoopback() {
-		return false
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.until) >= maxBans {
-		b.makeRoom()
-	}
-	if b.until == nil {
-		b.until = make(map[netip.Addr]time.Time)
-	}
-	b.until[host] = until
-	return true
-}
-
-// makeRoom forgets the ban that ends first, and all that are over.
-func (b *banList) makeRoom() {
-	var first netip.Addr
-	now := time.Now()
-	for host, until := range b.until {
-		if until.Before(now) {
-			delete(b.until, host)
-		} else if !first.IsValid() || until.Before(b.until[first]) {
-			first = host
-		}
-	}
-	if len(b.until) >= maxBans {
-		delete(b.until, first)
-	}
-}
-
-func (b *banList) banned(host netip.Addr) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	until, ok := b.until[host]
-	if ok && time.Now().After(until) {
-		delete(b.until, host)
-		ok = false
-	}
-	return ok
-}
 
 const (
 	linesPerMinute = 5 // about one host

@@ -323,7 +323,7 @@ func TestBehindAProxy(t *testing.T) {
 				c.TrustProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 			}
 		})
-		n.bans.ban(netip.MustParseAddr("198.51.100.66"), time.Now().Add(time.Hour))
+		n.bans.discourage(netip.MustParseAddr("198.51.100.66"))
 		dial := func(forwarded string) (*websocket.Conn, error) {
 			dialer := websocket.Dialer{Subprotocols: []string{subProtocol(&regtest(t).Rules)}}
 			ws, resp, err := dialer.Dial(url+socketPath, http.Header{"X-Forwarded-For": {forwarded}})
