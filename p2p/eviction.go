@@ -32,7 +32,7 @@ type candidate struct {
 
 // evict chooses who has to go: after those who are kept for a quality, and the
 // half of the others that are connected longest, the youngest of the network
-// group that has most; ok is false if nobody is left. It reorders list.
+// group that has most; ok is false if nobody is left. It destroys list.
 func evict(list []candidate) (victim candidate, ok bool) {
 	all := func(*candidate) bool { return true }
 	keep := func(count int, which func(*candidate) bool, best func(a, b candidate) int) {
