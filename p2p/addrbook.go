@@ -331,22 +331,22 @@ func (b *addrBook) toTest(now time.Time, allowed func(*address) bool) (address, 
 // sample gives addresses to tell others, in random order: those that have
 // answered or were never found dead.
 func (b *addrBook) sample(limit int) []address {
-	b.mu.Lock()
-	share := max(minShare, len(b.byURL)*maxShare/100)
-	b.mu.Unlock()
-	list := b.all()
+	list, now := b.all(), time.Now()
+	share := max(minShare, len(list)*maxShare/100)
+	list = slices.DeleteFunc(list, func(a address) bool { return !a.good(now) })
 	return list[:min(len(list), limit, share)]
 }
 
-// all lists the addresses that are worth a try, in random order.
-func (b *addrBook) all() (list []address) {
+// good reports whether others should hear of the address.
+func (a *address) good(now time.Time) bool { return a.Failures < fewUnproven && !a.terrible(now) }
+
+// all lists the book in random order.
+func (b *addrBook) all() []address {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := time.Now()
+	list := make([]address, 0, len(b.byURL))
 	for _, a := range b.byURL {
-		if a.Failures < fewUnproven && !a.terrible(now) {
-			list = append(list, *a)
-		}
+		list = append(list, *a)
 	}
 	mathrand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	return list

@@ -69,8 +69,8 @@ func TestBookUnderFlood(t *testing.T) {
 		b, _ := openBook("")
 		attackers := rapid.IntRange(1, 4).Draw(t, "source groups of the attacker")
 		names := rapid.Bool().Draw(t, "names")
-		for i := range 6000 {
-			url := ipURL(i%3000, i)
+		for i := range 3000 {
+			url := ipURL(i%1500, i)
 			if names {
 				url = fmt.Sprintf("wss://h%d.example.org/p2p", i)
 			}

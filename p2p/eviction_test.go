@@ -133,7 +133,7 @@ func TestEvictionUnderAttack(t *testing.T) {
 		for i := range honest {
 			join(newHonest(i))
 		}
-		for i := range 600 {
+		for i := range 200 {
 			// The attacker is near, so that his pings are the lowest.
 			join(candidate{group: fmt.Sprint("attack", i%groups), keyedGroup: i % groups, relayTxs: i%2 == 0, minPing: time.Millisecond})
 			if i%50 == 49 {
@@ -146,8 +146,8 @@ func TestEvictionUnderAttack(t *testing.T) {
 				stayed++
 			}
 		}
-		if want := min(honest+600/50, maxInbound/2); stayed < want {
-			t.Fatalf("%d of %d honest peers are left", stayed, honest+600/50)
+		if want := min(honest+200/50, maxInbound/2); stayed < want {
+			t.Fatalf("%d of %d honest peers are left", stayed, honest+200/50)
 		}
 	})
 }

@@ -36,6 +36,7 @@ var (
 	errFull     = errors.New("no room for more peers")
 	errStopping = errors.New("the node is stopping")
 	errAsked    = errors.New("disconnected by the operator")
+	errQuiet    = errors.New("the operator has switched the network off")
 	errEvicted  = errors.New("made room for another peer")
 	errFeeler   = errors.New("it is there, that was all")
 	errCrowded  = errors.New("another peer is in the same part of the network")
@@ -59,7 +60,7 @@ var disconnecting = []error{
 
 // silent lists the kinds of ends that are nobody's fault and not worth a line
 // in the log.
-var silent = []error{errClosed, errStopping, errAsked, errFull, errBanned, errEvicted, errFeeler, errCrowded}
+var silent = []error{errClosed, errStopping, errAsked, errFull, errBanned, errQuiet, errEvicted, errFeeler, errCrowded}
 
 func isOneOf(err error, kinds []error) bool {
 	for _, kind := range kinds {

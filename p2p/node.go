@@ -53,6 +53,7 @@ type Config struct {
 	Connect      []string       // URLs; if there are any, no other peer is dialled
 	Seeds        []string       // URLs to begin with, besides those of Spec
 	Outbound     int            // peers that the node chooses; 0 means DefaultOutbound, less means none
+	MaxUpload    uint64         // bytes a day after which old blocks are not served; 0 means no limit
 	Advertise    string         // URL at which others can reach this node; may be empty
 	Dir          string         // where the address book, the anchors and the bans are saved; empty means nowhere
 	TLS          *tls.Config    // of Listen: wss:// in place of ws://; nil means none
@@ -80,6 +81,7 @@ type Node struct {
 	sync     *syncer
 	relay    *relay
 	bans     banList
+	upload   uploadCount
 	lines    lineLimiter
 	dialWake chan struct{} // the book has something new
 	large    chan struct{} // slots for handling large messages
@@ -87,6 +89,7 @@ type Node struct {
 	mu       sync.Mutex      // guards what follows, and what the handshake sets of a peer until it is ready
 	ctx      context.Context // of Run; nil before
 	stop     context.CancelCauseFunc
+	quiet    bool           // SetActive(false)
 	over     bool           // Run waits for the end of what was begun
 	group    sync.WaitGroup // of what was begun by begin
 	peers    map[*peer]bool // true once the handshake is over
@@ -321,6 +324,9 @@ func (n *Node) Accept(conn Conn) {
 func (n *Node) register(p *peer) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.quiet {
+		return errQuiet
+	}
 	if p.kind != kindManual && n.bans.banned(p.host) { // under mu: Ban may be looking for the peer
 		return errBanned
 	}

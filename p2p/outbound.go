@@ -55,6 +55,9 @@ func pause(ctx context.Context, d time.Duration) {
 // dialAndRun connects to a URL and stays until the connection ends. It gives the
 // reason.
 func (n *Node) dialAndRun(ctx context.Context, url string, kind connectionKind) error {
+	if !n.Active() {
+		return errQuiet
+	}
 	conn, err := n.dial(ctx, url)
 	if err != nil {
 		return err
@@ -91,7 +94,7 @@ func (n *Node) fillLoop(ctx context.Context) {
 	feeler := time.Now().Add(nextFeeler())
 	var paused <-chan time.Time // not nil while no dial may begin
 	for {
-		if paused == nil {
+		if paused == nil && n.Active() {
 			a, kind := n.nextDial(used, &anchors, &feeler)
 			if kind != "" {
 				used[a.URL] = slot{kind, slotGroup(a.ip, a.name)}
