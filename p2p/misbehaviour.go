@@ -42,33 +42,75 @@ var (
 	errCrowded  = errors.New("another peer is in the same part of the network")
 )
 
-// provable lists the kinds of errors that only a faulty or lying peer can
-// cause: it is banned. For every other one it is at most disconnected, because
-// an honest peer may be behind it: an older one, one that was lied to, one with
-// other rules, one with a bad line.
-var provable = []error{
-	consensus.ErrDecode, // a malformed or oversized message
-	errInvalidBlock,     // received in full; its hash commits to what is wrong
-	errInvalidHeader,    // without the work that it claims, or breaking another rule
+// verdict is what the end of a connection says about the peer.
+type verdict int
+
+const (
+	// blameless ends are in the log for developers alone.
+	blameless verdict = iota
+	// ignorant is a peer that is disconnected, and the log says why, but that
+	// may be honest: older, lied to, with other rules, with a bad line.
+	ignorant
+	// proven is what only a faulty or lying peer does: its address is
+	// discouraged besides.
+	proven
+)
+
+// conduct is the table of all of this: for each reason for which this side ends
+// a connection what it says about the peer. A line's test is in conduct_test.go.
+//
+// What is not here costs a peer nothing: a header of the future (one of the two
+// clocks is wrong), headers or blocks whose parents are unknown, invalid and
+// orphaned transactions (its rules or its pool may be others), inventory that it
+// does not have any more, messages that are unknown or mean nothing, addresses
+// where nobody answers, more of them than are looked at; on TCP another network's
+// magic, which Bitcoin Core sends to try its encrypted transport.
+var conduct = []struct {
+	reason  error
+	verdict verdict
+}{
+	{consensus.ErrDecode, proven}, // malformed, or longer than its command allows
+	{errInvalidBlock, proven},     // received in full; its hash commits to what is wrong
+	{errInvalidHeader, proven},    // without the work that it claims, or breaking another rule, or not in a chain
+
+	{errChecksum, ignorant},         // a bad line would do it
+	{errFlood, ignorant},            // others may queue more
+	{errMutated, ignorant},          // its hash does not commit to the change: it may have been passed on unseen
+	{errOutside, ignorant},          // valid in Bitcoin
+	{errInvalidChain, ignorant},     // it may not have seen the block that is invalid
+	{errProtocol, ignorant},         // older and newer programs order their messages otherwise
+	{errSecondVersion, ignorant},    // likewise
+	{errTooOld, ignorant},           // nobody has to update
+	{errUseless, ignorant},          // nobody has to serve
+	{errUnwanted, ignorant},         // older programs do not know of such connections
+	{errMissing, ignorant},          // it may have lost it
+	{errSelf, ignorant},             // an address that others told
+	{errHandshakeTimeout, ignorant}, // slow
+	{errSlowReader, ignorant},       // slow
+	{errStalled, ignorant},          // slow
+	{errNoPong, ignorant},           // gone
+
+	{errClosed, blameless},
+	{errStopping, blameless},
+	{errAsked, blameless},
+	{errFull, blameless},
+	{errBanned, blameless},
+	{errQuiet, blameless},
+	{errEvicted, blameless},
+	{errFeeler, blameless},
+	{errCrowded, blameless},
+	{errUploadLimit, blameless},
 }
 
-// disconnecting lists the kinds that the log should mention all the same.
-var disconnecting = []error{
-	errChecksum, errFlood, errMutated, errOutside, errInvalidChain, errProtocol, errSecondVersion, errTooOld,
-	errUseless, errUnwanted, errMissing, errSelf, errHandshakeTimeout, errSlowReader, errStalled, errNoPong,
-}
-
-// silent lists the kinds of ends that are nobody's fault and not worth a line
-// in the log.
-var silent = []error{errClosed, errStopping, errAsked, errFull, errBanned, errQuiet, errEvicted, errFeeler, errCrowded}
-
-func isOneOf(err error, kinds []error) bool {
-	for _, kind := range kinds {
-		if errors.Is(err, kind) {
-			return true
+// judge finds the verdict on an end; ok is false for one that is not in the
+// table, such as that the other side hung up.
+func judge(err error) (v verdict, ok bool) {
+	for _, line := range conduct {
+		if errors.Is(err, line.reason) {
+			return line.verdict, true
 		}
 	}
-	return false
+	return blameless, false
 }
 
 // blockFault says what an error of the chain about a block or header proves
@@ -92,15 +134,14 @@ func blockFault(err, invalid error) error {
 	return nil
 }
 
-// punish discourages the address of the peer where the reason for which its connection ends proves
-// that it is faulty, and says so in the log.
+// punish discourages the address of the peer where the reason for which its
+// connection ends proves that it is faulty, and says so in the log.
 func (n *Node) punish(p *peer, err error) {
-	proven := isOneOf(err, provable)
+	v, ok := judge(err)
 	switch {
-	case isOneOf(err, silent):
-	case !proven && !isOneOf(err, disconnecting):
+	case !ok || v == blameless:
 		n.log.Debug("peer gone", "peer", p.String(), "why", err)
-	case proven && p.kind != kindManual && n.bans.discourage(p.host):
+	case v == proven && p.kind != kindManual && n.bans.discourage(p.host):
 		n.complain(p, fmt.Sprintf("peer discouraged for %v", discouragedTime), err)
 	default:
 		n.complain(p, "peer disconnected", err)

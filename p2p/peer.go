@@ -218,13 +218,14 @@ func (n *Node) runPeer(ctx context.Context, conn Conn, kind connectionKind, url 
 	defer drop(errClosed)
 
 	if err := n.register(p); err != nil {
+		n.punish(p, err)
 		drop(err)
 		return err
 	}
 	defer n.unregister(p)
 	defer p.release()
 	err := n.converse(ctx, p, &group)
-	if ctx.Err() != nil && !isOneOf(err, provable) {
+	if v, _ := judge(err); ctx.Err() != nil && v != proven {
 		err = n.endOf(ctx) // why the connection was closed, not how that felt
 	}
 	n.punish(p, err)
