@@ -17,7 +17,7 @@ func TestUploadCycle(t *testing.T) {
 		w.call(s, "203.0.113.1:1").shake(ProtocolVersion)
 		time.Sleep(time.Hour) // virtual
 		u := s.Upload()
-		if _, sent := s.NetTotals(); u.Left != 1<<20-sent || sent == 0 || u.Ends != uploadCycle-time.Hour {
+		if _, sent := s.NetTotals(); u.Left != 1<<20-sent || sent == 0 || u.Ends > uploadCycle-time.Hour {
 			t.Errorf("%d bytes sent, %+v", sent, u)
 		}
 		time.Sleep(uploadCycle) // virtual
