@@ -167,21 +167,34 @@ func TestBansAreBounded(t *testing.T) {
 	})
 }
 
-// Another connection of a host that misbehaves is ended when room is needed.
+// Other connections of a host that misbehaves are ended when room is needed.
 func TestDiscouragedGoFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		s := w.add("s", nil)
-		for i := range maxInbound - 1 {
-			w.call(s, fmt.Sprintf("%d.1.1.1:1", 11+i)).shake(ProtocolVersion)
+		const bad = "203.0.113.9:1"
+		for i := range maxInbound - 2*keptByGroup {
+			w.call(s, fmt.Sprintf("%d.%d.1.1:1", 11+i/2, i%2)).shake(ProtocolVersion)
 		}
-		bad := w.call(s, "203.0.113.9:1")
-		bad.shake(ProtocolVersion)
-		s.bans.discourage(netip.MustParseAddr("203.0.113.9"))
-		w.call(s, "198.51.100.1:1").shake(ProtocolVersion)
-		bad.isCut()
-		if in, _ := s.ConnectionCount(); in != maxInbound {
-			t.Errorf("%d inbound peers", in)
+		for range 2 * keptByGroup { // half of them may be kept for their group
+			w.call(s, bad).shake(ProtocolVersion)
+		}
+		s.bans.discourage(hostOfString(bad))
+		left := func() (n int) {
+			for _, p := range s.Peers() {
+				if p.Addr == bad {
+					n++
+				}
+			}
+			return n
+		}
+		for range keptByGroup {
+			before := left()
+			w.call(s, "198.51.100.1:1").shake(ProtocolVersion)
+			synctest.Wait()
+			if in, _ := s.ConnectionCount(); in != maxInbound || left() != before-1 {
+				t.Errorf("%d inbound peers, %d of the bad", in, left())
+			}
 		}
 	})
 }
