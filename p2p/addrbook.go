@@ -262,8 +262,9 @@ func (b *addrBook) resolve(now time.Time) {
 }
 
 // ended records that a connection ended, or was not made, that was begun at a
-// time. online is false if the fault may well be this node's own.
-func (b *addrBook) ended(url string, begun time.Time, online bool, now time.Time) {
+// time. itsFault is false if a failure may well be this node's own: then the
+// address is not given up for it.
+func (b *addrBook) ended(url string, begun time.Time, itsFault bool, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, a := range []*address{b.seeds[url], b.byURL[url]} {
@@ -276,7 +277,7 @@ func (b *addrBook) ended(url string, begun time.Time, online bool, now time.Time
 			a.Seen = now
 			continue
 		}
-		if online || a.Failures < fewUnproven-1 {
+		if itsFault || a.Failures < fewUnproven-1 {
 			a.Failures++
 		}
 		if a.dead(now) && !a.seed {

@@ -188,3 +188,32 @@ func TestInboundUnderAttack(t *testing.T) {
 		}
 	})
 }
+
+// A node whose every inbound place is an attacker's follows the best chain
+// through the peers that it chose.
+func TestFollowsThroughOutbound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		honest := w.add("honest", nil)
+		s := w.add("s", func(c *Config) { c.Outbound = 2 })
+		var attackers []*actor
+		for i := range maxInbound {
+			a := w.call(s, fmt.Sprintf("%d.%d.1.1:1", 20+i/100, i%100))
+			a.shake(ProtocolVersion)
+			attackers = append(attackers, a)
+		}
+		fork := mine(w.spec, w.spec.Rules.GenesisState(), 9, 3)
+		for i, a := range attackers {
+			for j := range 5 { // lies: addresses where nobody is, and a chain of which no body comes
+				a.say(msgAddrV2{wireAddr(ipURL(i, j), 9, time.Now())})
+			}
+			a.say(headersOf(fork))
+		}
+		s.book.learn(honest.url, 9, time.Now(), "somebody")
+		poke(s.dialWake)
+		w.until("the honest peer is found", func() bool { return s.count(kindOutbound) == 1 })
+		blocks := mine(w.spec, w.spec.Rules.GenesisState(), 1, 5)
+		honest.feed(blocks...)
+		w.agree(blocks[4].Header.Hash(), s, honest)
+	})
+}

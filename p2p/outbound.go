@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -93,10 +94,11 @@ func (n *Node) fillLoop(ctx context.Context) {
 	anchors := n.takeAnchors()
 	feeler := time.Now().Add(nextFeeler())
 	var paused <-chan time.Time // not nil while no dial may begin
+	look := true                // something may have changed
 	for {
-		if paused == nil && n.Active() {
+		if paused == nil && look && n.Active() {
 			a, kind := n.nextDial(used, &anchors, &feeler)
-			if kind != "" {
+			if look = kind != ""; look {
 				used[a.URL] = slot{kind, slotGroup(a.ip, a.name)}
 				group.Go(func() {
 					n.tryAddress(ctx, &a, kind)
@@ -105,8 +107,8 @@ func (n *Node) fillLoop(ctx context.Context) {
 					case <-ctx.Done():
 					}
 				})
-				paused = time.After(dialPause)
 			}
+			paused = time.After(dialPause) // to look through the book costs something too
 		}
 		select {
 		case <-ctx.Done():
@@ -114,9 +116,12 @@ func (n *Node) fillLoop(ctx context.Context) {
 		case <-paused:
 			paused = nil
 		case <-ticker.C:
+			look = true
 		case <-n.dialWake:
+			look = true
 		case url := <-ended:
 			delete(used, url)
+			look = true
 		}
 	}
 }
@@ -167,7 +172,8 @@ func (n *Node) tryAddress(ctx context.Context, a *address, kind connectionKind) 
 	err := n.dialAndRun(ctx, a.URL, kind)
 	if ctx.Err() == nil {
 		n.log.Debug("outbound connection ended", "url", a.URL, "kind", kind, "why", err)
-		n.book.ended(a.URL, begun, len(n.ready()) > 0, time.Now())
+		itsFault := len(n.ready()) > 0 && !errors.Is(err, errCrowded) && !errors.Is(err, errQuiet)
+		n.book.ended(a.URL, begun, itsFault, time.Now())
 	}
 }
 
