@@ -367,7 +367,7 @@ func TestDiscovery(t *testing.T) {
 		}
 		w.until("everybody has three outbound peers", func() bool {
 			for _, s := range stations {
-				if s.count(kindOutbound) != 3 || s.count(kindBlocks) != blockOutbound {
+				if s.count(kindOutbound) != 3 {
 					return false
 				}
 			}
