@@ -58,8 +58,21 @@ func (k *bookKey) group(url string) string {
 
 // newPlace is where an address belongs in the new table that a source told of.
 func (k *bookKey) newPlace(a *address, source string) int {
-	one := strconv.Itoa(k.hash(newPerSource, "new", a.group, source))
+	one := strconv.Itoa(k.hash(newPerSource, "new", a.spread(), source))
 	return k.place("new", k.hash(newBuckets, "new bucket", source, one), a)
+}
+
+// spread is by what the addresses that one source tells spread over its buckets:
+// the network group, but in a private network, or among names, each host alone,
+// so that the few nodes of a small network seldom want one place.
+func (a *address) spread() string {
+	switch {
+	case a.name != "":
+		return a.name
+	case !isPublic(a.ip):
+		return a.URL
+	}
+	return a.group
 }
 
 // triedPlace is where an address belongs in the tried table.
