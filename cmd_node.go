@@ -37,7 +37,8 @@ func nodeCommand() *cli.Command {
 			&cli.StringFlag{Name: "listen-tcp", DefaultText: "off", Usage: "accept peers on `HOST:PORT` by Bitcoin's TCP protocol; without a port, on that of the network"},
 			&cli.StringSliceFlag{Name: "connect", Usage: "keep a connection to the peer at `URL` (ws://host:port, wss://…, tcp://host:port), and make no others; may be repeated"},
 			&cli.StringSliceFlag{Name: "seed", Usage: "begin the search for peers at `URL`; may be repeated"},
-			&cli.IntFlag{Name: "outbound", Value: p2p.DefaultOutbound, Usage: "look for `N` peers to connect to, besides those given; 0 for none"},
+			&cli.IntFlag{Name: "outbound", Value: p2p.DefaultOutbound, Usage: "look for `N` peers to connect to, besides those given and two for blocks alone; 0 for none"},
+			&cli.Int64Flag{Name: "max-upload", DefaultText: "no limit", Usage: "serve no blocks older than a week once `MiB` were sent to peers in a day"},
 			&cli.StringSliceFlag{Name: "allow-origin", Usage: "let web pages from `ORIGIN` connect as peers; may be repeated"},
 			&cli.StringFlag{Name: "tls-cert", Usage: "accept peers by wss:// with the certificate chain in `FILE` (PEM)"},
 			&cli.StringFlag{Name: "tls-key", Usage: "the private key of --tls-cert, in `FILE` (PEM)"},
@@ -85,6 +86,7 @@ type nodeConfig struct {
 	rpcListen      string
 	connect, seeds []string
 	outbound       int
+	maxUpload      uint64 // bytes a day; 0 for no limit
 	origins        []string
 	tls            *tls.Config // nil for none
 	proxies        []netip.Prefix
@@ -159,6 +161,11 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 	if n.outbound == 0 {
 		n.outbound = -1 // none, where 0 would mean the default
 	}
+	upload := c.Int64("max-upload")
+	if upload < 0 || upload > 1<<40 {
+		return nil, usageError(c.Command.HelpName, "--max-upload %d: want MiB a day, or 0 for no limit", upload)
+	}
+	n.maxUpload = uint64(upload) << 20
 	if n.policy, err = policyOf(c); err != nil {
 		return nil, err
 	}
@@ -313,8 +320,8 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	pool := mempool.New(mempool.Config{Ledger: ledger, Sigs: sigs, Policy: n.policy, Now: n.clock.Now, Log: n.log})
 	peers := p2p.New(p2p.Config{
 		Spec: n.spec, Chain: ledger, Pool: pool, Listen: peerListener, ListenTCP: tcpListener, TLS: n.tls, TrustProxies: n.proxies,
-		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, Advertise: n.advertise, Pruned: n.prune != chain.PruneNever,
-		AddrFile: filepath.Join(n.dir, "peers.json"), AllowOrigins: n.origins, UserAgent: userAgent, Log: n.log,
+		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, MaxUpload: n.maxUpload, Advertise: n.advertise, Pruned: n.prune != chain.PruneNever,
+		Dir: n.dir, AllowOrigins: n.origins, UserAgent: userAgent, Now: n.clock.Now, Log: n.log,
 	})
 	var mining *miner.Miner
 	if n.payTo != nil {

@@ -1,253 +1,354 @@
 package p2p
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
+	"crypto/rand"
+	mathrand "math/rand/v2"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
 
 const (
-	maxBook = 1000
-	// maxPerSource is how many addresses one source may have in the book, so
-	// that a single peer cannot fill it.
-	maxPerSource = 100
-	// retryAfter is how soon an address is tried again that did not answer;
-	// each further failure doubles it, up to maxRetry.
+	// retryAfter is how soon an address is tried again; each failure after the
+	// first doubles it, up to maxRetry.
 	retryAfter = time.Minute
 	maxRetry   = 4 * time.Hour
 	// maxFailures makes an address leave the book that never answered, or not
-	// for deadAfter.
+	// for deadAfter. After fewUnproven failures one that never answered makes
+	// room for others, as does one that nobody has seen for horizon.
 	maxFailures = 10
 	deadAfter   = 7 * 24 * time.Hour
+	fewUnproven = 3
+	horizon     = 30 * 24 * time.Hour
+	// maxCollisions is how many addresses may wait for a place in the tried
+	// table that another has; that one is tried before it has to go, unless it
+	// answered within stillGood. Who could not be tried for testWindow goes.
+	maxCollisions = 10
+	stillGood     = 4 * time.Hour
+	testWindow    = 40 * time.Minute
+	// seedShare is one in how many dials goes to a seed that is due: a book
+	// full of lies must not keep a node from those that its operator trusts.
+	seedShare = 8
+	// maxShare is how many percent of the book others are told at a time, but
+	// not fewer than minShare addresses.
+	maxShare = 23
+	minShare = 100
 )
 
 // address is what is known of where a peer listens.
 type address struct {
 	URL      string    `json:"url"`
 	Services uint64    `json:"services"`
-	Seen     time.Time `json:"seen"`    // by whoever told us
-	Source   string    `json:"source"`  // who told us: an IP address; empty for the operator
-	Success  time.Time `json:"success"` // last handshake; zero if never
-	Tried    time.Time `json:"tried"`
+	Seen     time.Time `json:"seen"`     // by whoever told us
+	Source   string    `json:"source"`   // network group of who told us first
+	Success  time.Time `json:"success"`  // last handshake; zero if never
+	Tried    time.Time `json:"tried"`    // last attempt; zero if never
 	Failures int       `json:"failures"` // since the last success
+	InTried  bool      `json:"in_tried"` // the table that it is in
+
+	ip     netip.Addr // zero for a name
+	name   string     // empty for an IP address
+	group  string
+	places []int // in the new table
+	seed   bool  // named by the operator
 }
 
 // due reports whether it is time to try the address.
 func (a *address) due(now time.Time) bool {
-	if a.Failures == 0 {
+	wait := min(retryAfter<<min(max(a.Failures-1, 0), 10), maxRetry)
+	return a.Tried.IsZero() || now.Sub(a.Tried) >= wait
+}
+
+// terrible reports whether any other address deserves the place more.
+func (a *address) terrible(now time.Time) bool {
+	switch {
+	case now.Sub(a.Tried) <= retryAfter:
+		return false
+	case a.Seen.After(now.Add(freshTime)), now.Sub(a.Seen) > horizon:
 		return true
+	case a.Success.IsZero():
+		return a.Failures >= fewUnproven
 	}
-	wait := min(retryAfter<<min(a.Failures-1, 10), maxRetry)
-	return now.Sub(a.Tried) >= wait
+	return a.dead(now)
+}
+
+func (a *address) dead(now time.Time) bool {
+	return a.Failures >= maxFailures && now.Sub(a.Success) > deadAfter
 }
 
 // addrBook holds where peers listen.
 type addrBook struct {
 	file string // empty: not saved
 
-	mu    sync.Mutex // guards what follows
-	byURL map[string]*address
-	dirty bool
+	mu         sync.Mutex // guards what follows
+	key        bookKey
+	byURL      map[string]*address // all that are in a table
+	fresh      table               // the new table
+	tried      table
+	seeds      map[string]*address
+	collisions map[string]bool // URLs that wait for a place in tried
+	dirty      bool
 }
 
-// bookFile is the JSON document that a book is saved as.
-type bookFile struct {
-	Version   int        `json:"version"`
-	Addresses []*address `json:"addresses"`
+func newBook() *addrBook {
+	b := &addrBook{
+		byURL: make(map[string]*address), fresh: make(table, newBuckets*bucketSize), tried: make(table, triedBuckets*bucketSize),
+		seeds: make(map[string]*address), collisions: make(map[string]bool),
+	}
+	_, _ = rand.Read(b.key[:]) // never fails
+	return b
 }
 
-const bookVersion = 1
-
-// openBook reads a book. One that cannot be read is no reason not to start: the
-// error says so, and the book is empty.
-func openBook(file string) (*addrBook, error) {
-	b := &addrBook{file: file, byURL: make(map[string]*address)}
-	if file == "" {
-		return b, nil
-	}
-	doc, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
-		return b, nil
-	}
-	if err != nil {
-		return b, err
-	}
-	var saved bookFile
-	if err := json.Unmarshal(doc, &saved); err != nil {
-		return b, fmt.Errorf("address book %s: %w", file, err)
-	}
-	if saved.Version != bookVersion {
-		return b, fmt.Errorf("address book %s has version %d, want %d", file, saved.Version, bookVersion)
-	}
-	for _, a := range saved.Addresses {
-		if a == nil || len(b.byURL) >= maxBook {
-			continue
-		}
-		if clean, err := cleanURL(a.URL); err == nil && clean == a.URL {
-			b.byURL[clean] = a
-		}
-	}
-	return b, nil
+func (b *addrBook) newAddress(url string, services uint64, seen time.Time, source string) *address {
+	a := &address{URL: url, Services: services, Seen: seen, Source: source, group: b.key.group(url)}
+	a.ip, a.name = hostInURL(url)
+	return a
 }
 
-// save writes the book if it has changed, into a new file that then takes the
-// place of the old one.
-func (b *addrBook) save() error {
+// addSeed adds an address that the operator named. It stays, in no table until
+// it has answered, so that nobody can push it out.
+func (b *addrBook) addSeed(url string) {
 	b.mu.Lock()
-	saved := bookFile{Version: bookVersion}
-	for _, a := range b.byURL {
-		copied := *a
-		saved.Addresses = append(saved.Addresses, &copied)
-	}
-	dirty := b.dirty
-	b.dirty = false
-	b.mu.Unlock()
-	if !dirty || b.file == "" {
-		return nil
-	}
-	doc, err := json.MarshalIndent(saved, "", "\t")
-	if err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(b.file), filepath.Base(b.file)+".*.new") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(doc, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), b.file)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	defer b.mu.Unlock()
+	a := b.newAddress(url, serviceNetwork|serviceWitness, time.Now(), b.key.group(url))
+	a.seed = true
+	b.seeds[url] = a
 }
 
 // learn adds an address or brings it up to date, and reports whether it is new.
-// The operator's own (with an empty source) always find room.
+// source is the network group of who told it.
 func (b *addrBook) learn(url string, services uint64, seen time.Time, source string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if a, ok := b.byURL[url]; ok {
-		if seen.After(a.Seen) {
-			a.Seen, a.Services, b.dirty = seen, services, true
-		}
-		return false
-	}
-	if source != "" {
-		told := 0
-		for _, a := range b.byURL {
-			if a.Source == source {
-				told++
-			}
-		}
-		if told >= maxPerSource {
+	now := time.Now()
+	a, known := b.byURL[url]
+	if known {
+		if !seen.After(a.Seen) {
 			return false
 		}
+		a.Seen, a.Services, b.dirty = seen, a.Services|services, true
+		// Another place is the harder to get the more there are.
+		if a.InTried || len(a.places) >= maxPlaces || mathrand.IntN(1<<len(a.places)) != 0 {
+			return false
+		}
+	} else {
+		a = b.newAddress(url, services, seen, source)
 	}
-	if len(b.byURL) >= maxBook && !b.makeRoom(source == "") {
-		return false
+	place := b.key.newPlace(a, source)
+	if other := b.fresh[place]; other != nil {
+		if other == a || !other.terrible(now) && (known || len(other.places) < 2) {
+			return false
+		}
+		b.leave(place)
 	}
-	b.byURL[url] = &address{URL: url, Services: services, Seen: seen, Source: source}
-	b.dirty = true
-	return true
+	b.enter(a, place)
+	return !known
 }
 
-// makeRoom forgets the address that failed most among those that never
-// answered, or else among those that answer no more; if forced, any. The caller
-// holds mu.
-func (b *addrBook) makeRoom(forced bool) bool {
-	var worst *address
-	most := 1
-	for _, a := range b.byURL {
-		rank := a.Failures
-		if a.Success.IsZero() {
-			rank += 1 << 16 // before all that ever answered
-		}
-		if rank > most {
-			worst, most = a, rank
-		}
+// enter puts an address into an empty place of the new table. The caller holds
+// mu.
+func (b *addrBook) enter(a *address, place int) {
+	b.fresh[place], b.byURL[a.URL], b.dirty = a, a, true
+	a.places = append(a.places, place)
+}
+
+// leave empties a place of the new table, and forgets who has no other. The
+// caller holds mu.
+func (b *addrBook) leave(place int) {
+	a := b.fresh[place]
+	if a == nil {
+		return
 	}
-	if worst == nil && forced {
-		for _, worst = range b.byURL {
-			break
-		}
+	b.fresh[place], b.dirty = nil, true
+	a.places = slices.DeleteFunc(a.places, func(p int) bool { return p == place })
+	if len(a.places) == 0 && !a.InTried {
+		delete(b.byURL, a.URL)
 	}
-	if worst == nil {
-		return false
-	}
-	delete(b.byURL, worst.URL)
-	return true
 }
 
 func (b *addrBook) forget(url string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.byURL, url)
+	delete(b.seeds, url)
+	if a, ok := b.byURL[url]; ok {
+		b.remove(a)
+	}
+}
+
+// remove takes an address out of the book. The caller holds mu.
+func (b *addrBook) remove(a *address) {
+	if a.InTried {
+		b.tried[b.key.triedPlace(a)], a.InTried = nil, false
+	}
+	for len(a.places) > 0 {
+		b.leave(a.places[0])
+	}
+	delete(b.byURL, a.URL)
 	b.dirty = true
 }
 
-// tried records how a connection to an address ended.
-func (b *addrBook) tried(url string, success bool, now time.Time) {
+// good records a handshake: the address moves to the tried table, or waits there
+// for the place of another that is tried first.
+func (b *addrBook) good(url string, services uint64, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if s, ok := b.seeds[url]; ok {
+		s.Success, s.Tried, s.Failures = now, now, 0
+		if _, known := b.byURL[url]; !known {
+			a := b.newAddress(url, services, now, s.Source)
+			place := b.key.newPlace(a, a.Source)
+			b.leave(place)
+			b.enter(a, place)
+		}
+	}
 	a, ok := b.byURL[url]
 	if !ok {
 		return
 	}
-	b.dirty = true
-	a.Tried = now
-	if success {
-		a.Success, a.Failures = now, 0
-		return
-	}
-	if a.Failures++; a.Source != "" && a.Failures >= maxFailures && now.Sub(a.Success) > deadAfter {
-		delete(b.byURL, url)
+	a.Success, a.Tried, a.Failures, a.Services, b.dirty = now, now, 0, services, true
+	switch {
+	case a.InTried:
+	case b.tried[b.key.triedPlace(a)] == nil:
+		b.promote(a)
+	case len(b.collisions) < maxCollisions:
+		b.collisions[url] = true
 	}
 }
 
-// pick chooses an address to try among those that are due and not in use. Half
-// of the time it must be one that has answered before, if there is any.
-func (b *addrBook) pick(now time.Time, inUse map[string]bool) (address, bool) {
+// promote moves an address to the tried table; who has its place there goes back
+// to the new one. The caller holds mu.
+func (b *addrBook) promote(a *address) {
+	place := b.key.triedPlace(a)
+	old := b.tried[place]
+	a.InTried = true // now it does not vanish with its last place
+	for len(a.places) > 0 {
+		b.leave(a.places[0])
+	}
+	b.tried[place], b.dirty = a, true
+	if old != nil {
+		old.InTried = false
+		back := b.key.newPlace(old, old.Source)
+		b.leave(back)
+		b.enter(old, back)
+	}
+}
+
+// resolve decides the collisions that can be decided. The caller holds mu.
+func (b *addrBook) resolve(now time.Time) {
+	for url := range b.collisions {
+		a, ok := b.byURL[url]
+		if !ok || a.InTried {
+			delete(b.collisions, url)
+			continue
+		}
+		old := b.tried[b.key.triedPlace(a)]
+		switch {
+		case old == nil:
+			b.promote(a)
+		case now.Sub(old.Success) < stillGood:
+		case now.Sub(old.Tried) < stillGood:
+			if now.Sub(old.Tried) <= retryAfter {
+				continue // it may be answering just now
+			}
+			b.promote(a)
+		case now.Sub(a.Success) > testWindow:
+			b.promote(a)
+		default:
+			continue
+		}
+		delete(b.collisions, url)
+	}
+}
+
+// ended records that a connection ended, or was not made, that was begun at a
+// time. itsFault is false if a failure may well be this node's own: then the
+// address is not given up for it.
+func (b *addrBook) ended(url string, begun time.Time, itsFault bool, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var proven, others []*address
-	for _, a := range b.byURL {
-		switch {
-		case inUse[a.URL] || !a.due(now):
-		case a.Success.IsZero():
-			others = append(others, a)
-		default:
-			proven = append(proven, a)
+	for _, a := range []*address{b.seeds[url], b.byURL[url]} {
+		if a == nil {
+			continue
+		}
+		b.dirty = true
+		a.Tried = now
+		if !a.Success.Before(begun) {
+			a.Seen = now
+			continue
+		}
+		if itsFault || a.Failures < fewUnproven-1 {
+			a.Failures++
+		}
+		if a.dead(now) && !a.seed {
+			b.remove(a)
 		}
 	}
-	list := append(others, proven...)
-	if len(proven) > 0 && rand.IntN(2) == 0 {
-		list = proven
+}
+
+// pick chooses an address to dial among those that are due and allowed, from
+// either table with the same chance, or a seed.
+func (b *addrBook) pick(now time.Time, allowed func(*address) bool) (address, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ok := func(a *address) bool { return a.due(now) && allowed(a) }
+	tables := []table{b.fresh, b.tried}
+	if mathrand.IntN(2) == 0 {
+		slices.Reverse(tables)
 	}
-	if len(list) == 0 {
-		return address{}, false
+	seeds := make(table, 0, len(b.seeds))
+	for _, a := range b.seeds {
+		seeds = append(seeds, a)
 	}
-	return *list[rand.IntN(len(list))], true
+	tables = append(tables, seeds)
+	if mathrand.IntN(seedShare) == 0 {
+		tables[0], tables[2] = tables[2], tables[0]
+	}
+	for _, t := range tables {
+		if a := t.pick(ok); a != nil {
+			return *a, true
+		}
+	}
+	return address{}, false
+}
+
+// toTest chooses an address for a feeler: one whose place in the tried table
+// another wants, or else one of the new table.
+func (b *addrBook) toTest(now time.Time, allowed func(*address) bool) (address, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.resolve(now)
+	for url := range b.collisions {
+		if old := b.tried[b.key.triedPlace(b.byURL[url])]; allowed(old) {
+			return *old, true
+		}
+	}
+	if a := b.fresh.pick(func(a *address) bool { return a.due(now) && allowed(a) }); a != nil {
+		return *a, true
+	}
+	return address{}, false
 }
 
 // sample gives addresses to tell others, in random order: those that have
 // answered or were never found dead.
 func (b *addrBook) sample(limit int) []address {
+	list, now := b.all(), time.Now()
+	share := max(minShare, len(list)*maxShare/100)
+	list = slices.DeleteFunc(list, func(a address) bool { return !a.good(now) })
+	return list[:min(len(list), limit, share)]
+}
+
+// good reports whether others should hear of the address.
+func (a *address) good(now time.Time) bool { return a.Failures < fewUnproven && !a.terrible(now) }
+
+// all lists the book in random order.
+func (b *addrBook) all() []address {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var list []address
+	list := make([]address, 0, len(b.byURL))
 	for _, a := range b.byURL {
-		if a.Failures < 3 {
-			list = append(list, *a)
-		}
+		list = append(list, *a)
 	}
-	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	return list[:min(len(list), limit)]
+	mathrand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	return list
 }

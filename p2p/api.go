@@ -15,7 +15,7 @@ type PeerInfo struct {
 	Addr            string // of the socket
 	Transport       string // websocket, or v1 for Bitcoin's framing over TCP
 	URL             string // that was dialled; empty for inbound
-	Kind            string // inbound, manual or outbound-full-relay
+	Kind            string // inbound, manual, outbound-full-relay, block-relay-only or feeler
 	Inbound         bool
 	Version         int32
 	Services        uint64
@@ -35,8 +35,10 @@ type PeerInfo struct {
 	LastTx          time.Time     // likewise
 	Ping, MinPing   time.Duration // 0 before the first pong
 	PingWait        time.Duration // of the ping under way; 0 for none
+	AddrRelay       bool          // addresses pass between it and this node
 	AddrsProcessed  int
 	AddrsNotStored  int
+	AddrsLimited    int // not looked at, there were too many
 	HandshakeIsOver bool
 }
 
@@ -66,7 +68,7 @@ func (n *Node) Peers() []PeerInfo {
 
 func (p *peer) describe(info *PeerInfo) {
 	if info.HandshakeIsOver {
-		info.WTxIDRelay, info.AddrV2 = p.wtxidRelay, p.addrV2
+		info.WTxIDRelay, info.AddrV2, info.AddrRelay = p.wtxidRelay, p.addrV2, p.sharesAddrs()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -74,6 +76,7 @@ func (p *peer) describe(info *PeerInfo) {
 	info.FeeFilter, info.Sent, info.Received = p.flags.feeFilter, s.sent.clone(), s.received.clone()
 	info.LastBlock, info.LastTx, info.Ping, info.MinPing = s.lastBlock, s.lastTx, s.ping, s.minPing
 	info.AddrsProcessed, info.AddrsNotStored = s.addrsIn, s.addrsIn-s.addrsKept
+	info.AddrsLimited = s.addrsLimited
 	if p.flags.pingNonce != 0 {
 		info.PingWait = time.Since(p.flags.pingSent)
 	}
@@ -184,6 +187,9 @@ func (n *Node) Connect(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
+	if !n.Active() {
+		return errQuiet
+	}
 	conn, err := n.dial(ctx, url)
 	if err != nil {
 		return err
@@ -226,4 +232,42 @@ func (n *Node) disconnect(name string, match func(*peer) bool) error {
 		return fmt.Errorf("%w: %.80q", ErrNoPeer, name)
 	}
 	return nil
+}
+
+// SetActive lets the node have peers, or ends all connections and allows none.
+func (n *Node) SetActive(active bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.quiet = !active
+	if n.quiet {
+		for p := range n.peers {
+			p.drop(errQuiet)
+		}
+	}
+	poke(n.dialWake)
+}
+
+// Active reports what SetActive has set; a node is active at first.
+func (n *Node) Active() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !n.quiet
+}
+
+// KnownAddress is one of the address book.
+type KnownAddress struct {
+	URL      string
+	Services uint64
+	Seen     time.Time
+	Tried    bool // in the table of those that have answered
+	Good     bool // worth to be told others
+}
+
+// Addresses lists the address book in random order.
+func (n *Node) Addresses() (list []KnownAddress) {
+	now := time.Now()
+	for _, a := range n.book.all() {
+		list = append(list, KnownAddress{a.URL, a.Services, a.Seen, a.InTried, a.good(now)})
+	}
+	return list
 }

@@ -25,19 +25,23 @@ const (
 
 // learnAddrs takes the addresses of a peer into the book and passes new ones on.
 func (n *Node) learnAddrs(p *peer, list msgAddrV2) {
+	if !n.meetsForAddrs(p) {
+		return
+	}
 	now := time.Now()
 	var fresh []address
 	kept := 0
-	for _, a := range list[:p.takeAddrTokens(len(list), now)] {
+	looked := p.takeAddrTokens(len(list), now)
+	for _, a := range list[:looked] {
 		url, ok := a.url()
 		if !ok || !n.believes(p, url) || url == n.cfg.Advertise {
 			continue
 		}
 		seen := time.Unix(int64(a.time), 0)
-		if seen.After(now.Add(freshTime)) {
+		if a.time <= 100_000_000 || seen.After(now.Add(freshTime)) {
 			seen = now.Add(-5 * 24 * time.Hour) // a bad clock; so does Bitcoin Core
 		}
-		if !n.book.learn(url, a.services, seen, sourceOf(p)) {
+		if !n.book.learn(url, a.services, seen, netGroup(p.host)) {
 			continue
 		}
 		kept++
@@ -46,7 +50,8 @@ func (n *Node) learnAddrs(p *peer, list msgAddrV2) {
 		}
 	}
 	p.mu.Lock()
-	p.stats.addrsIn += len(list)
+	p.stats.addrsIn += looked
+	p.stats.addrsLimited += len(list) - looked
 	p.stats.addrsKept += kept
 	p.mu.Unlock()
 	if len(fresh) > 0 {
@@ -90,27 +95,13 @@ func (n *Node) believes(p *peer, url string) bool {
 
 func isPrivate(host netip.Addr) bool { return host.IsValid() && !isPublic(host) }
 
-// sourceOf groups those who can tell addresses: one IPv4 address, or one IPv6
-// network of 64 bits.
-func sourceOf(p *peer) string {
-	if !p.host.IsValid() {
-		return "unknown"
-	}
-	if p.host.Is6() {
-		if prefix, err := p.host.Prefix(64); err == nil {
-			return prefix.String()
-		}
-	}
-	return p.host.String()
-}
-
 // passOn sends new addresses to a few others.
 func (n *Node) passOn(from *peer, list []address) {
 	peers := n.ready()
 	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
 	sent := 0
 	for _, p := range peers {
-		if p != from && sent < passTo && p.sendAddrs(list) {
+		if p != from && sent < passTo && p.sharesAddrs() && p.sendAddrs(list) {
 			sent++
 		}
 	}
@@ -150,6 +141,9 @@ func tellable(p *peer, url string) bool { return !isPrivateURL(url) || isPrivate
 // answerGetAddr answers once in a connection, and only to those who dialled: the
 // answer to others would tell them apart by what they know.
 func (n *Node) answerGetAddr(p *peer) {
+	if !n.meetsForAddrs(p) {
+		return
+	}
 	p.mu.Lock()
 	again := p.flags.gaveAddrs
 	p.flags.gaveAddrs = true
@@ -159,9 +153,37 @@ func (n *Node) answerGetAddr(p *peer) {
 	}
 }
 
+// sharesAddrs reports whether the peer is told addresses. One that dialled must
+// have spoken of some itself: to it this may be a block-relay-only connection,
+// which is none of a neighbour that could be found by what addresses pass.
+func (p *peer) sharesAddrs() bool {
+	if p.kind != kindInbound {
+		return p.kind != kindBlocks
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.flags.spokeAddrs
+}
+
+// meetsForAddrs reports whether addresses pass between the peer and this node,
+// now that the peer has spoken of some. The first time it is told our own.
+func (n *Node) meetsForAddrs(p *peer) bool {
+	if p.kind == kindBlocks {
+		return false
+	}
+	p.mu.Lock()
+	first := p.inbound() && !p.flags.spokeAddrs
+	p.flags.spokeAddrs = true
+	p.mu.Unlock()
+	if first {
+		n.advertise(p)
+	}
+	return true
+}
+
 // advertise tells a peer where this node listens, if that is known.
 func (n *Node) advertise(p *peer) {
-	if n.cfg.Advertise != "" {
+	if n.cfg.Advertise != "" && p.sharesAddrs() {
 		p.sendAddrs([]address{{URL: n.cfg.Advertise, Services: n.services(), Seen: time.Now()}})
 	}
 }

@@ -53,7 +53,7 @@ func (n *Node) versionMessage(p *peer, nonce uint64) *msgVersion {
 		nonce:       nonce,
 		userAgent:   n.cfg.UserAgent,
 		startHeight: int32(tip.Height),
-		relay:       true,
+		relay:       p.kind != kindBlocks && p.kind != kindFeeler,
 	}
 	m.from.services = m.services
 	if p.host.IsValid() {
@@ -92,12 +92,12 @@ func (n *Node) readVersion(p *peer) error {
 			return errSelf
 		}
 	}
-	if p.kind == kindOutbound && !(v.services&serviceWitness != 0 && v.services&(serviceNetwork|serviceNetworkLimited) != 0) {
+	if p.chosen() && !(v.services&serviceWitness != 0 && v.services&(serviceNetwork|serviceNetworkLimited) != 0) {
 		return fmt.Errorf("%w: services %#x", errUseless, v.services)
 	}
 	n.mu.Lock() // Peers may look already
 	defer n.mu.Unlock()
-	p.version, p.services, p.startHeight, p.relayTxs = min(v.version, ProtocolVersion), v.services, v.startHeight, v.relay
+	p.version, p.services, p.startHeight, p.relayTxs = min(v.version, ProtocolVersion), v.services, v.startHeight, v.relay && p.kind != kindBlocks
 	p.userAgent = cleanUserAgent(v.userAgent)
 	p.timeOffset = v.time - time.Now().Unix()
 	return nil

@@ -119,6 +119,7 @@ func TestSilentPeerIsDropped(t *testing.T) {
 	})
 }
 
+// Where all places are taken one of those with many connections makes room.
 func TestInboundLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -127,7 +128,10 @@ func TestInboundLimit(t *testing.T) {
 			w.call(s, "203.0.113.1:1").shake(ProtocolVersion)
 		}
 		w.until("full", func() bool { in, _ := s.ConnectionCount(); return in == maxInbound })
-		w.call(s, "203.0.113.1:1").isCut()
+		late := w.call(s, "198.51.100.1:1")
+		late.shake(ProtocolVersion)
+		late.say(msgPing(1))
+		late.hear(cmdPong)
 		if in, out := s.ConnectionCount(); in != maxInbound || out != 0 {
 			t.Errorf("%d in, %d out", in, out)
 		}

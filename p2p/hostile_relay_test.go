@@ -125,37 +125,22 @@ func TestDialsArePaced(t *testing.T) {
 	})
 }
 
-// Addresses that answered once and never again must not fill the book for good.
+// Addresses that answered once and never again must not stay in the book.
 func TestBookForgetsTheDead(t *testing.T) {
-	book, err := openBook("")
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := newBook()
 	start := time.Now()
-	for i := range maxBook {
-		url := string(namedAddr(i).addr)
-		if !book.learn(url, 0, start, fmt.Sprint(i)) {
-			t.Fatal("no room")
-		}
-		book.tried(url, true, start)
-	}
-	if book.learn("ws://new.example.org:1/p2p", 0, start, "x") {
-		t.Error("an address that answers had to go")
-	}
-	dead := string(namedAddr(7).addr)
-	book.tried(dead, false, start.Add(time.Hour)) // the end of the good connection
-	book.tried(dead, false, start.Add(2*time.Hour))
-	if !book.learn("ws://new.example.org:1/p2p", 0, start, "x") {
-		t.Error("no room is made of what does not answer any more")
-	}
-	old := string(namedAddr(8).addr)
+	url := ipURL(1, 1)
+	b.learn(url, 0, start, "x")
+	b.good(url, 0, start)
 	for range maxFailures {
-		book.tried(old, false, start.Add(deadAfter+time.Hour))
+		b.ended(url, start.Add(time.Hour), true, start.Add(time.Hour))
 	}
-	for _, a := range book.sample(maxBook) {
-		if a.URL == dead || a.URL == old {
-			t.Errorf("%s is still known", a.URL)
-		}
+	if len(b.byURL) != 1 {
+		t.Error("forgotten after an hour")
+	}
+	b.ended(url, start.Add(deadAfter), true, start.Add(deadAfter+time.Hour))
+	if len(b.byURL) != 0 {
+		t.Error("still known")
 	}
 }
 

@@ -32,11 +32,16 @@ func (n *Node) serve(ctx context.Context, l net.Listener) error {
 		WriteTimeout:      headerTimeout,
 		IdleTimeout:       headerTimeout,
 		MaxHeaderBytes:    headerBytes,
-		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if state == http.StateHijacked {
+				settle(c)
+			}
+		},
+		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	var limited net.Listener = &limitListener{Listener: l, slots: make(chan struct{}, maxInbound+maxUnfinished)}
+	var limited net.Listener = newLimitListener(l)
 	if n.cfg.TLS != nil {
 		limited = tls.NewListener(limited, n.cfg.TLS)
 	}
@@ -47,36 +52,96 @@ func (n *Node) serve(ctx context.Context, l net.Listener) error {
 	return fmt.Errorf("listening for peers on %s: %w", l.Addr(), err)
 }
 
-// limitListener closes at once what comes while all of its slots are taken.
+// limitListener bounds the open sockets. While they are too many, one that has
+// not become a peer yet is closed for each that comes: of the network group that
+// has most of those, the one that has been silent for the longest time. So who
+// opens many sockets and says nothing cannot keep others out.
 type limitListener struct {
 	net.Listener
-	slots chan struct{}
+	limit int
+
+	mu   sync.Mutex // guards what follows
+	open map[*limitedConn]struct{}
+	next int
 }
 
-// Accept waits for the next connection that gets a slot.
+func newLimitListener(l net.Listener) *limitListener {
+	return &limitListener{Listener: l, limit: maxInbound + maxUnfinished, open: make(map[*limitedConn]struct{})}
+}
+
+// Accept waits for the next connection that finds room.
 func (l *limitListener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		select {
-		case l.slots <- struct{}{}:
-			return &limitedConn{Conn: c, release: sync.OnceFunc(func() { <-l.slots })}, nil
-		default:
-			_ = c.Close()
+		one := &limitedConn{Conn: c, l: l, group: netGroup(hostOf(c.RemoteAddr()))}
+		if victim := l.add(one); victim != nil {
+			_ = victim.Conn.Close()
+			if victim == one {
+				continue
+			}
 		}
+		return one, nil
 	}
 }
 
-type limitedConn struct {
-	net.Conn
-	release func()
+// add takes a connection in, and gives one that has to go for it, if any.
+func (l *limitListener) add(c *limitedConn) (victim *limitedConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.number = l.next
+	l.next++
+	l.open[c] = struct{}{}
+	if len(l.open) <= l.limit {
+		return nil
+	}
+	members := make(map[string]int)
+	for one := range l.open {
+		if !one.settled {
+			members[one.group]++
+		}
+	}
+	for one := range l.open {
+		if one.settled {
+			continue
+		}
+		if victim == nil || members[one.group] > members[victim.group] ||
+			members[one.group] == members[victim.group] && one.number < victim.number {
+			victim = one
+		}
+	}
+	delete(l.open, victim) // at least c itself is not settled
+	return victim
 }
 
-// Close gives the slot back.
+// limitedConn is a socket that counts.
+type limitedConn struct {
+	net.Conn
+	l       *limitListener
+	group   string
+	number  int  // in the order of coming; set by add
+	settled bool // guarded by l.mu: it is a peer's
+}
+
+// settle marks the socket under c as that of a peer.
+func settle(c net.Conn) {
+	if secure, ok := c.(*tls.Conn); ok {
+		c = secure.NetConn()
+	}
+	if one, ok := c.(*limitedConn); ok {
+		one.l.mu.Lock()
+		defer one.l.mu.Unlock()
+		one.settled = true
+	}
+}
+
+// Close makes room for another.
 func (c *limitedConn) Close() error {
-	defer c.release()
+	c.l.mu.Lock()
+	delete(c.l.open, c)
+	c.l.mu.Unlock()
 	return c.Conn.Close()
 }
 
@@ -100,9 +165,10 @@ func dialControl(ctx context.Context) func(network, address string, _ syscall.Ra
 
 // insidePrefixes lead into somebody's own network too: shared address space
 // (RFC 6598), and IPv4 addresses behind a translator (RFC 6052, RFC 8215).
-var insidePrefixes = []netip.Prefix{
-	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"),
-}
+var insidePrefixes = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), translator, netip.MustParsePrefix("64:ff9b:1::/48")}
+
+// translator holds IPv4 addresses in its last 32 bits (RFC 6052).
+var translator = netip.MustParsePrefix("64:ff9b::/96")
 
 func isPublic(a netip.Addr) bool {
 	a = a.Unmap()

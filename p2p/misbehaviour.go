@@ -24,6 +24,7 @@ var (
 	errSecondVersion    = errors.New("sent a second version")
 	errTooOld           = errors.New("speaks too old a protocol")
 	errUseless          = errors.New("has no blocks to give")
+	errUnwanted         = errors.New("sent transactions where it was asked for blocks alone")
 	errMissing          = errors.New("lacks a block of the chain that it has shown")
 	errSelf             = errors.New("it is this node itself")
 	errHandshakeTimeout = fmt.Errorf("no handshake within %v", handshakeTimeout)
@@ -35,35 +36,81 @@ var (
 	errFull     = errors.New("no room for more peers")
 	errStopping = errors.New("the node is stopping")
 	errAsked    = errors.New("disconnected by the operator")
+	errQuiet    = errors.New("the operator has switched the network off")
+	errEvicted  = errors.New("made room for another peer")
+	errFeeler   = errors.New("it is there, that was all")
+	errCrowded  = errors.New("another peer is in the same part of the network")
 )
 
-// provable lists the kinds of errors that only a faulty or lying peer can
-// cause: it is banned. For every other one it is at most disconnected, because
-// an honest peer may be behind it: an older one, one that was lied to, one with
-// other rules, one with a bad line.
-var provable = []error{
-	consensus.ErrDecode, // a malformed or oversized message
-	errInvalidBlock,     // received in full; its hash commits to what is wrong
-	errInvalidHeader,    // without the work that it claims, or breaking another rule
+// verdict is what the end of a connection says about the peer.
+type verdict int
+
+const (
+	// blameless ends are in the log for developers alone.
+	blameless verdict = iota
+	// ignorant is a peer that is disconnected, and the log says why, but that
+	// may be honest: older, lied to, with other rules, with a bad line.
+	ignorant
+	// proven is what only a faulty or lying peer does: its address is
+	// discouraged besides.
+	proven
+)
+
+// conduct is the table of all of this: for each reason for which this side ends
+// a connection what it says about the peer. A line's test is in conduct_test.go.
+//
+// What is not here costs a peer nothing: a header of the future (one of the two
+// clocks is wrong), headers or blocks whose parents are unknown, invalid and
+// orphaned transactions (its rules or its pool may be others), inventory that it
+// does not have any more, messages that are unknown or mean nothing, addresses
+// where nobody answers, more of them than are looked at; on TCP another network's
+// magic, which Bitcoin Core sends to try its encrypted transport.
+var conduct = []struct {
+	reason  error
+	verdict verdict
+}{
+	{consensus.ErrDecode, proven}, // malformed, or longer than its command allows
+	{errInvalidBlock, proven},     // received in full; its hash commits to what is wrong
+	{errInvalidHeader, proven},    // without the work that it claims, or breaking another rule, or not in a chain
+
+	{errChecksum, ignorant},         // a bad line would do it
+	{errFlood, ignorant},            // others may queue more
+	{errMutated, ignorant},          // its hash does not commit to the change: it may have been passed on unseen
+	{errOutside, ignorant},          // valid in Bitcoin
+	{errInvalidChain, ignorant},     // it may not have seen the block that is invalid
+	{errProtocol, ignorant},         // older and newer programs order their messages otherwise
+	{errSecondVersion, ignorant},    // likewise
+	{errTooOld, ignorant},           // nobody has to update
+	{errUseless, ignorant},          // nobody has to serve
+	{errUnwanted, ignorant},         // older programs do not know of such connections
+	{errMissing, ignorant},          // it may have lost it
+	{errSelf, ignorant},             // an address that others told
+	{errHandshakeTimeout, ignorant}, // slow
+	{errSlowReader, ignorant},       // slow
+	{errStalled, ignorant},          // slow
+	{errNoPong, ignorant},           // gone
+
+	{errClosed, blameless},
+	{errStopping, blameless},
+	{errAsked, blameless},
+	{errFull, blameless},
+	{errBanned, blameless},
+	{errQuiet, blameless},
+	{errEvicted, blameless},
+	{errFeeler, blameless},
+	{errCrowded, blameless},
+	{errUploadLimit, blameless},
 }
 
-// disconnecting lists the kinds that the log should mention all the same.
-var disconnecting = []error{
-	errChecksum, errFlood, errMutated, errOutside, errInvalidChain, errProtocol, errSecondVersion, errTooOld,
-	errUseless, errMissing, errSelf, errHandshakeTimeout, errSlowReader, errStalled, errNoPong,
-}
-
-// silent lists the kinds of ends that are nobody's fault and not worth a line
-// in the log.
-var silent = []error{errClosed, errStopping, errAsked, errFull, errBanned}
-
-func isOneOf(err error, kinds []error) bool {
-	for _, kind := range kinds {
-		if errors.Is(err, kind) {
-			return true
+// judge finds the verdict on an end; ok is false for one that is not in the
+// table, such as that the other side hung up.
+func judge(err error) (v verdict, ok bool) {
+	for _, line := range conduct {
+		if errors.Is(err, line.reason) {
+			return line.verdict, true
 		}
 	}
-	return false
+	return blameless, false
 }
 
 // blockFault says what an error of the chain about a block or header proves
@@ -87,21 +134,15 @@ func blockFault(err, invalid error) error {
 	return nil
 }
 
-const (
-	banTime = 24 * time.Hour
-	maxBans = 10_000
-)
-
-// punish bans the peer where the reason for which its connection ends proves
-// that it is faulty, and says so in the log.
+// punish discourages the address of the peer where the reason for which its
+// connection ends proves that it is faulty, and says so in the log.
 func (n *Node) punish(p *peer, err error) {
-	ban := isOneOf(err, provable)
+	v, ok := judge(err)
 	switch {
-	case isOneOf(err, silent):
-	case !ban && !isOneOf(err, disconnecting):
+	case !ok || v == blameless:
 		n.log.Debug("peer gone", "peer", p.String(), "why", err)
-	case ban && p.kind != kindManual && n.bans.ban(p.host, time.Now().Add(banTime)):
-		n.complain(p, fmt.Sprintf("peer banned for %v", banTime), err)
+	case v == proven && p.kind != kindManual && n.bans.discourage(p.host):
+		n.complain(p, fmt.Sprintf("peer discouraged for %v", discouragedTime), err)
 	default:
 		n.complain(p, "peer disconnected", err)
 	}
@@ -116,57 +157,6 @@ func (n *Node) complain(p *peer, what string, err error) {
 
 // String names the peer for the log; what it said of itself is escaped.
 func (p *peer) String() string { return fmt.Sprintf("%d %s %q", p.id, p.addr, p.userAgent) }
-
-// banList holds the addresses that may not connect, and until when.
-type banList struct {
-	mu    sync.Mutex // guards what follows
-	until map[netip.Addr]time.Time
-}
-
-// ban reports whether the address could be banned: a loopback address stands
-// for every program on this machine, and never is.
-func (b *banList) ban(host netip.Addr, until time.Time) bool {
-	if !host.IsValid() || host.IsLoopback() {
-		return false
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.until) >= maxBans {
-		b.makeRoom()
-	}
-	if b.until == nil {
-		b.until = make(map[netip.Addr]time.Time)
-	}
-	b.until[host] = until
-	return true
-}
-
-// makeRoom forgets the ban that ends first, and all that are over.
-func (b *banList) makeRoom() {
-	var first netip.Addr
-	now := time.Now()
-	for host, until := range b.until {
-		if until.Before(now) {
-			delete(b.until, host)
-		} else if !first.IsValid() || until.Before(b.until[first]) {
-			first = host
-		}
-	}
-	if len(b.until) >= maxBans {
-		delete(b.until, first)
-	}
-}
-
-func (b *banList) banned(host netip.Addr) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	until, ok := b.until[host]
-	if ok && time.Now().After(until) {
-		delete(b.until, host)
-		ok = false
-	}
-	return ok
-}
 
 const (
 	linesPerMinute = 5 // about one host

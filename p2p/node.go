@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"log/slog"
@@ -54,24 +55,19 @@ type Config struct {
 	Connect      []string       // URLs; if there are any, no other peer is dialled
 	Seeds        []string       // URLs to begin with, besides those of Spec
 	Outbound     int            // peers that the node chooses; 0 means DefaultOutbound, less means none
+	MaxUpload    uint64         // bytes a day after which old blocks are not served; 0 means no limit
 	Advertise    string         // URL at which others can reach this node; may be empty
-	AddrFile     string         // where the address book is saved; empty means nowhere
+	Dir          string         // where the address book, the anchors and the bans are saved; empty means nowhere
 	TLS          *tls.Config    // of Listen: wss:// in place of ws://; nil means none
 	TrustProxies []netip.Prefix // whose X-Forwarded-For is believed
 	AllowOrigins []string       // web origins whose pages may connect
 	Pruned       bool           // old blocks are not served: of those more than 288 below the tip, none (BIP159)
 	UserAgent    string         // such as /Lode:0.1.0/, at most 256 bytes
 
-	Dial DialFunc     // nil means WebSocket and TCP
-	Log  *slog.Logger // nil means none
+	Dial DialFunc         // nil means WebSocket and TCP
+	Now  func() time.Time // the time of bans; nil means time.Now
+	Log  *slog.Logger     // nil means none
 }
-
-const (
-	// maxConnections bounds all peers, maxInbound those that dialled us, so
-	// that there is always room for those that this node chooses.
-	maxConnections = 125
-	maxInbound     = maxConnections - DefaultOutbound - 2
-)
 
 // Node is the network side of a node.
 type Node struct {
@@ -82,11 +78,13 @@ type Node struct {
 	dial     DialFunc
 	outbound int
 	book     *addrBook
+	groupKey bookKey        // for eviction
 	wrong    error          // with the configuration
 	minWork  consensus.Work // that the network's chain is known to have
 	sync     *syncer
 	relay    *relay
 	bans     banList
+	upload   uploadCount
 	lines    lineLimiter
 	dialWake chan struct{} // the book has something new
 	large    chan struct{} // slots for handling large messages
@@ -94,6 +92,7 @@ type Node struct {
 	mu       sync.Mutex      // guards what follows, and what the handshake sets of a peer until it is ready
 	ctx      context.Context // of Run; nil before
 	stop     context.CancelCauseFunc
+	quiet    bool           // SetActive(false)
 	over     bool           // Run waits for the end of what was begun
 	group    sync.WaitGroup // of what was begun by begin
 	peers    map[*peer]bool // true once the handshake is over
@@ -101,6 +100,7 @@ type Node struct {
 	nextID   int64
 	nonces   map[uint64]string // of version messages under way, and the URL that was dialled
 	added    map[string]func() // ends keepConnected, by URL; nil before Run
+	anchors  []string          // block-relay-only peers that the node had when it was stopped
 	sent     uint64            // bytes to peers that have left
 	received uint64
 }
@@ -123,10 +123,15 @@ func New(cfg Config) *Node {
 	if n.outbound == 0 {
 		n.outbound = DefaultOutbound
 	}
-	n.outbound = min(n.outbound, maxConnections-maxInbound)
+	n.outbound = min(n.outbound, maxOutbound)
 	var err error
-	if n.book, err = openBook(cfg.AddrFile); err != nil {
+	if n.book, err = openBook(cfg.inDir(bookName)); err != nil {
 		n.log.Warn("the address book is started anew", "error", err)
+	}
+	_, _ = rand.Read(n.groupKey[:]) // never fails
+	n.bans.file, n.bans.now = cfg.inDir(bansName), cfg.Now
+	if err := n.bans.load(); err != nil {
+		n.log.Warn("bans are forgotten", "error", err)
 	}
 	n.minWork.SetBytes(cfg.Spec.Defaults.MinimumWork)
 	n.wrong = n.takeURLs()
@@ -152,7 +157,7 @@ func (n *Node) takeURLs() (err error) {
 		if url, err = n.checkURL(url); err != nil {
 			return err
 		}
-		n.book.learn(url, serviceNetwork|serviceWitness, time.Now(), "")
+		n.book.addSeed(url)
 	}
 	return nil
 }
@@ -194,7 +199,7 @@ func (n *Node) Run(parent context.Context) error {
 	if failure == context.Cause(parent) {
 		failure = nil // nobody failed, the node was stopped
 	}
-	return errors.Join(failure, n.book.save())
+	return errors.Join(failure, n.book.save(), n.saveAnchors())
 }
 
 // listen begins to serve l, if there is one; a failure ends Run.
@@ -261,7 +266,9 @@ func (n *Node) keepLoop(ctx context.Context) {
 			rate := n.pool.MinFeeRate()
 			for _, p := range n.ready() {
 				p.keepAlive(now)
-				p.sendFeeFilter(rate)
+				if p.kind != kindBlocks {
+					p.sendFeeFilter(rate)
+				}
 				if now.Sub(advertised) >= advertiseInterval {
 					n.advertise(p)
 				}
@@ -305,11 +312,6 @@ func (n *Node) admit(remote string) error {
 	if n.bans.banned(hostOfString(remote)) {
 		return errBanned
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.inbound >= maxInbound {
-		return errFull
-	}
 	return nil
 }
 
@@ -320,18 +322,25 @@ func (n *Node) Accept(conn Conn) {
 	}
 }
 
-// register gives the peer a number and a place, if there is one.
+// register gives the peer a number and a place. Where all are taken another
+// inbound peer makes room for it, unless all of them are worth more.
 func (n *Node) register(p *peer) error {
-	if p.kind != kindManual && n.bans.banned(p.host) {
-		return errBanned
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.quiet {
+		return errQuiet
+	}
+	if p.kind != kindManual && n.bans.banned(p.host) { // under mu: Ban may be looking for the peer
+		return errBanned
+	}
 	if p.inbound() {
-		if n.inbound >= maxInbound {
+		if n.inbound >= maxInbound && !n.makeRoom() {
 			return errFull
 		}
 		n.inbound++
+	}
+	if n.isCrowded(p) {
+		return errCrowded
 	}
 	p.id = n.nextID
 	n.nextID++
@@ -342,10 +351,13 @@ func (n *Node) register(p *peer) error {
 func (n *Node) unregister(p *peer) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	delete(n.peers, p)
-	if p.inbound() {
+	if p.inbound() && !p.evicted {
 		n.inbound--
 	}
+	if p.kind == kindBlocks && n.peers[p] && n.ctx.Err() != nil {
+		n.anchors = append(n.anchors, p.url)
+	}
+	delete(n.peers, p)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n.sent += p.stats.sent.Total
@@ -355,7 +367,9 @@ func (n *Node) unregister(p *peer) {
 // welcome begins the conversation after the handshake.
 func (n *Node) welcome(p *peer) {
 	p.send(msgEmpty(cmdSendHeaders)) // before anything that others may begin with the peer
-	p.sendFeeFilter(n.pool.MinFeeRate())
+	if p.kind != kindBlocks {
+		p.sendFeeFilter(n.pool.MinFeeRate())
+	}
 	n.relay.add(p)
 	n.sync.add(p)
 	n.mu.Lock()
@@ -364,7 +378,9 @@ func (n *Node) welcome(p *peer) {
 	n.log.Debug("peer connected", "peer", p.String(), "kind", p.kind, "height", p.startHeight)
 	p.keepAlive(time.Now())
 	if !p.inbound() {
-		n.book.tried(p.url, true, time.Now())
+		n.book.good(p.url, p.services, time.Now())
+	}
+	if !p.inbound() && p.kind != kindBlocks {
 		p.askAddrs()
 	}
 	n.advertise(p)

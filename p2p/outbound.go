@@ -2,14 +2,13 @@ package p2p
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
 )
 
 const (
-	// DefaultOutbound is how many peers a node chooses for itself.
-	DefaultOutbound = 8
 	// firstBackoff is how soon a peer that the operator asked for is dialled
 	// again; each failure doubles it, up to maxBackoff. A connection that
 	// lasted goodTime makes it start anew.
@@ -22,6 +21,8 @@ const (
 	// Bitcoin Core: addresses that strangers name must not be knocked at by
 	// the hundred.
 	dialPause = 500 * time.Millisecond
+	// feelerInterval is the mean time between two feelers, as in Bitcoin Core.
+	feelerInterval = 2 * time.Minute
 )
 
 // keepConnected dials a peer again and again until ctx ends.
@@ -55,11 +56,31 @@ func pause(ctx context.Context, d time.Duration) {
 // dialAndRun connects to a URL and stays until the connection ends. It gives the
 // reason.
 func (n *Node) dialAndRun(ctx context.Context, url string, kind connectionKind) error {
+	if !n.Active() {
+		return errQuiet
+	}
 	conn, err := n.dial(ctx, url)
 	if err != nil {
 		return err
 	}
 	return n.runPeer(ctx, conn, kind, url)
+}
+
+// slots is what fillLoop has dialled, by URL.
+type slots map[string]slot
+
+type slot struct {
+	kind  connectionKind
+	group string // see slotGroup
+}
+
+func (s slots) count(kind connectionKind) (n int) {
+	for _, one := range s {
+		if one.kind == kind {
+			n++
+		}
+	}
+	return n
 }
 
 // fillLoop keeps the outbound slots filled from the book until ctx ends.
@@ -69,21 +90,25 @@ func (n *Node) fillLoop(ctx context.Context) {
 	ticker := time.NewTicker(fillInterval)
 	defer ticker.Stop()
 	ended := make(chan string)
-	dialling := make(map[string]bool) // URLs in use by this loop
-	var paused <-chan time.Time       // not nil while no dial may begin
+	used := make(slots)
+	anchors := n.takeAnchors()
+	feeler := time.Now().Add(nextFeeler())
+	var paused <-chan time.Time // not nil while no dial may begin
+	look := true                // something may have changed
 	for {
-		if paused == nil && len(dialling) < n.outbound {
-			if a, ok := n.book.pick(time.Now(), n.urlsInUse(dialling)); ok {
-				dialling[a.URL] = true
+		if paused == nil && look && n.Active() {
+			a, kind := n.nextDial(used, &anchors, &feeler)
+			if look = kind != ""; look {
+				used[a.URL] = slot{kind, slotGroup(a.ip, a.name)}
 				group.Go(func() {
-					n.tryAddress(ctx, &a)
+					n.tryAddress(ctx, &a, kind)
 					select {
 					case ended <- a.URL:
 					case <-ctx.Done():
 					}
 				})
-				paused = time.After(dialPause)
 			}
+			paused = time.After(dialPause) // to look through the book costs something too
 		}
 		select {
 		case <-ctx.Done():
@@ -91,40 +116,104 @@ func (n *Node) fillLoop(ctx context.Context) {
 		case <-paused:
 			paused = nil
 		case <-ticker.C:
+			look = true
 		case <-n.dialWake:
+			look = true
 		case url := <-ended:
-			delete(dialling, url)
+			delete(used, url)
+			look = true
 		}
 	}
 }
 
-// tryAddress connects to an address of the book; how that went is written into
-// the book.
-func (n *Node) tryAddress(ctx context.Context, a *address) {
-	if a.Source != "" && !isPrivateURL(a.URL) {
+// nextFeeler is how long to wait for the next feeler: at random, so that nobody
+// knows when.
+func nextFeeler() time.Duration { return time.Duration(rand.ExpFloat64() * float64(feelerInterval)) }
+
+// nextDial chooses what to dial now and what for; kind is empty for nothing. The
+// anchors come first, then full relay, then block-relay-only, then a feeler.
+func (n *Node) nextDial(used slots, anchors *[]string, feeler *time.Time) (a address, kind connectionKind) {
+	now := time.Now()
+	allowed := n.dialFilter(used)
+	for len(*anchors) > 0 {
+		url := (*anchors)[0]
+		*anchors = (*anchors)[1:]
+		a = address{URL: url, Source: "anchor"}
+		if a.ip, a.name = hostInURL(url); allowed(&a) {
+			return a, kindBlocks
+		}
+	}
+	for _, want := range []struct {
+		kind connectionKind
+		most int
+	}{{kindOutbound, n.outbound}, {kindBlocks, blockOutbound}} {
+		if used.count(want.kind) < want.most {
+			if a, ok := n.book.pick(now, allowed); ok {
+				return a, want.kind
+			}
+			break // nothing for the others either
+		}
+	}
+	if now.After(*feeler) && used.count(kindFeeler) == 0 {
+		*feeler = now.Add(nextFeeler())
+		if a, ok := n.book.toTest(now, allowed); ok {
+			return a, kindFeeler
+		}
+	}
+	return address{}, ""
+}
+
+// tryAddress connects to an address; how that went is written into the book.
+func (n *Node) tryAddress(ctx context.Context, a *address, kind connectionKind) {
+	if !a.seed && !isPrivateURL(a.URL) {
 		ctx = context.WithValue(ctx, publicOnly{}, true)
 	}
-	err := n.dialAndRun(ctx, a.URL, kindOutbound)
+	begun := time.Now()
+	err := n.dialAndRun(ctx, a.URL, kind)
 	if ctx.Err() == nil {
-		n.log.Debug("outbound connection ended", "url", a.URL, "why", err)
-		n.book.tried(a.URL, false, time.Now()) // a handshake before has set it to success
+		n.log.Debug("outbound connection ended", "url", a.URL, "kind", kind, "why", err)
+		itsFault := len(n.ready()) > 0 && !errors.Is(err, errCrowded) && !errors.Is(err, errQuiet)
+		n.book.ended(a.URL, begun, itsFault, time.Now())
 	}
 }
 
-// urlsInUse lists what must not be dialled: what is connected or being tried,
-// and this node itself.
-func (n *Node) urlsInUse(dialling map[string]bool) map[string]bool {
-	used := map[string]bool{n.cfg.Advertise: true}
-	for url := range dialling {
-		used[url] = true
+// dialFilter tells what must not be dialled: what is connected or being tried,
+// this node itself, who is banned, and who is in the network group of another
+// outbound peer.
+func (n *Node) dialFilter(used slots) (allowed func(*address) bool) {
+	urls, groups := map[string]bool{n.cfg.Advertise: true}, make(map[string]bool)
+	for url, s := range used {
+		urls[url] = true
+		groups[s.group] = s.kind != kindFeeler || groups[s.group]
 	}
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	for p := range n.peers {
-		used[p.url] = true
+		urls[p.url] = true
+		if !p.inbound() && p.kind != kindFeeler {
+			groups[slotGroup(p.host, "")] = true
+		}
 	}
 	for url := range n.added {
-		used[url] = true
+		urls[url] = true
 	}
-	return used
+	n.mu.Unlock()
+	groups[""] = false // no limit
+	return func(a *address) bool {
+		return !urls[a.URL] && !groups[slotGroup(a.ip, a.name)] && !n.bans.banned(a.ip)
+	}
+}
+
+// isCrowded reports whether another outbound peer is in the network group of one
+// that this node chose: a name does not tell where it leads. The caller holds mu.
+func (n *Node) isCrowded(p *peer) bool {
+	group := slotGroup(p.host, "")
+	if group == "" || !p.chosen() {
+		return false
+	}
+	for other := range n.peers {
+		if !other.inbound() && other.kind != kindFeeler && slotGroup(other.host, "") == group {
+			return true
+		}
+	}
+	return false
 }

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +23,8 @@ const (
 	kindInbound  connectionKind = "inbound"
 	kindManual   connectionKind = "manual" // asked for by the operator
 	kindOutbound connectionKind = "outbound-full-relay"
+	kindBlocks   connectionKind = "block-relay-only" // no transactions and no addresses, so that nobody sees it
+	kindFeeler   connectionKind = "feeler"           // ends with the handshake
 )
 
 // peer is one connection and what is known of its other side.
@@ -56,6 +60,8 @@ type peer struct {
 	large   chan struct{} // Node.large
 	holds   bool          // a slot of large
 
+	evicted bool // guarded by Node.mu: another has its place
+
 	sync  peerSync  // guarded by syncer.mu
 	relay peerRelay // guarded by relay.mu
 }
@@ -66,6 +72,7 @@ type peerFlags struct {
 	sendHeaders bool           // announce blocks by headers (BIP130)
 	feeFilter   int64          // sat per 1000 vB
 	gaveAddrs   bool           // its getaddr was answered
+	spokeAddrs  bool           // it has sent getaddr or addresses
 	addrTokens  int            // addresses of it that will be looked at
 	addrTime    time.Time      // when the last token came
 	sentFilter  int64          // the fee filter that it was sent; -1 for none
@@ -78,6 +85,9 @@ type peerFlags struct {
 }
 
 func (p *peer) inbound() bool { return p.kind == kindInbound }
+
+// chosen reports whether this node chose the peer for one of its outbound slots.
+func (p *peer) chosen() bool { return p.kind == kindOutbound || p.kind == kindBlocks }
 
 func byID(a, b *peer) int { return cmp.Compare(a.id, b.id) }
 
@@ -208,13 +218,14 @@ func (n *Node) runPeer(ctx context.Context, conn Conn, kind connectionKind, url 
 	defer drop(errClosed)
 
 	if err := n.register(p); err != nil {
+		n.punish(p, err)
 		drop(err)
 		return err
 	}
 	defer n.unregister(p)
 	defer p.release()
 	err := n.converse(ctx, p, &group)
-	if ctx.Err() != nil && !isOneOf(err, provable) {
+	if v, _ := judge(err); ctx.Err() != nil && v != proven {
 		err = n.endOf(ctx) // why the connection was closed, not how that felt
 	}
 	n.punish(p, err)
@@ -239,6 +250,10 @@ func (n *Node) converse(ctx context.Context, p *peer, group *sync.WaitGroup) err
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
+	if p.kind == kindFeeler {
+		n.book.good(p.url, p.services, time.Now())
+		return errFeeler
+	}
 	n.welcome(p)
 	defer n.farewell(p)
 	group.Go(func() { p.drop(n.writeLoop(ctx, p)) })
@@ -247,10 +262,24 @@ func (n *Node) converse(ctx context.Context, p *peer, group *sync.WaitGroup) err
 		if err != nil {
 			return err
 		}
+		if p.kind == kindBlocks && isAboutTxs(m) {
+			return fmt.Errorf("%w: %s", errUnwanted, m.command())
+		}
 		if err := n.handle(p, m); err != nil {
 			return err
 		}
 	}
+}
+
+// isAboutTxs reports whether a message brings or announces transactions.
+func isAboutTxs(m message) bool {
+	switch m := m.(type) {
+	case msgTx:
+		return true
+	case *msgInv:
+		return m.cmd == cmdInv && slices.ContainsFunc(m.items, func(i invItem) bool { return i.kind == invTx || i.kind == invWTx })
+	}
+	return false
 }
 
 // writeLoop sends what is queued until the connection ends.

@@ -52,6 +52,9 @@ func (n *Node) serveBlock(p *peer, item invItem) (found bool, err error) {
 	if n.tooDeep(item.hash) {
 		return false, nil
 	}
+	if err := n.mayServe(p, item.hash); err != nil {
+		return false, err
+	}
 	payload, err := n.chain.BlockBytes(item.hash)
 	if err != nil {
 		if !errors.Is(err, chain.ErrNotFound) && n.lines.allow(p.host, time.Now()) {

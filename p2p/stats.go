@@ -38,4 +38,5 @@ type peerStats struct {
 	ping, minPing      time.Duration // 0 before the first pong
 	lastBlock, lastTx  time.Time     // that was new and valid; zero before the first
 	addrsIn, addrsKept int
+	addrsLimited       int // not looked at, there were too many
 }

@@ -289,7 +289,7 @@ func TestMisbehaviour(t *testing.T) {
 				}
 				if c.ban {
 					w.call(s, "203.0.113.9:2").isCut()
-					time.Sleep(banTime)
+					time.Sleep(discouragedTime)
 					w.call(s, "203.0.113.9:3").shake(ProtocolVersion)
 				}
 			})

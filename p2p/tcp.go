@@ -165,7 +165,7 @@ func (n *Node) serveTCP(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	backoff := firstAcceptBackoff
-	limited := &limitListener{Listener: l, slots: make(chan struct{}, maxInbound+maxUnfinished)}
+	limited := newLimitListener(l)
 	for {
 		c, err := limited.Accept()
 		switch {
@@ -208,6 +208,7 @@ func (n *Node) greet(ctx context.Context, f *framed) {
 		_ = f.Close("")
 		return
 	}
+	settle(f.c)
 	n.Accept(f)
 }
 

@@ -277,9 +277,9 @@ func TestSilenceOnTCP(t *testing.T) {
 func TestBannedOverTCP(t *testing.T) {
 	l, url := listeningTCP(t)
 	n, _ := realNode(t, func(c *Config) { c.ListenTCP = l })
-	n.bans.mu.Lock()
-	n.bans.until = map[netip.Addr]time.Time{netip.MustParseAddr("127.0.0.1"): time.Now().Add(time.Hour)} // ban would not
-	n.bans.mu.Unlock()
+	if err := n.Ban(netip.MustParsePrefix("127.0.0.0/8"), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
 	c, err := net.Dial("tcp", strings.TrimPrefix(url, "tcp://"))
 	if err != nil {
 		t.Fatal(err)

@@ -111,6 +111,9 @@ func TestAddrBothWays(t *testing.T) {
 		old, modern, other := w.call(s, "203.0.113.1:1"), w.call(s, "203.0.113.2:1"), w.call(s, "203.0.113.3:1")
 		old.shake(ProtocolVersion - 1)
 		modern.shake(ProtocolVersion)
+		modern.say(msgEmpty(cmdGetAddr)) // from now on it is told of addresses
+		modern.say(msgPing(1))
+		modern.hear(cmdPong)
 		now := uint32(time.Now().Unix())
 		old.say(msgAddr{
 			{now, netAddr{services: 9, ip: [16]byte{10: 0xff, 11: 0xff, 12: 8, 13: 8, 14: 8, 15: 8}, port: 18444}},

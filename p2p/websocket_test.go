@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -244,44 +245,72 @@ func TestSocketCarriesMessages(t *testing.T) {
 	}
 }
 
-// Whoever connects and says nothing loses the socket, and holds up nobody.
+// Of the silent sockets the oldest of the network group with the most has to go;
+// those of peers stay.
 func TestLimitListener(t *testing.T) {
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	l := newLimitListener(nil)
+	l.limit = 4
+	var all []*limitedConn
+	come := func(group string) (c, victim *limitedConn) {
+		inner, other := net.Pipe()
+		t.Cleanup(func() { _ = other.Close() })
+		c = &limitedConn{Conn: inner, l: l, group: group}
+		all = append(all, c)
+		return c, l.add(c)
 	}
-	l := &limitListener{Listener: inner, slots: make(chan struct{}, 1)}
-	defer l.Close()
-	dial := func() net.Conn {
-		c, err := net.Dial("tcp", inner.Addr().String())
-		if err != nil {
+	for i, step := range []struct {
+		group  string
+		victim int // number of the connection that has to go; -1 for none
+	}{
+		{"A", -1}, {"A", -1}, {"B", -1}, {"A", -1}, // 0 to 3
+		{"C", 0}, {"A", 1}, {"D", 3}, {"E", 2}, // 4 to 7; the last finds B, C, A and D with one each
+	} {
+		_, victim := come(step.group)
+		if got := slices.Index(all, victim); got != step.victim {
+			t.Errorf("when number %d of %s came, %d went, want %d", i, step.group, got, step.victim)
+		}
+	}
+	for c := range l.open {
+		settle(c)
+	}
+	if c, victim := come("F"); victim != c {
+		t.Error("a peer had to go")
+	}
+	_, _ = all[7].Close(), all[7].Close() // gives one place back, not two
+	if _, victim := come("F"); victim != nil {
+		t.Error("no room where one has left")
+	}
+	if c, victim := come("F"); victim == nil || victim == c || victim.settled {
+		t.Error("the one that came first is not the one that went")
+	}
+}
+
+// A node all of whose sockets are taken by strangers who say nothing is still
+// reached by others, by either transport.
+func TestSilentSocketsKeepNobodyOut(t *testing.T) {
+	ws, wsURL := listening(t)
+	tcp, tcpURL := listeningTCP(t)
+	n, _ := realNode(t, func(c *Config) { c.Listen, c.ListenTCP = ws, tcp })
+	other, _ := realNode(t, func(*Config) {})
+	for _, l := range []net.Listener{ws, tcp} {
+		for range maxInbound + maxUnfinished {
+			c, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+		}
+	}
+	for _, url := range []string{wsURL, tcpURL} {
+		if err := other.AddNode(url); err != nil {
 			t.Fatal(err)
 		}
-		return c
 	}
-	accepted := make(chan net.Conn)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			accepted <- c
+	for {
+		if in, _ := n.ConnectionCount(); in == 2 {
+			break
 		}
-	}()
-	defer dial().Close()
-	first := <-accepted
-	second := dial()
-	if _, err := second.Read(make([]byte, 1)); err == nil {
-		t.Error("the second was let in")
-	}
-	_, _ = first.Close(), first.Close() // gives one slot back, not two
-	defer dial().Close()
-	third := <-accepted
-	defer third.Close()
-	fourth := dial()
-	if _, err := fourth.Read(make([]byte, 1)); err == nil {
-		t.Error("the fourth was let in")
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
@@ -323,7 +352,7 @@ func TestBehindAProxy(t *testing.T) {
 				c.TrustProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 			}
 		})
-		n.bans.ban(netip.MustParseAddr("198.51.100.66"), time.Now().Add(time.Hour))
+		n.bans.discourage(netip.MustParseAddr("198.51.100.66"))
 		dial := func(forwarded string) (*websocket.Conn, error) {
 			dialer := websocket.Dialer{Subprotocols: []string{subProtocol(&regtest(t).Rules)}}
 			ws, resp, err := dialer.Dial(url+socketPath, http.Header{"X-Forwarded-For": {forwarded}})

@@ -37,6 +37,7 @@ const (
 	codeNodeAdded      = -23
 	codeNodeNotAdded   = -24
 	codeNotConnected   = -29
+	codeSubnet         = -30
 	codeStopping       = -9
 )
 

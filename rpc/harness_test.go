@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -130,6 +131,34 @@ type fakeNetwork struct {
 	dropped []string
 	pings   int
 	syncing bool
+	bans    []p2p.Ban
+	known   []p2p.KnownAddress
+	upload  p2p.Upload
+	quiet   bool
+}
+
+func (f *fakeNetwork) Bans() []p2p.Ban               { return f.bans }
+func (f *fakeNetwork) ClearBans() error              { f.bans = nil; return nil }
+func (f *fakeNetwork) Addresses() []p2p.KnownAddress { return f.known }
+func (f *fakeNetwork) Upload() p2p.Upload            { return f.upload }
+func (f *fakeNetwork) SetActive(active bool)         { f.quiet = !active }
+func (f *fakeNetwork) Active() bool                  { return !f.quiet }
+
+func (f *fakeNetwork) Ban(subnet netip.Prefix, until time.Time) error {
+	if slices.ContainsFunc(f.bans, func(b p2p.Ban) bool { return b.Subnet == subnet }) {
+		return p2p.ErrIsBanned
+	}
+	f.bans = append(f.bans, p2p.Ban{Subnet: subnet, Created: time.Unix(1_900_000_000, 0), Until: until})
+	return nil
+}
+
+func (f *fakeNetwork) Unban(subnet netip.Prefix) error {
+	left := slices.DeleteFunc(slices.Clone(f.bans), func(b p2p.Ban) bool { return b.Subnet == subnet })
+	if len(left) == len(f.bans) {
+		return p2p.ErrNoBan
+	}
+	f.bans = left
+	return nil
 }
 
 func (f *fakeNetwork) Peers() []p2p.PeerInfo          { return f.peers }

@@ -23,6 +23,14 @@ type Network interface {
 	Disconnect(id int64, address string) error // by address, or by id if that is empty
 	Ping()
 	Syncing() bool
+	Ban(subnet netip.Prefix, until time.Time) error
+	Unban(subnet netip.Prefix) error
+	Bans() []p2p.Ban
+	ClearBans() error
+	Addresses() []p2p.KnownAddress
+	Upload() p2p.Upload
+	SetActive(active bool)
+	Active() bool
 }
 
 func (s *Server) networkMethods() []method {
@@ -36,6 +44,12 @@ func (s *Server) networkMethods() []method {
 		{group, "getaddednodeinfo", []string{"node"}, 0, "The peers that addnode and --connect keep connected.", s.getAddedNodeInfo},
 		{group, "ping", nil, 0, "Measures the round trip to every peer; getpeerinfo tells the result.", s.ping},
 		{group, "disconnectnode", []string{"address", "nodeid"}, 0, "Ends the connection to a peer, named by its address, its URL or its id.", s.disconnectNode},
+		{group, "setban", []string{"subnet", "command", "bantime", "absolute"}, 2, "add: ban an IP address or a network for bantime seconds, a day unless given, or until that Unix time if absolute; remove: no longer.", s.setBan},
+		{group, "listbanned", nil, 0, "The banned networks.", s.listBanned},
+		{group, "clearbanned", nil, 0, "Takes back all bans, and forgets which peers have misbehaved.", s.clearBanned},
+		{group, "getnodeaddresses", []string{"count", "network"}, 0, "Addresses of other nodes, in random order: 1 unless count is given, 0 for all; of one network if given.", s.getNodeAddresses},
+		{group, "getaddrmaninfo", nil, 0, "How many addresses are known, by network.", s.getAddrManInfo},
+		{group, "setnetworkactive", []string{"state"}, 1, "Lets the node have peers, or ends all connections and allows none.", s.setNetworkActive},
 	}
 }
 
@@ -69,7 +83,7 @@ func (s *Server) getNetworkInfo(context.Context, *params) (any, error) {
 		Local          []string `json:"localaddresses"`
 		Warnings       []string `json:"warnings"`
 	}{
-		major*10000 + minor*100 + patch, s.cfg.UserAgent, protocolVersion, fmt.Sprintf("%016x", services), serviceNames(services), true, 0, true,
+		major*10000 + minor*100 + patch, s.cfg.UserAgent, protocolVersion, fmt.Sprintf("%016x", services), serviceNames(services), true, 0, s.cfg.Network.Active(),
 		in + out, in, out, []string{}, coins(st.Policy.MinRelay), coins(st.Policy.Increment), []string{}, []string{},
 	}, nil
 }
@@ -100,12 +114,16 @@ type peerJSON struct {
 	SyncedHeaders    int64             `json:"synced_headers"`
 	SyncedBlocks     int64             `json:"synced_blocks"`
 	InFlight         []uint32          `json:"inflight"`
+	AddrRelay        bool              `json:"addr_relay_enabled"`
 	AddrProcessed    int               `json:"addr_processed"`
+	AddrLimited      int               `json:"addr_rate_limited"`
+	Permissions      []string          `json:"permissions"` // none can be given
 	MinFeeFilter     coins             `json:"minfeefilter"`
 	SentPerMessage   map[string]uint64 `json:"bytessent_per_msg"`
 	RecvPerMessage   map[string]uint64 `json:"bytesrecv_per_msg"`
 	ConnectionType   string            `json:"connection_type"`
 	TransportVersion string            `json:"transport_protocol_type"`
+	SessionID        string            `json:"session_id"` // of an encrypted transport (BIP324), which there is not
 }
 
 func (s *Server) getPeerInfo(context.Context, *params) (any, error) {
@@ -120,7 +138,7 @@ func (s *Server) getPeerInfo(context.Context, *params) (any, error) {
 			BytesSent: p.Sent.Total, BytesRecv: p.Received.Total, ConnTime: unix(p.Connected), TimeOffset: p.TimeOffset,
 			Ping: seconds(p.Ping), MinPing: seconds(p.MinPing), PingWait: seconds(p.PingWait), Version: p.Version, SubVer: p.SubVer, Inbound: p.Inbound,
 			StartingHeight: p.StartingHeight, SyncedHeaders: p.SyncedHeaders, SyncedBlocks: p.SyncedBlocks, InFlight: p.InFlight,
-			AddrProcessed: p.AddrsProcessed, MinFeeFilter: coins(p.FeeFilter), SentPerMessage: p.Sent.PerMessage, RecvPerMessage: p.Received.PerMessage,
+			AddrRelay: p.AddrRelay, AddrProcessed: p.AddrsProcessed, AddrLimited: p.AddrsLimited, Permissions: []string{}, MinFeeFilter: coins(p.FeeFilter), SentPerMessage: p.Sent.PerMessage, RecvPerMessage: p.Received.PerMessage,
 			ConnectionType: p.Kind, TransportVersion: p.Transport,
 		}
 		if j.InFlight == nil {
@@ -139,9 +157,13 @@ func (s *Server) getPeerInfo(context.Context, *params) (any, error) {
 
 // networkName is Bitcoin Core's name for where the address of a socket belongs.
 func networkName(addr string) string {
-	ap, err := netip.ParseAddrPort(addr)
-	switch ip := ap.Addr().Unmap(); {
-	case err != nil || !ip.IsGlobalUnicast() || ip.IsPrivate():
+	ap, _ := netip.ParseAddrPort(addr)
+	return networkOf(ap.Addr())
+}
+
+func networkOf(ip netip.Addr) string {
+	switch ip = ip.Unmap(); {
+	case !ip.IsGlobalUnicast() || ip.IsPrivate():
 		return "not_publicly_routable"
 	case ip.Is4():
 		return "ipv4"
@@ -185,11 +207,25 @@ func (s *Server) getConnectionCount(context.Context, *params) (any, error) {
 
 func (s *Server) getNetTotals(context.Context, *params) (any, error) {
 	received, sent := s.cfg.Network.NetTotals()
+	u := s.cfg.Network.Upload()
+	type target struct {
+		Timeframe       int64  `json:"timeframe"` // seconds
+		Target          uint64 `json:"target"`    // bytes
+		Reached         bool   `json:"target_reached"`
+		ServeHistorical bool   `json:"serve_historical_blocks"`
+		BytesLeft       uint64 `json:"bytes_left_in_cycle"`
+		TimeLeft        int64  `json:"time_left_in_cycle"` // seconds
+	}
+	reached := u.Limit > 0 && u.Left == 0
 	return struct {
 		Received uint64 `json:"totalbytesrecv"`
 		Sent     uint64 `json:"totalbytessent"`
 		Millis   int64  `json:"timemillis"`
-	}{received, sent, s.cfg.Clock.Now().UnixMilli()}, nil
+		Upload   target `json:"uploadtarget"`
+	}{
+		received, sent, s.cfg.Clock.Now().UnixMilli(),
+		target{int64(u.Cycle.Seconds()), u.Limit, reached, !reached, u.Left, int64(u.Ends.Seconds())},
+	}, nil
 }
 
 func (s *Server) addNode(ctx context.Context, p *params) (any, error) {

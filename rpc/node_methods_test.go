@@ -11,13 +11,13 @@ import (
 )
 
 // allMethods is every method that there is.
-var allMethods = strings.Fields(`addnode decoderawtransaction disconnectnode dumptxoutset estimatesmartfee generatetoaddress getaddednodeinfo
-	getaddressbalance getaddressdeltas getaddresstxids getbestblockhash getblock getblockchaininfo getblockcount
-	getblockhash getblockheader getchainstates getchaintips getconnectioncount getdifficulty getindexinfo getmemoryinfo
-	getmempoolentry getmempoolinfo getmininginfo getnettotals getnetworkinfo getpeerinfo getprioritisedtransactions
-	getrawmempool getrawtransaction gettxout gettxoutsetinfo help invalidateblock ping preciousblock prioritisetransaction
-	pruneblockchain reconsiderblock sendrawtransaction setmocktime stop submitblock submitheader submitpackage
-	testmempoolaccept uptime validateaddress`)
+var allMethods = strings.Fields(`addnode clearbanned decoderawtransaction disconnectnode dumptxoutset estimatesmartfee generatetoaddress getaddednodeinfo
+	getaddressbalance getaddressdeltas getaddresstxids getaddrmaninfo getbestblockhash getblock getblockchaininfo
+	getblockcount getblockhash getblockheader getchainstates getchaintips getconnectioncount getdifficulty getindexinfo
+	getmemoryinfo getmempoolentry getmempoolinfo getmininginfo getnettotals getnetworkinfo getnodeaddresses getpeerinfo
+	getprioritisedtransactions getrawmempool getrawtransaction gettxout gettxoutsetinfo help invalidateblock listbanned ping
+	preciousblock prioritisetransaction pruneblockchain reconsiderblock sendrawtransaction setban setmocktime
+	setnetworkactive stop submitblock submitheader submitpackage testmempoolaccept uptime validateaddress`)
 
 func TestHelp(t *testing.T) {
 	t.Parallel()
@@ -98,7 +98,7 @@ func TestPeers(t *testing.T) {
 			TimeOffset: -2, RelayTxs: true, SyncedHeaders: 8, SyncedBlocks: 7, InFlight: []uint32{8}, FeeFilter: 100, Connected: at, LastBlock: at.Add(1e9), LastTx: at.Add(2e9),
 			Sent:     p2p.Traffic{Total: 30, PerMessage: map[string]uint64{"ping": 30}, Last: at.Add(3e9)},
 			Received: p2p.Traffic{Total: 40, PerMessage: map[string]uint64{"pong": 40}, Last: at.Add(4e9)},
-			Ping:     1500 * time.Millisecond, MinPing: time.Second, PingWait: 2 * time.Second, AddrsProcessed: 9, HandshakeIsOver: true,
+			Ping:     1500 * time.Millisecond, MinPing: time.Second, PingWait: 2 * time.Second, AddrRelay: true, AddrsProcessed: 9, AddrsLimited: 3, HandshakeIsOver: true,
 		},
 		{ID: 3, Addr: "127.0.0.1:50000", Transport: "v1", Kind: "inbound", Inbound: true, SyncedHeaders: -1, SyncedBlocks: -1, Connected: at, HandshakeIsOver: true},
 	}
@@ -108,13 +108,14 @@ func TestPeers(t *testing.T) {
 			"servicesnames": []any{"NETWORK", "WITNESS", "NETWORK_LIMITED"}, "relaytxes": true, "lastsend": 1_800_000_003, "lastrecv": 1_800_000_004,
 			"last_transaction": 1_800_000_002, "last_block": 1_800_000_001, "bytessent": 30, "bytesrecv": 40, "conntime": 1_800_000_000, "timeoffset": -2,
 			"pingtime": 1.5, "minping": 1, "pingwait": 2, "version": 70016, "subver": "/Lode:1.0.0/", "inbound": false, "startingheight": 7,
-			"synced_headers": 8, "synced_blocks": 7, "inflight": []any{8}, "addr_processed": 9, "minfeefilter": btc("0.00000100"),
+			"synced_headers": 8, "synced_blocks": 7, "inflight": []any{8}, "addr_relay_enabled": true, "addr_processed": 9, "addr_rate_limited": 3, "permissions": []any{}, "session_id": "", "minfeefilter": btc("0.00000100"),
 			"bytessent_per_msg": object{"ping": 30}, "bytesrecv_per_msg": object{"pong": 40}, "connection_type": "manual", "transport_protocol_type": "websocket",
 		},
 		object{
 			"id": 3, "addr": "127.0.0.1:50000", "network": "not_publicly_routable", "services": "0000000000000000", "servicesnames": []any{}, "relaytxes": false,
 			"lastsend": 0, "lastrecv": 0, "last_transaction": 0, "last_block": 0, "bytessent": 0, "bytesrecv": 0, "conntime": 1_800_000_000, "timeoffset": 0,
-			"version": 0, "subver": "", "inbound": true, "startingheight": 0, "synced_headers": -1, "synced_blocks": -1, "inflight": []any{}, "addr_processed": 0,
+			"version": 0, "subver": "", "inbound": true, "startingheight": 0, "synced_headers": -1, "synced_blocks": -1, "inflight": []any{}, "addr_relay_enabled": false, "addr_processed": 0,
+			"addr_rate_limited": 0, "permissions": []any{}, "session_id": "",
 			"minfeefilter": btc("0.00000000"), "bytessent_per_msg": object{}, "bytesrecv_per_msg": object{}, "connection_type": "inbound", "transport_protocol_type": "v1",
 		},
 	})
@@ -173,9 +174,78 @@ func TestNetworkNumbers(t *testing.T) {
 		"relayfee": btc("0.00000100"), "incrementalfee": btc("0.00000100"), "localaddresses": []any{}, "warnings": []any{},
 	})
 	same(t, ok[any](n, "setmocktime", 1_900_000_000), nil)
-	same(t, ok[any](n, "getnettotals"), object{"totalbytesrecv": 300, "totalbytessent": 400, "timemillis": 1_900_000_000_000})
+	n.net.upload = p2p.Upload{Cycle: 24 * time.Hour}
+	target := object{"timeframe": 86400, "target": 0, "target_reached": false, "serve_historical_blocks": true, "bytes_left_in_cycle": 0, "time_left_in_cycle": 0}
+	same(t, ok[any](n, "getnettotals"), object{"totalbytesrecv": 300, "totalbytessent": 400, "timemillis": 1_900_000_000_000, "uploadtarget": target})
+	n.net.upload = p2p.Upload{Limit: 100, Cycle: 24 * time.Hour, Ends: time.Hour}
+	target = object{"timeframe": 86400, "target": 100, "target_reached": true, "serve_historical_blocks": false, "bytes_left_in_cycle": 0, "time_left_in_cycle": 3600}
+	same(t, ok[any](n, "getnettotals"), object{"totalbytesrecv": 300, "totalbytessent": 400, "timemillis": 1_900_000_000_000, "uploadtarget": target})
 	same(t, ok[any](n, "ping"), nil)
 	if n.net.pings != 1 {
 		t.Errorf("%d pings", n.net.pings)
 	}
+}
+
+func TestBans(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 0)
+	const now = 1_900_000_000
+	same(t, ok[any](n, "setmocktime", now), nil)
+	same(t, ok[any](n, "listbanned"), []any{})
+	same(t, ok[any](n, "setban", "192.0.2.77/24", "add"), nil)
+	same(t, ok[any](n, "setban", "192.0.3.7", "add", 60), nil)
+	same(t, ok[any](n, "setban", "2001:4d48:ac57:400:cacf:e9ff:fe1d:9c63/19", "add", now+5, true), nil)
+	entry := func(address string, seconds int) object {
+		return object{"address": address, "ban_created": now, "banned_until": now + seconds, "ban_duration": seconds, "time_remaining": seconds}
+	}
+	same(t, ok[any](n, "listbanned"), []any{entry("192.0.2.0/24", 86400), entry("192.0.3.7/32", 60), entry("2001:4000::/19", 5)})
+
+	n.refused(-23, "Error: IP/Subnet already banned", "setban", "192.0.2.0/24", "add")
+	n.refused(-30, "Error: Invalid IP/Subnet", "setban", "example.org", "add")
+	n.refused(-30, "Error: Invalid IP/Subnet", "setban", "192.0.2.0/33", "remove")
+	n.refused(-30, "Error: Unban failed. Requested address/subnet was not previously manually banned.", "setban", "192.0.2.1", "remove")
+	n.refused(-8, "Error: Absolute timestamp is in the past", "setban", "192.0.9.9", "add", now-1, true)
+	n.refused(-8, "Error: bantime must be in the range [0, 4294967295]", "setban", "192.0.9.9", "add", -1)
+	n.refused(-8, "Error: bantime must be in the range [0, 4294967295]", "setban", "192.0.9.9", "add", int64(1)<<62)
+	same(t, ok[any](n, "setban", "192.0.3.7", "remove"), nil)
+	same(t, len(ok[[]any](n, "listbanned")), 2)
+	same(t, ok[any](n, "clearbanned"), nil)
+	same(t, ok[any](n, "listbanned"), []any{})
+	if _, failure := n.call("setban", "192.0.3.7", "perhaps"); failure == nil || failure.Code != -1 || !strings.HasPrefix(failure.Message, "setban subnet command") {
+		t.Errorf("refused with %v", failure)
+	}
+}
+
+func TestKnownAddresses(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 0)
+	same(t, ok[any](n, "getnodeaddresses"), []any{})
+	at := time.Unix(1_800_000_000, 0)
+	n.net.known = []p2p.KnownAddress{
+		{URL: "ws://8.8.8.8:1/p2p", Services: 9, Seen: at, Tried: true, Good: true},
+		{URL: "wss://node.example.org/p2p", Services: 9, Seen: at, Good: true},
+		{URL: "tcp://[2001:db9::1]:2", Services: 9, Seen: at, Good: false},
+	}
+	first := object{"time": 1_800_000_000, "services": 9, "address": "8.8.8.8", "port": 1, "network": "ipv4", "url": "ws://8.8.8.8:1/p2p"}
+	second := object{"time": 1_800_000_000, "services": 9, "address": "node.example.org", "port": 443, "network": "dns", "url": "wss://node.example.org/p2p"}
+	same(t, ok[any](n, "getnodeaddresses"), []any{first})
+	same(t, ok[any](n, "getnodeaddresses", 0), []any{first, second})
+	same(t, ok[any](n, "getnodeaddresses", 5, "dns"), []any{second})
+	same(t, ok[any](n, "getnodeaddresses", 5, "ipv6"), []any{})
+	n.refused(-8, "Address count out of range", "getnodeaddresses", -1)
+	n.refused(-8, "Network not recognized: onion", "getnodeaddresses", 1, "onion")
+	none := object{"new": 0, "tried": 0, "total": 0}
+	same(t, ok[any](n, "getaddrmaninfo"), object{
+		"ipv4": object{"new": 0, "tried": 1, "total": 1}, "ipv6": object{"new": 1, "tried": 0, "total": 1}, "dns": object{"new": 1, "tried": 0, "total": 1},
+		"not_publicly_routable": none, "all_networks": object{"new": 2, "tried": 1, "total": 3},
+	})
+}
+
+func TestSetNetworkActive(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 0)
+	same(t, ok[any](n, "setnetworkactive", false), false)
+	same(t, ok[object](n, "getnetworkinfo")["networkactive"], false)
+	same(t, ok[any](n, "setnetworkactive", true), true)
+	same(t, ok[object](n, "getnetworkinfo")["networkactive"], true)
 }

@@ -1,0 +1,270 @@
+package p2p
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Ban is a network from which nobody may connect, and which is not dialled.
+type Ban struct {
+	Subnet         netip.Prefix // masked
+	Created, Until time.Time    // whole seconds
+}
+
+// banList holds who may not connect, and until when. What the operator banned is
+// saved; who was discouraged by what it did is forgotten at a restart, as in
+// Bitcoin Core.
+type banList struct {
+	file string           // empty: not saved
+	now  func() time.Time // setmocktime sets it; nil means time.Now
+
+	saving sync.Mutex // held while the file is written
+
+	mu          sync.Mutex // guards what follows
+	nets        map[netip.Prefix]Ban
+	discouraged map[netip.Addr]time.Time // until when
+}
+
+func (b *banList) time() time.Time {
+	if b.now == nil {
+		return time.Now()
+	}
+	return b.now()
+}
+
+// banFile is the JSON document that the bans are saved as, Bitcoin Core's.
+type banFile struct {
+	Nets []banEntry `json:"banned_nets"`
+}
+
+type banEntry struct {
+	Version int    `json:"version"`
+	Created int64  `json:"ban_created"`  // Unix seconds
+	Until   int64  `json:"banned_until"` // Unix seconds
+	Address string `json:"address"`
+}
+
+const banVersion = 1
+
+// load reads the saved bans. What cannot be read is left out, and the error says
+// so.
+func (b *banList) load() error {
+	if b.file == "" {
+		return nil
+	}
+	var saved banFile
+	if _, err := readJSON(b.file, &saved); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range saved.Nets {
+		subnet, err := ParseSubnet(e.Address)
+		if err != nil || e.Version != banVersion || len(b.nets) >= maxBans {
+			return fmt.Errorf("%s is damaged: the ban of %.80q is left out, and what follows it", b.file, e.Address)
+		}
+		b.put(Ban{subnet, time.Unix(e.Created, 0), time.Unix(e.Until, 0)})
+	}
+	return nil
+}
+
+func (b *banList) save() error {
+	if b.file == "" {
+		return nil
+	}
+	b.saving.Lock() // so that the last to write has the last state
+	defer b.saving.Unlock()
+	saved := banFile{Nets: []banEntry{}}
+	for _, ban := range b.list() {
+		saved.Nets = append(saved.Nets, banEntry{banVersion, ban.Created.Unix(), ban.Until.Unix(), ban.Subnet.String()})
+	}
+	return writeJSON(b.file, saved)
+}
+
+// put adds a ban. The caller holds mu.
+func (b *banList) put(ban Ban) {
+	if b.nets == nil {
+		b.nets = make(map[netip.Prefix]Ban)
+	}
+	b.nets[ban.Subnet] = ban
+}
+
+// sweep forgets the bans that are over. The caller holds mu.
+func (b *banList) sweep(now time.Time) {
+	for subnet, ban := range b.nets {
+		if !now.Before(ban.Until) {
+			delete(b.nets, subnet)
+		}
+	}
+}
+
+// list gives the bans that are not over, ordered by network.
+func (b *banList) list() (bans []Ban) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sweep(b.time())
+	for _, ban := range b.nets {
+		bans = append(bans, ban)
+	}
+	slices.SortFunc(bans, func(x, y Ban) int {
+		return cmp.Or(x.Subnet.Addr().Compare(y.Subnet.Addr()), cmp.Compare(x.Subnet.Bits(), y.Subnet.Bits()))
+	})
+	return bans
+}
+
+// inBan reports whether the operator banned a network of the address.
+func (b *banList) inBan(host netip.Addr) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.covered(host)
+}
+
+// covered is inBan for a caller that holds mu. It looks for the networks of each
+// length that there may be, not at every ban.
+func (b *banList) covered(host netip.Addr) bool {
+	if !host.IsValid() || len(b.nets) == 0 {
+		return false
+	}
+	now := b.time()
+	for bits := host.BitLen(); bits >= 0; bits-- {
+		subnet, _ := host.Prefix(bits) // in range
+		if ban, ok := b.nets[subnet]; ok && now.Before(ban.Until) {
+			return true
+		}
+	}
+	return false
+}
+
+// discourage reports whether the address could be: a loopback address stands for
+// every program on this machine, and never is.
+func (b *banList) discourage(host netip.Addr) bool {
+	if !host.IsValid() || host.IsLoopback() {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, ok := b.discouraged[host]; !ok && len(b.discouraged) >= maxDiscouraged {
+		b.makeRoom()
+	}
+	if b.discouraged == nil {
+		b.discouraged = make(map[netip.Addr]time.Time)
+	}
+	b.discouraged[host] = b.time().Add(discouragedTime)
+	return true
+}
+
+// makeRoom forgets the discouraged whose time is over, or else the first to be.
+// The caller holds mu.
+func (b *banList) makeRoom() {
+	var first netip.Addr
+	now := b.time()
+	for host, until := range b.discouraged {
+		if !now.Before(until) {
+			delete(b.discouraged, host)
+		} else if !first.IsValid() || until.Before(b.discouraged[first]) {
+			first = host
+		}
+	}
+	if len(b.discouraged) >= maxDiscouraged {
+		delete(b.discouraged, first)
+	}
+}
+
+// banned reports whether the address may not connect and is not dialled.
+func (b *banList) banned(host netip.Addr) bool {
+	return b.inBan(host) || b.isDiscouraged(host)
+}
+
+func (b *banList) isDiscouraged(host netip.Addr) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	until, ok := b.discouraged[host]
+	if ok && !b.time().Before(until) {
+		delete(b.discouraged, host)
+		ok = false
+	}
+	return ok
+}
+
+// The errors of Node.Ban and Node.Unban.
+var (
+	ErrSubnet   = errors.New("want an IP address or a network such as 192.0.2.0/24")
+	ErrIsBanned = errors.New("the network is banned already")
+	ErrBansFull = fmt.Errorf("there are %d bans already: remove some", maxBans)
+	ErrNoBan    = errors.New("no such network was banned")
+)
+
+// ParseSubnet reads an IP address, as the network that holds it alone, or a
+// network, with the number of its bits or a mask behind the slash.
+func ParseSubnet(s string) (netip.Prefix, error) {
+	if ip, err := netip.ParseAddr(s); err == nil && ip.Zone() == "" {
+		ip = ip.Unmap()
+		return netip.PrefixFrom(ip, ip.BitLen()), nil
+	}
+	subnet, err := netip.ParsePrefix(s)
+	if err != nil || subnet.Addr().Is4In6() {
+		return netip.Prefix{}, fmt.Errorf("%w: %.80q", ErrSubnet, s)
+	}
+	return subnet.Masked(), nil
+}
+
+// Ban bans a network until a time, and disconnects who is in it, whoever they
+// are. One address is not banned twice, not even as part of a network.
+func (n *Node) Ban(subnet netip.Prefix, until time.Time) error {
+	b := &n.bans
+	now := b.time()
+	b.mu.Lock()
+	b.sweep(now)
+	_, is := b.nets[subnet]
+	is = is || subnet.IsSingleIP() && b.covered(subnet.Addr())
+	full := len(b.nets) >= maxBans
+	if !is && !full {
+		b.put(Ban{subnet, time.Unix(now.Unix(), 0), time.Unix(until.Unix(), 0)})
+	}
+	b.mu.Unlock()
+	switch {
+	case is:
+		return fmt.Errorf("%w: %s", ErrIsBanned, subnet)
+	case full:
+		return ErrBansFull
+	}
+	n.mu.Lock()
+	for p := range n.peers {
+		if subnet.Contains(p.host) {
+			p.drop(errBanned)
+		}
+	}
+	n.mu.Unlock()
+	return b.save()
+}
+
+// Unban takes back a ban of just that network.
+func (n *Node) Unban(subnet netip.Prefix) error {
+	b := &n.bans
+	b.mu.Lock()
+	b.sweep(b.time())
+	_, is := b.nets[subnet]
+	delete(b.nets, subnet)
+	b.mu.Unlock()
+	if !is {
+		return fmt.Errorf("%w: %s", ErrNoBan, subnet)
+	}
+	return b.save()
+}
+
+// Bans lists the bans that are not over, ordered by network.
+func (n *Node) Bans() []Ban { return n.bans.list() }
+
+// ClearBans takes back all bans, and forgets who was discouraged.
+func (n *Node) ClearBans() error {
+	b := &n.bans
+	b.mu.Lock()
+	b.nets, b.discouraged = nil, nil
+	b.mu.Unlock()
+	return b.save()
+}

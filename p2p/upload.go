@@ -1,0 +1,68 @@
+package p2p
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"lode/consensus"
+)
+
+const (
+	// uploadCycle is the time for which Config.MaxUpload holds, and oldBlock
+	// how much older than the tip a block is that is not served once that is
+	// used up, as in Bitcoin Core (-maxuploadtarget). New blocks always are.
+	uploadCycle = 24 * time.Hour
+	oldBlock    = 7 * 24 * time.Hour
+)
+
+var errUploadLimit = errors.New("asked for an old block when the upload limit of the day was used up")
+
+// uploadCount knows how much was sent in the cycle.
+type uploadCount struct {
+	mu    sync.Mutex // guards what follows
+	begun time.Time
+	base  uint64 // bytes that were sent before it
+}
+
+// Upload is what is left of Config.MaxUpload.
+type Upload struct {
+	Limit uint64 // bytes in a cycle; 0 for none
+	Left  uint64 // bytes
+	Cycle time.Duration
+	Ends  time.Duration // from now to the end of the cycle; 0 without a limit
+}
+
+// Upload tells what is left of the upload limit.
+func (n *Node) Upload() Upload {
+	u := Upload{Limit: n.cfg.MaxUpload, Cycle: uploadCycle}
+	if u.Limit == 0 {
+		return u
+	}
+	_, sent := n.NetTotals()
+	now := time.Now()
+	c := &n.upload
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now.Sub(c.begun) >= uploadCycle {
+		c.begun, c.base = now, sent
+	}
+	if used := sent - c.base; used < u.Limit {
+		u.Left = u.Limit - used
+	}
+	u.Ends = uploadCycle - now.Sub(c.begun)
+	return u
+}
+
+// mayServe refuses old blocks when the limit is used up, but not to those whom
+// the operator named.
+func (n *Node) mayServe(p *peer, hash consensus.Hash) error {
+	if n.cfg.MaxUpload == 0 || p.kind == kindManual || n.Upload().Left > 0 {
+		return nil
+	}
+	info, ok := n.chain.Header(hash)
+	if age := int64(n.chain.BestHeader().Header.Time) - int64(info.Header.Time); ok && age > int64(oldBlock/time.Second) {
+		return errUploadLimit
+	}
+	return nil
+}
