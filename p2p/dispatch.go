@@ -39,6 +39,16 @@ func (n *Node) handle(p *peer, m message) error {
 		return n.handleBlock(p, m.Block)
 	case msgTx:
 		n.handleTx(p, m.Tx)
+	case msgSendCmpct:
+		p.setCompact(m)
+	case *msgCmpctBlock:
+		return n.handleCompact(p, m)
+	case *msgBlockTxn:
+		return n.handleBlockTxn(p, m)
+	case *msgGetBlockTxn:
+		if !p.out.requestTxs(m.hash, m.indexes) {
+			return fmt.Errorf("%w: more than %d transactions by getblocktxn", errFlood, maxQueuedPlaces)
+		}
 	}
 	return nil
 }

@@ -55,13 +55,19 @@ func (d *downloader) schedule(now time.Time) {
 		way, ok := used[best.hash]
 		if !ok {
 			if _, valid := d.node.headerRef(best.hash); !valid {
-				p.drop(errInvalidChain)
+				if !d.node.sync.takeBack(p, best.hash) {
+					p.drop(errInvalidChain)
+				}
 				continue
 			}
 			way = d.pathTo(best.hash)
 			used[best.hash] = way
 		}
-		if items := d.node.sync.assign(p, best, way, now); len(items) > 0 {
+		items := d.node.sync.assign(p, best, way, now)
+		if len(items) == 1 && p.speaksCompact() && d.node.followsTip(items[0].hash) {
+			items[0].kind = invCmpct
+		}
+		if len(items) > 0 {
 			p.send(&msgInv{cmdGetData, items})
 		}
 	}
@@ -193,23 +199,25 @@ func (s *syncer) notFound(p *peer, items []invItem) {
 	}
 }
 
+// followsTip reports whether a block is the next after the tip.
+func (n *Node) followsTip(hash consensus.Hash) bool {
+	info, ok := n.chain.Header(hash)
+	return ok && info.Header.Prev == n.chain.Tip().Hash
+}
+
 func (n *Node) handleBlock(p *peer, block *consensus.Block) error {
 	hash := block.Header.Hash()
+	delete(p.partials, hash)
 	if !n.sync.asked(p, hash) && !n.wants(&block.Header, hash) {
 		return n.takeAsHeader(p, &block.Header, hash)
 	}
-	err := n.chain.AddBlock(block)
-	n.sync.arrived(p, hash, err == nil)
-	if err == nil {
-		if ref, ok := n.headerRef(hash); ok {
-			n.sync.shown(p, ref)
-		}
-		p.mu.Lock()
-		p.stats.lastBlock = time.Now()
-		p.mu.Unlock()
+	status, err := n.submit(block)
+	if ref, ok := n.headerRef(hash); ok && err == nil {
+		n.sync.shown(p, ref)
+	}
+	if n.took(p, hash, status, err); err == nil {
 		return nil
 	}
-	n.fatal(err)
 	if errors.Is(err, chain.ErrUnknownParent) {
 		n.askHeadersOnce(p)
 		return nil

@@ -180,11 +180,11 @@ func (c *slowClock) AddHeaders(headers []consensus.Header) error {
 	return c.Chain.AddHeaders(headers)
 }
 
-func (c *slowClock) AddBlock(b *consensus.Block) error {
+func (c *slowClock) SubmitBlock(b *consensus.Block) (chain.Status, error) {
 	if !c.set.Load() {
-		return &consensus.RuleError{Kind: consensus.ErrTimeTooNew}
+		return 0, &consensus.RuleError{Kind: consensus.ErrTimeTooNew}
 	}
-	return c.Chain.AddBlock(b)
+	return c.Chain.SubmitBlock(b)
 }
 
 // A header from the future is asked for again, although nobody announces it
@@ -218,9 +218,9 @@ type failing struct {
 	asked int
 }
 
-func (c *failing) AddBlock(*consensus.Block) error {
+func (c *failing) SubmitBlock(*consensus.Block) (chain.Status, error) {
 	c.asked++
-	return errors.Join(chain.ErrFatal, errors.New("secret: disk full"))
+	return 0, errors.Join(chain.ErrFatal, errors.New("secret: disk full"))
 }
 
 // A ledger that has failed ends Run, and no block is asked for again and again.

@@ -24,7 +24,7 @@ type Chain interface {
 	Header(consensus.Hash) (chain.HeaderInfo, bool)
 	HashAt(height uint32) (consensus.Hash, bool)
 	AddHeaders([]consensus.Header) error
-	AddBlock(*consensus.Block) error
+	SubmitBlock(*consensus.Block) (chain.Status, error)
 	BlockBytes(consensus.Hash) ([]byte, error)
 	Locator() []consensus.Hash
 	HeadersAfter(locator []consensus.Hash, stop consensus.Hash, limit int) []consensus.Header
@@ -37,6 +37,7 @@ type Pool interface {
 	Add(*consensus.Tx) error
 	ByTxID(consensus.Hash) (*consensus.Tx, bool)
 	ByWTxID(consensus.Hash) (*consensus.Tx, bool)
+	Each(func(wtxid consensus.Hash, tx *consensus.Tx))
 	OnAccept(func(tx *consensus.Tx, txid, wtxid consensus.Hash, feeRate int64))
 	MinFeeRate() int64 // sat per 1000 vB
 }
@@ -83,6 +84,7 @@ type Node struct {
 	minWork  consensus.Work // that the network's chain is known to have
 	sync     *syncer
 	relay    *relay
+	compacts compactCache
 	bans     banList
 	lines    lineLimiter
 	dialWake chan struct{} // the book has something new
@@ -352,6 +354,7 @@ func (n *Node) unregister(p *peer) {
 // welcome begins the conversation after the handshake.
 func (n *Node) welcome(p *peer) {
 	p.send(msgEmpty(cmdSendHeaders)) // before anything that others may begin with the peer
+	p.offerCompact()
 	p.sendFeeFilter(n.pool.MinFeeRate())
 	n.relay.add(p)
 	n.sync.add(p)

@@ -51,9 +51,10 @@ type peer struct {
 	flags peerFlags
 
 	// Only its reader uses these.
-	presync *presync      // nil unless headers come in two passes
-	large   chan struct{} // Node.large
-	holds   bool          // a slot of large
+	presync  *presync                         // nil unless headers come in two passes
+	partials map[consensus.Hash]*partialBlock // of which transactions were asked for
+	large    chan struct{}                    // Node.large
+	holds    bool                             // a slot of large
 
 	sync  peerSync  // guarded by syncer.mu
 	relay peerRelay // guarded by relay.mu
@@ -63,6 +64,8 @@ type peer struct {
 // conversation.
 type peerFlags struct {
 	sendHeaders bool           // announce blocks by headers (BIP130)
+	compact     bool           // it understands compact blocks (BIP152)
+	fast        bool           // announce blocks by their compact form (BIP152's high bandwidth)
 	feeFilter   int64          // sat per 1000 vB
 	gaveAddrs   bool           // its getaddr was answered
 	addrTokens  int            // addresses of it that will be looked at
@@ -198,6 +201,7 @@ func (n *Node) runPeer(ctx context.Context, conn Conn, kind connectionKind, url 
 	p.flags.sentFilter, p.flags.addrTokens = -1, firstAddrTokens
 	p.sync.blocks = make(map[consensus.Hash]time.Time)
 	p.relay.known = newRecentSet(maxKnownTxs)
+	p.partials = make(map[consensus.Hash]*partialBlock)
 
 	var group sync.WaitGroup
 	defer group.Wait()
@@ -263,14 +267,14 @@ func (n *Node) writeLoop(ctx context.Context, p *peer) error {
 			}
 			continue
 		}
-		item, asked := p.out.nextRequest()
+		req, asked := p.out.nextRequest()
 		if asked {
-			found, err := n.serveItem(p, item)
+			found, err := n.serveItem(p, req)
 			if err != nil {
 				return err
 			}
 			if !found {
-				missing = append(missing, item)
+				missing = append(missing, req.invItem)
 			}
 		}
 		if len(missing) > 0 && (!asked || len(missing) == maxGetData) {

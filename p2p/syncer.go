@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,9 @@ func (r headerRef) known() bool { return !r.work.IsZero() }
 type peerSync struct {
 	best headerRef // the most work that the peer has shown
 	sent headerRef // the most work that it was told of
+
+	unchecked consensus.Hash // best, if it came by a compact block, and what was best before
+	before    headerRef
 
 	everAsked   bool           // for headers
 	asked       time.Time      // for headers, unanswered; zero if not
@@ -52,6 +56,7 @@ type syncer struct {
 	leader      *peer     // the one that gives the headers while all are missing
 	led         time.Time // when it began
 	headersDone bool      // a peer has once given all that it had
+	fast        []*peer   // announce by compact blocks; the one that last gave a new tip comes last
 
 	most     headerRef // the most work that anybody has shown
 	progress time.Time // when that grew, or a block came that was asked for
@@ -82,6 +87,7 @@ func (s *syncer) remove(p *peer) {
 		}
 	}
 	clear(p.sync.blocks)
+	s.fast = slices.DeleteFunc(s.fast, func(q *peer) bool { return q == p })
 	if s.leader == p {
 		s.leader = nil
 	}
