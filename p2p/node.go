@@ -59,6 +59,7 @@ type Config struct {
 	TrustProxies []netip.Prefix // whose X-Forwarded-For is believed
 	AllowOrigins []string       // web origins whose pages may connect
 	UserAgent    string         // such as /Lode:0.1.0/, at most 256 bytes
+	TxInterval   time.Duration  // between announcements of transactions; 0 means DefaultTxInterval
 
 	Dial DialFunc     // nil means WebSocket and TCP
 	Log  *slog.Logger // nil means none
@@ -109,7 +110,7 @@ type Node struct {
 func New(cfg Config) *Node {
 	n := &Node{
 		cfg: cfg, log: cfg.Log, chain: cfg.Chain, pool: cfg.Pool, dial: cfg.Dial, outbound: cfg.Outbound,
-		sync: newSyncer(), relay: newRelay(), dialWake: make(chan struct{}, 1),
+		sync: newSyncer(), relay: newRelay(cfg.TxInterval), dialWake: make(chan struct{}, 1),
 		large: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		peers: make(map[*peer]bool), nonces: make(map[uint64]string), added: make(map[string]func()),
 	}
