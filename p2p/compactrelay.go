@@ -144,18 +144,18 @@ func (n *Node) submit(block *consensus.Block) (chain.Status, error) {
 
 // forward sends a new block on if it may be, and gives what was sent.
 func (n *Node) forward(block *consensus.Block) *compactBlock {
-	tip, hash := n.chain.Tip(), block.Header.Hash()
-	info, known := n.chain.Header(hash)
-	if !known || info.Invalid || info.HaveBlock || block.Prev != tip.Hash || n.farBehind() {
-		return nil
-	}
 	var to []*peer
 	for _, p := range n.ready() {
 		if p.wantsCompact() {
 			to = append(to, p)
 		}
 	}
-	if len(to) == 0 {
+	if len(to) == 0 { // so it is while syncing, and then the ledger is busy
+		return nil
+	}
+	tip, hash := n.chain.Tip(), block.Header.Hash()
+	info, known := n.chain.Header(hash)
+	if !known || info.Invalid || info.HaveBlock || block.Prev != tip.Hash || n.farBehind() {
 		return nil
 	}
 	rules, ids := &n.cfg.Spec.Rules, block.TxIDs()
@@ -298,9 +298,16 @@ func (n *Node) took(p *peer, hash consensus.Hash, status chain.Status, err error
 	p.mu.Lock()
 	p.stats.lastBlock = time.Now()
 	p.mu.Unlock()
-	if status == chain.Connected && n.chain.Tip().Hash == hash && n.chain.BestHeader().Hash == hash {
+	if status == chain.Connected && n.sync.idle() && n.chain.Tip().Hash == hash && n.chain.BestHeader().Hash == hash {
 		n.prefer(p)
 	}
+}
+
+// idle reports whether no block is awaited.
+func (s *syncer) idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.requests) == 0
 }
 
 // askWhole asks p for a block in full, if that is its turn; otherwise whoever is
@@ -335,7 +342,7 @@ func (s *syncer) claim(p *peer, hash consensus.Hash, parts bool) bool {
 	}
 	p.sync.blocks[hash] = now
 	if !others {
-		s.requests[hash] = blockRequest{p, now}
+		s.requests[hash] = blockRequest{peer: p, at: now}
 	}
 	return true
 }

@@ -1,11 +1,8 @@
 package p2p
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
-	"lode/chain"
 	"lode/consensus"
 )
 
@@ -128,7 +125,7 @@ func (s *syncer) assign(p *peer, best headerRef, way *path, now time.Time) (item
 				p.sync.progress = p.waited(now)
 			}
 			p.sync.blocks[b.hash] = now
-			s.requests[b.hash] = blockRequest{p, now}
+			s.requests[b.hash] = blockRequest{peer: p, at: now}
 			items = append(items, invItem{invBlock | invWitness, b.hash})
 		}
 	}
@@ -139,7 +136,7 @@ func (s *syncer) assign(p *peer, best headerRef, way *path, now time.Time) (item
 // who does not get on; to help, also from one who is slow. The caller holds mu.
 func (s *syncer) free(hash consensus.Hash, now time.Time, help bool) bool {
 	r, asked := s.requests[hash]
-	return !asked || now.Sub(r.at) > moveTimeout && (help || s.idleTime(r.peer, now) > moveTimeout)
+	return !asked || !r.here && now.Sub(r.at) > moveTimeout && (help || s.idleTime(r.peer, now) > moveTimeout)
 }
 
 // idleTime is how long this side has waited for p without getting any of the
@@ -162,19 +159,36 @@ func (s *syncer) dropStalled(now time.Time) {
 	}
 }
 
-// arrived notes that a block has come from p and was handled. good is false if
+// received reports whether p owes a block, which has come now. Nobody else is
+// asked for it until it is judged.
+func (s *syncer) received(p *peer, hash consensus.Hash) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, owed := p.sync.blocks[hash]; !owed {
+		return false
+	}
+	delete(p.sync.blocks, hash)
+	p.sync.progress = p.waited(time.Now())
+	s.requests[hash] = blockRequest{peer: p, here: true}
+	poke(s.wake)
+	return true
+}
+
+// arrived notes that a block has come from p and was judged. good is false if
 // it must be asked for again.
 func (s *syncer) arrived(p *peer, hash consensus.Hash, good bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, owed := p.sync.blocks[hash]; owed {
+	_, owed := p.sync.blocks[hash]
+	if owed {
 		delete(p.sync.blocks, hash)
 		p.sync.progress = p.waited(time.Now())
-		if good {
-			s.progress = time.Now()
-		}
 	}
-	if good || s.requests[hash].peer == p {
+	asked := s.requests[hash].peer == p
+	if good && (owed || asked) {
+		s.progress = time.Now()
+	}
+	if good || asked {
 		delete(s.requests, hash)
 	}
 	poke(s.wake)
@@ -203,33 +217,6 @@ func (s *syncer) notFound(p *peer, items []invItem) {
 func (n *Node) followsTip(hash consensus.Hash) bool {
 	info, ok := n.chain.Header(hash)
 	return ok && info.Header.Prev == n.chain.Tip().Hash
-}
-
-func (n *Node) handleBlock(p *peer, block *consensus.Block) error {
-	hash := block.Header.Hash()
-	delete(p.partials, hash)
-	if !n.sync.asked(p, hash) && !n.wants(&block.Header, hash) {
-		return n.takeAsHeader(p, &block.Header, hash)
-	}
-	status, err := n.submit(block)
-	if ref, ok := n.headerRef(hash); ok && err == nil {
-		n.sync.shown(p, ref)
-	}
-	if n.took(p, hash, status, err); err == nil {
-		return nil
-	}
-	if errors.Is(err, chain.ErrUnknownParent) {
-		n.askHeadersOnce(p)
-		return nil
-	}
-	if fault := blockFault(err, errInvalidBlock); fault != nil {
-		return fmt.Errorf("%w (block %s)", fault, hash)
-	}
-	if errors.Is(err, consensus.ErrTimeTooNew) {
-		n.sync.tooEarly(p)
-	}
-	n.log.Debug("block refused", "hash", hash, "peer", p.String(), "error", err)
-	return nil
 }
 
 // takeAsHeader learns from a block that is not stored now what the peer has: it

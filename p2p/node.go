@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"lode/chain"
 	"lode/consensus"
 )
@@ -88,8 +90,9 @@ type Node struct {
 	compacts compactCache
 	bans     banList
 	lines    lineLimiter
-	dialWake chan struct{} // the book has something new
-	large    chan struct{} // slots for handling large messages
+	dialWake chan struct{}       // the book has something new
+	large    chan struct{}       // slots for handling large messages
+	judging  *semaphore.Weighted // bytes of maxJudged
 
 	mu       sync.Mutex      // guards what follows, and what the handshake sets of a peer until it is ready
 	ctx      context.Context // of Run; nil before
@@ -111,7 +114,7 @@ func New(cfg Config) *Node {
 	n := &Node{
 		cfg: cfg, log: cfg.Log, chain: cfg.Chain, pool: cfg.Pool, dial: cfg.Dial, outbound: cfg.Outbound,
 		sync: newSyncer(), relay: newRelay(cfg.TxInterval), dialWake: make(chan struct{}, 1),
-		large: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		large: make(chan struct{}, runtime.GOMAXPROCS(0)), judging: semaphore.NewWeighted(maxJudged),
 		peers: make(map[*peer]bool), nonces: make(map[uint64]string), added: make(map[string]func()),
 	}
 	if n.log == nil {

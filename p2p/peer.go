@@ -32,6 +32,7 @@ type peer struct {
 	host      netip.Addr
 	connected time.Time
 	drop      context.CancelCauseFunc // ends the connection for a reason; never blocks
+	group     sync.WaitGroup          // of what works for it
 	out       *sendQueue
 	telling   chan struct{} // holds one who makes and sends what this node has of the chain: the peer gets it in order
 
@@ -55,6 +56,7 @@ type peer struct {
 	partials map[consensus.Hash]*partialBlock // of which transactions were asked for
 	large    chan struct{}                    // Node.large
 	holds    bool                             // a slot of large
+	verdicts chan struct{}                    // closed when all its blocks so far are judged; nil if they are
 
 	sync  peerSync  // guarded by syncer.mu
 	relay peerRelay // guarded by relay.mu
@@ -203,9 +205,8 @@ func (n *Node) runPeer(ctx context.Context, conn Conn, kind connectionKind, url 
 	p.relay.known = newRecentSet(maxKnownTxs)
 	p.partials = make(map[consensus.Hash]*partialBlock)
 
-	var group sync.WaitGroup
-	defer group.Wait()
-	group.Go(func() { // reads and writes end when the connection is closed
+	defer p.group.Wait()
+	p.group.Go(func() { // reads and writes end when the connection is closed
 		<-ctx.Done()
 		_ = conn.Close(n.endOf(ctx).Error())
 	})
@@ -217,7 +218,7 @@ func (n *Node) runPeer(ctx context.Context, conn Conn, kind connectionKind, url 
 	}
 	defer n.unregister(p)
 	defer p.release()
-	err := n.converse(ctx, p, &group)
+	err := n.converse(ctx, p)
 	if ctx.Err() != nil && !isOneOf(err, provable) {
 		err = n.endOf(ctx) // why the connection was closed, not how that felt
 	}
@@ -236,7 +237,7 @@ func (n *Node) endOf(ctx context.Context) error {
 	return cause
 }
 
-func (n *Node) converse(ctx context.Context, p *peer, group *sync.WaitGroup) error {
+func (n *Node) converse(ctx context.Context, p *peer) error {
 	deadline := time.AfterFunc(handshakeTimeout, func() { p.drop(errHandshakeTimeout) })
 	err := n.handshake(p)
 	deadline.Stop()
@@ -245,7 +246,8 @@ func (n *Node) converse(ctx context.Context, p *peer, group *sync.WaitGroup) err
 	}
 	n.welcome(p)
 	defer n.farewell(p)
-	group.Go(func() { p.drop(n.writeLoop(ctx, p)) })
+	p.group.Go(func() { p.drop(n.writeLoop(ctx, p)) })
+	defer p.awaitVerdicts() // whoever sends a bad block and hangs up is punished too
 	for {
 		m, err := p.read()
 		if err != nil {

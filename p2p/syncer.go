@@ -39,10 +39,11 @@ type peerSync struct {
 	progress time.Duration                // peer.waited when the last of them came, or the first was asked for
 }
 
-// blockRequest says who is to send a block.
+// blockRequest says who is to send a block, or has sent it.
 type blockRequest struct {
 	peer *peer
 	at   time.Time
+	here bool // it has come, and is being judged
 }
 
 // syncer knows what every peer has and what was asked of whom.
