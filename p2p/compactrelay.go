@@ -139,7 +139,8 @@ func (n *Node) submit(block *consensus.Block) (chain.Status, error) {
 	if b := n.forward(block); b != nil {
 		defer close(b.judged)
 	}
-	return n.chain.SubmitBlock(block)
+	v := n.chain.SubmitBlocks(block)[0]
+	return v.Status, v.Err
 }
 
 // forward sends a new block on if it may be, and gives what was sent.
@@ -333,7 +334,7 @@ func (s *syncer) claim(p *peer, hash consensus.Hash, parts bool) bool {
 		return false
 	}
 	_, owes := p.sync.blocks[hash]
-	if !owes && len(p.sync.blocks) >= maxBlocksInFlight {
+	if !owes && len(p.sync.blocks) >= p.sync.limit() {
 		return false
 	}
 	now := time.Now()

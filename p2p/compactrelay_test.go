@@ -307,9 +307,9 @@ type slowLedger struct {
 	pause time.Duration
 }
 
-func (c *slowLedger) SubmitBlock(b *consensus.Block) (chain.Status, error) {
+func (c *slowLedger) SubmitBlocks(b ...*consensus.Block) []chain.Verdict {
 	time.Sleep(c.pause) // virtual
-	return c.Chain.SubmitBlock(b)
+	return c.Chain.SubmitBlocks(b...)
 }
 
 // A block goes on before it is judged, parts of it too, the whole only after;

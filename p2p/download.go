@@ -7,8 +7,12 @@ import (
 )
 
 const (
-	// maxBlocksInFlight is how many blocks one peer is asked for at a time.
-	maxBlocksInFlight = 16
+	// blocksInFlight is how many blocks one peer is asked for at a time, as in
+	// Bitcoin Core; of small ones bytesInFlight, but at most
+	// maxBlocksInFlight, or the ledger would wait for the network.
+	blocksInFlight    = 16
+	bytesInFlight     = 2 << 20
+	maxBlocksInFlight = 128
 	// downloadWindow is how far, in blocks, any may be fetched ahead of the
 	// lowest that is missing.
 	downloadWindow = 1024
@@ -52,7 +56,7 @@ func (d *downloader) schedule(now time.Time) {
 		way, ok := used[best.hash]
 		if !ok {
 			if _, valid := d.node.headerRef(best.hash); !valid {
-				if !d.node.sync.takeBack(p, best.hash) {
+				if !d.node.sync.takeBack(p, best.hash) && !d.node.sync.isJudged(p) {
 					p.drop(errInvalidChain)
 				}
 				continue
@@ -115,7 +119,7 @@ func (s *syncer) assign(p *peer, best headerRef, way *path, now time.Time) (item
 			break
 		}
 		for _, b := range way.blocks {
-			if len(p.sync.blocks) >= maxBlocksInFlight || b.height >= way.blocks[0].height+downloadWindow {
+			if len(p.sync.blocks) >= p.sync.limit() || b.height >= way.blocks[0].height+downloadWindow {
 				break
 			}
 			if _, owes := p.sync.blocks[b.hash]; owes || !p.serves(b.height, best.height) || !s.free(b.hash, now, help) {
@@ -130,6 +134,11 @@ func (s *syncer) assign(p *peer, best headerRef, way *path, now time.Time) (item
 		}
 	}
 	return items
+}
+
+// limit is how many blocks the peer may be asked for at a time.
+func (s *peerSync) limit() int {
+	return min(max(bytesInFlight/max(s.size, 1), blocksInFlight), maxBlocksInFlight)
 }
 
 // free reports whether a block may be asked for: from nobody yet, or from one
@@ -161,7 +170,7 @@ func (s *syncer) dropStalled(now time.Time) {
 
 // received reports whether p owes a block, which has come now. Nobody else is
 // asked for it until it is judged.
-func (s *syncer) received(p *peer, hash consensus.Hash) bool {
+func (s *syncer) received(p *peer, hash consensus.Hash, size int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, owed := p.sync.blocks[hash]; !owed {
@@ -169,9 +178,28 @@ func (s *syncer) received(p *peer, hash consensus.Hash) bool {
 	}
 	delete(p.sync.blocks, hash)
 	p.sync.progress = p.waited(time.Now())
+	p.sync.size = (7*p.sync.size + size) / 8
+	p.sync.judged++
 	s.requests[hash] = blockRequest{peer: p, here: true}
 	poke(s.wake)
 	return true
+}
+
+// judged notes that what followed from the verdict on a received block has
+// happened.
+func (s *syncer) judged(p *peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.sync.judged--
+	poke(s.wake)
+}
+
+// isJudged reports whether blocks of p are being judged: why it must go is still
+// to be said.
+func (s *syncer) isJudged(p *peer) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.sync.judged > 0
 }
 
 // arrived notes that a block has come from p and was judged. good is false if

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"lode/chain"
 	"lode/consensus"
@@ -14,6 +15,10 @@ import (
 // together, about 2 MB of them, and the next ones should be here when it has done
 // so.
 const maxJudged = 32 << 20
+
+// maxBatch bounds the blocks of one peer that are submitted together: the first
+// of them is not done before the last.
+const maxBatch = maxJudged / 4
 
 // memoryOf is about how many bytes a decoded block takes. A witness of empty
 // elements takes far more than its encoding.
@@ -32,7 +37,7 @@ func memoryOf(block *consensus.Block) int64 {
 func (n *Node) handleBlock(p *peer, block *consensus.Block) error {
 	hash := block.Header.Hash()
 	delete(p.partials, hash)
-	if n.sync.received(p, hash) {
+	if n.sync.received(p, hash, block.Size()) {
 		n.judgeLater(p, block, hash)
 		return nil
 	}
@@ -47,25 +52,79 @@ func (n *Node) handleBlock(p *peer, block *consensus.Block) error {
 	return n.verdict(p, hash, status, err)
 }
 
-// judgeLater submits a block that p was asked for, while the reader goes on. What
-// follows from the verdicts happens in the order in which the blocks came: the
-// child of an invalid block must not be the reason why p has to go.
+// judgeQueue holds the blocks of one peer that the ledger does not have yet.
+type judgeQueue struct {
+	mu      sync.Mutex // guards what follows
+	blocks  []received
+	working bool // a goroutine is about to take them
+}
+
+// received is a block that a peer was asked for.
+type received struct {
+	block  *consensus.Block
+	hash   consensus.Hash
+	memory int64 // of Node.judging
+}
+
+// judgeLater has a block judged while the reader goes on.
 func (n *Node) judgeLater(p *peer, block *consensus.Block, hash consensus.Hash) {
 	memory := memoryOf(block)
 	_ = n.judging.Acquire(context.Background(), memory) // fails only with its context
-	before, done := p.verdicts, make(chan struct{})
-	p.verdicts = done
-	p.group.Go(func() {
-		defer n.judging.Release(memory)
-		defer close(done)
-		status, err := n.submit(block)
-		if before != nil {
-			<-before
+	q := &p.judge
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.blocks = append(q.blocks, received{block, hash, memory})
+	if !q.working {
+		q.working = true
+		done := make(chan struct{})
+		p.verdicts = done
+		p.group.Go(func() {
+			defer close(done)
+			n.judge(p)
+		})
+	}
+}
+
+// judge gives the ledger the blocks of p, all those together that have come while
+// it had the ones before, until there are no more. They go in, and are blamed, in
+// the order in which they came: the child of an invalid block must not be the
+// reason why p has to go.
+func (n *Node) judge(p *peer) {
+	for batch := p.judge.take(); len(batch) > 0; batch = p.judge.take() {
+		for i, v := range n.submitAll(batch) {
+			if err := n.verdict(p, batch[i].hash, v.Status, v.Err); err != nil {
+				p.drop(err)
+			}
+			n.judging.Release(batch[i].memory)
+			n.sync.judged(p)
 		}
-		if err := n.verdict(p, hash, status, err); err != nil {
-			p.drop(err)
-		}
-	})
+	}
+}
+
+func (n *Node) submitAll(batch []received) []chain.Verdict {
+	if len(batch) == 1 {
+		status, err := n.submit(batch[0].block)
+		return []chain.Verdict{{Status: status, Err: err}}
+	}
+	blocks := make([]*consensus.Block, len(batch))
+	for i := range batch {
+		blocks[i] = batch[i].block
+	}
+	return n.chain.SubmitBlocks(blocks...)
+}
+
+// take takes the next blocks; if there are none the caller must end.
+func (q *judgeQueue) take() (batch []received) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n, memory := 0, int64(0)
+	for n < len(q.blocks) && (n == 0 || memory+q.blocks[n].memory <= maxBatch) {
+		memory += q.blocks[n].memory
+		n++
+	}
+	batch, q.blocks = q.blocks[:n:n], q.blocks[n:]
+	q.working = n > 0
+	return batch
 }
 
 // awaitVerdicts waits for what becomes of the blocks that p has sent: what it says

@@ -26,7 +26,7 @@ type Chain interface {
 	Header(consensus.Hash) (chain.HeaderInfo, bool)
 	HashAt(height uint32) (consensus.Hash, bool)
 	AddHeaders([]consensus.Header) error
-	SubmitBlock(*consensus.Block) (chain.Status, error)
+	SubmitBlocks(...*consensus.Block) []chain.Verdict
 	BlockBytes(consensus.Hash) ([]byte, error)
 	Locator() []consensus.Hash
 	HeadersAfter(locator []consensus.Hash, stop consensus.Hash, limit int) []consensus.Header

@@ -58,6 +58,8 @@ type peer struct {
 	holds    bool                             // a slot of large
 	verdicts chan struct{}                    // closed when all its blocks so far are judged; nil if they are
 
+	judge judgeQueue
+
 	sync  peerSync  // guarded by syncer.mu
 	relay peerRelay // guarded by relay.mu
 }
@@ -201,6 +203,7 @@ func (n *Node) runPeer(ctx context.Context, conn Conn, kind connectionKind, url 
 		connected: time.Now(), drop: drop, out: newSendQueue(), telling: make(chan struct{}, 1), large: n.large,
 	}
 	p.flags.sentFilter, p.flags.addrTokens = -1, firstAddrTokens
+	p.sync.size = bytesInFlight / blocksInFlight
 	p.sync.blocks = make(map[consensus.Hash]time.Time)
 	p.relay.known = newRecentSet(maxKnownTxs)
 	p.partials = make(map[consensus.Hash]*partialBlock)

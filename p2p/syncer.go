@@ -35,6 +35,8 @@ type peerSync struct {
 	lastFull    consensus.Hash // the end of its last full headers message
 	unconnected int            // headers messages in a row whose parent is not known
 
+	judged   int                          // blocks that it has sent and that are being judged
+	size     int                          // of its last blocks, on average, bytes
 	blocks   map[consensus.Hash]time.Time // asked for and not come, since when
 	progress time.Duration                // peer.waited when the last of them came, or the first was asked for
 }
