@@ -91,6 +91,56 @@ func TestBlocksArePutTogether(t *testing.T) {
 	})
 }
 
+// FuzzPartialBlock puts blocks together from whatever a stranger sends: the parts
+// of one message and the transactions of another.
+func FuzzPartialBlock(f *testing.F) {
+	for _, m := range samples(f) {
+		if c, ok := m.(*msgCmpctBlock); ok {
+			f.Add(c.append(nil), (&msgBlockTxn{txs: []*consensus.Tx{plainTx(1)}}).append(nil))
+		}
+	}
+	block := &consensus.Block{Txs: []*consensus.Tx{plainTx(0), plainTx(1), plainTx(2)}}
+	m, _ := compactOf(block, 1)
+	f.Add(m.append(nil), (&msgBlockTxn{txs: block.Txs[1:]}).append(nil))
+	f.Fuzz(func(t *testing.T, compact, rest []byte) {
+		m, err := decodeMessage(cmdCmpctBlock, compact)
+		if err != nil {
+			return
+		}
+		c := m.(*msgCmpctBlock)
+		b, ok := newPartial(c)
+		if !ok {
+			return
+		}
+		for _, p := range c.prefilled {
+			b.offer(p.tx.WTxID(), p.tx)
+		}
+		missing := b.missing()
+		if len(missing) > len(c.shortIDs) {
+			t.Fatalf("%d missing of %d", len(missing), len(c.shortIDs))
+		}
+		m, err = decodeMessage(cmdBlockTxn, rest)
+		if err != nil {
+			return
+		}
+		whole, ok := b.complete(m.(*msgBlockTxn).txs)
+		if ok != (len(missing) == len(m.(*msgBlockTxn).txs)) {
+			t.Fatalf("%d missing, %d came", len(missing), len(m.(*msgBlockTxn).txs))
+		}
+		if !ok {
+			return
+		}
+		for _, p := range c.prefilled {
+			if whole.Txs[p.index] != p.tx {
+				t.Fatal("a transaction is not where it was said to be")
+			}
+		}
+		if slices.Contains(whole.Txs, nil) {
+			t.Fatal("a block with a hole")
+		}
+	})
+}
+
 func TestShortIDCollisions(t *testing.T) {
 	block := &consensus.Block{Txs: []*consensus.Tx{plainTx(0), plainTx(1), plainTx(2)}}
 	m, _ := compactOf(block, 1)

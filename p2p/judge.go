@@ -123,6 +123,9 @@ func (q *judgeQueue) take() (batch []received) {
 		n++
 	}
 	batch, q.blocks = q.blocks[:n:n], q.blocks[n:]
+	if len(q.blocks) == 0 {
+		q.blocks = nil // lets go of the array
+	}
 	q.working = n > 0
 	return batch
 }
