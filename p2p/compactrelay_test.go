@@ -87,7 +87,13 @@ func TestBlocksCrossInCompactForm(t *testing.T) {
 				}
 			}
 		}
+		if p := b.Peers()[0]; !p.CompactTo || p.SubVer != "/test:a/" {
+			t.Errorf("b does not prefer %s", p.SubVer)
+		}
 		for _, p := range a.Peers() {
+			if !p.CompactFrom {
+				t.Errorf("%s does not prefer a", p.SubVer)
+			}
 			const first = commandSize + 1 + consensus.HeaderSize + 1 // an answer to getheaders
 			if n := p.Received.PerMessage[cmdCmpctBlock] + p.Received.PerMessage[cmdHeaders]; n > first {
 				t.Errorf("%s told a of its own blocks: %v", p.SubVer, p.Received.PerMessage)

@@ -92,7 +92,7 @@ func TestPeers(t *testing.T) {
 		{ID: 1, Addr: "8.8.8.8:9555", HandshakeIsOver: false},
 		{
 			ID: 2, Addr: "8.8.4.4:9555", Transport: "websocket", URL: "ws://8.8.4.4:9555/p2p", Kind: "manual", Version: 70016, Services: 0x409, SubVer: "/Lode:1.0.0/", StartingHeight: 7,
-			TimeOffset: -2, RelayTxs: true, SyncedHeaders: 8, SyncedBlocks: 7, InFlight: []uint32{8}, FeeFilter: 100, Connected: at, LastBlock: at.Add(1e9), LastTx: at.Add(2e9),
+			TimeOffset: -2, RelayTxs: true, SyncedHeaders: 8, SyncedBlocks: 7, InFlight: []uint32{8}, FeeFilter: 100, CompactTo: true, Connected: at, LastBlock: at.Add(1e9), LastTx: at.Add(2e9),
 			Sent:     p2p.Traffic{Total: 30, PerMessage: map[string]uint64{"ping": 30}, Last: at.Add(3e9)},
 			Received: p2p.Traffic{Total: 40, PerMessage: map[string]uint64{"pong": 40}, Last: at.Add(4e9)},
 			Ping:     1500 * time.Millisecond, MinPing: time.Second, PingWait: 2 * time.Second, AddrsProcessed: 9, HandshakeIsOver: true,
@@ -105,13 +105,13 @@ func TestPeers(t *testing.T) {
 			"servicesnames": []any{"NETWORK", "WITNESS", "NETWORK_LIMITED"}, "relaytxes": true, "lastsend": 1_800_000_003, "lastrecv": 1_800_000_004,
 			"last_transaction": 1_800_000_002, "last_block": 1_800_000_001, "bytessent": 30, "bytesrecv": 40, "conntime": 1_800_000_000, "timeoffset": -2,
 			"pingtime": 1.5, "minping": 1, "pingwait": 2, "version": 70016, "subver": "/Lode:1.0.0/", "inbound": false, "startingheight": 7,
-			"synced_headers": 8, "synced_blocks": 7, "inflight": []any{8}, "addr_processed": 9, "minfeefilter": btc("0.00000100"),
+			"synced_headers": 8, "synced_blocks": 7, "inflight": []any{8}, "bip152_hb_to": true, "bip152_hb_from": false, "addr_processed": 9, "minfeefilter": btc("0.00000100"),
 			"bytessent_per_msg": object{"ping": 30}, "bytesrecv_per_msg": object{"pong": 40}, "connection_type": "manual", "transport_protocol_type": "websocket",
 		},
 		object{
 			"id": 3, "addr": "127.0.0.1:50000", "network": "not_publicly_routable", "services": "0000000000000000", "servicesnames": []any{}, "relaytxes": false,
 			"lastsend": 0, "lastrecv": 0, "last_transaction": 0, "last_block": 0, "bytessent": 0, "bytesrecv": 0, "conntime": 1_800_000_000, "timeoffset": 0,
-			"version": 0, "subver": "", "inbound": true, "startingheight": 0, "synced_headers": -1, "synced_blocks": -1, "inflight": []any{}, "addr_processed": 0,
+			"version": 0, "subver": "", "inbound": true, "startingheight": 0, "synced_headers": -1, "synced_blocks": -1, "inflight": []any{}, "bip152_hb_to": false, "bip152_hb_from": false, "addr_processed": 0,
 			"minfeefilter": btc("0.00000000"), "bytessent_per_msg": object{}, "bytesrecv_per_msg": object{}, "connection_type": "inbound", "transport_protocol_type": "v1",
 		},
 	})
