@@ -3,6 +3,9 @@ package chain
 import (
 	"errors"
 	"fmt"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
 
 	"lode/consensus"
 )
@@ -27,12 +30,44 @@ func (c *Chain) AddBlock(block *consensus.Block) error {
 
 // SubmitBlock is AddBlock, and says what became of the block.
 func (c *Chain) SubmitBlock(block *consensus.Block) (Status, error) {
-	s := submission{block: parsedBlock{block, block.TxIDs()}}
-	if err := c.rules.CheckBlock(block, s.block.ids); err != nil {
-		return 0, err // nothing is remembered of a header that cannot be blamed
+	v := c.SubmitBlocks(block)[0]
+	return v.Status, v.Err
+}
+
+// Verdict is what became of a submitted block; the error is that of AddBlock.
+type Verdict struct {
+	Status Status
+	Err    error
+}
+
+// SubmitBlocks is SubmitBlock for several blocks, which are stored in this order.
+// Signatures are verified together.
+func (c *Chain) SubmitBlocks(blocks ...*consensus.Block) []Verdict {
+	list := make([]submission, len(blocks))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, block := range blocks {
+		group.Go(func() error {
+			list[i].block = parsedBlock{block, block.TxIDs()}
+			list[i].err = c.rules.CheckBlock(block, list[i].block.ids)
+			return nil
+		})
 	}
-	c.submit(&s)
-	return s.status, s.err
+	_ = group.Wait()
+	var good []*submission
+	for i := range list {
+		if list[i].err == nil { // else nothing is remembered: the header cannot be blamed
+			good = append(good, &list[i])
+		}
+	}
+	if len(good) > 0 {
+		c.submit(good...)
+	}
+	verdicts := make([]Verdict, len(list))
+	for i := range list {
+		verdicts[i] = Verdict{list[i].status, list[i].err}
+	}
+	return verdicts
 }
 
 // submission is a block, which has passed CheckBlock, on its way into the

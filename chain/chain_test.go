@@ -89,6 +89,35 @@ func TestReorg(t *testing.T) {
 	expectTip(t, c, b4)
 }
 
+// Blocks that are submitted together have their own verdicts, in their order.
+func TestSubmitBlocks(t *testing.T) {
+	//  genesis - a1 - a2 - greedy - after
+	//                    \ mutated
+	c, b := open(t, t.TempDir(), false), newBuilder(t)
+	defer c.Close()
+	a1, s1 := b.next(b.rules.GenesisState())
+	a2, s2 := b.next(s1)
+	greedy, s3 := b.next(s2, func(b *consensus.Block) { b.Txs[0].Out[0].Value++ })
+	after, _ := b.next(s3)
+	honest, s4 := b.next(s2)
+	mutated := *honest
+	mutated.Txs = append([]*consensus.Tx{honest.Txs[0]}, honest.Txs[0])
+	hanging, _ := b.next(s4)
+	got := c.SubmitBlocks(a1, a2, a1, greedy, after, &mutated, hanging)
+	for i, want := range []chain.Verdict{
+		{Status: chain.Connected}, {Status: chain.Connected}, {Status: chain.Duplicate}, {Err: consensus.ErrCoinbaseAmount},
+		{Status: chain.Stored}, {Err: consensus.ErrMerkleRoot}, {Err: chain.ErrUnknownParent},
+	} {
+		if !errors.Is(got[i].Err, want.Err) || want.Err == nil && got[i].Status != want.Status {
+			t.Errorf("block %d: %v, %v", i, got[i].Status, got[i].Err)
+		}
+	}
+	expectTip(t, c, s2)
+	if got := c.SubmitBlocks(honest, hanging); got[0].Err != nil || got[1].Err != nil {
+		t.Errorf("the honest block: %v", got)
+	}
+}
+
 func TestUpdatesSince(t *testing.T) {
 	c, b := open(t, t.TempDir(), false), newBuilder(t)
 	defer c.Close()

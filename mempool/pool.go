@@ -139,6 +139,16 @@ func find(p *Pool, in map[consensus.Hash]*node, id consensus.Hash) (*consensus.T
 	return n.Tx, true
 }
 
+// Each calls f for every transaction, in no order. The pool is locked meanwhile:
+// f must be quick, and not call it.
+func (p *Pool) Each(f func(wtxid consensus.Hash, tx *consensus.Tx)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for wtxid, n := range p.byWTxID {
+		f(wtxid, n.Tx)
+	}
+}
+
 // Info is a transaction of the pool and its relatives there.
 type Info struct {
 	Entry

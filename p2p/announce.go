@@ -24,15 +24,28 @@ func (n *Node) announceTo(p *peer, tip consensus.State) {
 		return
 	}
 	var headers msgHeaders
-	if p.wantsHeaders() {
+	fast := p.wantsCompact()
+	if fast || p.wantsHeaders() {
 		headers = n.headersFrom(max(n.lastCommon(best), n.lastCommon(sent)), tip)
 	}
-	if len(headers) > 0 {
+	switch {
+	case fast && len(headers) == 1 && n.sendCompact(p, tip.Hash):
+	case len(headers) > 0 && p.wantsHeaders():
 		p.send(headers)
-	} else {
+	default:
 		p.send(&msgInv{cmdInv, []invItem{{invBlock, tip.Hash}}})
 	}
 	n.sync.told(p, headerRef{tip.Hash, tip.Height, tip.Work})
+}
+
+// sendCompact sends the tip in compact form, unless that is too long.
+func (n *Node) sendCompact(p *peer, tip consensus.Hash) bool {
+	b, ok := n.compact(tip)
+	if !ok || len(b.payload) > maxCompactSize {
+		return false
+	}
+	p.sendRaw(cmdCmpctBlock, b.payload)
+	return true
 }
 
 func (p *peer) wantsHeaders() bool {

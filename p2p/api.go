@@ -29,6 +29,8 @@ type PeerInfo struct {
 	SyncedBlocks    int64    // height of the last block that it has in common with us; -1 for unknown
 	InFlight        []uint32 // heights of the blocks that it owes
 	FeeFilter       int64    // sat per 1000 vB
+	CompactTo       bool     // it was asked to announce blocks in compact form at once (BIP152)
+	CompactFrom     bool     // it has asked for that
 	Sent, Received  Traffic
 	Connected       time.Time
 	LastBlock       time.Time     // that it sent and was good; zero for none
@@ -73,6 +75,7 @@ func (p *peer) describe(info *PeerInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := &p.stats
+	info.CompactFrom = p.flags.fast
 	info.FeeFilter, info.Sent, info.Received = p.flags.feeFilter, s.sent.clone(), s.received.clone()
 	info.LastBlock, info.LastTx, info.Ping, info.MinPing = s.lastBlock, s.lastTx, s.ping, s.minPing
 	info.AddrsProcessed, info.AddrsNotStored = s.addrsIn, s.addrsIn-s.addrsKept
@@ -86,6 +89,7 @@ func (n *Node) describeSync(p *peer, info *PeerInfo) {
 	n.sync.mu.Lock()
 	best, sent := p.sync.best, p.sync.sent
 	owed := slices.Collect(maps.Keys(p.sync.blocks))
+	info.CompactTo = slices.Contains(n.sync.fast, p)
 	n.sync.mu.Unlock()
 	info.SyncedHeaders, info.SyncedBlocks = -1, -1
 	if best.known() {

@@ -36,6 +36,7 @@ const (
 	opAnswer           // what the node asks for is answered
 	opReconnect        // hang up and call again from another address, without a handshake if arg is odd
 	opSecond           // another link of the same kind begins to talk
+	opCompact          // a block on top of the node's tip in compact form, spoilt in the way that arg says
 	opCount
 )
 
@@ -76,12 +77,16 @@ func (p *player) call(handshake bool) {
 				p.t.Errorf("the node sent %s that cannot be read: %v", command, err)
 				return
 			}
+			var items []invItem
 			if inv, ok := m.(*msgInv); ok && inv.cmd == cmdGetData {
-				for _, item := range inv.items {
-					select {
-					case l.asked <- item:
-					default:
-					}
+				items = inv.items
+			} else if get, ok := m.(*msgGetBlockTxn); ok {
+				items = []invItem{{invCmpct, get.hash}}
+			}
+			for _, item := range items {
+				select {
+				case l.asked <- item:
+				default:
 				}
 			}
 		}
@@ -156,8 +161,32 @@ func (p *player) step(op, arg byte, script *[]byte) {
 		p.call(arg%2 == 0)
 	case opSecond:
 		p.call(arg%2 == 0)
+	case opCompact:
+		p.compact(arg)
 	}
 	synctest.Wait()
+}
+
+// compact sends a block with one transaction that the node may not have.
+func (p *player) compact(arg byte) {
+	p.say(msgSendCmpct{arg%2 == 0, compactVersion})
+	b := mineOn(p.spec, p.ledger.Tip(), arg, spend(p.coins[int(arg)%len(p.coins)], 1000))
+	p.blocks = append(p.blocks, b)
+	m, _ := compactOf(b, uint64(arg))
+	switch arg % 8 {
+	case 1:
+		m.shortIDs = append(m.shortIDs, m.shortIDs...)
+	case 2:
+		m.shortIDs[0]++
+	case 3:
+		m.prefilled[0].tx = b.Txs[1]
+	case 4:
+		m.prefilled, m.shortIDs = append(m.prefilled, placedTx{1, b.Txs[1]}), nil
+	case 5:
+		m.header.Nonce++
+	}
+	p.say(m)
+	p.say(&msgGetBlockTxn{b.Header.Hash(), []uint16{uint16(arg % 3)}})
 }
 
 // answer gives what the node has asked for, if the player has it.
@@ -166,9 +195,12 @@ func (p *player) answer(arg byte) {
 		select {
 		case item := <-p.link().asked:
 			i := slices.IndexFunc(p.blocks, func(b *consensus.Block) bool { return b.Header.Hash() == item.hash })
-			if i < 0 {
+			switch {
+			case i < 0:
 				p.say(&msgInv{cmdNotFound, []invItem{item}})
-			} else {
+			case item.kind == invCmpct:
+				p.say(&msgBlockTxn{item.hash, p.blocks[i].Txs[1:]})
+			default:
 				p.say(msgBlock{p.blocks[i]})
 			}
 		default:
@@ -192,6 +224,9 @@ func (p *player) bounded() {
 	defer n.sync.mu.Unlock()
 	if len(n.sync.requests) > maxBlocksInFlight*len(n.sync.peers) {
 		p.t.Errorf("%d blocks asked for of %d peers", len(n.sync.requests), len(n.sync.peers))
+	}
+	if len(n.sync.fast) > maxFast {
+		p.t.Errorf("%d peers are to announce at once", len(n.sync.fast))
 	}
 	n.relay.mu.Lock()
 	defer n.relay.mu.Unlock()
@@ -267,7 +302,7 @@ func converse(t *testing.T, script []byte) {
 
 // Where some of the samples stand, for the seeds.
 const (
-	sampleInv  = 22 // the first of own
+	sampleInv  = 27 // the first of own
 	sampleLong = sampleInv + 12
 	sampleLast = sampleLong + 3
 )
@@ -307,6 +342,8 @@ func FuzzConversation(f *testing.F) {
 		{0, opTx, 0, opTx, 1, opSend, sampleLast, opMine, 3, opWait, 2},
 		{0, opSend, sampleInv, opSend, sampleInv + 3, opWait, 30, opSend, sampleInv + 4, opWait, 200},
 		{0, opSecond, 0, opHeaders, 19, opWait, 11, opSecond, 0, opHeaders, 3, opWait, 130, opAnswer, 16},
+		{0, opCompact, 0, opAnswer, 9, opCompact, 6, opMine, 1, opAnswer, 9, opCompact, 8, opAnswer, 9, opMine, 2, opWait, 1},
+		{0, opCompact, 1, opAnswer, 9, opCompact, 2, opCompact, 3, opAnswer, 9, opAnswer, 9, opCompact, 4, opReconnect, 0, opCompact, 5},
 		{0, opReconnect, 1, opSend, 0, opSend, 0, opUnknown, 0, opWait, 31},
 		{0, opMutate, 20, 3, 1, opReconnect, 0, opTruncate, 23, 1, opReconnect, 0, opRaw, 11, 4, 1, 2, 3, 4},
 		{0, opSend, sampleLong - 3, opSend, sampleLong - 4, opAnswer, 5, opSend, sampleLong - 1, opSend, sampleLong - 2, opWait, 2},

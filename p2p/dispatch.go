@@ -10,6 +10,10 @@ import (
 // handle acts on one message of a peer after the handshake. An error ends the
 // connection; punish decides what it says about the peer.
 func (n *Node) handle(p *peer, m message) error {
+	if block, ok := m.(msgBlock); ok {
+		return n.handleBlock(p, block.Block)
+	}
+	p.awaitVerdicts()
 	switch m := m.(type) {
 	case msgEmpty:
 		return n.handleEmpty(p, m)
@@ -35,10 +39,18 @@ func (n *Node) handle(p *peer, m message) error {
 		n.answerLocate(p, m)
 	case msgHeaders:
 		return n.handleHeaders(p, m)
-	case msgBlock:
-		return n.handleBlock(p, m.Block)
 	case msgTx:
 		n.handleTx(p, m.Tx)
+	case msgSendCmpct:
+		p.setCompact(m)
+	case *msgCmpctBlock:
+		return n.handleCompact(p, m)
+	case *msgBlockTxn:
+		return n.handleBlockTxn(p, m)
+	case *msgGetBlockTxn:
+		if !p.out.requestTxs(m.hash, m.indexes) {
+			return fmt.Errorf("%w: more than %d transactions by getblocktxn", errFlood, maxQueuedPlaces)
+		}
 	}
 	return nil
 }

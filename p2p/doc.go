@@ -4,11 +4,11 @@
 // Read it in this order: message.go and the messages_ files (the formats),
 // transport.go, websocket.go, pipe.go (how messages travel), handshake.go,
 // peer.go, queue.go (one connection), dispatch.go (what comes in), serve.go (what
-// is answered), headers.go, presync.go, download.go, announce.go (the chain),
-// relay.go, txrequest.go, orphans.go (transactions), addrbook.go, addrtable.go,
-// netgroup.go, gossip.go, outbound.go, anchors.go (finding peers),
-// misbehaviour.go, bans.go, eviction.go, limits.go, upload.go (what a peer may
-// do), node.go and api.go.
+// is answered), headers.go, presync.go, download.go, judge.go, announce.go (the
+// chain), siphash.go, compact.go, compactrelay.go (compact blocks), relay.go,
+// txrequest.go, orphans.go (transactions), addrbook.go, addrtable.go, netgroup.go,
+// gossip.go, outbound.go, anchors.go (finding peers), misbehaviour.go, bans.go,
+// eviction.go, limits.go, upload.go (what a peer may do), node.go and api.go.
 //
 // The payloads are Bitcoin's. Nothing above transport.go knows which transport a
 // peer is on. Whatever arrives from a peer costs that peer its connection at

@@ -1,17 +1,18 @@
 package p2p
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
-	"lode/chain"
 	"lode/consensus"
 )
 
 const (
-	// maxBlocksInFlight is how many blocks one peer is asked for at a time.
-	maxBlocksInFlight = 16
+	// blocksInFlight is how many blocks one peer is asked for at a time, as in
+	// Bitcoin Core; of small ones bytesInFlight, but at most
+	// maxBlocksInFlight, or the ledger would wait for the network.
+	blocksInFlight    = 16
+	bytesInFlight     = 2 << 20
+	maxBlocksInFlight = 128
 	// downloadWindow is how far, in blocks, any may be fetched ahead of the
 	// lowest that is missing.
 	downloadWindow = 1024
@@ -56,13 +57,19 @@ func (d *downloader) schedule(now time.Time) {
 		way, ok := used[best.hash]
 		if !ok {
 			if _, valid := d.node.headerRef(best.hash); !valid {
-				p.drop(errInvalidChain)
+				if !d.node.sync.takeBack(p, best.hash) && !d.node.sync.isJudged(p) {
+					p.drop(errInvalidChain)
+				}
 				continue
 			}
 			way = d.pathTo(best.hash)
 			used[best.hash] = way
 		}
-		if items := d.node.sync.assign(p, best, way, now); len(items) > 0 {
+		items := d.node.sync.assign(p, best, way, now)
+		if len(items) == 1 && p.speaksCompact() && d.node.followsTip(items[0].hash) {
+			items[0].kind = invCmpct
+		}
+		if len(items) > 0 {
 			p.send(&msgInv{cmdGetData, items})
 		}
 	}
@@ -143,7 +150,7 @@ func (s *syncer) assign(p *peer, best headerRef, way *path, now time.Time) (item
 			break
 		}
 		for _, b := range way.blocks {
-			if len(p.sync.blocks) >= maxBlocksInFlight || b.height >= way.blocks[0].height+downloadWindow {
+			if len(p.sync.blocks) >= p.sync.limit() || b.height >= way.blocks[0].height+downloadWindow {
 				break
 			}
 			if _, owes := p.sync.blocks[b.hash]; owes || !p.serves(b.height, best.height) || !s.free(b.hash, now, help) {
@@ -153,18 +160,23 @@ func (s *syncer) assign(p *peer, best headerRef, way *path, now time.Time) (item
 				p.sync.progress = p.waited(now)
 			}
 			p.sync.blocks[b.hash] = now
-			s.requests[b.hash] = blockRequest{p, now}
+			s.requests[b.hash] = blockRequest{peer: p, at: now}
 			items = append(items, invItem{invBlock | invWitness, b.hash})
 		}
 	}
 	return items
 }
 
+// limit is how many blocks the peer may be asked for at a time.
+func (s *peerSync) limit() int {
+	return min(max(bytesInFlight/max(s.size, 1), blocksInFlight), maxBlocksInFlight)
+}
+
 // free reports whether a block may be asked for: from nobody yet, or from one
 // who does not get on; to help, also from one who is slow. The caller holds mu.
 func (s *syncer) free(hash consensus.Hash, now time.Time, help bool) bool {
 	r, asked := s.requests[hash]
-	return !asked || now.Sub(r.at) > moveTimeout && (help || s.idleTime(r.peer, now) > moveTimeout)
+	return !asked || !r.here && now.Sub(r.at) > moveTimeout && (help || s.idleTime(r.peer, now) > moveTimeout)
 }
 
 // idleTime is how long this side has waited for p without getting any of the
@@ -187,19 +199,55 @@ func (s *syncer) dropStalled(now time.Time) {
 	}
 }
 
-// arrived notes that a block has come from p and was handled. good is false if
+// received reports whether p owes a block, which has come now. Nobody else is
+// asked for it until it is judged.
+func (s *syncer) received(p *peer, hash consensus.Hash, size int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, owed := p.sync.blocks[hash]; !owed {
+		return false
+	}
+	delete(p.sync.blocks, hash)
+	p.sync.progress = p.waited(time.Now())
+	p.sync.size = (7*p.sync.size + size) / 8
+	p.sync.judged++
+	s.requests[hash] = blockRequest{peer: p, here: true}
+	poke(s.wake)
+	return true
+}
+
+// judged notes that what followed from the verdict on a received block has
+// happened.
+func (s *syncer) judged(p *peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.sync.judged--
+	poke(s.wake)
+}
+
+// isJudged reports whether blocks of p are being judged: why it must go is still
+// to be said.
+func (s *syncer) isJudged(p *peer) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.sync.judged > 0
+}
+
+// arrived notes that a block has come from p and was judged. good is false if
 // it must be asked for again.
 func (s *syncer) arrived(p *peer, hash consensus.Hash, good bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, owed := p.sync.blocks[hash]; owed {
+	_, owed := p.sync.blocks[hash]
+	if owed {
 		delete(p.sync.blocks, hash)
 		p.sync.progress = p.waited(time.Now())
-		if good {
-			s.progress = time.Now()
-		}
 	}
-	if good || s.requests[hash].peer == p {
+	asked := s.requests[hash].peer == p
+	if good && (owed || asked) {
+		s.progress = time.Now()
+	}
+	if good || asked {
 		delete(s.requests, hash)
 	}
 	poke(s.wake)
@@ -224,35 +272,10 @@ func (s *syncer) notFound(p *peer, items []invItem) {
 	}
 }
 
-func (n *Node) handleBlock(p *peer, block *consensus.Block) error {
-	hash := block.Header.Hash()
-	if !n.sync.asked(p, hash) && !n.wants(&block.Header, hash) {
-		return n.takeAsHeader(p, &block.Header, hash)
-	}
-	err := n.chain.AddBlock(block)
-	n.sync.arrived(p, hash, err == nil)
-	if err == nil {
-		if ref, ok := n.headerRef(hash); ok {
-			n.sync.shown(p, ref)
-		}
-		p.mu.Lock()
-		p.stats.lastBlock = time.Now()
-		p.mu.Unlock()
-		return nil
-	}
-	n.fatal(err)
-	if errors.Is(err, chain.ErrUnknownParent) {
-		n.askHeadersOnce(p)
-		return nil
-	}
-	if fault := blockFault(err, errInvalidBlock); fault != nil {
-		return fmt.Errorf("%w (block %s)", fault, hash)
-	}
-	if errors.Is(err, consensus.ErrTimeTooNew) {
-		n.sync.tooEarly(p)
-	}
-	n.log.Debug("block refused", "hash", hash, "peer", p.String(), "error", err)
-	return nil
+// followsTip reports whether a block is the next after the tip.
+func (n *Node) followsTip(hash consensus.Hash) bool {
+	info, ok := n.chain.Header(hash)
+	return ok && info.Header.Prev == n.chain.Tip().Hash
 }
 
 // takeAsHeader learns from a block that is not stored now what the peer has: it

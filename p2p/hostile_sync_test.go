@@ -114,7 +114,7 @@ func TestSlowPeerCannotHoldTheLowestBlock(t *testing.T) {
 		over := make(chan struct{})
 		defer close(over)
 		go func() {
-			for _, b := range blocks[1:maxBlocksInFlight] {
+			for _, b := range blocks[1:blocksInFlight] {
 				select {
 				case <-ticker.C:
 				case <-over:
@@ -180,11 +180,11 @@ func (c *slowClock) AddHeaders(headers []consensus.Header) error {
 	return c.Chain.AddHeaders(headers)
 }
 
-func (c *slowClock) AddBlock(b *consensus.Block) error {
+func (c *slowClock) SubmitBlocks(b ...*consensus.Block) []chain.Verdict {
 	if !c.set.Load() {
-		return &consensus.RuleError{Kind: consensus.ErrTimeTooNew}
+		return []chain.Verdict{{Err: &consensus.RuleError{Kind: consensus.ErrTimeTooNew}}}
 	}
-	return c.Chain.AddBlock(b)
+	return c.Chain.SubmitBlocks(b...)
 }
 
 // A header from the future is asked for again, although nobody announces it
@@ -218,9 +218,13 @@ type failing struct {
 	asked int
 }
 
-func (c *failing) AddBlock(*consensus.Block) error {
+func (c *failing) SubmitBlocks(blocks ...*consensus.Block) []chain.Verdict {
 	c.asked++
-	return errors.Join(chain.ErrFatal, errors.New("secret: disk full"))
+	verdicts := make([]chain.Verdict, len(blocks))
+	for i := range verdicts {
+		verdicts[i].Err = errors.Join(chain.ErrFatal, errors.New("secret: disk full"))
+	}
+	return verdicts
 }
 
 // A ledger that has failed ends Run, and no block is asked for again and again.

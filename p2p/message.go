@@ -41,6 +41,10 @@ const (
 	cmdHeaders     = "headers"
 	cmdBlock       = "block"
 	cmdTx          = "tx"
+	cmdSendCmpct   = "sendcmpct"   // BIP152
+	cmdCmpctBlock  = "cmpctblock"  // BIP152
+	cmdGetBlockTxn = "getblocktxn" // BIP152
+	cmdBlockTxn    = "blocktxn"    // BIP152
 )
 
 // message is the payload of one protocol message.
@@ -77,6 +81,10 @@ var formats = map[string]format{
 	cmdHeaders:     {3 + maxHeaders*(consensus.HeaderSize+1), decodeHeaders},
 	cmdBlock:       {maxPayload, func(d *consensus.Decoder) message { return msgBlock{d.Block()} }},
 	cmdTx:          {maxPayload, func(d *consensus.Decoder) message { return msgTx{d.Tx()} }},
+	cmdSendCmpct:   {9, decodeSendCmpct},
+	cmdCmpctBlock:  {maxPayload, decodeCmpctBlock},
+	cmdGetBlockTxn: {32 + 3 + 3*maxBlockTxs, decodeGetBlockTxn},
+	cmdBlockTxn:    {maxPayload, decodeBlockTxn},
 }
 
 // errUnknownCommand is the kind of the error for a command that is not in

@@ -41,6 +41,11 @@ func samples(t testing.TB) []message {
 		&msgLocate{cmdGetBlocks, ProtocolVersion, []consensus.Hash{hash, {}}, hash},
 		msgHeaders{genesis.Header, genesis.Header}, msgHeaders{},
 		msgBlock{genesis}, msgTx{tx}, msgEmpty(cmdSendAddrURL),
+		msgSendCmpct{true, compactVersion},
+		&msgCmpctBlock{genesis.Header, 7, []uint64{1, 1<<48 - 1}, []placedTx{{0, genesis.Txs[0]}, {2, tx}}},
+		&msgCmpctBlock{genesis.Header, 7, make([]uint64, maxBlockTxs-1), []placedTx{{maxBlockTxs - 1, tx}}},
+		&msgGetBlockTxn{hash, []uint16{0, 1, 300, maxBlockTxs - 1}},
+		&msgBlockTxn{hash, []*consensus.Tx{tx, genesis.Txs[0]}},
 	}
 }
 
@@ -100,12 +105,20 @@ func TestMalformedMessagesAreRefused(t *testing.T) {
 		{"user agent of 257", cmdVersion, (&msgVersion{userAgent: strings.Repeat("x", 257)}).append(nil)},
 		{"verack with payload", cmdVerack, []byte{0}},
 		{"block too long", cmdBlock, make([]byte, maxPayload+1)},
+		{"sendcmpct with flag 2", cmdSendCmpct, append([]byte{2}, make([]byte, 8)...)},
+		{"compact block of nothing", cmdCmpctBlock, make([]byte, 90)},
+		{"compact block of 65,537", cmdCmpctBlock, append(append(make([]byte, 88), many(maxBlockTxs+1, make([]byte, shortIDSize))...), 0)},
+		{"prefilled behind the end", cmdCmpctBlock, append(append(make([]byte, 88), 0, 1, 1), make([]byte, minTxSize)...)},
+		{"getblocktxn of 65,537", cmdGetBlockTxn, append(make([]byte, 32), many(maxBlockTxs+1, []byte{0})...)},
+		{"getblocktxn of number 65,536", cmdGetBlockTxn, append(make([]byte, 32), 2, 0xfd, 0xff, 0xff, 0)},
+		{"getblocktxn out of 64 bits", cmdGetBlockTxn, append(make([]byte, 32), 2, 5, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)},
+		{"blocktxn announced but not there", cmdBlockTxn, append(make([]byte, 32), 0xfd, 0xff, 0xff)},
 	} {
 		if _, err := decodeMessage(c.command, c.payload); !errors.Is(err, consensus.ErrDecode) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-	if _, err := decodeMessage("sendcmpct", nil); !errors.Is(err, errUnknownCommand) {
+	if _, err := decodeMessage("mempool", nil); !errors.Is(err, errUnknownCommand) {
 		t.Errorf("unknown command: %v", err)
 	}
 }

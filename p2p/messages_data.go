@@ -17,6 +17,7 @@ const (
 const (
 	invTx    = 1
 	invBlock = 2
+	invCmpct = 4 // a block in its compact form (BIP152)
 	invWTx   = 5 // a transaction by its witness id (BIP339)
 
 	// invWitness is added to invTx and invBlock in getdata to get the witness

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"lode/chain"
 	"lode/consensus"
 )
@@ -25,7 +27,7 @@ type Chain interface {
 	Header(consensus.Hash) (chain.HeaderInfo, bool)
 	HashAt(height uint32) (consensus.Hash, bool)
 	AddHeaders([]consensus.Header) error
-	AddBlock(*consensus.Block) error
+	SubmitBlocks(...*consensus.Block) []chain.Verdict
 	BlockBytes(consensus.Hash) ([]byte, error)
 	Locator() []consensus.Hash
 	HeadersAfter(locator []consensus.Hash, stop consensus.Hash, limit int) []consensus.Header
@@ -40,6 +42,7 @@ type Pool interface {
 	Add(*consensus.Tx) error
 	ByTxID(consensus.Hash) (*consensus.Tx, bool)
 	ByWTxID(consensus.Hash) (*consensus.Tx, bool)
+	Each(func(wtxid consensus.Hash, tx *consensus.Tx))
 	OnAccept(func(tx *consensus.Tx, txid, wtxid consensus.Hash, feeRate int64))
 	MinFeeRate() int64 // sat per 1000 vB
 }
@@ -63,6 +66,7 @@ type Config struct {
 	AllowOrigins []string       // web origins whose pages may connect
 	Pruned       bool           // old blocks are not served: of those more than 288 below the tip, none (BIP159)
 	UserAgent    string         // such as /Lode:0.1.0/, at most 256 bytes
+	TxInterval   time.Duration  // between announcements of transactions; 0 means DefaultTxInterval
 
 	Dial DialFunc         // nil means WebSocket and TCP
 	Now  func() time.Time // the time of bans; nil means time.Now
@@ -83,11 +87,13 @@ type Node struct {
 	minWork  consensus.Work // that the network's chain is known to have
 	sync     *syncer
 	relay    *relay
+	compacts compactCache
 	bans     banList
 	upload   uploadCount
 	lines    lineLimiter
-	dialWake chan struct{} // the book has something new
-	large    chan struct{} // slots for handling large messages
+	dialWake chan struct{}       // the book has something new
+	large    chan struct{}       // slots for handling large messages
+	judging  *semaphore.Weighted // bytes of maxJudged
 
 	mu       sync.Mutex      // guards what follows, and what the handshake sets of a peer until it is ready
 	ctx      context.Context // of Run; nil before
@@ -110,8 +116,8 @@ type Node struct {
 func New(cfg Config) *Node {
 	n := &Node{
 		cfg: cfg, log: cfg.Log, chain: cfg.Chain, pool: cfg.Pool, dial: cfg.Dial, outbound: cfg.Outbound,
-		sync: newSyncer(), relay: newRelay(), dialWake: make(chan struct{}, 1),
-		large: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		sync: newSyncer(), relay: newRelay(cfg.TxInterval), dialWake: make(chan struct{}, 1),
+		large: make(chan struct{}, runtime.GOMAXPROCS(0)), judging: semaphore.NewWeighted(maxJudged),
 		peers: make(map[*peer]bool), nonces: make(map[uint64]string), added: make(map[string]func()),
 	}
 	if n.log == nil {
@@ -367,6 +373,7 @@ func (n *Node) unregister(p *peer) {
 // welcome begins the conversation after the handshake.
 func (n *Node) welcome(p *peer) {
 	p.send(msgEmpty(cmdSendHeaders)) // before anything that others may begin with the peer
+	p.offerCompact()
 	if p.kind != kindBlocks {
 		p.sendFeeFilter(n.pool.MinFeeRate())
 	}

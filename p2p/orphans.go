@@ -52,6 +52,15 @@ func (pool orphanPool) add(o *orphan) {
 	pool[o.wtxid] = o
 }
 
+// eachOrphan calls f for every transaction that waits for its parents.
+func (r *relay) eachOrphan(f func(wtxid consensus.Hash, tx *consensus.Tx)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for wtxid, o := range r.orphans {
+		f(wtxid, o.tx)
+	}
+}
+
 // has reports whether there is an orphan with this txid.
 func (pool orphanPool) has(txid consensus.Hash) bool {
 	for _, o := range pool {

@@ -37,6 +37,7 @@ type peer struct {
 	host      netip.Addr
 	connected time.Time
 	drop      context.CancelCauseFunc // ends the connection for a reason; never blocks
+	group     sync.WaitGroup          // of what works for it
 	out       *sendQueue
 	telling   chan struct{} // holds one who makes and sends what this node has of the chain: the peer gets it in order
 
@@ -56,9 +57,13 @@ type peer struct {
 	flags peerFlags
 
 	// Only its reader uses these.
-	presync *presync      // nil unless headers come in two passes
-	large   chan struct{} // Node.large
-	holds   bool          // a slot of large
+	presync  *presync                         // nil unless headers come in two passes
+	partials map[consensus.Hash]*partialBlock // of which transactions were asked for
+	large    chan struct{}                    // Node.large
+	holds    bool                             // a slot of large
+	verdicts chan struct{}                    // closed when all its blocks so far are judged; nil if they are
+
+	judge judgeQueue
 
 	evicted bool // guarded by Node.mu: another has its place
 
@@ -70,6 +75,8 @@ type peer struct {
 // conversation.
 type peerFlags struct {
 	sendHeaders bool           // announce blocks by headers (BIP130)
+	compact     bool           // it understands compact blocks (BIP152)
+	fast        bool           // announce blocks by their compact form (BIP152's high bandwidth)
 	feeFilter   int64          // sat per 1000 vB
 	gaveAddrs   bool           // its getaddr was answered
 	spokeAddrs  bool           // it has sent getaddr or addresses
@@ -206,12 +213,13 @@ func (n *Node) runPeer(ctx context.Context, conn Conn, kind connectionKind, url 
 		connected: time.Now(), drop: drop, out: newSendQueue(), telling: make(chan struct{}, 1), large: n.large,
 	}
 	p.flags.sentFilter, p.flags.addrTokens = -1, firstAddrTokens
+	p.sync.size = bytesInFlight / blocksInFlight
 	p.sync.blocks = make(map[consensus.Hash]time.Time)
 	p.relay.known = newRecentSet(maxKnownTxs)
+	p.partials = make(map[consensus.Hash]*partialBlock)
 
-	var group sync.WaitGroup
-	defer group.Wait()
-	group.Go(func() { // reads and writes end when the connection is closed
+	defer p.group.Wait()
+	p.group.Go(func() { // reads and writes end when the connection is closed
 		<-ctx.Done()
 		_ = conn.Close(n.endOf(ctx).Error())
 	})
@@ -224,7 +232,7 @@ func (n *Node) runPeer(ctx context.Context, conn Conn, kind connectionKind, url 
 	}
 	defer n.unregister(p)
 	defer p.release()
-	err := n.converse(ctx, p, &group)
+	err := n.converse(ctx, p)
 	if v, _ := judge(err); ctx.Err() != nil && v != proven {
 		err = n.endOf(ctx) // why the connection was closed, not how that felt
 	}
@@ -243,7 +251,7 @@ func (n *Node) endOf(ctx context.Context) error {
 	return cause
 }
 
-func (n *Node) converse(ctx context.Context, p *peer, group *sync.WaitGroup) error {
+func (n *Node) converse(ctx context.Context, p *peer) error {
 	deadline := time.AfterFunc(handshakeTimeout, func() { p.drop(errHandshakeTimeout) })
 	err := n.handshake(p)
 	deadline.Stop()
@@ -256,7 +264,8 @@ func (n *Node) converse(ctx context.Context, p *peer, group *sync.WaitGroup) err
 	}
 	n.welcome(p)
 	defer n.farewell(p)
-	group.Go(func() { p.drop(n.writeLoop(ctx, p)) })
+	p.group.Go(func() { p.drop(n.writeLoop(ctx, p)) })
+	defer p.awaitVerdicts() // whoever sends a bad block and hangs up is punished too
 	for {
 		m, err := p.read()
 		if err != nil {
@@ -292,14 +301,14 @@ func (n *Node) writeLoop(ctx context.Context, p *peer) error {
 			}
 			continue
 		}
-		item, asked := p.out.nextRequest()
+		req, asked := p.out.nextRequest()
 		if asked {
-			found, err := n.serveItem(p, item)
+			found, err := n.serveItem(p, req)
 			if err != nil {
 				return err
 			}
 			if !found {
-				missing = append(missing, item)
+				missing = append(missing, req.invItem)
 			}
 		}
 		if len(missing) > 0 && (!asked || len(missing) == maxGetData) {

@@ -2,6 +2,8 @@ package p2p
 
 import (
 	"sync"
+
+	"lode/consensus"
 )
 
 const (
@@ -13,6 +15,8 @@ const (
 	// that were not sent yet. Bitcoin Core asks for at most 16 blocks and
 	// about a hundred transactions at a time.
 	maxQueuedRequests = 10_000
+	// maxQueuedPlaces bounds how many transactions of blocks are among them.
+	maxQueuedPlaces = 2 * maxBlockTxs
 )
 
 // outMessage is an encoded message.
@@ -30,7 +34,14 @@ type sendQueue struct {
 	mu       sync.Mutex // guards what follows
 	messages []outMessage
 	bytes    int
-	requests []invItem
+	requests []request
+	places   int // that all requests name
+}
+
+// request is what a peer asked for.
+type request struct {
+	invItem
+	places []uint16 // of the transactions of a block (BIP152); nil for everything else
 }
 
 func newSendQueue() *sendQueue { return &sendQueue{wake: make(chan struct{}, 1)} }
@@ -56,7 +67,23 @@ func (q *sendQueue) request(items []invItem) bool {
 	if len(q.requests)+len(items) > maxQueuedRequests {
 		return false
 	}
-	q.requests = append(q.requests, items...)
+	for _, item := range items {
+		q.requests = append(q.requests, request{invItem: item})
+	}
+	poke(q.wake)
+	return true
+}
+
+// requestTxs adds transactions of a block that the peer asked for, or reports
+// false if there are too many.
+func (q *sendQueue) requestTxs(block consensus.Hash, places []uint16) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.requests) >= maxQueuedRequests || q.places+len(places) > maxQueuedPlaces {
+		return false
+	}
+	q.requests = append(q.requests, request{invItem{invCmpct, block}, places})
+	q.places += len(places)
 	poke(q.wake)
 	return true
 }
@@ -78,17 +105,18 @@ func (q *sendQueue) nextMessage() (m outMessage, ok bool) {
 }
 
 // nextRequest takes the request that has waited longest.
-func (q *sendQueue) nextRequest() (item invItem, ok bool) {
+func (q *sendQueue) nextRequest() (r request, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.requests) == 0 {
-		return item, false
+		return r, false
 	}
-	item, q.requests = q.requests[0], q.requests[1:]
+	r, q.requests = q.requests[0], q.requests[1:]
+	q.places -= len(r.places)
 	if len(q.requests) == 0 {
 		q.requests = nil
 	}
-	return item, true
+	return r, true
 }
 
 // poke wakes the one who waits for c, which has room for one.

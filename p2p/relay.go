@@ -3,6 +3,8 @@ package p2p
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,12 +13,18 @@ import (
 )
 
 const (
-	// trickle is how long announcements are gathered before they go out.
-	trickle = 100 * time.Millisecond
-	// maxTxInv is how many transactions one inv of ours announces, and
-	// maxTxOut how many may wait to be announced to one peer.
-	maxTxInv = 1000
-	maxTxOut = 10_000
+	// DefaultTxInterval is the mean time between two announcements of
+	// transactions to a peer that this node chose; to others it is 2.5 times
+	// that. They come at random (a Poisson process), so that nobody learns
+	// from their times where a transaction came from. The numbers here are
+	// Bitcoin Core's (net_processing.cpp).
+	DefaultTxInterval = 2 * time.Second
+	// txInvTarget is how many transactions one inv of ours announces, and
+	// maxTxInv how many while very many wait; maxTxOut is how many may wait
+	// to be announced to one peer.
+	txInvTarget = 70
+	maxTxInv    = 1000
+	maxTxOut    = 10_000
 
 	maxKnownTxs = 10_000 // remembered per peer as known to it
 	maxRejected = 50_000 // remembered as refused
@@ -26,7 +34,8 @@ const (
 // relay passes transactions on: it knows what each peer has, what was asked of
 // whom, what was refused and what waits for its parents.
 type relay struct {
-	wake chan struct{}
+	wake     chan struct{}
+	interval time.Duration // see DefaultTxInterval
 
 	mu       sync.Mutex // guards what follows, and peer.relay
 	peers    map[*peer]struct{}
@@ -34,6 +43,8 @@ type relay struct {
 	rejected *recentSet                    // since the last new tip
 	orphans  orphanPool
 	ready    []*orphan // to be tried again
+
+	inboundDue time.Time // when the next announcements go to inbound peers
 }
 
 // peerRelay is guarded by relay.mu.
@@ -43,6 +54,7 @@ type peerRelay struct {
 	assigned int
 	inFlight int
 	out      []txNews
+	due      time.Time // when the next of out are announced
 }
 
 // txNews is a transaction that is to be announced.
@@ -51,9 +63,12 @@ type txNews struct {
 	feeRate     int64 // sat per 1000 vB
 }
 
-func newRelay() *relay {
+func newRelay(interval time.Duration) *relay {
+	if interval == 0 {
+		interval = DefaultTxInterval
+	}
 	return &relay{
-		wake: make(chan struct{}, 1), peers: make(map[*peer]struct{}),
+		interval: interval, wake: make(chan struct{}, 1), peers: make(map[*peer]struct{}),
 		requests: make(map[consensus.Hash]*txRequest), rejected: newRecentSet(maxRejected), orphans: make(orphanPool),
 	}
 }
@@ -99,10 +114,15 @@ func (r *relay) retry(list []*orphan) {
 func (r *relay) accepted(_ *consensus.Tx, txid, wtxid consensus.Hash, feeRate int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	now, tx := time.Now(), txNews{txid, wtxid, feeRate}
 	for p := range r.peers {
-		if p.relayTxs && len(p.relay.out) < maxTxOut {
-			p.relay.out = append(p.relay.out, txNews{txid, wtxid, feeRate})
+		if !p.relayTxs || len(p.relay.out) >= maxTxOut || p.relay.known.has(tx.item(p).hash) {
+			continue
 		}
+		if len(p.relay.out) == 0 {
+			p.relay.due = r.nextDue(p, now)
+		}
+		p.relay.out = append(p.relay.out, tx)
 	}
 	r.done(wtxid)
 	r.done(txid)
@@ -110,39 +130,92 @@ func (r *relay) accepted(_ *consensus.Tx, txid, wtxid consensus.Hash, feeRate in
 	poke(r.wake)
 }
 
-// flush sends the announcements that wait; more is true if some still do.
-func (r *relay) flush() (more bool) {
+// nextDue draws when the next announcement goes to a peer. All inbound peers have
+// one clock: whoever opens many connections learns no more from them than from
+// one. The caller holds mu.
+func (r *relay) nextDue(p *peer, now time.Time) time.Time {
+	if !p.inbound() {
+		return now.Add(exponential(r.interval))
+	}
+	if !r.inboundDue.After(now) {
+		r.inboundDue = now.Add(exponential(r.interval * 5 / 2))
+	}
+	return r.inboundDue
+}
+
+// exponential draws a time from the exponential distribution.
+func exponential(mean time.Duration) time.Duration {
+	return time.Duration(rand.ExpFloat64() * float64(mean))
+}
+
+// firstDue is when the next announcement must be sent, if any waits.
+func (r *relay) firstDue() (first time.Time, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for p := range r.peers {
-		if len(p.relay.out) == 0 {
-			continue
-		}
-		batch := p.relay.out[:min(len(p.relay.out), maxTxInv)]
-		if p.relay.out = p.relay.out[len(batch):]; len(p.relay.out) == 0 {
-			p.relay.out = nil
-		} else {
-			more = true
-		}
-		p.mu.Lock()
-		least := p.flags.feeFilter
-		p.mu.Unlock()
-		var items []invItem
-		for _, tx := range batch {
-			item := invItem{invTx, tx.txid}
-			if p.wtxidRelay {
-				item = invItem{invWTx, tx.wtxid}
-			}
-			if tx.feeRate >= least && !p.relay.known.has(item.hash) {
-				p.relay.known.add(item.hash)
-				items = append(items, item)
-			}
-		}
-		if len(items) > 0 {
-			p.send(&msgInv{cmdInv, items})
+		if len(p.relay.out) > 0 && (!ok || p.relay.due.Before(first)) {
+			first, ok = p.relay.due, true
 		}
 	}
-	return more
+	return first, ok
+}
+
+// takeDue takes what is to be announced now.
+func (r *relay) takeDue(now time.Time) map[*peer][]txNews {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	batches := make(map[*peer][]txNews)
+	for p := range r.peers {
+		out := p.relay.out
+		if len(out) == 0 || p.relay.due.After(now) {
+			continue
+		}
+		size := min(len(out), maxTxInv, txInvTarget+len(out)/1000*5)
+		batches[p] = out[:size:size]
+		if p.relay.out = out[size:]; size == len(out) {
+			p.relay.out = nil
+		}
+		p.relay.due = r.nextDue(p, now)
+	}
+	return batches
+}
+
+// announceTxs sends the announcements that are due, of what is still in the pool.
+func (n *Node) announceTxs(now time.Time) {
+	for p, batch := range n.relay.takeDue(now) {
+		batch = slices.DeleteFunc(batch, func(tx txNews) bool {
+			_, have := n.pool.ByWTxID(tx.wtxid)
+			return !have
+		})
+		n.relay.announce(p, batch)
+	}
+}
+
+func (r *relay) announce(p *peer, batch []txNews) {
+	p.mu.Lock()
+	least := p.flags.feeFilter
+	p.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var items []invItem
+	for _, tx := range batch {
+		item := tx.item(p)
+		if tx.feeRate >= least && !p.relay.known.has(item.hash) {
+			p.relay.known.add(item.hash)
+			items = append(items, item)
+		}
+	}
+	if len(items) > 0 {
+		p.send(&msgInv{cmdInv, items})
+	}
+}
+
+// item is how the transaction is announced to p.
+func (tx *txNews) item(p *peer) invItem {
+	if p.wtxidRelay {
+		return invItem{invWTx, tx.wtxid}
+	}
+	return invItem{invTx, tx.txid}
 }
 
 // relayLoop sends announcements, looks at time-outs and tries orphans again,
@@ -150,23 +223,21 @@ func (r *relay) flush() (more bool) {
 func (n *Node) relayLoop(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	var due <-chan time.Time // nil while nothing waits to be announced
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-n.relay.wake:
 			n.retryOrphans()
-			if due == nil {
-				due = time.After(trickle)
-			}
-		case <-due:
-			due = nil
-			if n.relay.flush() {
-				due = time.After(trickle)
-			}
+		case now := <-timer.C:
+			n.announceTxs(now)
 		case now := <-ticker.C:
 			n.relay.expire(now)
+		}
+		if due, ok := n.relay.firstDue(); ok {
+			timer.Reset(time.Until(due))
 		}
 	}
 }

@@ -18,8 +18,14 @@ const (
 
 // serveItem sends one thing that the peer asked for by getdata. found is false
 // if it is not there; an error is one of the connection.
-func (n *Node) serveItem(p *peer, item invItem) (found bool, err error) {
+func (n *Node) serveItem(p *peer, r request) (found bool, err error) {
+	item := r.invItem
 	switch item.kind {
+	case invCmpct:
+		if r.places != nil {
+			return n.serveTxs(p, r)
+		}
+		return n.serveCompact(p, item.hash)
 	case invBlock, invBlock | invWitness:
 		return n.serveBlock(p, item)
 	case invTx, invTx | invWitness, invWTx:
@@ -54,6 +60,9 @@ func (n *Node) serveBlock(p *peer, item invItem) (found bool, err error) {
 	}
 	if err := n.mayServe(p, item.hash); err != nil {
 		return false, err
+	}
+	if b, ok := n.compacts.get(item.hash); ok {
+		<-b.judged // it was announced before the ledger had it
 	}
 	payload, err := n.chain.BlockBytes(item.hash)
 	if err != nil {

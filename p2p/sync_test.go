@@ -131,7 +131,7 @@ func TestStalledPeerIsReplaced(t *testing.T) {
 		liar.shake(ProtocolVersion)
 		liar.say(headersOf(blocks))
 		asked := liar.hear(cmdGetData).(*msgInv)
-		if len(asked.items) != maxBlocksInFlight || asked.items[0].hash != blocks[0].Header.Hash() {
+		if len(asked.items) != blocksInFlight || asked.items[0].hash != blocks[0].Header.Hash() {
 			t.Errorf("asked for %d", len(asked.items))
 		}
 		w.link(s, honest)

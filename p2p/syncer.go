@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,9 @@ type peerSync struct {
 	best headerRef // the most work that the peer has shown
 	sent headerRef // the most work that it was told of
 
+	unchecked consensus.Hash // best, if it came by a compact block, and what was best before
+	before    headerRef
+
 	everAsked   bool           // for headers
 	asked       time.Time      // for headers, unanswered; zero if not
 	again       bool           // since then it has announced what the answer may not reach
@@ -31,14 +35,17 @@ type peerSync struct {
 	lastFull    consensus.Hash // the end of its last full headers message
 	unconnected int            // headers messages in a row whose parent is not known
 
+	judged   int                          // blocks that it has sent and that are being judged
+	size     int                          // of its last blocks, on average, bytes
 	blocks   map[consensus.Hash]time.Time // asked for and not come, since when
 	progress time.Duration                // peer.waited when the last of them came, or the first was asked for
 }
 
-// blockRequest says who is to send a block.
+// blockRequest says who is to send a block, or has sent it.
 type blockRequest struct {
 	peer *peer
 	at   time.Time
+	here bool // it has come, and is being judged
 }
 
 // syncer knows what every peer has and what was asked of whom.
@@ -52,6 +59,7 @@ type syncer struct {
 	leader      *peer     // the one that gives the headers while all are missing
 	led         time.Time // when it began
 	headersDone bool      // a peer has once given all that it had
+	fast        []*peer   // announce by compact blocks; the one that last gave a new tip comes last
 
 	most     headerRef // the most work that anybody has shown
 	progress time.Time // when that grew, or a block came that was asked for
@@ -82,6 +90,7 @@ func (s *syncer) remove(p *peer) {
 		}
 	}
 	clear(p.sync.blocks)
+	s.fast = slices.DeleteFunc(s.fast, func(q *peer) bool { return q == p })
 	if s.leader == p {
 		s.leader = nil
 	}

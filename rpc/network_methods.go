@@ -114,6 +114,8 @@ type peerJSON struct {
 	SyncedHeaders    int64             `json:"synced_headers"`
 	SyncedBlocks     int64             `json:"synced_blocks"`
 	InFlight         []uint32          `json:"inflight"`
+	CompactTo        bool              `json:"bip152_hb_to"`
+	CompactFrom      bool              `json:"bip152_hb_from"`
 	AddrRelay        bool              `json:"addr_relay_enabled"`
 	AddrProcessed    int               `json:"addr_processed"`
 	AddrLimited      int               `json:"addr_rate_limited"`
@@ -138,6 +140,7 @@ func (s *Server) getPeerInfo(context.Context, *params) (any, error) {
 			BytesSent: p.Sent.Total, BytesRecv: p.Received.Total, ConnTime: unix(p.Connected), TimeOffset: p.TimeOffset,
 			Ping: seconds(p.Ping), MinPing: seconds(p.MinPing), PingWait: seconds(p.PingWait), Version: p.Version, SubVer: p.SubVer, Inbound: p.Inbound,
 			StartingHeight: p.StartingHeight, SyncedHeaders: p.SyncedHeaders, SyncedBlocks: p.SyncedBlocks, InFlight: p.InFlight,
+			CompactTo: p.CompactTo, CompactFrom: p.CompactFrom,
 			AddrRelay: p.AddrRelay, AddrProcessed: p.AddrsProcessed, AddrLimited: p.AddrsLimited, Permissions: []string{}, MinFeeFilter: coins(p.FeeFilter), SentPerMessage: p.Sent.PerMessage, RecvPerMessage: p.Received.PerMessage,
 			ConnectionType: p.Kind, TransportVersion: p.Transport,
 		}

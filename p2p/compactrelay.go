@@ -1,0 +1,464 @@
+package p2p
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"lode/chain"
+	"lode/consensus"
+)
+
+// The numbers of Bitcoin Core (net_processing.cpp, blockencodings.h).
+const (
+	// maxFast is how many peers are to announce blocks in compact form at once.
+	maxFast = 3
+	// maxParallel is how many peers may be asked at a time for what is missing
+	// of one block. The last of them is one that this node chose.
+	maxParallel = 3
+	// maxCompactDepth and maxTxsDepth are how many blocks below the tip a
+	// compact block and parts of a block are sent; below that, the whole block.
+	maxCompactDepth = 5
+	maxTxsDepth     = 10
+	// maxCompactAhead is how many blocks above the tip a compact block is put
+	// together.
+	maxCompactAhead = 2
+)
+
+const (
+	// maxPartials is how many blocks are put together from one peer at a time.
+	maxPartials = 3
+	// maxCompactSize bounds, in bytes, a compact block that is sent unasked.
+	maxCompactSize = 200_000
+)
+
+// compactBlock is a block that can be sent in compact form.
+type compactBlock struct {
+	hash    consensus.Hash
+	block   *consensus.Block
+	payload []byte        // of a cmpctblock message
+	judged  chan struct{} // closed when the ledger has taken or refused the block
+}
+
+// compactCache holds the last block that was announced. Peers may ask for parts
+// of it before the ledger has it.
+type compactCache struct {
+	mu   sync.Mutex // guards what follows
+	last *compactBlock
+}
+
+func (c *compactCache) get(hash consensus.Hash) (*compactBlock, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last == nil || c.last.hash != hash {
+		return nil, false
+	}
+	return c.last, true
+}
+
+// put keeps a block, or reports false if it is kept already.
+func (c *compactCache) put(b *compactBlock) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.last != nil && c.last.hash == b.hash {
+		return false
+	}
+	c.last = b
+	return true
+}
+
+// compact gives a stored block in compact form, if that can be had.
+func (n *Node) compact(hash consensus.Hash) (*compactBlock, bool) {
+	if b, ok := n.compacts.get(hash); ok {
+		return b, true
+	}
+	payload, err := n.chain.BlockBytes(hash)
+	if err != nil {
+		return nil, false
+	}
+	block, err := consensus.DecodeBlock(payload)
+	if err != nil {
+		return nil, false
+	}
+	b, ok := newCompactBlock(block)
+	if !ok {
+		return nil, false
+	}
+	close(b.judged)
+	if n.chain.Tip().Hash == hash {
+		n.compacts.put(b)
+	}
+	return b, true
+}
+
+func newCompactBlock(block *consensus.Block) (*compactBlock, bool) {
+	m, ok := compactOf(block, randomNonce())
+	if !ok {
+		return nil, false
+	}
+	return &compactBlock{block.Header.Hash(), block, m.append(nil), make(chan struct{})}, true
+}
+
+// setCompact notes how the peer wants blocks announced. Other versions than ours
+// are not spoken (BIP152 has a node offer each that it speaks).
+func (p *peer) setCompact(m msgSendCmpct) {
+	if m.version != compactVersion {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flags.compact, p.flags.fast = true, m.highBandwidth
+}
+
+// offerCompact tells the peer that compact blocks are understood here.
+func (p *peer) offerCompact() {
+	const since = 70014 // BIP152
+	if p.version >= since {
+		p.send(msgSendCmpct{false, compactVersion})
+	}
+}
+
+func (p *peer) speaksCompact() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.flags.compact
+}
+
+func (p *peer) wantsCompact() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.flags.fast
+}
+
+// submit gives a block to the ledger. Peers that want that get it before, in
+// compact form: BIP152 allows it as soon as the block follows one that is valid
+// and its header commits to its transactions.
+func (n *Node) submit(block *consensus.Block) (chain.Status, error) {
+	if b := n.forward(block); b != nil {
+		defer close(b.judged)
+	}
+	v := n.chain.SubmitBlocks(block)[0]
+	return v.Status, v.Err
+}
+
+// forward sends a new block on if it may be, and gives what was sent.
+func (n *Node) forward(block *consensus.Block) *compactBlock {
+	var to []*peer
+	for _, p := range n.ready() {
+		if p.wantsCompact() {
+			to = append(to, p)
+		}
+	}
+	if len(to) == 0 { // so it is while syncing, and then the ledger is busy
+		return nil
+	}
+	tip, hash := n.chain.Tip(), block.Header.Hash()
+	info, known := n.chain.Header(hash)
+	if !known || info.Invalid || info.HaveBlock || block.Prev != tip.Hash || n.farBehind() {
+		return nil
+	}
+	rules, ids := &n.cfg.Spec.Rules, block.TxIDs()
+	if rules.CheckBlock(block, ids) != nil || rules.CheckBlockAfter(&tip, block, ids) != nil {
+		return nil
+	}
+	b, ok := newCompactBlock(block)
+	if !ok || len(b.payload) > maxCompactSize || !n.compacts.put(b) {
+		return nil
+	}
+	for _, p := range to {
+		n.forwardTo(p, b, headerRef{hash, info.Height, info.Work})
+	}
+	return b
+}
+
+// forwardTo sends a block to a peer that has the one before it, and not itself.
+func (n *Node) forwardTo(p *peer, b *compactBlock, ref headerRef) {
+	p.telling <- struct{}{}
+	defer func() { <-p.telling }()
+	best, sent := n.sync.view(p)
+	if best.hash == ref.hash || sent.hash == ref.hash || best.work.Gt(&ref.work) ||
+		max(n.lastCommon(best), n.lastCommon(sent))+1 < ref.height {
+		return
+	}
+	p.sendRaw(cmdCmpctBlock, b.payload)
+	n.sync.told(p, ref)
+}
+
+// handleCompact learns of a block, and puts it together if it may be the next tip.
+// Nobody is punished for what is in it: the peer may not have checked that.
+func (n *Node) handleCompact(p *peer, m *msgCmpctBlock) error {
+	hash := m.header.Hash()
+	if err := n.cfg.Spec.Rules.CheckWork(&m.header); err != nil {
+		return fmt.Errorf("%w: %w", errInvalidHeader, err)
+	}
+	parent, ok := n.chain.Header(m.header.Prev)
+	if !ok {
+		n.askHeadersOnce(p)
+		return nil
+	}
+	if info, known := n.chain.Header(hash); known && info.Invalid ||
+		!known && n.lowWork(parent.Work, msgHeaders{m.header}) {
+		return nil
+	}
+	if err := n.chain.AddHeaders([]consensus.Header{m.header}); err != nil {
+		n.fatal(err)
+		if errors.Is(err, consensus.ErrTimeTooNew) {
+			n.sync.tooEarly(p)
+		}
+		if errors.Is(err, chain.ErrKnownInvalid) { // meanwhile
+			return nil
+		}
+		return blockFault(err, errInvalidHeader)
+	}
+	info, _ := n.chain.Header(hash)
+	ref, tip := headerRef{hash, info.Height, info.Work}, n.chain.Tip()
+	if info.HaveBlock {
+		n.sync.shownCompact(p, ref)
+		n.sync.arrived(p, hash, true)
+		return nil
+	}
+	if !info.Work.Gt(&tip.Work) || info.Height > tip.Height+maxCompactAhead || n.farBehind() {
+		n.sync.shownCompact(p, ref)
+		if n.sync.asked(p, hash) {
+			n.askWhole(p, hash)
+		}
+		return nil
+	}
+	mayAsk := len(p.partials) < maxPartials && n.sync.claim(p, hash, true)
+	n.sync.shownCompact(p, ref) // not before: the whole would be asked for
+	return n.assemble(p, hash, m, mayAsk)
+}
+
+// assemble puts a block together from what is here, and asks p for the rest if
+// it may.
+func (n *Node) assemble(p *peer, hash consensus.Hash, m *msgCmpctBlock, mayAsk bool) error {
+	size := 0
+	for i := range m.prefilled {
+		size += m.prefilled[i].tx.Size()
+	}
+	if _, waits := p.partials[hash]; waits {
+		return nil // it sends the same again
+	}
+	b, ok := newPartial(m)
+	if !ok || size > largeMessage { // that would be kept until the rest comes
+		n.askWhole(p, hash)
+		return nil
+	}
+	n.pool.Each(b.offer)
+	n.relay.eachOrphan(b.offer)
+	missing := b.missing()
+	if len(missing) == 0 {
+		return n.assembled(p, hash, b, nil)
+	}
+	if mayAsk {
+		p.partials[hash] = b
+		p.send(&msgGetBlockTxn{hash, missing})
+	}
+	return nil
+}
+
+// handleBlockTxn takes what was missing of a block.
+func (n *Node) handleBlockTxn(p *peer, m *msgBlockTxn) error {
+	b, waits := p.partials[m.hash]
+	if !waits {
+		return nil
+	}
+	delete(p.partials, m.hash)
+	return n.assembled(p, m.hash, b, m.txs)
+}
+
+// assembled submits a block that was put together. If it is not what its header
+// commits to, which may be an accident of the short ids, the whole is asked for.
+func (n *Node) assembled(p *peer, hash consensus.Hash, b *partialBlock, txs []*consensus.Tx) error {
+	block, ok := b.complete(txs)
+	if !ok {
+		return fmt.Errorf("%w: %d transactions of block %s, others were asked for", errProtocol, len(txs), hash)
+	}
+	status, err := n.submit(block)
+	if consensus.IsMutation(err) {
+		n.log.Debug("the parts of a compact block do not fit", "hash", hash, "peer", p.String(), "error", err)
+		n.askWhole(p, hash)
+		return nil
+	}
+	n.took(p, hash, status, err)
+	if err != nil {
+		n.log.Debug("compact block refused", "hash", hash, "peer", p.String(), "error", err)
+	}
+	return nil
+}
+
+// took notes what became of a block that p has sent.
+func (n *Node) took(p *peer, hash consensus.Hash, status chain.Status, err error) {
+	n.sync.arrived(p, hash, err == nil)
+	if err != nil {
+		n.fatal(err)
+		return
+	}
+	p.mu.Lock()
+	p.stats.lastBlock = time.Now()
+	p.mu.Unlock()
+	if status == chain.Connected && n.sync.idle() && n.chain.Tip().Hash == hash && n.chain.BestHeader().Hash == hash {
+		n.prefer(p)
+	}
+}
+
+// idle reports whether no block is awaited.
+func (s *syncer) idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.requests) == 0
+}
+
+// askWhole asks p for a block in full, if that is its turn; otherwise whoever is
+// free is asked.
+func (n *Node) askWhole(p *peer, hash consensus.Hash) {
+	if n.sync.claim(p, hash, false) {
+		p.send(&msgInv{cmdGetData, []invItem{{invBlock | invWitness, hash}}})
+	}
+}
+
+// claim notes that p is asked for a block, or for what is missing of one, unless
+// others were.
+func (s *syncer) claim(p *peer, hash consensus.Hash, parts bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, here := s.peers[p]; !here {
+		return false
+	}
+	r, asked := s.requests[hash]
+	others := asked && r.peer != p
+	if others && (!parts || !s.roomFor(p, hash)) {
+		delete(p.sync.blocks, hash)
+		return false
+	}
+	_, owes := p.sync.blocks[hash]
+	if !owes && len(p.sync.blocks) >= p.sync.limit() {
+		return false
+	}
+	now := time.Now()
+	if len(p.sync.blocks) == 0 {
+		p.sync.progress = p.waited(now)
+	}
+	p.sync.blocks[hash] = now
+	if !others {
+		s.requests[hash] = blockRequest{peer: p, at: now}
+	}
+	return true
+}
+
+// roomFor reports whether p may be asked for parts of a block besides others.
+// The caller holds mu.
+func (s *syncer) roomFor(p *peer, hash consensus.Hash) bool {
+	asked := 0
+	for q := range s.peers {
+		if _, owes := q.sync.blocks[hash]; owes && q != p {
+			asked++
+		}
+	}
+	return asked < maxParallel-1 || asked == maxParallel-1 && !p.inbound()
+}
+
+// shownCompact is shown for a header that came with a compact block: p may not
+// have checked the block.
+func (s *syncer) shownCompact(p *peer, ref headerRef) {
+	s.mu.Lock()
+	before := p.sync.best
+	s.mu.Unlock()
+	if ref.work.Gt(&before.work) {
+		s.shown(p, ref)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		p.sync.unchecked, p.sync.before = ref.hash, before
+	}
+}
+
+// takeBack forgets that p has shown a header, if it came with a compact block.
+func (s *syncer) takeBack(p *peer, hash consensus.Hash) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.sync.unchecked != hash {
+		return false
+	}
+	p.sync.best, p.sync.unchecked = p.sync.before, consensus.Hash{}
+	return true
+}
+
+// prefer has p, which was the first to give a new tip, announce the next ones by
+// compact blocks at once, in place of the one that has not done so for longest.
+func (n *Node) prefer(p *peer) {
+	if !p.speaksCompact() {
+		return
+	}
+	added, demoted := n.sync.prefer(p)
+	if demoted != nil {
+		demoted.send(msgSendCmpct{false, compactVersion})
+	}
+	if added {
+		p.send(msgSendCmpct{true, compactVersion})
+	}
+}
+
+// prefer keeps one peer that this node chose among the preferred: whoever fills
+// the inbound slots cannot take all of these places.
+func (s *syncer) prefer(p *peer) (added bool, demoted *peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, here := s.peers[p]; !here {
+		return false, nil
+	}
+	if i := slices.Index(s.fast, p); i >= 0 {
+		s.fast = append(slices.Delete(s.fast, i, i+1), p)
+		return false, nil
+	}
+	if len(s.fast) >= maxFast {
+		out := 0
+		if p.inbound() && !s.fast[0].inbound() && s.fast[1].inbound() && s.fast[2].inbound() {
+			out = 1
+		}
+		demoted = s.fast[out]
+		s.fast = slices.Delete(s.fast, out, out+1)
+	}
+	s.fast = append(s.fast, p)
+	return true, demoted
+}
+
+// serveCompact sends a block in compact form, or in full if it lies too deep for
+// that to help.
+func (n *Node) serveCompact(p *peer, hash consensus.Hash) (found bool, err error) {
+	if n.isRecent(hash, maxCompactDepth) {
+		if b, ok := n.compact(hash); ok {
+			return true, p.write(cmdCmpctBlock, b.payload)
+		}
+	}
+	return n.serveBlock(p, invItem{invBlock | invWitness, hash})
+}
+
+// serveTxs sends transactions of a block.
+func (n *Node) serveTxs(p *peer, r request) (found bool, err error) {
+	b, announced := n.compacts.get(r.hash)
+	if !announced {
+		if !n.isRecent(r.hash, maxTxsDepth) {
+			return n.serveBlock(p, invItem{invBlock | invWitness, r.hash})
+		}
+		var ok bool
+		if b, ok = n.compact(r.hash); !ok {
+			return false, nil
+		}
+	}
+	m := &msgBlockTxn{r.hash, make([]*consensus.Tx, len(r.places))}
+	for i, at := range r.places {
+		if int(at) >= len(b.block.Txs) {
+			return true, fmt.Errorf("%w: transaction number %d of a block with %d was asked for", errProtocol, at, len(b.block.Txs))
+		}
+		m.txs[i] = b.block.Txs[at]
+	}
+	return true, p.writeMessage(m)
+}
+
+// isRecent reports whether a block is stored and at most so far below the tip.
+func (n *Node) isRecent(hash consensus.Hash, depth uint32) bool {
+	info, ok := n.chain.Header(hash)
+	return ok && info.HaveBlock && info.Height+depth >= n.chain.Tip().Height
+}

@@ -1,0 +1,160 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"lode/chain"
+	"lode/consensus"
+)
+
+// maxJudged bounds the memory, in bytes, of the blocks that are being judged. The
+// ledger verifies the signatures of blocks that are submitted at the same time
+// together, about 2 MB of them, and the next ones should be here when it has done
+// so.
+const maxJudged = 32 << 20
+
+// maxBatch bounds the blocks of one peer that are submitted together: the first
+// of them is not done before the last.
+const maxBatch = maxJudged / 4
+
+// memoryOf is about how many bytes a decoded block takes. A witness of empty
+// elements takes far more than its encoding.
+func memoryOf(block *consensus.Block) int64 {
+	const perTx, perIn, perOut, perElement = 200, 100, 40, 24
+	size := block.Size() + perTx*len(block.Txs)
+	for _, tx := range block.Txs {
+		size += perIn*len(tx.In) + perOut*len(tx.Out)
+		for i := range tx.In {
+			size += perElement * len(tx.In[i].Witness)
+		}
+	}
+	return min(int64(size), maxJudged)
+}
+
+func (n *Node) handleBlock(p *peer, block *consensus.Block) error {
+	hash := block.Header.Hash()
+	delete(p.partials, hash)
+	if n.sync.received(p, hash, block.Size()) {
+		n.judgeLater(p, block, hash)
+		return nil
+	}
+	p.awaitVerdicts()
+	if !n.wants(&block.Header, hash) {
+		return n.takeAsHeader(p, &block.Header, hash)
+	}
+	status, err := n.submit(block)
+	if ref, ok := n.headerRef(hash); ok && err == nil {
+		n.sync.shown(p, ref)
+	}
+	return n.verdict(p, hash, status, err)
+}
+
+// judgeQueue holds the blocks of one peer that the ledger does not have yet.
+type judgeQueue struct {
+	mu      sync.Mutex // guards what follows
+	blocks  []received
+	working bool // a goroutine is about to take them
+}
+
+// received is a block that a peer was asked for.
+type received struct {
+	block  *consensus.Block
+	hash   consensus.Hash
+	memory int64 // of Node.judging
+}
+
+// judgeLater has a block judged while the reader goes on.
+func (n *Node) judgeLater(p *peer, block *consensus.Block, hash consensus.Hash) {
+	memory := memoryOf(block)
+	_ = n.judging.Acquire(context.Background(), memory) // fails only with its context
+	q := &p.judge
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.blocks = append(q.blocks, received{block, hash, memory})
+	if !q.working {
+		q.working = true
+		done := make(chan struct{})
+		p.verdicts = done
+		p.group.Go(func() {
+			defer close(done)
+			n.judge(p)
+		})
+	}
+}
+
+// judge gives the ledger the blocks of p, all those together that have come while
+// it had the ones before, until there are no more. They go in, and are blamed, in
+// the order in which they came: the child of an invalid block must not be the
+// reason why p has to go.
+func (n *Node) judge(p *peer) {
+	for batch := p.judge.take(); len(batch) > 0; batch = p.judge.take() {
+		for i, v := range n.submitAll(batch) {
+			if err := n.verdict(p, batch[i].hash, v.Status, v.Err); err != nil {
+				p.drop(err)
+			}
+			n.judging.Release(batch[i].memory)
+			n.sync.judged(p)
+		}
+	}
+}
+
+func (n *Node) submitAll(batch []received) []chain.Verdict {
+	if len(batch) == 1 {
+		status, err := n.submit(batch[0].block)
+		return []chain.Verdict{{Status: status, Err: err}}
+	}
+	blocks := make([]*consensus.Block, len(batch))
+	for i := range batch {
+		blocks[i] = batch[i].block
+	}
+	return n.chain.SubmitBlocks(blocks...)
+}
+
+// take takes the next blocks; if there are none the caller must end.
+func (q *judgeQueue) take() (batch []received) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n, memory := 0, int64(0)
+	for n < len(q.blocks) && (n == 0 || memory+q.blocks[n].memory <= maxBatch) {
+		memory += q.blocks[n].memory
+		n++
+	}
+	batch, q.blocks = q.blocks[:n:n], q.blocks[n:]
+	if len(q.blocks) == 0 {
+		q.blocks = nil // lets go of the array
+	}
+	q.working = n > 0
+	return batch
+}
+
+// awaitVerdicts waits for what becomes of the blocks that p has sent: what it says
+// next may follow from them. Only its reader calls it.
+func (p *peer) awaitVerdicts() {
+	if p.verdicts != nil {
+		<-p.verdicts
+		p.verdicts = nil
+	}
+}
+
+// verdict deals with what became of a block that p has sent in full. The error is
+// why p must go.
+func (n *Node) verdict(p *peer, hash consensus.Hash, status chain.Status, err error) error {
+	if n.took(p, hash, status, err); err == nil {
+		return nil
+	}
+	if errors.Is(err, chain.ErrUnknownParent) {
+		n.askHeadersOnce(p)
+		return nil
+	}
+	if fault := blockFault(err, errInvalidBlock); fault != nil {
+		return fmt.Errorf("%w (block %s)", fault, hash)
+	}
+	if errors.Is(err, consensus.ErrTimeTooNew) {
+		n.sync.tooEarly(p)
+	}
+	n.log.Debug("block refused", "hash", hash, "peer", p.String(), "error", err)
+	return nil
+}
