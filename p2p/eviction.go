@@ -52,8 +52,8 @@ func evict(list []candidate) (victim candidate, ok bool) {
 	gaveBlock := func(c *candidate) bool { return !c.lastBlock.IsZero() }
 	blockTime := latest(func(c *candidate) time.Time { return c.lastBlock })
 
-	keep(keptByGroup, all, func(a, b candidate) int { return cmp.Compare(a.keyedGroup, b.keyedGroup) })
-	keep(keptByPing, func(c *candidate) bool { return c.minPing > 0 }, func(a, b candidate) int { return cmp.Compare(a.minPing, b.minPing) })
+	keep(keptByGroup, all, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.keyedGroup, b.keyedGroup), oldest(a, b)) })
+	keep(keptByPing, func(c *candidate) bool { return c.minPing > 0 }, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.minPing, b.minPing), oldest(a, b)) })
 	keep(keptByTx, func(c *candidate) bool { return !c.lastTx.IsZero() }, latest(func(c *candidate) time.Time { return c.lastTx }))
 	keep(keptByBlocksOnly, func(c *candidate) bool { return !c.relayTxs && gaveBlock(c) }, blockTime)
 	keep(keptByBlock, gaveBlock, blockTime)
