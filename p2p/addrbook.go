@@ -135,7 +135,7 @@ func (b *addrBook) learn(url string, services uint64, seen time.Time, source str
 	} else {
 		a = b.newAddress(url, services, seen, source)
 	}
-	place := b.key.newPlace(a, source)
+	place := b.newPlace(a, source)
 	if other := b.fresh[place]; other != nil {
 		if other == a || !other.terrible(now) && (known || len(other.places) < 2) {
 			return false
@@ -144,6 +144,20 @@ func (b *addrBook) learn(url string, services uint64, seen time.Time, source str
 	}
 	b.enter(a, place)
 	return !known
+}
+
+// newPlace is where an address goes that a source told of: where it is already,
+// or what is free, or else the place that it prefers. The caller holds mu.
+func (b *addrBook) newPlace(a *address, source string) int {
+	places := b.key.newPlaces(a, source)
+	for _, taker := range []*address{a, nil} {
+		for _, place := range places {
+			if b.fresh[place] == taker {
+				return place
+			}
+		}
+	}
+	return places[0]
 }
 
 // enter puts an address into an empty place of the new table. The caller holds
@@ -197,7 +211,7 @@ func (b *addrBook) good(url string, services uint64, now time.Time) {
 		s.Success, s.Tried, s.Failures = now, now, 0
 		if _, known := b.byURL[url]; !known {
 			a := b.newAddress(url, services, now, s.Source)
-			place := b.key.newPlace(a, a.Source)
+			place := b.newPlace(a, a.Source)
 			b.leave(place)
 			b.enter(a, place)
 		}
@@ -228,7 +242,7 @@ func (b *addrBook) promote(a *address) {
 	b.tried[place], b.dirty = a, true
 	if old != nil {
 		old.InTried = false
-		back := b.key.newPlace(old, old.Source)
+		back := b.newPlace(old, old.Source)
 		b.leave(back)
 		b.enter(old, back)
 	}

@@ -110,7 +110,7 @@ func (b *addrBook) restore(a *address) {
 	if place := b.key.triedPlace(a); known.InTried && b.tried[place] == nil {
 		a.InTried = true
 		b.tried[place], b.byURL[a.URL] = a, a
-	} else if place := b.key.newPlace(a, a.Source); b.fresh[place] == nil {
+	} else if place := b.newPlace(a, a.Source); b.fresh[place] == nil {
 		b.enter(a, place)
 	}
 }

@@ -26,6 +26,8 @@ const (
 	// nameGroups is how many groups all host names are in together: a name
 	// costs less than a network, so names have a quarter of the tried table.
 	nameGroups = 8
+	// choices is how many places of a bucket an address may take.
+	choices = 4
 	// maxPlaces is in how many buckets of the new table an address may be that
 	// several sources told of.
 	maxPlaces = 4
@@ -56,10 +58,16 @@ func (k *bookKey) group(url string) string {
 	return "name " + strconv.Itoa(k.hash(nameGroups, "name", domain(name)))
 }
 
-// newPlace is where an address belongs in the new table that a source told of.
-func (k *bookKey) newPlace(a *address, source string) int {
+// newPlaces are where an address may lie in the new table that a source told of:
+// places in one bucket, the first to be preferred. In the small book of a small
+// network hardly two addresses are then in each other's way.
+func (k *bookKey) newPlaces(a *address, source string) (places [choices]int) {
 	one := strconv.Itoa(k.hash(newPerSource, "new", a.spread(), source))
-	return k.place("new", k.hash(newBuckets, "new bucket", source, one), a)
+	bucket := k.hash(newBuckets, "new bucket", source, one)
+	for i := range places {
+		places[i] = k.place("new"+strconv.Itoa(i), bucket, a)
+	}
+	return places
 }
 
 // spread is by what the addresses that one source tells spread over its buckets:
