@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -42,13 +43,31 @@ type node struct {
 	network string
 	peers   string // HOST:PORT
 	cmd     *exec.Cmd
-	log     *bytes.Buffer
+	log     *logBuffer
+}
+
+// logBuffer is what a process has written, also while it goes on.
+type logBuffer struct {
+	mu   sync.Mutex // guards what follows
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // startNode runs a regtest node and waits until it answers.
 func startNode(t *testing.T, datadir string, flags ...string) *node {
 	t.Helper()
-	n := &node{t: t, datadir: datadir, network: "regtest", peers: freePort(t), log: new(bytes.Buffer)}
+	n := &node{t: t, datadir: datadir, network: "regtest", peers: freePort(t), log: new(logBuffer)}
 	n.start(flags...)
 	return n
 }
