@@ -3,9 +3,6 @@ package chain
 import (
 	"errors"
 	"fmt"
-	"runtime"
-
-	"golang.org/x/sync/errgroup"
 
 	"lode/consensus"
 )
@@ -44,16 +41,10 @@ type Verdict struct {
 // Signatures are verified together.
 func (c *Chain) SubmitBlocks(blocks ...*consensus.Block) []Verdict {
 	list := make([]submission, len(blocks))
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, block := range blocks {
-		group.Go(func() error {
-			list[i].block = parsedBlock{block, block.TxIDs()}
-			list[i].err = c.rules.CheckBlock(block, list[i].block.ids)
-			return nil
-		})
-	}
-	_ = group.Wait()
+	onAllCores(len(blocks), func(i int) {
+		list[i].block = parsedBlock{blocks[i], blocks[i].TxIDs()}
+		list[i].err = c.rules.CheckBlock(blocks[i], list[i].block.ids)
+	})
 	var good []*submission
 	for i := range list {
 		if list[i].err == nil { // else nothing is remembered: the header cannot be blamed

@@ -4,8 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-
-	"golang.org/x/sync/errgroup"
+	"sync"
 
 	"lode/consensus"
 )
@@ -306,25 +305,27 @@ func (c *Chain) parseStored(n *node) (p parsedBlock, err error) {
 // before the one that could not be read.
 func (c *Chain) parseAll(nodes []*node) ([]parsedBlock, error) {
 	blocks, errs := make([]parsedBlock, len(nodes)), make([]error, len(nodes))
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, n := range nodes {
-		if p, ok := c.held[n]; ok {
-			blocks[i] = p
-			continue
-		}
-		group.Go(func() error {
-			blocks[i], errs[i] = c.parse(n)
-			return nil
-		})
-	}
-	_ = group.Wait()
+	onAllCores(len(nodes), func(i int) { blocks[i], errs[i] = c.parse(nodes[i]) })
 	for i, err := range errs {
 		if err != nil {
 			return blocks[:i], err
 		}
 	}
 	return blocks, nil
+}
+
+// onAllCores calls do with 0 to n-1 and waits until all calls have ended.
+func onAllCores(n int, do func(i int)) {
+	var group sync.WaitGroup
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for i := range n {
+		slots <- struct{}{}
+		group.Go(func() {
+			do(i)
+			<-slots
+		})
+	}
+	group.Wait()
 }
 
 func (c *Chain) bodyBytes(n *node) ([]byte, error) {

@@ -175,6 +175,56 @@ func (c *coinCache) read(blocks []parsedBlock) error {
 	return err
 }
 
+// write writes what is in b, the coins that have changed and the tip to which
+// they belong, so that all of it survives a power cut. If that is more than about
+// limit bytes it takes several batches, of which the first says that the coins
+// are on their way from the tip on record to this one.
+func (c *coinCache) write(b *batch, tip consensus.Hash, limit int) error {
+	moving := false
+	for o, e := range c.entries {
+		switch {
+		case !e.has(coinChanged):
+			continue
+		case e.has(coinSpent):
+			b.Delete(coinKey(o))
+		default:
+			coin := e.coin()
+			b.putCoin(o, &coin)
+		}
+		if len(b.Dump()) < limit {
+			continue
+		}
+		if !moving {
+			b.putHash(keyMoving, tip)
+		}
+		if err := c.store.write(b, !moving); err != nil {
+			return err
+		}
+		moving = true
+		b.Reset()
+	}
+	b.putHash(keyTip, tip)
+	b.Delete([]byte{keyMoving})
+	if err := c.store.write(b, true); err != nil {
+		return err
+	}
+	c.saved()
+	return nil
+}
+
+// saved notes that the database has all coins as they are.
+func (c *coinCache) saved() {
+	for o, e := range c.entries {
+		if e.has(coinSpent) {
+			delete(c.entries, o)
+		} else if e.state != 0 {
+			e.state = 0
+			c.entries[o] = e
+		}
+	}
+	c.changed = 0
+}
+
 // coins is the cache as a consensus.CoinSource, which keeps what it looks up.
 // The first error of the database sticks; whoever used it must look at err
 // before it believes a miss.

@@ -85,17 +85,11 @@ func (c *Chain) flush() error {
 		return err
 	}
 	b.putTails(c.blocks.tail(), c.undos.tail())
-	if err := c.flushCoins(&b); err != nil {
-		return err
-	}
-	b.putHash(keyTip, c.tip().hash())
-	b.Delete([]byte{keyMoving})
-	if err := c.store.write(&b, true); err != nil {
+	if err := c.coins.write(&b, c.tip().hash(), c.cfg.limits.batch); err != nil {
 		return err
 	}
 	clear(c.unsaved)
 	c.saved = c.tip()
-	c.coins.saved()
 	return nil
 }
 
@@ -125,49 +119,6 @@ func (c *Chain) flushIndex() error {
 	}
 	clear(c.unsaved)
 	return c.store.write(&b, false)
-}
-
-// flushCoins writes the coins that have changed; the last of them are left in b.
-// If they are too many to change with the tip in one batch, the first batch says
-// that they are on their way from the tip on record to another.
-func (c *Chain) flushCoins(b *batch) error {
-	moving := false
-	for o, e := range c.coins.entries {
-		switch {
-		case !e.has(coinChanged):
-			continue
-		case e.has(coinSpent):
-			b.Delete(coinKey(o))
-		default:
-			coin := e.coin()
-			b.putCoin(o, &coin)
-		}
-		if len(b.Dump()) < c.cfg.limits.batch {
-			continue
-		}
-		if !moving {
-			b.putHash(keyMoving, c.tip().hash())
-		}
-		if err := c.store.write(b, !moving); err != nil {
-			return err
-		}
-		moving = true
-		b.Reset()
-	}
-	return nil
-}
-
-// saved notes that the database has all coins as they are.
-func (c *coinCache) saved() {
-	for o, e := range c.entries {
-		if e.has(coinSpent) {
-			delete(c.entries, o)
-		} else if e.state != 0 {
-			e.state = 0
-			c.entries[o] = e
-		}
-	}
-	c.changed = 0
 }
 
 // finishMove completes a flush of coins that was interrupted. Each of the coins

@@ -3,7 +3,6 @@ package chain
 import (
 	"context"
 	"fmt"
-	"runtime"
 
 	"github.com/syndtr/goleveldb/leveldb/util"
 	"golang.org/x/sync/errgroup"
@@ -128,20 +127,15 @@ func (r *replay) group(from, to uint32) []*node {
 
 func (r *replay) readAll(nodes []*node) ([]parsedBlock, error) {
 	blocks, errs := make([]parsedBlock, len(nodes)), make([]error, len(nodes))
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, n := range nodes {
-		group.Go(func() error {
-			var err error
-			if blocks[i], err = r.read(n); err != nil {
-				errs[i] = &brokenBlock{n, err}
-			} else if err = r.rules.CheckHeader(&n.parent.state, &n.header, consensus.NoTimeLimit); err != nil {
-				errs[i] = &invalidBlock{n, err}
-			}
-			return nil
-		})
-	}
-	_ = group.Wait()
+	onAllCores(len(nodes), func(i int) {
+		n := nodes[i]
+		var err error
+		if blocks[i], err = r.read(n); err != nil {
+			errs[i] = &brokenBlock{n, err}
+		} else if err = r.rules.CheckHeader(&n.parent.state, &n.header, consensus.NoTimeLimit); err != nil {
+			errs[i] = &invalidBlock{n, err}
+		}
+	})
 	for _, err := range errs {
 		if err != nil {
 			return nil, err // the lowest of them
@@ -199,37 +193,7 @@ func (r *replay) flush() error {
 			return err
 		}
 	}
-	var b batch
-	moving := false
-	for o, e := range r.coins.entries {
-		switch {
-		case !e.has(coinChanged):
-			continue
-		case e.has(coinSpent):
-			b.Delete(coinKey(o))
-		default:
-			coin := e.coin()
-			b.putCoin(o, &coin)
-		}
-		if len(b.Dump()) < maxBatch {
-			continue
-		}
-		if !moving {
-			b.putHash(keyMoving, r.chain[r.next-1].hash())
-		}
-		if err := r.store.write(&b, !moving); err != nil {
-			return err
-		}
-		moving = true
-		b.Reset()
-	}
-	b.putHash(keyTip, r.chain[r.next-1].hash())
-	b.Delete([]byte{keyMoving})
-	if err := r.store.write(&b, true); err != nil {
-		return err
-	}
-	r.coins.saved()
-	return nil
+	return r.coins.write(new(batch), r.chain[r.next-1].hash(), maxBatch)
 }
 
 // clear deletes everything under keys with these first bytes.

@@ -58,21 +58,27 @@ func openStore(d disk, dir string, buffer int) (*store, error) {
 	if err := errors.Join(clearUnborn(d, dir), cutJournal(files)); err != nil {
 		return nil, errors.Join(err, files.Close())
 	}
-	db, err := leveldb.Open(files, &opt.Options{
+	options := storeOptions()
+	options.WriteBuffer = buffer
+	db, err := leveldb.Open(files, options)
+	if err != nil {
+		return nil, errors.Join(corrupt(err), files.Close())
+	}
+	return &store{db, files}, nil
+}
+
+// storeOptions is how a database is opened, whether it is written to or not.
+func storeOptions() *opt.Options {
+	return &opt.Options{
 		Filter:                 filter.NewBloomFilter(10),
 		BlockCacheCapacity:     databaseCache,
-		WriteBuffer:            buffer,
 		Compression:            opt.NoCompression, // coins are hashes and keys
 		OpenFilesCacheCapacity: 64,
 		Strict:                 opt.StrictAll,
 		// A transaction that fails to begin keeps LevelDB's lock, and Close would
 		// wait for it for ever.
 		DisableLargeBatchTransaction: true,
-	})
-	if err != nil {
-		return nil, errors.Join(corrupt(err), files.Close())
 	}
-	return &store{db, files}, nil
 }
 
 // clearUnborn removes what LevelDB has left of a database that it was making

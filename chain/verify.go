@@ -10,8 +10,6 @@ import (
 	"syscall"
 
 	"github.com/syndtr/goleveldb/leveldb"
-	"github.com/syndtr/goleveldb/leveldb/filter"
-	"github.com/syndtr/goleveldb/leveldb/opt"
 	"github.com/syndtr/goleveldb/leveldb/storage"
 
 	"lode/consensus"
@@ -197,9 +195,9 @@ func openStoreReadOnly(dir string) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := leveldb.Open(files, &opt.Options{
-		Filter: filter.NewBloomFilter(10), BlockCacheCapacity: databaseCache, OpenFilesCacheCapacity: 64, Strict: opt.StrictAll, ReadOnly: true,
-	})
+	options := storeOptions()
+	options.ReadOnly = true
+	db, err := leveldb.Open(files, options)
 	if err != nil {
 		if err = corrupt(err); errors.Is(err, errCorrupt) {
 			err = fmt.Errorf("%w (%w)", errNotClosed, err)
