@@ -323,12 +323,15 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, MaxUpload: n.maxUpload, Advertise: n.advertise, Pruned: n.prune != chain.PruneNever,
 		Dir: n.dir, AllowOrigins: n.origins, UserAgent: userAgent, Now: n.clock.Now, Log: n.log,
 	})
+	templates := miner.NewTemplates(miner.TemplatesConfig{Ledger: ledger, Pool: pool, Now: n.clock.Now, Log: n.log, Ready: func() error {
+		if peers.Syncing() || ledger.AwaitsSnapshot() {
+			return errSyncing
+		}
+		return nil
+	}})
 	var mining *miner.Miner
 	if n.payTo != nil {
-		mining = miner.New(miner.Config{
-			Ledger: ledger, Pool: pool, PayTo: n.payTo, Threads: n.threads, Kernel: n.kernel, Pace: n.pace,
-			Ready: func() bool { return !peers.Syncing() && !ledger.AwaitsSnapshot() }, Now: n.clock.Now, Log: n.log,
-		})
+		mining = miner.New(miner.NewLocal(templates, n.payTo, n.pace, n.log), miner.NewWorkers(n.threads, n.kernel), n.log)
 	}
 	release, password, err := n.publish(rpcListener.Addr())
 	if err != nil {
@@ -352,6 +355,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	group.Go(func() error { return ledger.RunIndexes(ctx) })
 	group.Go(func() error { return n.follow(ctx, ledger, pool) })
 	group.Go(func() error { return ledger.RunSnapshot(ctx) })
+	group.Go(func() error { return templates.Run(ctx) })
 	saved := filepath.Join(n.dir, "mempool.dat")
 	group.Go(func() error { pool.Load(ctx, saved); return nil })
 	if mining != nil {
@@ -361,6 +365,8 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	n.log.Info("node stopped", "height", ledger.Tip().Height)
 	return err
 }
+
+var errSyncing = errors.New("the node is still fetching blocks that its peers have shown")
 
 // listenForPeers opens the ports for peers; a listener is nil if it is off.
 func (n *nodeConfig) listenForPeers() (socket, tcp net.Listener, err error) {

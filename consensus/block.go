@@ -87,14 +87,44 @@ func MerkleRoot(leaves []Hash) (root Hash, mutated bool) {
 			level = append(level, level[len(level)-1])
 		}
 		for i := 0; i < len(level); i += 2 {
-			var pair [64]byte
-			copy(pair[:32], level[i][:])
-			copy(pair[32:], level[i+1][:])
-			level[i/2] = DoubleSHA256(pair[:])
+			level[i/2] = hashPair(&level[i], &level[i+1])
 		}
 		level = level[:len(level)/2]
 	}
 	return level[0], mutated
+}
+
+// MerkleBranch is what the first leaf is hashed with on the way to the merkle
+// root, lowest level first; that leaf itself does not matter.
+func MerkleBranch(leaves []Hash) (branch []Hash) {
+	level := append([]Hash(nil), leaves...)
+	for len(level) > 1 {
+		branch = append(branch, level[1])
+		if len(level)%2 == 1 {
+			level = append(level, level[len(level)-1])
+		}
+		for i := 2; i < len(level); i += 2 {
+			level[i/2] = hashPair(&level[i], &level[i+1])
+		}
+		level = level[:len(level)/2]
+	}
+	return branch
+}
+
+// BranchRoot is the merkle root over leaves of which the first is given and the
+// others are in branch.
+func BranchRoot(first Hash, branch []Hash) Hash {
+	for i := range branch {
+		first = hashPair(&first, &branch[i])
+	}
+	return first
+}
+
+func hashPair(a, b *Hash) Hash {
+	var pair [64]byte
+	copy(pair[:32], a[:])
+	copy(pair[32:], b[:])
+	return DoubleSHA256(pair[:])
 }
 
 // WitnessRoot is the root of the merkle tree over the witness transaction ids

@@ -151,6 +151,21 @@ func TestHashText(t *testing.T) {
 	}
 }
 
+// TestMerkleBranch leads from the first leaf to the root, whatever that leaf is.
+func TestMerkleBranch(t *testing.T) {
+	for n := 1; n < 40; n++ {
+		leaves := make([]Hash, n)
+		for i := range leaves {
+			leaves[i] = DoubleSHA256([]byte{byte(i)})
+		}
+		branch := MerkleBranch(leaves)
+		leaves[0] = DoubleSHA256([]byte("another"))
+		if root, _ := MerkleRoot(leaves); BranchRoot(leaves[0], branch) != root {
+			t.Errorf("%d leaves: the branch leads elsewhere", n)
+		}
+	}
+}
+
 func TestMerkleRoot(t *testing.T) {
 	leaf := func(i byte) Hash { return Hash{i} }
 	node := func(a, b Hash) Hash { return DoubleSHA256(slices.Concat(a[:], b[:])) }

@@ -2,6 +2,7 @@ package miner
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -21,11 +22,11 @@ func Generate(ctx context.Context, ledger Ledger, pool Pool, payTo []byte, count
 	search := kernel.Fastest().NewSearch()
 	hashes := make([]consensus.Hash, 0, max(0, min(count, 1<<16)))
 	for len(hashes) < count {
-		t, err := Assemble(ledger.Rules(), pool, payTo, now())
+		t, err := Assemble(ledger.Rules(), pool, now())
 		if err != nil {
 			return hashes, err
 		}
-		block, err := solve(ctx, search, t, &tries)
+		block, err := solve(ctx, search, 0, t, payTo, now(), &tries)
 		if err != nil {
 			return hashes, err
 		}
@@ -37,33 +38,48 @@ func Generate(ctx context.Context, ledger Ledger, pool Pool, payTo []byte, count
 	return hashes, nil
 }
 
-// solve finds the proof of work for t, or for t with other random bytes once all
-// nonces were tried.
-func solve(ctx context.Context, search *kernel.Search, t *Template, tries *uint64) (*consensus.Block, error) {
-	block := t.Block
-	target, ok := consensus.TargetFromBits(block.Bits)
+// solve finds the proof of work for a block of t, with other random bytes each
+// time that all nonces from the first on were tried.
+func solve(ctx context.Context, search *kernel.Search, first uint32, t *Template, payTo []byte, now time.Time, tries *uint64) (*consensus.Block, error) {
+	target, ok := consensus.TargetFromBits(t.Bits)
 	if !ok {
-		return nil, fmt.Errorf("template with impossible bits %08x", block.Bits)
+		return nil, fmt.Errorf("template with impossible bits %08x", t.Bits)
 	}
-	search.Set(block.Header, &target)
-	for *tries > 0 {
-		if err := ctx.Err(); err != nil {
+	for {
+		block, err := t.Unsolved(payTo, now)
+		if err != nil {
 			return nil, err
 		}
-		first, n := block.Nonce, uint32(min(*tries, uint64(search.Chunk())))
-		for nonce := range search.Hits(first, n) {
-			*tries -= uint64(nonce-first) + 1
-			block.Nonce = nonce
-			return block, nil
-		}
-		*tries -= uint64(n)
-		if block.Nonce += n; block.Nonce < first {
-			var err error
-			if block, err = t.reroll(); err != nil {
+		search.Set(block.Header, &target)
+		for next, last := first, false; !last; {
+			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			search.Set(block.Header, &target)
+			if *tries == 0 {
+				return nil, ErrTries
+			}
+			n := uint32(min(*tries, uint64(search.Chunk())))
+			for nonce := range search.Hits(next, n) {
+				*tries -= uint64(nonce-next) + 1
+				block.Nonce = nonce
+				return block, nil
+			}
+			*tries -= uint64(n)
+			next += n
+			last = next == 0
 		}
 	}
-	return nil, ErrTries
+}
+
+// Unsolved is a block of t that pays to a script, with random bytes in its
+// coinbase, so that no two are alike.
+func (t *Template) Unsolved(payTo []byte, now time.Time) (*consensus.Block, error) {
+	random := make([]byte, randomSize)
+	if _, err := rand.Read(random); err != nil {
+		return nil, err
+	}
+	coinbase := t.Coinbase(random, consensus.TxOut{Value: t.Value, Script: payTo})
+	return t.Block(consensus.Header{
+		Version: t.Version, Prev: t.Tip.Hash, MerkleRoot: consensus.BranchRoot(coinbase.TxID(), t.Branch), Time: t.Time(now), Bits: t.Bits,
+	}, coinbase), nil
 }

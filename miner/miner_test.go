@@ -61,22 +61,38 @@ func (n *node) fill(t *testing.T) (fees consensus.Amount) {
 	return fees
 }
 
+// setup is a miner in the node.
+type setup struct {
+	ledger  Ledger
+	pool    Pool
+	threads int
+	kernel  *kernel.Kernel
+	pace    time.Duration
+	ready   func() error
+}
+
 // start runs a miner until the test ends, or stop is called, which gives what
 // Run gave.
-func start(t *testing.T, cfg Config) (m *Miner, stop func() error) {
+func start(t *testing.T, s setup) (m *Miner, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	m = New(cfg)
-	ended := make(chan error, 1)
+	templates := NewTemplates(TemplatesConfig{Ledger: s.ledger, Pool: s.pool, Ready: s.ready})
+	m = New(NewLocal(templates, payTo, s.pace, nil), NewWorkers(s.threads, s.kernel), nil)
+	ended := make(chan error, 2)
+	go func() { ended <- templates.Run(ctx) }()
 	go func() { ended <- m.Run(ctx) }()
 	return m, func() error {
 		cancel()
-		select {
-		case err := <-ended:
-			return err
-		case <-time.After(patience):
-			return errors.New("it does not stop")
+		var err error
+		for range 2 {
+			select {
+			case e := <-ended:
+				err = errors.Join(err, e)
+			case <-time.After(patience):
+				return errors.New("it does not stop")
+			}
 		}
+		return err
 	}
 }
 
@@ -101,7 +117,7 @@ func TestRun(t *testing.T) {
 	var stops []func() error
 	var miners []*Miner
 	for range 2 {
-		m, stop := start(t, Config{Ledger: n.ledger, Pool: n.pool, PayTo: payTo, Threads: 2})
+		m, stop := start(t, setup{ledger: n.ledger, pool: n.pool, threads: 2})
 		miners, stops = append(miners, m), append(stops, stop)
 	}
 	eventually(t, "no blocks are found", func() bool { return n.ledger.Tip().Height >= 20 })
@@ -110,7 +126,7 @@ func TestRun(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if miners[0].Found()+miners[1].Found() < 14 {
+	if miners[0].Stats().Accepted+miners[1].Stats().Accepted < 14 {
 		t.Error("blocks are not counted")
 	}
 	if n.pool.Sync() != nil || n.pool.Stats().Count != 0 {
@@ -136,7 +152,7 @@ func TestRun(t *testing.T) {
 func TestRunOnNewTip(t *testing.T) {
 	n := newNode(t, unchanged)
 	pool := &hardPool{Pool: n.pool}
-	_, stop := start(t, Config{Ledger: hardLedger{n.ledger}, Pool: pool, PayTo: payTo, Threads: 1})
+	_, stop := start(t, setup{ledger: hardLedger{n.ledger}, pool: pool, threads: 1})
 	eventually(t, "no template", func() bool { return pool.selected.Load() > 0 })
 	for _, b := range n.gen.Extend(3) {
 		before := pool.selected.Load()
@@ -153,65 +169,12 @@ func TestRunOnNewTip(t *testing.T) {
 	}
 }
 
-// otherTip has the tip that it was given.
-type otherTip struct {
-	Ledger
-	tip atomic.Pointer[consensus.State]
-}
-
-func (l *otherTip) Tip() consensus.State { return *l.tip.Load() }
-
-// TestGrind has a thread go on when the ledger has changed but its tip has not,
-// and stop by itself when there is a new tip, or when it is told to.
-func TestGrind(t *testing.T) {
-	n := newNode(t, unchanged)
-	tmpl := hardTemplate(n, t)
-	ledger := &otherTip{Ledger: n.ledger}
-	old := n.ledger.Tip()
-	ledger.tip.Store(&old)
-	m := New(Config{Ledger: ledger, Pool: n.pool, PayTo: payTo, Kernel: kernel.Fastest()})
-	grind := func(stop *atomic.Bool) chan *consensus.Block {
-		ended, pokes := make(chan *consensus.Block, 1), m.pokes.Load()
-		go func() { ended <- m.grind(tmpl, pokes, stop) }()
-		return ended
-	}
-	more := func() {
-		t.Helper()
-		goal := m.hashes.Load() + 4*uint64(m.cfg.Kernel.Chunk())
-		eventually(t, "nothing is tried", func() bool { return m.hashes.Load() >= goal })
-	}
-	ends := func(ended chan *consensus.Block) {
-		t.Helper()
-		eventually(t, "it goes on", func() bool { return len(ended) > 0 })
-		if b := <-ended; b != nil {
-			t.Error("it has found what nobody can")
-		}
-	}
-	var stop atomic.Bool
-	ended := grind(&stop)
-	more()
-	m.pokes.Add(1)
-	more()
-	if len(ended) > 0 {
-		t.Fatal("it stops without a new tip")
-	}
-	ledger.tip.Store(&consensus.State{Hash: consensus.Hash{1}})
-	m.pokes.Add(1)
-	ends(ended)
-
-	ledger.tip.Store(&old)
-	ended = grind(&stop)
-	more()
-	stop.Store(true)
-	ends(ended)
-}
-
 // TestRunKernels mines with every kernel that this CPU can run.
 func TestRunKernels(t *testing.T) {
 	n := newNode(t, unchanged)
 	for _, k := range kernel.Available() {
-		m, stop := start(t, Config{Ledger: n.ledger, Pool: n.pool, PayTo: payTo, Threads: 2, Kernel: k})
-		eventually(t, k.Name+" finds no blocks", func() bool { return m.Found() >= 3 })
+		m, stop := start(t, setup{ledger: n.ledger, pool: n.pool, threads: 2, kernel: k})
+		eventually(t, k.Name+" finds no blocks", func() bool { return m.Stats().Accepted >= 3 })
 		if err := stop(); err != nil {
 			t.Errorf("%s: %v", k.Name, err)
 		}
@@ -251,7 +214,7 @@ func TestRunPace(t *testing.T) {
 	before := n.ledger.Tip().Height
 	const pace = 200 * time.Millisecond
 	began := time.Now()
-	_, stop := start(t, Config{Ledger: n.ledger, Pool: n.pool, PayTo: payTo, Threads: 2, Pace: pace})
+	_, stop := start(t, setup{ledger: n.ledger, pool: n.pool, threads: 2, pace: pace})
 	eventually(t, "no blocks are found", func() bool { return n.ledger.Tip().Height >= before+4 })
 	if took := time.Since(began); took < 3*pace {
 		t.Errorf("four blocks in %v", took)
@@ -265,9 +228,9 @@ func TestRunPace(t *testing.T) {
 func TestRunReady(t *testing.T) {
 	n := newNode(t, unchanged)
 	var asked atomic.Int64
-	_, stop := start(t, Config{Ledger: n.ledger, Pool: n.pool, PayTo: payTo, Threads: 0, Ready: func() bool {
+	_, stop := start(t, setup{ledger: n.ledger, pool: n.pool, ready: func() error {
 		asked.Add(1)
-		return false
+		return errors.New("not yet")
 	}})
 	eventually(t, "it does not ask", func() bool { return asked.Load() > 0 })
 	if err := stop(); err != nil {
@@ -284,7 +247,8 @@ func TestRunOnFailedLedger(t *testing.T) {
 	if err := n.ledger.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := New(Config{Ledger: n.ledger, Pool: n.pool, PayTo: payTo, Threads: 1}).Run(t.Context()); !errors.Is(err, chain.ErrFatal) {
+	templates := NewTemplates(TemplatesConfig{Ledger: n.ledger, Pool: n.pool})
+	if err := New(NewLocal(templates, payTo, 0, nil), NewWorkers(1, nil), nil).Run(t.Context()); !errors.Is(err, chain.ErrFatal) {
 		t.Errorf("mining on a closed ledger: %v", err)
 	}
 }
@@ -293,8 +257,8 @@ func TestRunOnFailedLedger(t *testing.T) {
 // asked for.
 func TestThreads(t *testing.T) {
 	n := newNode(t, unchanged)
-	m, stop := start(t, Config{Ledger: n.ledger, Pool: n.pool, PayTo: payTo})
-	eventually(t, "no blocks are found", func() bool { return m.Found() > 0 })
+	m, stop := start(t, setup{ledger: n.ledger, pool: n.pool})
+	eventually(t, "no blocks are found", func() bool { return m.Stats().Accepted > 0 })
 	if err := stop(); err != nil {
 		t.Error(err)
 	}

@@ -368,9 +368,11 @@ func (n *testNode) block(height uint32) *consensus.Block {
 // template is the next block without its proof of work.
 func (n *testNode) template() *consensus.Block {
 	n.tb.Helper()
-	t, err := miner.Assemble(n.chain.Rules(), n.pool, n.script, n.clock.Now())
+	t, err := miner.Assemble(n.chain.Rules(), n.pool, n.clock.Now())
 	check(n.tb, err)
-	return t.Block
+	b, err := t.Unsolved(n.script, n.clock.Now())
+	check(n.tb, err)
+	return b
 }
 
 // solve finds the proof of work of b.

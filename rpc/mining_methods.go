@@ -113,9 +113,9 @@ func (s *Server) getMiningInfo(context.Context, *params) (any, error) {
 		Difficulty float64 `json:"difficulty"`
 		Target     string  `json:"target"`
 	}
-	var rate, found uint64
-	if m := s.cfg.Mining; m != nil {
-		rate, found = m.HashRate(), m.Found()
+	var local miner.Stats
+	if s.cfg.Mining != nil {
+		local = s.cfg.Mining.Stats()
 	}
 	return struct {
 		Blocks     uint32   `json:"blocks"`
@@ -130,7 +130,7 @@ func (s *Server) getMiningInfo(context.Context, *params) (any, error) {
 		Warnings   []string `json:"warnings"`
 	}{
 		tip.Height, consensus.Bits(bits).String(), difficulty(bits), targetHex(bits), pool.Stats().Count, s.cfg.Spec.Name,
-		nextJSON{tip.Height + 1, consensus.Bits(next).String(), difficulty(next), targetHex(next)}, rate, found, []string{},
+		nextJSON{tip.Height + 1, consensus.Bits(next).String(), difficulty(next), targetHex(next)}, uint64(local.HashRate), local.Accepted, []string{},
 	}, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/miner"
 	"lode/rpc"
 )
 
@@ -200,8 +201,7 @@ func TestGenerateToAddress(t *testing.T) {
 // fakeMiner hashes at a constant rate.
 type fakeMiner struct{}
 
-func (fakeMiner) HashRate() uint64 { return 1234 }
-func (fakeMiner) Found() uint64    { return 5 }
+func (fakeMiner) Stats() miner.Stats { return miner.Stats{HashRate: 1234, Accepted: 5} }
 
 func TestGetMiningInfo(t *testing.T) {
 	t.Parallel()

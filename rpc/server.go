@@ -21,6 +21,7 @@ import (
 	"lode/chain"
 	"lode/consensus"
 	"lode/mempool"
+	"lode/miner"
 )
 
 // Config is what the server reports on and acts upon.
@@ -43,8 +44,7 @@ type Config struct {
 
 // Mining is what the server tells of a miner in the same process.
 type Mining interface {
-	HashRate() uint64
-	Found() uint64
+	Stats() miner.Stats
 }
 
 // Clock is the node's time, which tests may set where the network allows it.

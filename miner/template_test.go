@@ -13,11 +13,21 @@ import (
 
 func (n *node) assemble(t *testing.T) *Template {
 	t.Helper()
-	tmpl, err := Assemble(&n.spec.Rules, n.pool, payTo, time.Now())
+	tmpl, err := Assemble(&n.spec.Rules, n.pool, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return tmpl
+}
+
+// unsolved is a block of a template without its proof of work.
+func unsolved(t *testing.T, tmpl *Template) *consensus.Block {
+	t.Helper()
+	b, err := tmpl.Unsolved(payTo, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // TestAssemble makes blocks that the rules accept, with all fees and with a
@@ -26,27 +36,20 @@ func TestAssemble(t *testing.T) {
 	n := newNode(t, unchanged)
 	fees := n.fill(t)
 	tmpl := n.assemble(t)
-	b := tmpl.Block
-	if len(b.Txs) != 4 || tmpl.Height != 7 {
-		t.Fatalf("%d transactions at height %d", len(b.Txs), tmpl.Height)
+	if len(tmpl.Entries) != 3 || tmpl.Height != 7 {
+		t.Fatalf("%d transactions at height %d", len(tmpl.Entries), tmpl.Height)
 	}
-	if got, want := b.Txs[0].OutputSum(), n.spec.Rules.Subsidy(7)+fees; got != want {
-		t.Errorf("coinbase pays %d, want %d", got, want)
+	b, other := unsolved(t, tmpl), unsolved(t, tmpl)
+	if got, want := b.Txs[0].OutputSum(), n.spec.Rules.Subsidy(7)+fees; got != want || tmpl.Value != want {
+		t.Errorf("coinbase pays %d of %d, want %d", got, tmpl.Value, want)
 	}
 	if _, ok := b.WitnessCommitmentIndex(); !ok {
 		t.Error("no witness commitment")
 	}
-	again := n.assemble(t)
-	rerolled, err := tmpl.reroll()
-	if err != nil {
-		t.Fatal(err)
+	if other.Txs[0].TxID() == b.Txs[0].TxID() || other.MerkleRoot == b.MerkleRoot {
+		t.Error("two coinbases are the same")
 	}
-	for _, other := range []*consensus.Block{again.Block, rerolled} {
-		if other.Txs[0].TxID() == b.Txs[0].TxID() || other.MerkleRoot == b.MerkleRoot {
-			t.Error("two coinbases are the same")
-		}
-	}
-	for _, block := range []*consensus.Block{b, rerolled} {
+	for _, block := range []*consensus.Block{b, other} {
 		chaingen.Mine(block)
 		if err := n.ledger.AddBlock(block); err != nil {
 			t.Errorf("block refused: %v", err)
@@ -68,20 +71,20 @@ func TestAssembleUpgrades(t *testing.T) {
 	})
 	for range 3 {
 		n.fill(t)
-		tmpl := n.assemble(t)
-		if w := tmpl.Block.Weight(); w > 9500 || len(tmpl.Block.Txs) < 2 {
-			t.Errorf("weight %d with %d transactions", w, len(tmpl.Block.Txs))
+		b := unsolved(t, n.assemble(t))
+		if w := b.Weight(); w > 9500 || len(b.Txs) < 2 {
+			t.Errorf("weight %d with %d transactions", w, len(b.Txs))
 		}
-		chaingen.Mine(tmpl.Block)
-		if err := n.gen.Add(tmpl.Block); err != nil {
+		chaingen.Mine(b)
+		if err := n.gen.Add(b); err != nil {
 			t.Fatal(err)
 		}
-		if err := n.ledger.AddBlock(tmpl.Block); err != nil {
+		if err := n.ledger.AddBlock(b); err != nil {
 			t.Fatal(err)
 		}
 	}
 	tip := n.ledger.Tip()
-	if got, want := n.assemble(t).Block.Version, n.spec.Rules.BlockVersion(&tip); got != want {
+	if got, want := n.assemble(t).Version, n.spec.Rules.BlockVersion(&tip); got != want {
 		t.Errorf("version %x, want %x", got, want)
 	}
 }
@@ -90,11 +93,11 @@ func TestAssembleClock(t *testing.T) {
 	n := newNode(t, unchanged)
 	past := time.Unix(1_000_000_000, 0)
 	behind := mempool.New(mempool.Config{Ledger: n.ledger, Sigs: sigcheck.New(10), Policy: mempool.DefaultPolicy()})
-	tmpl, err := Assemble(&n.spec.Rules, behind, payTo, past)
-	if tip := n.ledger.Tip(); err != nil || tmpl.Block.Time != tip.MedianTime()+1 {
+	tmpl, err := Assemble(&n.spec.Rules, behind, past)
+	if tip := n.ledger.Tip(); err != nil || tmpl.Time(past) != tip.MedianTime()+1 {
 		t.Errorf("time of a block by a clock in the past: %v", err)
 	}
-	if _, err := Assemble(&n.spec.Rules, behind, payTo, time.Now().Add(24*time.Hour)); !errors.Is(err, ErrClock) {
+	if _, err := Assemble(&n.spec.Rules, behind, time.Now().Add(24*time.Hour)); !errors.Is(err, ErrClock) {
 		t.Errorf("a clock in the future: %v", err)
 	}
 }

@@ -1,0 +1,132 @@
+package miner
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"lode/consensus"
+)
+
+// TemplatesConfig says where templates come from.
+type TemplatesConfig struct {
+	Ledger   Ledger
+	Pool     Pool
+	Reserved int              // weight units that the header and the coinbase may take; 0 means 8000, Bitcoin Core's
+	Ready    func() error     // why the node cannot make blocks, nil if it can; nil means it always can
+	Now      func() time.Time // nil means time.Now
+	Log      *slog.Logger     // nil means none
+}
+
+// Templates keeps a template of the next block: a new one at each new tip, and
+// one with what came into the pool every few seconds, in the background as long
+// as somebody has asked of late.
+type Templates struct {
+	cfg    TemplatesConfig
+	used   atomic.Int64  // Unix seconds of when somebody asked last
+	poked  chan struct{} // the ledger has changed
+	wanted chan struct{} // somebody asks after a long time
+
+	making  sync.Mutex // held while a template is made, so that several who ask share it
+	mu      sync.Mutex // guards what follows
+	current *Template
+	made    time.Time     // current
+	changed chan struct{} // closed when there is another
+}
+
+const (
+	refreshEvery = 5 * time.Second // how old a template gets when the pool has changed, as in Bitcoin Core
+	unusedAfter  = 5 * time.Minute // nobody has asked for so long: nothing is done in the background
+)
+
+// NewTemplates prepares templates; Run keeps them up to date.
+func NewTemplates(cfg TemplatesConfig) *Templates {
+	if cfg.Reserved == 0 {
+		cfg.Reserved = reservedWeight
+	}
+	if cfg.Ready == nil {
+		cfg.Ready = func() error { return nil }
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Templates{cfg: cfg, poked: make(chan struct{}, 1), wanted: make(chan struct{}, 1), changed: make(chan struct{})}
+}
+
+// Now is the node's time.
+func (t *Templates) Now() time.Time { return t.cfg.Now() }
+
+// Rules are those that the templates obey.
+func (t *Templates) Rules() *consensus.Rules { return t.cfg.Ledger.Rules() }
+
+// Ledger is what the templates come after.
+func (t *Templates) Ledger() Ledger { return t.cfg.Ledger }
+
+// Current gives a template for the present tip, and a channel that is closed
+// when there is a better one. The error is Ready's, of kind ErrClock, or of the
+// ledger.
+func (t *Templates) Current() (*Template, <-chan struct{}, error) {
+	if now := time.Now().Unix(); t.used.Swap(now) < now-int64(unusedAfter/time.Second) {
+		poke(t.wanted)
+	}
+	return t.get()
+}
+
+func (t *Templates) get() (*Template, <-chan struct{}, error) {
+	if err := t.cfg.Ready(); err != nil {
+		return nil, nil, err
+	}
+	t.making.Lock()
+	defer t.making.Unlock()
+	t.mu.Lock()
+	current, made, changed := t.current, t.made, t.changed
+	t.mu.Unlock()
+	if current != nil && current.Tip.Hash == t.cfg.Ledger.Tip().Hash &&
+		(current.Change == t.cfg.Pool.Changes() || time.Since(made) < refreshEvery) {
+		return current, changed, nil
+	}
+	current, err := assemble(t.cfg.Ledger.Rules(), t.cfg.Pool, t.cfg.Now(), t.cfg.Reserved)
+	if err != nil {
+		return nil, nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(t.changed)
+	t.current, t.made, t.changed = current, time.Now(), make(chan struct{})
+	return current, t.changed, nil
+}
+
+// Run keeps the template up to date until ctx ends.
+func (t *Templates) Run(ctx context.Context) error {
+	cancel := t.cfg.Ledger.Subscribe(func() { poke(t.poked) })
+	defer cancel()
+	tick := time.NewTicker(refreshEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.poked:
+		case <-t.wanted:
+		case <-tick.C:
+		}
+		if time.Now().Unix()-t.used.Load() > int64(unusedAfter/time.Second) {
+			continue
+		}
+		if _, _, err := t.get(); err != nil {
+			t.cfg.Log.Debug("no template", "error", err) // whoever asks is told
+		}
+	}
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,182 @@
+package miner
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"lode/miner/kernel"
+)
+
+// Workers are the threads that search. All work on the job that was given last.
+type Workers struct {
+	threads int
+	kernel  *kernel.Kernel // nil: measured when work begins
+	found   chan Found
+	hashes  atomic.Uint64 // tried so far
+	meter   meter
+
+	current atomic.Pointer[space] // nil while there is nothing to do
+	mu      sync.Mutex            // held to change current, and to wait for a change
+	changed sync.Cond
+}
+
+// space is a job of which parts were handed out.
+type space struct {
+	*Job
+	began time.Time
+	next  atomic.Uint64 // the extra nonce that nobody has yet
+}
+
+// NewWorkers prepares threads, 0 for one per core, that search with a kernel,
+// nil for the fastest. Run starts them.
+func NewWorkers(threads int, k *kernel.Kernel) *Workers {
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	w := &Workers{threads: threads, kernel: k, found: make(chan Found, 64)}
+	w.changed.L = &w.mu
+	return w
+}
+
+// Threads is how many there are.
+func (w *Workers) Threads() int { return w.threads }
+
+// Found is where what was found comes out. Somebody must take it, or the threads
+// wait.
+func (w *Workers) Found() <-chan Found { return w.found }
+
+// HashRate is how many hashes a second were tried lately.
+func (w *Workers) HashRate() float64 { return w.meter.rate(w.hashes.Load(), time.Now()) }
+
+// Work has all threads turn to another job, or rest if it is nil. They do within
+// a millisecond.
+func (w *Workers) Work(j *Job) {
+	var s *space
+	if j != nil {
+		s = &space{Job: j, began: time.Now()}
+	}
+	w.mu.Lock()
+	w.current.Store(s)
+	w.mu.Unlock()
+	w.changed.Broadcast()
+}
+
+// Run searches until ctx ends.
+func (w *Workers) Run(ctx context.Context) {
+	if w.kernel == nil {
+		w.kernel = kernel.Fastest()
+	}
+	w.HashRate() // it counts from now
+	defer context.AfterFunc(ctx, func() {
+		w.mu.Lock() // so that nobody is between the look at ctx and the wait
+		defer w.mu.Unlock()
+		w.changed.Broadcast()
+	})()
+	var wg sync.WaitGroup
+	for range w.threads {
+		wg.Go(func() {
+			search := w.kernel.NewSearch()
+			for s := w.wait(ctx); s != nil; s = w.wait(ctx) {
+				w.grind(ctx, search, s)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// wait gives what to work on, or nil when ctx has ended.
+func (w *Workers) wait(ctx context.Context) *space {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for ctx.Err() == nil {
+		if s := w.current.Load(); s != nil {
+			return s
+		}
+		w.changed.Wait()
+	}
+	return nil
+}
+
+// end has nobody work on s any more.
+func (w *Workers) end(s *space) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.current.CompareAndSwap(s, nil)
+}
+
+// grind searches the nonces of one extra nonce after another, each at the time
+// of its beginning. Between two chunks, which take less than a millisecond, it
+// looks whether there is another job, and lets run whatever else wants to:
+// whoever validates a block gets its core at once, and mining has what is left.
+func (w *Workers) grind(ctx context.Context, search *kernel.Search, s *space) {
+	chunk := search.Chunk()
+	for {
+		i := s.next.Add(1) - 1
+		header := s.Header(s.extra(i % s.spaces()))
+		// Each round over all extra nonces has another time, so that nothing is
+		// searched twice.
+		header.Time = s.Time + uint32(max(uint64(time.Since(s.began)/time.Second), i/s.spaces()))
+		if header.Time > s.MaxTime {
+			w.end(s)
+			return
+		}
+		search.Set(header, &s.Target)
+		for first, last := uint32(0), false; !last; first += chunk {
+			if w.current.Load() != s || ctx.Err() != nil {
+				return
+			}
+			for nonce := range search.Hits(first, chunk) {
+				found := Found{Job: s.Job, Extra: s.extra(i % s.spaces()), Header: header}
+				found.Header.Nonce = nonce
+				if s.Once {
+					if !w.current.CompareAndSwap(s, nil) {
+						return
+					}
+					w.hashes.Add(uint64(nonce-first) + 1)
+				}
+				select {
+				case w.found <- found:
+				case <-ctx.Done():
+					return
+				}
+			}
+			w.hashes.Add(uint64(chunk))
+			last = first+chunk == 0
+			runtime.Gosched()
+		}
+	}
+}
+
+// meter makes a rate of a count that grows.
+type meter struct {
+	mu     sync.Mutex // guards what follows
+	counts []reading  // the oldest first
+}
+
+type reading struct {
+	at    time.Time
+	count uint64
+}
+
+// rateOver is the time that a rate is of.
+const rateOver = 10 * time.Second
+
+// rate is the growth in a second, of late. Somebody must ask now and then.
+func (m *meter) rate(count uint64, now time.Time) float64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := len(m.counts); n == 0 || now.Sub(m.counts[n-1].at) >= time.Second {
+		m.counts = append(m.counts, reading{now, count})
+	}
+	for len(m.counts) > 1 && now.Sub(m.counts[1].at) >= rateOver {
+		m.counts = m.counts[1:]
+	}
+	past := m.counts[0]
+	if d := now.Sub(past.at); d > 0 {
+		return float64(count-past.count) / d.Seconds()
+	}
+	return 0
+}
