@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"lode/consensus"
+	"lode/consensus/sigcheck"
 )
 
 // parsedBlock is a block and its transaction ids.
@@ -117,14 +118,6 @@ func (c *Chain) onRoute(n *node) bool {
 	return len(c.route) > 0 && c.route[0].parent == c.tip() && c.route[len(c.route)-1] == n
 }
 
-// attempt is a block of a group that has been applied to the coins, though its
-// signatures have not been verified yet.
-type attempt struct {
-	n      *node
-	update *consensus.Update
-	block  parsedBlock
-}
-
 // connect makes the blocks of a group, the first of them a child of the tip and
 // each the parent of the next, the tip one after the other, as far as they are
 // valid and there; failed if not all of them are. The caller holds mu.
@@ -135,80 +128,90 @@ func (c *Chain) connect(group []*node) (failed bool, err error) {
 	}
 	failed = err != nil // and what follows waits for the damaged block
 	c.dropLost()
-	if err := c.coins.read(blocks); err != nil {
+	below := uint32(len(c.active))
+	updates, broken, err := c.coins.connect(c.rules, c.cfg.Sigs, group, blocks, func(height uint32) uint32 {
+		if height >= below {
+			return group[height-below].state.MedianTime()
+		}
+		return c.active[height].state.MedianTime()
+	})
+	if err != nil {
 		return false, err
 	}
-	below := len(c.active)
-	var done []attempt
-	var sigs [][]consensus.SpendCheck
-	var verdict error
-	source := &coins{cache: c.coins}
-	for i, p := range blocks {
-		u, broken := c.rules.ConnectBlock(group[i].parent.state, p.block, p.ids, source, c.medianTime)
-		if source.err != nil {
-			return false, source.err // and the verdict is worth nothing
-		}
-		if verdict = broken; verdict != nil {
-			break
-		}
-		c.coins.apply(u.View)
-		c.active = append(c.active, group[i])
-		done, sigs = append(done, attempt{group[i], u, p}), append(sigs, u.Sigs)
-	}
-	if good, broken := c.cfg.Sigs.VerifyBlocks(sigs); broken != nil {
-		verdict = broken
-		for ; len(done) > good; done = done[:len(done)-1] {
-			if err := c.takeBack(&done[len(done)-1]); err != nil {
-				return false, err
-			}
-		}
-	}
-	c.active = c.active[:below+len(done)]
-	for i := range done {
-		if err := c.confirm(&done[i]); err != nil {
+	done := group[:len(updates)]
+	c.active = append(c.active, done...)
+	for i, n := range done {
+		if err := c.confirm(n, updates[i]); err != nil {
 			return false, err
 		}
 	}
 	if len(done) > 0 {
-		c.forget(done[len(done)-1].n)
+		c.forget(done[len(done)-1])
 	}
-	if verdict != nil {
+	if broken != nil {
 		n := group[len(done)]
-		c.cfg.Log.Warn("invalid block", "height", n.height(), "hash", n.hash(), "error", verdict)
+		c.cfg.Log.Warn("invalid block", "height", n.height(), "hash", n.hash(), "error", broken)
 		if err := c.markFailed(n); err != nil {
 			return false, err
 		}
-		c.resolve(n, Connected, verdict)
+		c.resolve(n, Connected, broken)
 		failed = true
 	}
 	if err := c.flushFull(); err != nil {
 		return false, err
 	}
-	for i := range done { // not before: nobody is told of a block by a ledger that then fails
-		c.resolve(done[i].n, Connected, nil)
+	for _, n := range done { // not before: nobody is told of a block by a ledger that then fails
+		c.resolve(n, Connected, nil)
 	}
 	return failed, nil
 }
 
-// takeBack removes a block that was applied from the coins.
-func (c *Chain) takeBack(a *attempt) error {
-	view := consensus.NewView(consensus.Coins{})
-	if err := consensus.RevertBlock(view, a.block.block, a.block.ids, a.update.Spent); err != nil {
-		return fmt.Errorf("block %s: %w", a.n.hash(), err)
+// connect applies the blocks of nodes, the first of them a child of the block
+// that the coins are of and each the parent of the next, as far as they are
+// valid, and gives what each did. broken is the rule that the block behind them
+// breaks, nil if there is none. With an error, which is one of the database, the
+// coins are worth nothing.
+func (c *coinCache) connect(rules *consensus.Rules, checker *sigcheck.Checker, nodes []*node, blocks []parsedBlock, medianTime func(height uint32) uint32) (updates []*consensus.Update, broken, err error) {
+	if err := c.read(blocks); err != nil {
+		return nil, nil, err
 	}
-	c.coins.apply(view)
-	return nil
+	var sigs [][]consensus.SpendCheck
+	source := &coins{cache: c}
+	for i, p := range blocks {
+		u, invalid := rules.ConnectBlock(nodes[i].parent.state, p.block, p.ids, source, medianTime)
+		if source.err != nil {
+			return nil, nil, source.err // and the verdict is worth nothing
+		}
+		if broken = invalid; broken != nil {
+			break
+		}
+		c.apply(u.View)
+		updates, sigs = append(updates, u), append(sigs, u.Sigs)
+	}
+	if good, invalid := checker.VerifyBlocks(sigs); invalid != nil {
+		broken = invalid
+		for len(updates) > good {
+			last := len(updates) - 1
+			view := consensus.NewView(consensus.Coins{})
+			if err := consensus.RevertBlock(view, blocks[last].block, blocks[last].ids, updates[last].Spent); err != nil {
+				return nil, nil, fmt.Errorf("block %s: %w", nodes[last].hash(), err)
+			}
+			c.apply(view)
+			updates = updates[:last]
+		}
+	}
+	return updates, broken, nil
 }
 
 // confirm records that a block is valid.
-func (c *Chain) confirm(a *attempt) (err error) {
-	if !a.n.has(statusUndo) {
-		if a.n.undo, err = c.undos.append(appendUndo(nil, a.n.hash(), a.update.Spent)); err != nil {
+func (c *Chain) confirm(n *node, u *consensus.Update) (err error) {
+	if !n.has(statusUndo) {
+		if n.undo, err = c.undos.append(appendUndo(nil, n.hash(), u.Spent)); err != nil {
 			return err
 		}
-		a.n.status |= statusUndo
+		n.status |= statusUndo
 	}
-	c.changed(a.n)
+	c.changed(n)
 	return nil
 }
 
@@ -235,10 +238,6 @@ func (c *Chain) disconnect() (lost bool, err error) {
 	c.flushLater()
 	return false, c.flushFull()
 }
-
-// medianTime is the median time past of a block of the active chain. The caller
-// holds mu.
-func (c *Chain) medianTime(height uint32) uint32 { return c.active[height].state.MedianTime() }
 
 // hold keeps a block decoded in memory until it is connected, if there is room.
 // The caller holds mu.

@@ -29,7 +29,7 @@ func (r *Reader) Tip() consensus.State { return r.c.tip().state }
 func (r *Reader) Latest() uint32 { return r.c.latest() }
 
 // MedianTime is the median time past of a block of the active chain.
-func (r *Reader) MedianTime(height uint32) uint32 { return r.c.medianTime(height) }
+func (r *Reader) MedianTime(height uint32) uint32 { return r.c.active[height].state.MedianTime() }
 
 // Coin looks up a coin at the tip; an error is of kind ErrFatal.
 func (r *Reader) Coin(o consensus.OutPoint) (consensus.Coin, bool, error) {

@@ -147,25 +147,12 @@ func (r *replay) readAll(nodes []*node) ([]parsedBlock, error) {
 // connect applies a group of blocks. After an error the coins in memory are
 // worth nothing.
 func (r *replay) connect(nodes []*node, blocks []parsedBlock) error {
-	if err := r.coins.read(blocks); err != nil {
+	updates, broken, err := r.coins.connect(r.rules, r.sigs, nodes, blocks, func(height uint32) uint32 { return r.chain[height].state.MedianTime() })
+	if err != nil {
 		return err
 	}
-	source := &coins{cache: r.coins}
-	updates := make([]*consensus.Update, len(nodes))
-	sigs := make([][]consensus.SpendCheck, len(nodes))
-	for i, p := range blocks {
-		u, err := r.rules.ConnectBlock(nodes[i].parent.state, p.block, p.ids, source, func(height uint32) uint32 { return r.chain[height].state.MedianTime() })
-		if source.err != nil {
-			return source.err
-		}
-		if err != nil {
-			return &invalidBlock{nodes[i], err}
-		}
-		r.coins.apply(u.View)
-		updates[i], sigs[i] = u, u.Sigs
-	}
-	if good, err := r.sigs.VerifyBlocks(sigs); err != nil {
-		return &invalidBlock{nodes[good], err}
+	if broken != nil {
+		return &invalidBlock{nodes[len(updates)], broken}
 	}
 	if r.connected != nil {
 		for i, n := range nodes {
