@@ -141,6 +141,9 @@ func (m *model) complete(i int) {
 		return
 	}
 	for queue := []int{i}; len(queue) > 0; queue = queue[1:] {
+		if m.isComplete(queue[0]) {
+			continue // it was stored twice, as a reindex forgets what waits
+		}
 		m.seq[queue[0]] = len(m.seq) + 1
 		for _, j := range m.log {
 			if m.stored[j] && m.tree[j].parent == queue[0] && !m.isComplete(j) {
