@@ -129,13 +129,14 @@ func (c *Chain) connect(group []*node) (failed bool, err error) {
 	failed = err != nil // and what follows waits for the damaged block
 	c.dropLost()
 	below := uint32(len(c.active))
-	updates, broken, err := c.coins.connect(c.rules, c.cfg.Sigs, group, blocks, func(height uint32) uint32 {
+	updates, err := c.coins.connect(c.rules, c.cfg.Sigs, group, blocks, func(height uint32) uint32 {
 		if height >= below {
 			return group[height-below].state.MedianTime()
 		}
 		return c.active[height].state.MedianTime()
 	})
-	if err != nil {
+	var broken *invalidBlock
+	if err != nil && !errors.As(err, &broken) {
 		return false, err
 	}
 	done := group[:len(updates)]
@@ -149,12 +150,12 @@ func (c *Chain) connect(group []*node) (failed bool, err error) {
 		c.forget(done[len(done)-1])
 	}
 	if broken != nil {
-		n := group[len(done)]
-		c.cfg.Log.Warn("invalid block", "height", n.height(), "hash", n.hash(), "error", broken)
+		n := broken.n
+		c.cfg.Log.Warn("invalid block", "height", n.height(), "hash", n.hash(), "error", broken.err)
 		if err := c.markFailed(n); err != nil {
 			return false, err
 		}
-		c.resolve(n, Connected, broken)
+		c.resolve(n, Connected, broken.err)
 		failed = true
 	}
 	if err := c.flushFull(); err != nil {
@@ -168,39 +169,38 @@ func (c *Chain) connect(group []*node) (failed bool, err error) {
 
 // connect applies the blocks of nodes, the first of them a child of the block
 // that the coins are of and each the parent of the next, as far as they are
-// valid, and gives what each did. broken is the rule that the block behind them
-// breaks, nil if there is none. With an error, which is one of the database, the
-// coins are worth nothing.
-func (c *coinCache) connect(rules *consensus.Rules, checker *sigcheck.Checker, nodes []*node, blocks []parsedBlock, medianTime func(height uint32) uint32) (updates []*consensus.Update, broken, err error) {
+// valid, and gives what each did. If one is not, the error is an *invalidBlock;
+// else it is one of the database, and the coins are worth nothing.
+func (c *coinCache) connect(rules *consensus.Rules, checker *sigcheck.Checker, nodes []*node, blocks []parsedBlock, medianTime func(height uint32) uint32) (updates []*consensus.Update, err error) {
 	if err := c.read(blocks); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var sigs [][]consensus.SpendCheck
 	source := &coins{cache: c}
 	for i, p := range blocks {
-		u, invalid := rules.ConnectBlock(nodes[i].parent.state, p.block, p.ids, source, medianTime)
+		u, broken := rules.ConnectBlock(nodes[i].parent.state, p.block, p.ids, source, medianTime)
 		if source.err != nil {
-			return nil, nil, source.err // and the verdict is worth nothing
+			return nil, source.err // and the verdict is worth nothing
 		}
-		if broken = invalid; broken != nil {
+		if broken != nil {
+			err = &invalidBlock{nodes[i], broken}
 			break
 		}
 		c.apply(u.View)
 		updates, sigs = append(updates, u), append(sigs, u.Sigs)
 	}
-	if good, invalid := checker.VerifyBlocks(sigs); invalid != nil {
-		broken = invalid
-		for len(updates) > good {
-			last := len(updates) - 1
-			view := consensus.NewView(consensus.Coins{})
-			if err := consensus.RevertBlock(view, blocks[last].block, blocks[last].ids, updates[last].Spent); err != nil {
-				return nil, nil, fmt.Errorf("block %s: %w", nodes[last].hash(), err)
-			}
-			c.apply(view)
-			updates = updates[:last]
-		}
+	good, broken := checker.VerifyBlocks(sigs)
+	if broken == nil {
+		return updates, err
 	}
-	return updates, broken, nil
+	for i := len(updates) - 1; i >= good; i-- {
+		view := consensus.NewView(consensus.Coins{})
+		if err := consensus.RevertBlock(view, blocks[i].block, blocks[i].ids, updates[i].Spent); err != nil {
+			return nil, fmt.Errorf("block %s: %w", nodes[i].hash(), err)
+		}
+		c.apply(view)
+	}
+	return updates[:good], &invalidBlock{nodes[good], broken}
 }
 
 // confirm records that a block is valid.

@@ -147,12 +147,9 @@ func (r *replay) readAll(nodes []*node) ([]parsedBlock, error) {
 // connect applies a group of blocks. After an error the coins in memory are
 // worth nothing.
 func (r *replay) connect(nodes []*node, blocks []parsedBlock) error {
-	updates, broken, err := r.coins.connect(r.rules, r.sigs, nodes, blocks, func(height uint32) uint32 { return r.chain[height].state.MedianTime() })
+	updates, err := r.coins.connect(r.rules, r.sigs, nodes, blocks, func(height uint32) uint32 { return r.chain[height].state.MedianTime() })
 	if err != nil {
 		return err
-	}
-	if broken != nil {
-		return &invalidBlock{nodes[len(updates)], broken}
 	}
 	if r.connected != nil {
 		for i, n := range nodes {
