@@ -61,7 +61,7 @@ func runBenchmark(c *cli.Context) error {
 			kernels = append(kernels[:1:1], k)
 		}
 	}
-	rates, err := kernel.Measure(c.Context, kernels, threads, time.Duration(seconds*float64(time.Second)))
+	rates, err := kernel.MeasureRolling(c.Context, kernels, kernel.VersionBits, threads, time.Duration(seconds*float64(time.Second)))
 	if err != nil {
 		return err
 	}

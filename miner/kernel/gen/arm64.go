@@ -74,8 +74,8 @@ func (a *arm64) function() {
 		a.op("REVW R5, R5")
 		a.op("VEOR V%d.B16, V%[1]d.B16, V%[1]d.B16", m)
 		a.op("VMOV R5, V%d.S[3]", m)
-		a.load(offStart1, r+armABCD)
-		a.load(offStart1+16, r+armEFGH)
+		a.load(offVersions+offStart1, r+armABCD)
+		a.load(offVersions+offStart1+16, r+armEFGH)
 		a.op("VEOR V%d.B16, V%[1]d.B16, V%[1]d.B16", r+armSum)
 		a.op("VMOV R5, V%d.S[0]", r+armSum)
 		a.op("VADD V%d.S4, V%d.S4, V%[2]d.S4", r+armSum, r+armABCD)
@@ -112,7 +112,7 @@ func (a *arm64) function() {
 		r := armRegs * i
 		for half, state := range []int{r + armABCD, r + armEFGH} {
 			m := r + armMessage + half
-			a.load(offMid+16*half, m)
+			a.load(offVersions+offMid+16*half, m)
 			a.op("VADD V%d.S4, V%d.S4, V%[2]d.S4", state, m)
 			a.load(offIV+16*half, state)
 		}

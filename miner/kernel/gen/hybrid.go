@@ -56,6 +56,7 @@ func avx512sha(ctx *build.Context) {
 	h.TESTL(batches, batches)
 	h.JEQ(operand.LabelRef("none"))
 	h.VZEROUPPER()
+	h.ADDQ(operand.U32(base), h.work)
 	h.merge(h.record(h.schedule1))
 	h.Label("turn")
 	h.merge(h.record(h.rounds1), h.record(h.schedule2))
@@ -85,7 +86,7 @@ func avx512sha(ctx *build.Context) {
 	h.RET()
 }
 
-func (h *hybrid) at(offset int) operand.Mem { return operand.Mem{Base: h.work, Disp: offset} }
+func (h *hybrid) at(offset int) operand.Mem { return at(h.work, offset) }
 
 // record gives the instructions that a function writes.
 func (h *hybrid) record(write func(*build.Context)) []ir.Node {
@@ -193,9 +194,9 @@ func pairs2(t int) int {
 func (h *hybrid) pair(l *lanes, t, offK, to int) {
 	x, y := l.temp(0), l.temp(1)
 	l.move(l.word(t), x)
-	l.addKnown(offK+4*t, x, x)
+	l.addKnown(l.at(offK+4*t), x, x)
 	l.move(l.word(t+1), y)
-	l.addKnown(offK+4*(t+1), y, y)
+	l.addKnown(l.at(offK+4*(t+1)), y, y)
 	h.store(l, x, y, to)
 }
 
@@ -227,16 +228,16 @@ func (h *hybrid) rounds1(ctx *build.Context) {
 		for i := range state {
 			state[i] = [2]reg.VecPhysical{xmm[1+2*i], xmm[2+2*i]}
 			ctx.VMOVDDUP(h.at(offWord3+lanePair(first+i)), state[i][0])
-			ctx.VPADDD(h.at(offShaStart1), state[i][0], state[i][0])
-			ctx.VMOVDQA(h.at(offShaStart1+16), state[i][1])
+			ctx.VPADDD(h.at(offVersions+offShaStart1), state[i][0], state[i][0])
+			ctx.VMOVDQA(h.at(offVersions+offShaStart1+16), state[i][1])
 		}
 		for t := 4; t < 64; t += 2 {
 			h.twoRounds(ctx, first, &state, hash1.known[t], offK1+4*t, pairs1(t))
 		}
 		for i, s := range state {
 			row := 64*((first+i)%4) + 16*((first+i)/4)
-			ctx.VPADDD(h.at(offShaMid), s[0], s[0])
-			ctx.VPADDD(h.at(offShaMid+16), s[1], s[1])
+			ctx.VPADDD(h.at(offVersions+offShaMid), s[0], s[0])
+			ctx.VPADDD(h.at(offVersions+offShaMid+16), s[1], s[1])
 			ctx.VMOVDQA(s[0], h.at(offABEF+row))
 			ctx.VMOVDQA(s[1], h.at(offCDGH+row))
 		}

@@ -10,14 +10,15 @@ import (
 // lanes writes a kernel that has one nonce in each 32-bit lane of its registers.
 type lanes struct {
 	*build.Context
-	wide  bool // AVX-512: rotations, ternary logic, 32 registers, masks
-	count uint64
-	work  reg.Register
-	vec   []reg.VecPhysical
-	temps []reg.VecPhysical // for values within one round
-	ring  int               // where in memory the schedule is, 0 for registers
-	state [8]reg.Register   // a to h
-	xorBC reg.Register      // AVX2: b^c, which is a^b of the round before
+	wide    bool // AVX-512: rotations, ternary logic, 32 registers, masks
+	count   uint64
+	work    reg.Register
+	version reg.Register // the version in turn
+	vec     []reg.VecPhysical
+	temps   []reg.VecPhysical // for values within one round
+	ring    int               // where in memory the schedule is, 0 for registers
+	state   [8]reg.Register   // a to h
+	xorBC   reg.Register      // AVX2: b^c, which is a^b of the round before
 }
 
 var (
@@ -52,6 +53,12 @@ func (l *lanes) function(name, doc string) {
 	before, candidates := reg.ECX, reg.EAX
 	l.XORL(before, before)
 
+	version, end := reg.R8, reg.R9
+	l.ADDQ(operand.U32(base), l.work)
+	l.MOVL(l.at(offBytes), end.As32())
+	l.LEAQ(operand.Mem{Base: l.work, Index: end, Scale: 1, Disp: offVersions - base}, end)
+	l.version = version
+
 	l.Label("batch")
 	l.XORL(candidates, candidates)
 	l.CMPL(before, batches)
@@ -66,13 +73,19 @@ func (l *lanes) function(name, doc string) {
 	l.VPADDD(l.at(offLane), t, t)
 	l.VPSHUFB(l.at(offSwap), t, t)
 	l.setWord(3, t)
+	l.move(t, l.sumOf(16))
+	l.sums(hash1)
+	l.LEAQ(l.at(offVersions), version)
+
+	l.Label("version")
+	l.move(l.sumOf(16), t)
 	l.begin(hash1, t)
 	l.rounds(hash1)
 	for i, s := range l.state {
 		if l.wide {
-			l.addKnown(offMid+4*i, s, l.vec[16+i])
+			l.addKnown(l.ofVersion(offMid+4*i), s, l.vec[16+i])
 		} else {
-			l.addKnown(offMid+4*i, s, s)
+			l.addKnown(l.ofVersion(offMid+4*i), s, s)
 			l.setWord(i, s)
 		}
 	}
@@ -82,18 +95,23 @@ func (l *lanes) function(name, doc string) {
 	l.rounds(hash2)
 
 	// e is the last word of the hash, the most significant of its number.
-	e := l.state[4]
+	e, found := l.state[4], reg.R10L
 	l.VPSHUFB(l.at(offSwap), e, e)
 	if l.wide {
 		l.VPCMPUD_BCST(operand.Imm(2), l.at(offLimit), e, reg.K1) // at most
-		l.KMOVW(reg.K1, candidates)
+		l.KMOVW(reg.K1, found)
 	} else {
 		t0, t1 := l.temp(0), l.temp(1)
 		l.VPBROADCASTD(l.at(offLimit), t0)
 		l.VPMINUD(t0, e, t1)
 		l.VPCMPEQD(t1, e, t1)
-		l.VMOVMSKPS(t1, candidates)
+		l.VMOVMSKPS(t1, found)
 	}
+	l.MOVL(found, l.ofVersion(offFound))
+	l.ORL(found, candidates)
+	l.ADDQ(operand.U32(versionSize), version)
+	l.CMPQ(version, end)
+	l.JNE(operand.LabelRef("version"))
 	l.TESTL(candidates, candidates)
 	l.JNE(operand.LabelRef("done"))
 	l.INCL(before)
@@ -107,7 +125,32 @@ func (l *lanes) function(name, doc string) {
 	l.RET()
 }
 
-func (l *lanes) at(offset int) operand.Mem { return operand.Mem{Base: l.work, Disp: offset} }
+func (l *lanes) at(offset int) operand.Mem { return at(l.work, offset) }
+
+// ofVersion is a field of the version in turn.
+func (l *lanes) ofVersion(offset int) operand.Mem { return operand.Mem{Base: l.version, Disp: offset} }
+
+// sumOf is where word t of the first hash and its round constant are, for all
+// versions. Word 3, alone, is in the place of word 16, which is known.
+func (l *lanes) sumOf(t int) operand.Mem { return l.at(offBuf + 4*int(l.count)*t) }
+
+// sums computes the words of the first hash that are not known, each with its
+// round constant.
+func (l *lanes) sums(h *hash) {
+	for t := 16; t < h.rounds; t++ {
+		if h.known[t] {
+			continue
+		}
+		l.schedule(h, t)
+		x := l.temp(5)
+		if l.wide {
+			l.addKnown(l.at(h.offK+4*t), l.word(t).(reg.Register), x)
+		} else {
+			l.addKnown(l.at(h.offK+4*t), l.temp(0), x)
+		}
+		l.move(x, l.sumOf(t))
+	}
+}
 
 func (l *lanes) temp(i int) reg.Register { return l.temps[i] }
 
@@ -131,14 +174,14 @@ func (l *lanes) move(from, to operand.Op) {
 }
 
 // addKnown adds what is the same in all lanes.
-func (l *lanes) addKnown(offset int, x, to reg.Register) {
+func (l *lanes) addKnown(known operand.Mem, x, to reg.Register) {
 	if l.wide {
-		l.VPADDD_BCST(l.at(offset), x, to)
+		l.VPADDD_BCST(known, x, to)
 		return
 	}
-	known := l.temp(7)
-	l.VPBROADCASTD(l.at(offset), known)
-	l.VPADDD(known, x, to)
+	all := l.temp(7)
+	l.VPBROADCASTD(known, all)
+	l.VPADDD(all, x, to)
 }
 
 // begin sets the state before the first round that depends on the nonce: x, the
@@ -148,10 +191,10 @@ func (l *lanes) begin(h *hash, x reg.Register) {
 		l.state[i] = l.vec[i]
 		switch i {
 		case 0, 4:
-			l.addKnown(h.offStart+4*i, x, l.state[i])
+			l.addKnown(l.start(h, i), x, l.state[i])
 		case 7: // is part of offEarly
 		default:
-			l.VPBROADCASTD(l.at(h.offStart+4*i), l.state[i])
+			l.VPBROADCASTD(l.start(h, i), l.state[i])
 		}
 	}
 	if !l.wide {
@@ -160,9 +203,17 @@ func (l *lanes) begin(h *hash, x reg.Register) {
 	}
 }
 
+// start is a word of the state that begin sets.
+func (l *lanes) start(h *hash, i int) operand.Mem {
+	if h == hash1 {
+		return l.ofVersion(offStart1 + 4*i)
+	}
+	return l.at(offStart2 + 4*i)
+}
+
 func (l *lanes) rounds(h *hash) {
 	for t := h.first; t < h.rounds; t++ {
-		if t >= 16 && !h.known[t] {
+		if t >= 16 && h == hash2 {
 			l.schedule(h, t)
 		}
 		l.round(h, t)
@@ -176,23 +227,27 @@ func (l *lanes) round(h *hash, t int) {
 	l.Commentf("Round %d.", t)
 	last := t == h.rounds-1 && h == hash2
 	early := t < h.first+3
-	var known int
+	var known operand.Mem
 	switch {
+	case early && h == hash1:
+		known = l.ofVersion(offEarly1 + 4*(t-h.first))
 	case early:
-		known = h.offEarly + 4*(t-h.first)
+		known = l.at(offEarly2 + 4*(t-h.first))
 	case last:
-		known = offLast
+		known = l.at(offLast)
 	default:
-		known = h.offK + 4*t
+		known = l.at(h.offK + 4*t)
 	}
 	switch {
 	case early && h.known[t]:
-		l.VPBROADCASTD(l.at(known), sum)
+		l.VPBROADCASTD(known, sum)
 	case early && l.wide:
 		l.addKnown(known, l.word(t).(reg.Register), sum)
 	case early:
-		l.VPBROADCASTD(l.at(known), sum)
+		l.VPBROADCASTD(known, sum)
 		l.VPADDD(l.word(t), sum, sum)
+	case h == hash1 && !h.known[t]:
+		l.VPADDD(l.sumOf(t), sum, sum)
 	default:
 		l.addKnown(known, sum, sum)
 		if !h.known[t] {
@@ -251,7 +306,7 @@ func (l *lanes) schedule(h *hash, t int) {
 	add(t-7, nil)
 	add(t-2, &smallSigma1)
 	if h.terms[t] {
-		l.addKnown(h.offS+4*t, sum, sum)
+		l.addKnown(l.at(h.offS+4*t), sum, sum)
 	}
 	if l.ring != 0 {
 		l.setWord(t, sum)

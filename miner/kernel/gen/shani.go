@@ -70,6 +70,7 @@ func (s *streams) function(name string) {
 	}
 
 	s.VZEROUPPER() // see hybrid.lanes
+	s.ADDQ(operand.U32(base), s.work)
 	s.XORL(before, before)
 	s.Label("batch")
 	s.XORL(candidates, candidates)
@@ -82,8 +83,8 @@ func (s *streams) function(name string) {
 		state := s.state[i]
 		s.VMOVD(reg.R8L, t)
 		s.VPSHUFD(operand.Imm(0x11), t, u) // the word in the places of e and a
-		s.VPADDD(s.at(offShaStart1), u, state[0])
-		s.VMOVDQA(s.at(offShaStart1+16), state[1])
+		s.VPADDD(s.at(offVersions+offShaStart1), u, state[0])
+		s.VMOVDQA(s.at(offVersions+offShaStart1+16), state[1])
 		s.VPSLLDQ(operand.Imm(12), t, t) // and as word 3 of the schedule
 		s.VPXOR(u, u, u)
 		s.SHA256MSG1(u, t)
@@ -100,8 +101,8 @@ func (s *streams) function(name string) {
 		// f, e, b, a and h, g, d, c are made words a, b, c, d and e, f, g, h.
 		t, u := s.temps(i)
 		abef, cdgh := s.state[i][0], s.state[i][1]
-		s.VPADDD(s.at(offShaMid), abef, t)
-		s.VPADDD(s.at(offShaMid+16), cdgh, u)
+		s.VPADDD(s.at(offVersions+offShaMid), abef, t)
+		s.VPADDD(s.at(offVersions+offShaMid+16), cdgh, u)
 		s.VPSHUFD(operand.Imm(0x1b), t, t)
 		s.VPSHUFD(operand.Imm(0xb1), u, u)
 		s.VPBLENDD(operand.Imm(0x0c), u, t, abef)
@@ -140,7 +141,7 @@ func (s *streams) function(name string) {
 	s.RET()
 }
 
-func (s *streams) at(offset int) operand.Mem { return operand.Mem{Base: s.work, Disp: offset} }
+func (s *streams) at(offset int) operand.Mem { return at(s.work, offset) }
 
 func (s *streams) temps(i int) (t, u reg.VecPhysical) { return s.t[i%len(s.t)], s.u[i%len(s.u)] }
 
