@@ -9,7 +9,7 @@ var archKernels = []*Kernel{
 	{Name: "avx2", available: cpu.X86.HasAVX2,
 		one: scanner{lanes: 8, scan: scanAVX2}, rolling: &scanner{lanes: 8, least: 2, most: maxVersions, scan: scanAVX2}},
 	{Name: "sha-ni", available: hasSHA() && cpu.X86.HasAVX2,
-		one: scanner{lanes: 4, scan: scanSHANI}},
+		one: scanner{lanes: 4, scan: scanSHANI}, rolling: &scanner{lanes: 4, least: 4, most: maxVersions, scan: scanSHANIRolling}},
 	{Name: "avx512", available: cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW,
 		one: scanner{lanes: 16, scan: scanAVX512}, rolling: &scanner{lanes: 16, least: 2, most: maxVersions, scan: scanAVX512}},
 	{Name: "avx512-sha", available: hasSHA() && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL,

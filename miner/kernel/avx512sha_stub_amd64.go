@@ -2,7 +2,7 @@
 
 package kernel
 
-// scanAVX512SHA searches 16 nonces at a time; see Kernel.scan. It needs SHA and AVX-512 F, BW and VL.
+// scanAVX512SHA searches 16 nonces at a time; see scanner.scan. It needs SHA and AVX-512 F, BW and VL.
 //
 //go:noescape
 func scanAVX512SHA(w *work, nonce uint32, batches uint32) (before uint32, candidates uint32)

@@ -108,7 +108,7 @@ func TestHitsBorders(t *testing.T) {
 	all.Not(&all)
 	each(t, func(t *testing.T, k *Kernel) {
 		for _, target := range []*consensus.Target{&all, targetOf(t, 0x207fffff)} {
-			for _, roll := range []uint32{0, VersionBits} {
+			for _, roll := range []uint32{0, 0x6000} {
 				lanes := k.one.lanes
 				for count := range 3*lanes + 2 {
 					for _, first := range []uint32{0, 1, lanes - 1, -count, 1 - count, -lanes} {

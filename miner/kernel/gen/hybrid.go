@@ -44,7 +44,7 @@ func avx512sha(ctx *build.Context) {
 	h.Function("scanAVX512SHA")
 	h.Attributes(attr.NOSPLIT)
 	h.Pragma("noescape")
-	h.Doc("scanAVX512SHA searches 16 nonces at a time; see Kernel.scan. It needs SHA and AVX-512 F, BW and VL.")
+	h.Doc("scanAVX512SHA searches 16 nonces at a time; see scanner.scan. It needs SHA and AVX-512 F, BW and VL.")
 	h.Signature(scanSignature())
 	h.work = h.Load(h.Param("w"), reg.RDI)
 	h.nonce = h.Load(h.Param("nonce"), reg.ESI)

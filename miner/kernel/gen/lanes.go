@@ -33,12 +33,12 @@ var (
 
 func avx512(ctx *build.Context) {
 	l := &lanes{Context: ctx, wide: true, count: 16, vec: zmm, temps: zmm[8:16]}
-	l.function("scanAVX512", "scanAVX512 searches 16 nonces at a time; see Kernel.scan. It needs AVX-512 F and BW.")
+	l.function("scanAVX512", "scanAVX512 searches 16 nonces at a time; see scanner.scan. It needs AVX-512 F and BW.")
 }
 
 func avx2(ctx *build.Context) {
 	l := &lanes{Context: ctx, count: 8, vec: ymm, temps: ymm[8:16], ring: offBuf}
-	l.function("scanAVX2", "scanAVX2 searches 8 nonces at a time; see Kernel.scan. It needs AVX2.")
+	l.function("scanAVX2", "scanAVX2 searches 8 nonces at a time; see scanner.scan. It needs AVX2.")
 }
 
 func (l *lanes) function(name, doc string) {
