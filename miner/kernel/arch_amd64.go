@@ -7,13 +7,11 @@ import "golang.org/x/sys/cpu"
 // archKernels are those for the instructions that some CPUs have.
 var archKernels = []*Kernel{
 	{Name: "avx2", available: cpu.X86.HasAVX2,
-		one: scanner{lanes: 8, scan: scanAVX2}, rolling: &scanner{lanes: 8, least: 2, most: maxVersions, scan: scanAVX2}},
+		one: scanner{lanes: 8, scan: scanAVX2}, rolling: &scanner{lanes: 8, least: 2, most: 32, step: 1, scan: scanAVX2}},
 	{Name: "sha-ni", available: hasSHA() && cpu.X86.HasAVX2,
-		one: scanner{lanes: 4, scan: scanSHANI}, rolling: &scanner{lanes: 4, least: 4, most: maxVersions, scan: scanSHANIRolling}},
+		one: scanner{lanes: 4, scan: scanSHANI}, rolling: &scanner{lanes: 4, least: 4, most: 32, step: 4, scan: scanSHANIRolling}},
 	{Name: "avx512", available: cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW,
-		one: scanner{lanes: 16, scan: scanAVX512}, rolling: &scanner{lanes: 16, least: 2, most: maxVersions, scan: scanAVX512}},
-	{Name: "avx512-sha", available: hasSHA() && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL,
-		one: scanner{lanes: 16, scan: scanAVX512SHA}},
+		one: scanner{lanes: 16, scan: scanAVX512}, rolling: &scanner{lanes: 16, least: 2, most: 64, step: 1, scan: scanAVX512}},
 }
 
 // hasSHA reports whether the CPU has the SHA instructions (leaf 7, bit 29 of

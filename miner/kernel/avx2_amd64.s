@@ -8,10 +8,10 @@ TEXT ·scanAVX2(SB), NOSPLIT, $0-24
 	MOVQ w+0(FP), DI
 	MOVL nonce+8(FP), SI
 	MOVL batches+12(FP), DX
-	XORL CX, CX
 	ADDQ $0x00000200, DI
+	XORL CX, CX
 	MOVL 596(DI), R9
-	LEAQ 896(DI)(R9*1), R9
+	LEAQ 13184(DI)(R9*1), R9
 
 batch:
 	XORL         AX, AX
@@ -21,11 +21,11 @@ batch:
 	VPBROADCASTD X8, Y8
 	VPADDD       640(DI), Y8, Y8
 	VPSHUFB      704(DI), Y8, Y8
-	VMOVDQA      Y8, 5600(DI)
-	VMOVDQA      Y8, 6016(DI)
+	VMOVDQA      Y8, 3040(DI)
+	VMOVDQA      Y8, 1408(DI)
 
 	// Word 18.
-	VMOVDQA      5600(DI), Y11
+	VMOVDQA      3040(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -37,22 +37,22 @@ batch:
 	VPXOR        Y9, Y10, Y8
 	VPBROADCASTD 72(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 5568(DI)
+	VMOVDQA      Y8, 960(DI)
 	VPBROADCASTD -440(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6080(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1472(DI)
 
 	// Word 19.
-	VMOVDQA      5600(DI), Y8
+	VMOVDQA      3040(DI), Y8
 	VPBROADCASTD 76(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 5600(DI)
+	VMOVDQA      Y8, 992(DI)
 	VPBROADCASTD -436(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6112(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1504(DI)
 
 	// Word 20.
-	VMOVDQA      5568(DI), Y11
+	VMOVDQA      960(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -64,13 +64,13 @@ batch:
 	VPXOR        Y9, Y10, Y8
 	VPBROADCASTD 80(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 5632(DI)
+	VMOVDQA      Y8, 1024(DI)
 	VPBROADCASTD -432(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6144(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1536(DI)
 
 	// Word 21.
-	VMOVDQA      5600(DI), Y11
+	VMOVDQA      992(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -80,13 +80,13 @@ batch:
 	VPXOR        Y9, Y10, Y9
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y8
-	VMOVDQA      Y8, 5664(DI)
+	VMOVDQA      Y8, 1056(DI)
 	VPBROADCASTD -428(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6176(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1568(DI)
 
 	// Word 22.
-	VMOVDQA      5632(DI), Y11
+	VMOVDQA      1024(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -98,13 +98,13 @@ batch:
 	VPXOR        Y9, Y10, Y8
 	VPBROADCASTD 88(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 5696(DI)
+	VMOVDQA      Y8, 1088(DI)
 	VPBROADCASTD -424(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6208(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1600(DI)
 
 	// Word 23.
-	VMOVDQA      5664(DI), Y11
+	VMOVDQA      1056(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -116,13 +116,13 @@ batch:
 	VPXOR        Y9, Y10, Y8
 	VPBROADCASTD 92(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 5728(DI)
+	VMOVDQA      Y8, 1120(DI)
 	VPBROADCASTD -420(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6240(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1632(DI)
 
 	// Word 24.
-	VMOVDQA      5696(DI), Y11
+	VMOVDQA      1088(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -134,14 +134,14 @@ batch:
 	VPXOR        Y9, Y10, Y8
 	VPBROADCASTD 96(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 5760(DI)
+	VMOVDQA      Y8, 1152(DI)
 	VPBROADCASTD -416(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6272(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1664(DI)
 
 	// Word 25.
-	VMOVDQA      5568(DI), Y8
-	VMOVDQA      5728(DI), Y11
+	VMOVDQA      960(DI), Y8
+	VMOVDQA      1120(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -152,14 +152,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5792(DI)
+	VMOVDQA      Y8, 1184(DI)
 	VPBROADCASTD -412(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6304(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1696(DI)
 
 	// Word 26.
-	VMOVDQA      5600(DI), Y8
-	VMOVDQA      5760(DI), Y11
+	VMOVDQA      992(DI), Y8
+	VMOVDQA      1152(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -170,14 +170,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5824(DI)
+	VMOVDQA      Y8, 1216(DI)
 	VPBROADCASTD -408(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6336(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1728(DI)
 
 	// Word 27.
-	VMOVDQA      5632(DI), Y8
-	VMOVDQA      5792(DI), Y11
+	VMOVDQA      1024(DI), Y8
+	VMOVDQA      1184(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -188,14 +188,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5856(DI)
+	VMOVDQA      Y8, 1248(DI)
 	VPBROADCASTD -404(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6368(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1760(DI)
 
 	// Word 28.
-	VMOVDQA      5664(DI), Y8
-	VMOVDQA      5824(DI), Y11
+	VMOVDQA      1056(DI), Y8
+	VMOVDQA      1216(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -206,14 +206,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5888(DI)
+	VMOVDQA      Y8, 1280(DI)
 	VPBROADCASTD -400(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6400(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1792(DI)
 
 	// Word 29.
-	VMOVDQA      5696(DI), Y8
-	VMOVDQA      5856(DI), Y11
+	VMOVDQA      1088(DI), Y8
+	VMOVDQA      1248(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -224,14 +224,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5920(DI)
+	VMOVDQA      Y8, 1312(DI)
 	VPBROADCASTD -396(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6432(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1824(DI)
 
 	// Word 30.
-	VMOVDQA      5728(DI), Y8
-	VMOVDQA      5888(DI), Y11
+	VMOVDQA      1120(DI), Y8
+	VMOVDQA      1280(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -244,14 +244,14 @@ batch:
 	VPADDD       Y12, Y8, Y8
 	VPBROADCASTD 120(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 5952(DI)
+	VMOVDQA      Y8, 1344(DI)
 	VPBROADCASTD -392(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6464(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1856(DI)
 
 	// Word 31.
-	VMOVDQA      5760(DI), Y8
-	VMOVDQA      5920(DI), Y11
+	VMOVDQA      1152(DI), Y8
+	VMOVDQA      1312(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -264,14 +264,14 @@ batch:
 	VPADDD       Y12, Y8, Y8
 	VPBROADCASTD 124(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 5984(DI)
+	VMOVDQA      Y8, 1376(DI)
 	VPBROADCASTD -388(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6496(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1888(DI)
 
 	// Word 32.
-	VMOVDQA      5792(DI), Y8
-	VMOVDQA      5952(DI), Y11
+	VMOVDQA      1184(DI), Y8
+	VMOVDQA      1344(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -284,13 +284,13 @@ batch:
 	VPADDD       Y12, Y8, Y8
 	VPBROADCASTD 128(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 5504(DI)
+	VMOVDQA      Y8, 896(DI)
 	VPBROADCASTD -384(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6528(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1920(DI)
 
 	// Word 33.
-	VMOVDQA      5568(DI), Y11
+	VMOVDQA      960(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -300,8 +300,8 @@ batch:
 	VPXOR        Y9, Y10, Y9
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y8
-	VPADDD       5824(DI), Y8, Y8
-	VMOVDQA      5984(DI), Y11
+	VPADDD       1216(DI), Y8, Y8
+	VMOVDQA      1376(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -314,14 +314,14 @@ batch:
 	VPADDD       Y12, Y8, Y8
 	VPBROADCASTD 132(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 5536(DI)
+	VMOVDQA      Y8, 928(DI)
 	VPBROADCASTD -380(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6560(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1952(DI)
 
 	// Word 34.
-	VMOVDQA      5568(DI), Y8
-	VMOVDQA      5600(DI), Y11
+	VMOVDQA      960(DI), Y8
+	VMOVDQA      992(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -332,8 +332,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5856(DI), Y8, Y8
-	VMOVDQA      5504(DI), Y11
+	VPADDD       1248(DI), Y8, Y8
+	VMOVDQA      896(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -344,14 +344,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5568(DI)
+	VMOVDQA      Y8, 960(DI)
 	VPBROADCASTD -376(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6592(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1984(DI)
 
 	// Word 35.
-	VMOVDQA      5600(DI), Y8
-	VMOVDQA      5632(DI), Y11
+	VMOVDQA      992(DI), Y8
+	VMOVDQA      1024(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -362,8 +362,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5888(DI), Y8, Y8
-	VMOVDQA      5536(DI), Y11
+	VPADDD       1280(DI), Y8, Y8
+	VMOVDQA      928(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -374,14 +374,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5600(DI)
+	VMOVDQA      Y8, 992(DI)
 	VPBROADCASTD -372(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6624(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2016(DI)
 
 	// Word 36.
-	VMOVDQA      5632(DI), Y8
-	VMOVDQA      5664(DI), Y11
+	VMOVDQA      1024(DI), Y8
+	VMOVDQA      1056(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -392,8 +392,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5920(DI), Y8, Y8
-	VMOVDQA      5568(DI), Y11
+	VPADDD       1312(DI), Y8, Y8
+	VMOVDQA      960(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -404,14 +404,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5632(DI)
+	VMOVDQA      Y8, 1024(DI)
 	VPBROADCASTD -368(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6656(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2048(DI)
 
 	// Word 37.
-	VMOVDQA      5664(DI), Y8
-	VMOVDQA      5696(DI), Y11
+	VMOVDQA      1056(DI), Y8
+	VMOVDQA      1088(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -422,8 +422,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5952(DI), Y8, Y8
-	VMOVDQA      5600(DI), Y11
+	VPADDD       1344(DI), Y8, Y8
+	VMOVDQA      992(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -434,14 +434,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5664(DI)
+	VMOVDQA      Y8, 1056(DI)
 	VPBROADCASTD -364(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6688(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2080(DI)
 
 	// Word 38.
-	VMOVDQA      5696(DI), Y8
-	VMOVDQA      5728(DI), Y11
+	VMOVDQA      1088(DI), Y8
+	VMOVDQA      1120(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -452,8 +452,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5984(DI), Y8, Y8
-	VMOVDQA      5632(DI), Y11
+	VPADDD       1376(DI), Y8, Y8
+	VMOVDQA      1024(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -464,14 +464,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5696(DI)
+	VMOVDQA      Y8, 1088(DI)
 	VPBROADCASTD -360(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6720(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2112(DI)
 
 	// Word 39.
-	VMOVDQA      5728(DI), Y8
-	VMOVDQA      5760(DI), Y11
+	VMOVDQA      1120(DI), Y8
+	VMOVDQA      1152(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -482,8 +482,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5504(DI), Y8, Y8
-	VMOVDQA      5664(DI), Y11
+	VPADDD       896(DI), Y8, Y8
+	VMOVDQA      1056(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -494,14 +494,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5728(DI)
+	VMOVDQA      Y8, 1120(DI)
 	VPBROADCASTD -356(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6752(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2144(DI)
 
 	// Word 40.
-	VMOVDQA      5760(DI), Y8
-	VMOVDQA      5792(DI), Y11
+	VMOVDQA      1152(DI), Y8
+	VMOVDQA      1184(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -512,8 +512,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5536(DI), Y8, Y8
-	VMOVDQA      5696(DI), Y11
+	VPADDD       928(DI), Y8, Y8
+	VMOVDQA      1088(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -524,14 +524,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5760(DI)
+	VMOVDQA      Y8, 1152(DI)
 	VPBROADCASTD -352(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6784(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2176(DI)
 
 	// Word 41.
-	VMOVDQA      5792(DI), Y8
-	VMOVDQA      5824(DI), Y11
+	VMOVDQA      1184(DI), Y8
+	VMOVDQA      1216(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -542,8 +542,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5568(DI), Y8, Y8
-	VMOVDQA      5728(DI), Y11
+	VPADDD       960(DI), Y8, Y8
+	VMOVDQA      1120(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -554,14 +554,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5792(DI)
+	VMOVDQA      Y8, 1184(DI)
 	VPBROADCASTD -348(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6816(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2208(DI)
 
 	// Word 42.
-	VMOVDQA      5824(DI), Y8
-	VMOVDQA      5856(DI), Y11
+	VMOVDQA      1216(DI), Y8
+	VMOVDQA      1248(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -572,8 +572,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5600(DI), Y8, Y8
-	VMOVDQA      5760(DI), Y11
+	VPADDD       992(DI), Y8, Y8
+	VMOVDQA      1152(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -584,14 +584,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5824(DI)
+	VMOVDQA      Y8, 1216(DI)
 	VPBROADCASTD -344(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6848(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2240(DI)
 
 	// Word 43.
-	VMOVDQA      5856(DI), Y8
-	VMOVDQA      5888(DI), Y11
+	VMOVDQA      1248(DI), Y8
+	VMOVDQA      1280(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -602,8 +602,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5632(DI), Y8, Y8
-	VMOVDQA      5792(DI), Y11
+	VPADDD       1024(DI), Y8, Y8
+	VMOVDQA      1184(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -614,14 +614,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5856(DI)
+	VMOVDQA      Y8, 1248(DI)
 	VPBROADCASTD -340(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6880(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2272(DI)
 
 	// Word 44.
-	VMOVDQA      5888(DI), Y8
-	VMOVDQA      5920(DI), Y11
+	VMOVDQA      1280(DI), Y8
+	VMOVDQA      1312(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -632,8 +632,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5664(DI), Y8, Y8
-	VMOVDQA      5824(DI), Y11
+	VPADDD       1056(DI), Y8, Y8
+	VMOVDQA      1216(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -644,14 +644,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5888(DI)
+	VMOVDQA      Y8, 1280(DI)
 	VPBROADCASTD -336(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6912(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2304(DI)
 
 	// Word 45.
-	VMOVDQA      5920(DI), Y8
-	VMOVDQA      5952(DI), Y11
+	VMOVDQA      1312(DI), Y8
+	VMOVDQA      1344(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -662,8 +662,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5696(DI), Y8, Y8
-	VMOVDQA      5856(DI), Y11
+	VPADDD       1088(DI), Y8, Y8
+	VMOVDQA      1248(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -674,14 +674,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5920(DI)
+	VMOVDQA      Y8, 1312(DI)
 	VPBROADCASTD -332(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6944(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2336(DI)
 
 	// Word 46.
-	VMOVDQA      5952(DI), Y8
-	VMOVDQA      5984(DI), Y11
+	VMOVDQA      1344(DI), Y8
+	VMOVDQA      1376(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -692,8 +692,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5728(DI), Y8, Y8
-	VMOVDQA      5888(DI), Y11
+	VPADDD       1120(DI), Y8, Y8
+	VMOVDQA      1280(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -704,14 +704,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5952(DI)
+	VMOVDQA      Y8, 1344(DI)
 	VPBROADCASTD -328(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 6976(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2368(DI)
 
 	// Word 47.
-	VMOVDQA      5984(DI), Y8
-	VMOVDQA      5504(DI), Y11
+	VMOVDQA      1376(DI), Y8
+	VMOVDQA      896(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -722,8 +722,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5760(DI), Y8, Y8
-	VMOVDQA      5920(DI), Y11
+	VPADDD       1152(DI), Y8, Y8
+	VMOVDQA      1312(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -734,14 +734,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5984(DI)
+	VMOVDQA      Y8, 1376(DI)
 	VPBROADCASTD -324(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 7008(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2400(DI)
 
 	// Word 48.
-	VMOVDQA      5504(DI), Y8
-	VMOVDQA      5536(DI), Y11
+	VMOVDQA      896(DI), Y8
+	VMOVDQA      928(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -752,8 +752,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5792(DI), Y8, Y8
-	VMOVDQA      5952(DI), Y11
+	VPADDD       1184(DI), Y8, Y8
+	VMOVDQA      1344(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -764,14 +764,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5504(DI)
+	VMOVDQA      Y8, 896(DI)
 	VPBROADCASTD -320(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 7040(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2432(DI)
 
 	// Word 49.
-	VMOVDQA      5536(DI), Y8
-	VMOVDQA      5568(DI), Y11
+	VMOVDQA      928(DI), Y8
+	VMOVDQA      960(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -782,8 +782,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5824(DI), Y8, Y8
-	VMOVDQA      5984(DI), Y11
+	VPADDD       1216(DI), Y8, Y8
+	VMOVDQA      1376(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -794,14 +794,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5536(DI)
+	VMOVDQA      Y8, 928(DI)
 	VPBROADCASTD -316(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 7072(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2464(DI)
 
 	// Word 50.
-	VMOVDQA      5568(DI), Y8
-	VMOVDQA      5600(DI), Y11
+	VMOVDQA      960(DI), Y8
+	VMOVDQA      992(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -812,8 +812,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5856(DI), Y8, Y8
-	VMOVDQA      5504(DI), Y11
+	VPADDD       1248(DI), Y8, Y8
+	VMOVDQA      896(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -824,14 +824,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5568(DI)
+	VMOVDQA      Y8, 960(DI)
 	VPBROADCASTD -312(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 7104(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2496(DI)
 
 	// Word 51.
-	VMOVDQA      5600(DI), Y8
-	VMOVDQA      5632(DI), Y11
+	VMOVDQA      992(DI), Y8
+	VMOVDQA      1024(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -842,8 +842,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5888(DI), Y8, Y8
-	VMOVDQA      5536(DI), Y11
+	VPADDD       1280(DI), Y8, Y8
+	VMOVDQA      928(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -854,14 +854,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5600(DI)
+	VMOVDQA      Y8, 992(DI)
 	VPBROADCASTD -308(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 7136(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2528(DI)
 
 	// Word 52.
-	VMOVDQA      5632(DI), Y8
-	VMOVDQA      5664(DI), Y11
+	VMOVDQA      1024(DI), Y8
+	VMOVDQA      1056(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -872,8 +872,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5920(DI), Y8, Y8
-	VMOVDQA      5568(DI), Y11
+	VPADDD       1312(DI), Y8, Y8
+	VMOVDQA      960(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -884,14 +884,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5632(DI)
+	VMOVDQA      Y8, 1024(DI)
 	VPBROADCASTD -304(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 7168(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2560(DI)
 
 	// Word 53.
-	VMOVDQA      5664(DI), Y8
-	VMOVDQA      5696(DI), Y11
+	VMOVDQA      1056(DI), Y8
+	VMOVDQA      1088(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -902,8 +902,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5952(DI), Y8, Y8
-	VMOVDQA      5600(DI), Y11
+	VPADDD       1344(DI), Y8, Y8
+	VMOVDQA      992(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -914,14 +914,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5664(DI)
+	VMOVDQA      Y8, 1056(DI)
 	VPBROADCASTD -300(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 7200(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2592(DI)
 
 	// Word 54.
-	VMOVDQA      5696(DI), Y8
-	VMOVDQA      5728(DI), Y11
+	VMOVDQA      1088(DI), Y8
+	VMOVDQA      1120(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -932,8 +932,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5984(DI), Y8, Y8
-	VMOVDQA      5632(DI), Y11
+	VPADDD       1376(DI), Y8, Y8
+	VMOVDQA      1024(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -944,14 +944,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5696(DI)
+	VMOVDQA      Y8, 1088(DI)
 	VPBROADCASTD -296(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 7232(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2624(DI)
 
 	// Word 55.
-	VMOVDQA      5728(DI), Y8
-	VMOVDQA      5760(DI), Y11
+	VMOVDQA      1120(DI), Y8
+	VMOVDQA      1152(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -962,8 +962,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5504(DI), Y8, Y8
-	VMOVDQA      5664(DI), Y11
+	VPADDD       896(DI), Y8, Y8
+	VMOVDQA      1056(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -974,14 +974,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5728(DI)
+	VMOVDQA      Y8, 1120(DI)
 	VPBROADCASTD -292(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 7264(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2656(DI)
 
 	// Word 56.
-	VMOVDQA      5760(DI), Y8
-	VMOVDQA      5792(DI), Y11
+	VMOVDQA      1152(DI), Y8
+	VMOVDQA      1184(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -992,8 +992,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5536(DI), Y8, Y8
-	VMOVDQA      5696(DI), Y11
+	VPADDD       928(DI), Y8, Y8
+	VMOVDQA      1088(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -1004,14 +1004,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5760(DI)
+	VMOVDQA      Y8, 1152(DI)
 	VPBROADCASTD -288(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 7296(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2688(DI)
 
 	// Word 57.
-	VMOVDQA      5792(DI), Y8
-	VMOVDQA      5824(DI), Y11
+	VMOVDQA      1184(DI), Y8
+	VMOVDQA      1216(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -1022,8 +1022,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5568(DI), Y8, Y8
-	VMOVDQA      5728(DI), Y11
+	VPADDD       960(DI), Y8, Y8
+	VMOVDQA      1120(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -1034,14 +1034,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5792(DI)
+	VMOVDQA      Y8, 1184(DI)
 	VPBROADCASTD -284(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 7328(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2720(DI)
 
 	// Word 58.
-	VMOVDQA      5824(DI), Y8
-	VMOVDQA      5856(DI), Y11
+	VMOVDQA      1216(DI), Y8
+	VMOVDQA      1248(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -1052,8 +1052,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5600(DI), Y8, Y8
-	VMOVDQA      5760(DI), Y11
+	VPADDD       992(DI), Y8, Y8
+	VMOVDQA      1152(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -1064,14 +1064,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5824(DI)
+	VMOVDQA      Y8, 1216(DI)
 	VPBROADCASTD -280(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 7360(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2752(DI)
 
 	// Word 59.
-	VMOVDQA      5856(DI), Y8
-	VMOVDQA      5888(DI), Y11
+	VMOVDQA      1248(DI), Y8
+	VMOVDQA      1280(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -1082,8 +1082,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5632(DI), Y8, Y8
-	VMOVDQA      5792(DI), Y11
+	VPADDD       1024(DI), Y8, Y8
+	VMOVDQA      1184(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -1094,14 +1094,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5856(DI)
+	VMOVDQA      Y8, 1248(DI)
 	VPBROADCASTD -276(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 7392(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2784(DI)
 
 	// Word 60.
-	VMOVDQA      5888(DI), Y8
-	VMOVDQA      5920(DI), Y11
+	VMOVDQA      1280(DI), Y8
+	VMOVDQA      1312(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -1112,8 +1112,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5664(DI), Y8, Y8
-	VMOVDQA      5824(DI), Y11
+	VPADDD       1056(DI), Y8, Y8
+	VMOVDQA      1216(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -1124,14 +1124,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5888(DI)
+	VMOVDQA      Y8, 1280(DI)
 	VPBROADCASTD -272(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 7424(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2816(DI)
 
 	// Word 61.
-	VMOVDQA      5920(DI), Y8
-	VMOVDQA      5952(DI), Y11
+	VMOVDQA      1312(DI), Y8
+	VMOVDQA      1344(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -1142,8 +1142,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5696(DI), Y8, Y8
-	VMOVDQA      5856(DI), Y11
+	VPADDD       1088(DI), Y8, Y8
+	VMOVDQA      1248(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -1154,14 +1154,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5920(DI)
+	VMOVDQA      Y8, 1312(DI)
 	VPBROADCASTD -268(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 7456(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2848(DI)
 
 	// Word 62.
-	VMOVDQA      5952(DI), Y8
-	VMOVDQA      5984(DI), Y11
+	VMOVDQA      1344(DI), Y8
+	VMOVDQA      1376(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -1172,8 +1172,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5728(DI), Y8, Y8
-	VMOVDQA      5888(DI), Y11
+	VPADDD       1120(DI), Y8, Y8
+	VMOVDQA      1280(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -1184,14 +1184,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5952(DI)
+	VMOVDQA      Y8, 1344(DI)
 	VPBROADCASTD -264(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 7488(DI)
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2880(DI)
 
 	// Word 63.
-	VMOVDQA      5984(DI), Y8
-	VMOVDQA      5504(DI), Y11
+	VMOVDQA      1376(DI), Y8
+	VMOVDQA      896(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -1202,8 +1202,8 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPADDD       5760(DI), Y8, Y8
-	VMOVDQA      5920(DI), Y11
+	VPADDD       1152(DI), Y8, Y8
+	VMOVDQA      1312(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -1214,14 +1214,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      Y8, 5984(DI)
+	VMOVDQA      Y8, 1376(DI)
 	VPBROADCASTD -260(DI), Y15
-	VPADDD       Y15, Y8, Y13
-	VMOVDQA      Y13, 7520(DI)
-	LEAQ         896(DI), R8
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2912(DI)
+	LEAQ         13184(DI), R8
 
 version:
-	VMOVDQA      6016(DI), Y8
+	VMOVDQA      1408(DI), Y8
 	VPBROADCASTD 32(R8), Y15
 	VPADDD       Y15, Y8, Y0
 	VPBROADCASTD 36(R8), Y1
@@ -1749,7 +1749,7 @@ version:
 	VPADDD       Y8, Y2, Y2
 
 	// Round 18.
-	VPADDD 6080(DI), Y1, Y1
+	VPADDD 1472(DI), Y1, Y1
 	VPXOR  Y7, Y0, Y8
 	VPAND  Y6, Y8, Y8
 	VPXOR  Y0, Y8, Y8
@@ -1785,7 +1785,7 @@ version:
 	VPADDD Y8, Y1, Y1
 
 	// Round 19.
-	VPADDD 6112(DI), Y0, Y0
+	VPADDD 1504(DI), Y0, Y0
 	VPXOR  Y6, Y7, Y8
 	VPAND  Y5, Y8, Y8
 	VPXOR  Y7, Y8, Y8
@@ -1821,7 +1821,7 @@ version:
 	VPADDD Y8, Y0, Y0
 
 	// Round 20.
-	VPADDD 6144(DI), Y7, Y7
+	VPADDD 1536(DI), Y7, Y7
 	VPXOR  Y5, Y6, Y8
 	VPAND  Y4, Y8, Y8
 	VPXOR  Y6, Y8, Y8
@@ -1857,7 +1857,7 @@ version:
 	VPADDD Y8, Y7, Y7
 
 	// Round 21.
-	VPADDD 6176(DI), Y6, Y6
+	VPADDD 1568(DI), Y6, Y6
 	VPXOR  Y4, Y5, Y8
 	VPAND  Y3, Y8, Y8
 	VPXOR  Y5, Y8, Y8
@@ -1893,7 +1893,7 @@ version:
 	VPADDD Y8, Y6, Y6
 
 	// Round 22.
-	VPADDD 6208(DI), Y5, Y5
+	VPADDD 1600(DI), Y5, Y5
 	VPXOR  Y3, Y4, Y8
 	VPAND  Y2, Y8, Y8
 	VPXOR  Y4, Y8, Y8
@@ -1929,7 +1929,7 @@ version:
 	VPADDD Y8, Y5, Y5
 
 	// Round 23.
-	VPADDD 6240(DI), Y4, Y4
+	VPADDD 1632(DI), Y4, Y4
 	VPXOR  Y2, Y3, Y8
 	VPAND  Y1, Y8, Y8
 	VPXOR  Y3, Y8, Y8
@@ -1965,7 +1965,7 @@ version:
 	VPADDD Y8, Y4, Y4
 
 	// Round 24.
-	VPADDD 6272(DI), Y3, Y3
+	VPADDD 1664(DI), Y3, Y3
 	VPXOR  Y1, Y2, Y8
 	VPAND  Y0, Y8, Y8
 	VPXOR  Y2, Y8, Y8
@@ -2001,7 +2001,7 @@ version:
 	VPADDD Y8, Y3, Y3
 
 	// Round 25.
-	VPADDD 6304(DI), Y2, Y2
+	VPADDD 1696(DI), Y2, Y2
 	VPXOR  Y0, Y1, Y8
 	VPAND  Y7, Y8, Y8
 	VPXOR  Y1, Y8, Y8
@@ -2037,7 +2037,7 @@ version:
 	VPADDD Y8, Y2, Y2
 
 	// Round 26.
-	VPADDD 6336(DI), Y1, Y1
+	VPADDD 1728(DI), Y1, Y1
 	VPXOR  Y7, Y0, Y8
 	VPAND  Y6, Y8, Y8
 	VPXOR  Y0, Y8, Y8
@@ -2073,7 +2073,7 @@ version:
 	VPADDD Y8, Y1, Y1
 
 	// Round 27.
-	VPADDD 6368(DI), Y0, Y0
+	VPADDD 1760(DI), Y0, Y0
 	VPXOR  Y6, Y7, Y8
 	VPAND  Y5, Y8, Y8
 	VPXOR  Y7, Y8, Y8
@@ -2109,7 +2109,7 @@ version:
 	VPADDD Y8, Y0, Y0
 
 	// Round 28.
-	VPADDD 6400(DI), Y7, Y7
+	VPADDD 1792(DI), Y7, Y7
 	VPXOR  Y5, Y6, Y8
 	VPAND  Y4, Y8, Y8
 	VPXOR  Y6, Y8, Y8
@@ -2145,7 +2145,7 @@ version:
 	VPADDD Y8, Y7, Y7
 
 	// Round 29.
-	VPADDD 6432(DI), Y6, Y6
+	VPADDD 1824(DI), Y6, Y6
 	VPXOR  Y4, Y5, Y8
 	VPAND  Y3, Y8, Y8
 	VPXOR  Y5, Y8, Y8
@@ -2181,7 +2181,7 @@ version:
 	VPADDD Y8, Y6, Y6
 
 	// Round 30.
-	VPADDD 6464(DI), Y5, Y5
+	VPADDD 1856(DI), Y5, Y5
 	VPXOR  Y3, Y4, Y8
 	VPAND  Y2, Y8, Y8
 	VPXOR  Y4, Y8, Y8
@@ -2217,7 +2217,7 @@ version:
 	VPADDD Y8, Y5, Y5
 
 	// Round 31.
-	VPADDD 6496(DI), Y4, Y4
+	VPADDD 1888(DI), Y4, Y4
 	VPXOR  Y2, Y3, Y8
 	VPAND  Y1, Y8, Y8
 	VPXOR  Y3, Y8, Y8
@@ -2253,7 +2253,7 @@ version:
 	VPADDD Y8, Y4, Y4
 
 	// Round 32.
-	VPADDD 6528(DI), Y3, Y3
+	VPADDD 1920(DI), Y3, Y3
 	VPXOR  Y1, Y2, Y8
 	VPAND  Y0, Y8, Y8
 	VPXOR  Y2, Y8, Y8
@@ -2289,7 +2289,7 @@ version:
 	VPADDD Y8, Y3, Y3
 
 	// Round 33.
-	VPADDD 6560(DI), Y2, Y2
+	VPADDD 1952(DI), Y2, Y2
 	VPXOR  Y0, Y1, Y8
 	VPAND  Y7, Y8, Y8
 	VPXOR  Y1, Y8, Y8
@@ -2325,7 +2325,7 @@ version:
 	VPADDD Y8, Y2, Y2
 
 	// Round 34.
-	VPADDD 6592(DI), Y1, Y1
+	VPADDD 1984(DI), Y1, Y1
 	VPXOR  Y7, Y0, Y8
 	VPAND  Y6, Y8, Y8
 	VPXOR  Y0, Y8, Y8
@@ -2361,7 +2361,7 @@ version:
 	VPADDD Y8, Y1, Y1
 
 	// Round 35.
-	VPADDD 6624(DI), Y0, Y0
+	VPADDD 2016(DI), Y0, Y0
 	VPXOR  Y6, Y7, Y8
 	VPAND  Y5, Y8, Y8
 	VPXOR  Y7, Y8, Y8
@@ -2397,7 +2397,7 @@ version:
 	VPADDD Y8, Y0, Y0
 
 	// Round 36.
-	VPADDD 6656(DI), Y7, Y7
+	VPADDD 2048(DI), Y7, Y7
 	VPXOR  Y5, Y6, Y8
 	VPAND  Y4, Y8, Y8
 	VPXOR  Y6, Y8, Y8
@@ -2433,7 +2433,7 @@ version:
 	VPADDD Y8, Y7, Y7
 
 	// Round 37.
-	VPADDD 6688(DI), Y6, Y6
+	VPADDD 2080(DI), Y6, Y6
 	VPXOR  Y4, Y5, Y8
 	VPAND  Y3, Y8, Y8
 	VPXOR  Y5, Y8, Y8
@@ -2469,7 +2469,7 @@ version:
 	VPADDD Y8, Y6, Y6
 
 	// Round 38.
-	VPADDD 6720(DI), Y5, Y5
+	VPADDD 2112(DI), Y5, Y5
 	VPXOR  Y3, Y4, Y8
 	VPAND  Y2, Y8, Y8
 	VPXOR  Y4, Y8, Y8
@@ -2505,7 +2505,7 @@ version:
 	VPADDD Y8, Y5, Y5
 
 	// Round 39.
-	VPADDD 6752(DI), Y4, Y4
+	VPADDD 2144(DI), Y4, Y4
 	VPXOR  Y2, Y3, Y8
 	VPAND  Y1, Y8, Y8
 	VPXOR  Y3, Y8, Y8
@@ -2541,7 +2541,7 @@ version:
 	VPADDD Y8, Y4, Y4
 
 	// Round 40.
-	VPADDD 6784(DI), Y3, Y3
+	VPADDD 2176(DI), Y3, Y3
 	VPXOR  Y1, Y2, Y8
 	VPAND  Y0, Y8, Y8
 	VPXOR  Y2, Y8, Y8
@@ -2577,7 +2577,7 @@ version:
 	VPADDD Y8, Y3, Y3
 
 	// Round 41.
-	VPADDD 6816(DI), Y2, Y2
+	VPADDD 2208(DI), Y2, Y2
 	VPXOR  Y0, Y1, Y8
 	VPAND  Y7, Y8, Y8
 	VPXOR  Y1, Y8, Y8
@@ -2613,7 +2613,7 @@ version:
 	VPADDD Y8, Y2, Y2
 
 	// Round 42.
-	VPADDD 6848(DI), Y1, Y1
+	VPADDD 2240(DI), Y1, Y1
 	VPXOR  Y7, Y0, Y8
 	VPAND  Y6, Y8, Y8
 	VPXOR  Y0, Y8, Y8
@@ -2649,7 +2649,7 @@ version:
 	VPADDD Y8, Y1, Y1
 
 	// Round 43.
-	VPADDD 6880(DI), Y0, Y0
+	VPADDD 2272(DI), Y0, Y0
 	VPXOR  Y6, Y7, Y8
 	VPAND  Y5, Y8, Y8
 	VPXOR  Y7, Y8, Y8
@@ -2685,7 +2685,7 @@ version:
 	VPADDD Y8, Y0, Y0
 
 	// Round 44.
-	VPADDD 6912(DI), Y7, Y7
+	VPADDD 2304(DI), Y7, Y7
 	VPXOR  Y5, Y6, Y8
 	VPAND  Y4, Y8, Y8
 	VPXOR  Y6, Y8, Y8
@@ -2721,7 +2721,7 @@ version:
 	VPADDD Y8, Y7, Y7
 
 	// Round 45.
-	VPADDD 6944(DI), Y6, Y6
+	VPADDD 2336(DI), Y6, Y6
 	VPXOR  Y4, Y5, Y8
 	VPAND  Y3, Y8, Y8
 	VPXOR  Y5, Y8, Y8
@@ -2757,7 +2757,7 @@ version:
 	VPADDD Y8, Y6, Y6
 
 	// Round 46.
-	VPADDD 6976(DI), Y5, Y5
+	VPADDD 2368(DI), Y5, Y5
 	VPXOR  Y3, Y4, Y8
 	VPAND  Y2, Y8, Y8
 	VPXOR  Y4, Y8, Y8
@@ -2793,7 +2793,7 @@ version:
 	VPADDD Y8, Y5, Y5
 
 	// Round 47.
-	VPADDD 7008(DI), Y4, Y4
+	VPADDD 2400(DI), Y4, Y4
 	VPXOR  Y2, Y3, Y8
 	VPAND  Y1, Y8, Y8
 	VPXOR  Y3, Y8, Y8
@@ -2829,7 +2829,7 @@ version:
 	VPADDD Y8, Y4, Y4
 
 	// Round 48.
-	VPADDD 7040(DI), Y3, Y3
+	VPADDD 2432(DI), Y3, Y3
 	VPXOR  Y1, Y2, Y8
 	VPAND  Y0, Y8, Y8
 	VPXOR  Y2, Y8, Y8
@@ -2865,7 +2865,7 @@ version:
 	VPADDD Y8, Y3, Y3
 
 	// Round 49.
-	VPADDD 7072(DI), Y2, Y2
+	VPADDD 2464(DI), Y2, Y2
 	VPXOR  Y0, Y1, Y8
 	VPAND  Y7, Y8, Y8
 	VPXOR  Y1, Y8, Y8
@@ -2901,7 +2901,7 @@ version:
 	VPADDD Y8, Y2, Y2
 
 	// Round 50.
-	VPADDD 7104(DI), Y1, Y1
+	VPADDD 2496(DI), Y1, Y1
 	VPXOR  Y7, Y0, Y8
 	VPAND  Y6, Y8, Y8
 	VPXOR  Y0, Y8, Y8
@@ -2937,7 +2937,7 @@ version:
 	VPADDD Y8, Y1, Y1
 
 	// Round 51.
-	VPADDD 7136(DI), Y0, Y0
+	VPADDD 2528(DI), Y0, Y0
 	VPXOR  Y6, Y7, Y8
 	VPAND  Y5, Y8, Y8
 	VPXOR  Y7, Y8, Y8
@@ -2973,7 +2973,7 @@ version:
 	VPADDD Y8, Y0, Y0
 
 	// Round 52.
-	VPADDD 7168(DI), Y7, Y7
+	VPADDD 2560(DI), Y7, Y7
 	VPXOR  Y5, Y6, Y8
 	VPAND  Y4, Y8, Y8
 	VPXOR  Y6, Y8, Y8
@@ -3009,7 +3009,7 @@ version:
 	VPADDD Y8, Y7, Y7
 
 	// Round 53.
-	VPADDD 7200(DI), Y6, Y6
+	VPADDD 2592(DI), Y6, Y6
 	VPXOR  Y4, Y5, Y8
 	VPAND  Y3, Y8, Y8
 	VPXOR  Y5, Y8, Y8
@@ -3045,7 +3045,7 @@ version:
 	VPADDD Y8, Y6, Y6
 
 	// Round 54.
-	VPADDD 7232(DI), Y5, Y5
+	VPADDD 2624(DI), Y5, Y5
 	VPXOR  Y3, Y4, Y8
 	VPAND  Y2, Y8, Y8
 	VPXOR  Y4, Y8, Y8
@@ -3081,7 +3081,7 @@ version:
 	VPADDD Y8, Y5, Y5
 
 	// Round 55.
-	VPADDD 7264(DI), Y4, Y4
+	VPADDD 2656(DI), Y4, Y4
 	VPXOR  Y2, Y3, Y8
 	VPAND  Y1, Y8, Y8
 	VPXOR  Y3, Y8, Y8
@@ -3117,7 +3117,7 @@ version:
 	VPADDD Y8, Y4, Y4
 
 	// Round 56.
-	VPADDD 7296(DI), Y3, Y3
+	VPADDD 2688(DI), Y3, Y3
 	VPXOR  Y1, Y2, Y8
 	VPAND  Y0, Y8, Y8
 	VPXOR  Y2, Y8, Y8
@@ -3153,7 +3153,7 @@ version:
 	VPADDD Y8, Y3, Y3
 
 	// Round 57.
-	VPADDD 7328(DI), Y2, Y2
+	VPADDD 2720(DI), Y2, Y2
 	VPXOR  Y0, Y1, Y8
 	VPAND  Y7, Y8, Y8
 	VPXOR  Y1, Y8, Y8
@@ -3189,7 +3189,7 @@ version:
 	VPADDD Y8, Y2, Y2
 
 	// Round 58.
-	VPADDD 7360(DI), Y1, Y1
+	VPADDD 2752(DI), Y1, Y1
 	VPXOR  Y7, Y0, Y8
 	VPAND  Y6, Y8, Y8
 	VPXOR  Y0, Y8, Y8
@@ -3225,7 +3225,7 @@ version:
 	VPADDD Y8, Y1, Y1
 
 	// Round 59.
-	VPADDD 7392(DI), Y0, Y0
+	VPADDD 2784(DI), Y0, Y0
 	VPXOR  Y6, Y7, Y8
 	VPAND  Y5, Y8, Y8
 	VPXOR  Y7, Y8, Y8
@@ -3261,7 +3261,7 @@ version:
 	VPADDD Y8, Y0, Y0
 
 	// Round 60.
-	VPADDD 7424(DI), Y7, Y7
+	VPADDD 2816(DI), Y7, Y7
 	VPXOR  Y5, Y6, Y8
 	VPAND  Y4, Y8, Y8
 	VPXOR  Y6, Y8, Y8
@@ -3297,7 +3297,7 @@ version:
 	VPADDD Y8, Y7, Y7
 
 	// Round 61.
-	VPADDD 7456(DI), Y6, Y6
+	VPADDD 2848(DI), Y6, Y6
 	VPXOR  Y4, Y5, Y8
 	VPAND  Y3, Y8, Y8
 	VPXOR  Y5, Y8, Y8
@@ -3333,7 +3333,7 @@ version:
 	VPADDD Y8, Y6, Y6
 
 	// Round 62.
-	VPADDD 7488(DI), Y5, Y5
+	VPADDD 2880(DI), Y5, Y5
 	VPXOR  Y3, Y4, Y8
 	VPAND  Y2, Y8, Y8
 	VPXOR  Y4, Y8, Y8
@@ -3369,7 +3369,7 @@ version:
 	VPADDD Y8, Y5, Y5
 
 	// Round 63.
-	VPADDD       7520(DI), Y4, Y4
+	VPADDD       2912(DI), Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
 	VPXOR        Y3, Y8, Y8
@@ -3405,29 +3405,29 @@ version:
 	VPADDD       Y8, Y4, Y4
 	VPBROADCASTD (R8), Y15
 	VPADDD       Y15, Y4, Y4
-	VMOVDQA      Y4, 5504(DI)
+	VMOVDQA      Y4, 2944(DI)
 	VPBROADCASTD 4(R8), Y15
 	VPADDD       Y15, Y5, Y5
-	VMOVDQA      Y5, 5536(DI)
+	VMOVDQA      Y5, 2976(DI)
 	VPBROADCASTD 8(R8), Y15
 	VPADDD       Y15, Y6, Y6
-	VMOVDQA      Y6, 5568(DI)
+	VMOVDQA      Y6, 3008(DI)
 	VPBROADCASTD 12(R8), Y15
 	VPADDD       Y15, Y7, Y7
-	VMOVDQA      Y7, 5600(DI)
+	VMOVDQA      Y7, 3040(DI)
 	VPBROADCASTD 16(R8), Y15
 	VPADDD       Y15, Y0, Y0
-	VMOVDQA      Y0, 5632(DI)
+	VMOVDQA      Y0, 3072(DI)
 	VPBROADCASTD 20(R8), Y15
 	VPADDD       Y15, Y1, Y1
-	VMOVDQA      Y1, 5664(DI)
+	VMOVDQA      Y1, 3104(DI)
 	VPBROADCASTD 24(R8), Y15
 	VPADDD       Y15, Y2, Y2
-	VMOVDQA      Y2, 5696(DI)
+	VMOVDQA      Y2, 3136(DI)
 	VPBROADCASTD 28(R8), Y15
 	VPADDD       Y15, Y3, Y3
-	VMOVDQA      Y3, 5728(DI)
-	VMOVDQA      5504(DI), Y8
+	VMOVDQA      Y3, 3168(DI)
+	VMOVDQA      2944(DI), Y8
 	VPBROADCASTD 512(DI), Y15
 	VPADDD       Y15, Y8, Y0
 	VPBROADCASTD 516(DI), Y1
@@ -3441,7 +3441,7 @@ version:
 
 	// Round 1.
 	VPBROADCASTD 576(DI), Y7
-	VPADDD       5536(DI), Y7, Y7
+	VPADDD       2976(DI), Y7, Y7
 	VPXOR        Y5, Y6, Y8
 	VPAND        Y4, Y8, Y8
 	VPXOR        Y6, Y8, Y8
@@ -3478,7 +3478,7 @@ version:
 
 	// Round 2.
 	VPBROADCASTD 580(DI), Y6
-	VPADDD       5568(DI), Y6, Y6
+	VPADDD       3008(DI), Y6, Y6
 	VPXOR        Y4, Y5, Y8
 	VPAND        Y3, Y8, Y8
 	VPXOR        Y5, Y8, Y8
@@ -3515,7 +3515,7 @@ version:
 
 	// Round 3.
 	VPBROADCASTD 584(DI), Y5
-	VPADDD       5600(DI), Y5, Y5
+	VPADDD       3040(DI), Y5, Y5
 	VPXOR        Y3, Y4, Y8
 	VPAND        Y2, Y8, Y8
 	VPXOR        Y4, Y8, Y8
@@ -3553,7 +3553,7 @@ version:
 	// Round 4.
 	VPBROADCASTD -240(DI), Y15
 	VPADDD       Y15, Y4, Y4
-	VPADDD       5632(DI), Y4, Y4
+	VPADDD       3072(DI), Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
 	VPXOR        Y3, Y8, Y8
@@ -3591,7 +3591,7 @@ version:
 	// Round 5.
 	VPBROADCASTD -236(DI), Y15
 	VPADDD       Y15, Y3, Y3
-	VPADDD       5664(DI), Y3, Y3
+	VPADDD       3104(DI), Y3, Y3
 	VPXOR        Y1, Y2, Y8
 	VPAND        Y0, Y8, Y8
 	VPXOR        Y2, Y8, Y8
@@ -3629,7 +3629,7 @@ version:
 	// Round 6.
 	VPBROADCASTD -232(DI), Y15
 	VPADDD       Y15, Y2, Y2
-	VPADDD       5696(DI), Y2, Y2
+	VPADDD       3136(DI), Y2, Y2
 	VPXOR        Y0, Y1, Y8
 	VPAND        Y7, Y8, Y8
 	VPXOR        Y1, Y8, Y8
@@ -3667,7 +3667,7 @@ version:
 	// Round 7.
 	VPBROADCASTD -228(DI), Y15
 	VPADDD       Y15, Y1, Y1
-	VPADDD       5728(DI), Y1, Y1
+	VPADDD       3168(DI), Y1, Y1
 	VPXOR        Y7, Y0, Y8
 	VPAND        Y6, Y8, Y8
 	VPXOR        Y0, Y8, Y8
@@ -3999,8 +3999,8 @@ version:
 	VPADDD       Y8, Y1, Y1
 
 	// Word 16.
-	VMOVDQA 5504(DI), Y8
-	VMOVDQA 5536(DI), Y11
+	VMOVDQA 2944(DI), Y8
+	VMOVDQA 2976(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4011,12 +4011,12 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5504(DI)
+	VMOVDQA Y8, 896(DI)
 
 	// Round 16.
 	VPBROADCASTD -192(DI), Y15
 	VPADDD       Y15, Y0, Y0
-	VPADDD       5504(DI), Y0, Y0
+	VPADDD       896(DI), Y0, Y0
 	VPXOR        Y6, Y7, Y8
 	VPAND        Y5, Y8, Y8
 	VPXOR        Y7, Y8, Y8
@@ -4052,8 +4052,8 @@ version:
 	VPADDD       Y8, Y0, Y0
 
 	// Word 17.
-	VMOVDQA      5536(DI), Y8
-	VMOVDQA      5568(DI), Y11
+	VMOVDQA      2976(DI), Y8
+	VMOVDQA      3008(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -4066,12 +4066,12 @@ version:
 	VPADDD       Y12, Y8, Y8
 	VPBROADCASTD 324(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 5536(DI)
+	VMOVDQA      Y8, 928(DI)
 
 	// Round 17.
 	VPBROADCASTD -188(DI), Y15
 	VPADDD       Y15, Y7, Y7
-	VPADDD       5536(DI), Y7, Y7
+	VPADDD       928(DI), Y7, Y7
 	VPXOR        Y5, Y6, Y8
 	VPAND        Y4, Y8, Y8
 	VPXOR        Y6, Y8, Y8
@@ -4107,8 +4107,8 @@ version:
 	VPADDD       Y8, Y7, Y7
 
 	// Word 18.
-	VMOVDQA 5568(DI), Y8
-	VMOVDQA 5600(DI), Y11
+	VMOVDQA 3008(DI), Y8
+	VMOVDQA 3040(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4119,7 +4119,7 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA 5504(DI), Y11
+	VMOVDQA 896(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4130,12 +4130,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5568(DI)
+	VMOVDQA Y8, 960(DI)
 
 	// Round 18.
 	VPBROADCASTD -184(DI), Y15
 	VPADDD       Y15, Y6, Y6
-	VPADDD       5568(DI), Y6, Y6
+	VPADDD       960(DI), Y6, Y6
 	VPXOR        Y4, Y5, Y8
 	VPAND        Y3, Y8, Y8
 	VPXOR        Y5, Y8, Y8
@@ -4171,8 +4171,8 @@ version:
 	VPADDD       Y8, Y6, Y6
 
 	// Word 19.
-	VMOVDQA 5600(DI), Y8
-	VMOVDQA 5632(DI), Y11
+	VMOVDQA 3040(DI), Y8
+	VMOVDQA 3072(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4183,7 +4183,7 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA 5536(DI), Y11
+	VMOVDQA 928(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4194,12 +4194,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5600(DI)
+	VMOVDQA Y8, 992(DI)
 
 	// Round 19.
 	VPBROADCASTD -180(DI), Y15
 	VPADDD       Y15, Y5, Y5
-	VPADDD       5600(DI), Y5, Y5
+	VPADDD       992(DI), Y5, Y5
 	VPXOR        Y3, Y4, Y8
 	VPAND        Y2, Y8, Y8
 	VPXOR        Y4, Y8, Y8
@@ -4235,8 +4235,8 @@ version:
 	VPADDD       Y8, Y5, Y5
 
 	// Word 20.
-	VMOVDQA 5632(DI), Y8
-	VMOVDQA 5664(DI), Y11
+	VMOVDQA 3072(DI), Y8
+	VMOVDQA 3104(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4247,7 +4247,7 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA 5568(DI), Y11
+	VMOVDQA 960(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4258,12 +4258,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5632(DI)
+	VMOVDQA Y8, 1024(DI)
 
 	// Round 20.
 	VPBROADCASTD -176(DI), Y15
 	VPADDD       Y15, Y4, Y4
-	VPADDD       5632(DI), Y4, Y4
+	VPADDD       1024(DI), Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
 	VPXOR        Y3, Y8, Y8
@@ -4299,8 +4299,8 @@ version:
 	VPADDD       Y8, Y4, Y4
 
 	// Word 21.
-	VMOVDQA 5664(DI), Y8
-	VMOVDQA 5696(DI), Y11
+	VMOVDQA 3104(DI), Y8
+	VMOVDQA 3136(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4311,7 +4311,7 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA 5600(DI), Y11
+	VMOVDQA 992(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4322,12 +4322,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5664(DI)
+	VMOVDQA Y8, 1056(DI)
 
 	// Round 21.
 	VPBROADCASTD -172(DI), Y15
 	VPADDD       Y15, Y3, Y3
-	VPADDD       5664(DI), Y3, Y3
+	VPADDD       1056(DI), Y3, Y3
 	VPXOR        Y1, Y2, Y8
 	VPAND        Y0, Y8, Y8
 	VPXOR        Y2, Y8, Y8
@@ -4363,8 +4363,8 @@ version:
 	VPADDD       Y8, Y3, Y3
 
 	// Word 22.
-	VMOVDQA      5696(DI), Y8
-	VMOVDQA      5728(DI), Y11
+	VMOVDQA      3136(DI), Y8
+	VMOVDQA      3168(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -4375,7 +4375,7 @@ version:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      5632(DI), Y11
+	VMOVDQA      1024(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -4388,12 +4388,12 @@ version:
 	VPADDD       Y12, Y8, Y8
 	VPBROADCASTD 344(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 5696(DI)
+	VMOVDQA      Y8, 1088(DI)
 
 	// Round 22.
 	VPBROADCASTD -168(DI), Y15
 	VPADDD       Y15, Y2, Y2
-	VPADDD       5696(DI), Y2, Y2
+	VPADDD       1088(DI), Y2, Y2
 	VPXOR        Y0, Y1, Y8
 	VPAND        Y7, Y8, Y8
 	VPXOR        Y1, Y8, Y8
@@ -4429,9 +4429,9 @@ version:
 	VPADDD       Y8, Y2, Y2
 
 	// Word 23.
-	VMOVDQA      5728(DI), Y8
-	VPADDD       5504(DI), Y8, Y8
-	VMOVDQA      5664(DI), Y11
+	VMOVDQA      3168(DI), Y8
+	VPADDD       896(DI), Y8, Y8
+	VMOVDQA      1056(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -4444,12 +4444,12 @@ version:
 	VPADDD       Y12, Y8, Y8
 	VPBROADCASTD 348(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 5728(DI)
+	VMOVDQA      Y8, 1120(DI)
 
 	// Round 23.
 	VPBROADCASTD -164(DI), Y15
 	VPADDD       Y15, Y1, Y1
-	VPADDD       5728(DI), Y1, Y1
+	VPADDD       1120(DI), Y1, Y1
 	VPXOR        Y7, Y0, Y8
 	VPAND        Y6, Y8, Y8
 	VPXOR        Y0, Y8, Y8
@@ -4485,8 +4485,8 @@ version:
 	VPADDD       Y8, Y1, Y1
 
 	// Word 24.
-	VMOVDQA      5536(DI), Y8
-	VMOVDQA      5696(DI), Y11
+	VMOVDQA      928(DI), Y8
+	VMOVDQA      1088(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -4499,12 +4499,12 @@ version:
 	VPADDD       Y12, Y8, Y8
 	VPBROADCASTD 352(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 5760(DI)
+	VMOVDQA      Y8, 1152(DI)
 
 	// Round 24.
 	VPBROADCASTD -160(DI), Y15
 	VPADDD       Y15, Y0, Y0
-	VPADDD       5760(DI), Y0, Y0
+	VPADDD       1152(DI), Y0, Y0
 	VPXOR        Y6, Y7, Y8
 	VPAND        Y5, Y8, Y8
 	VPXOR        Y7, Y8, Y8
@@ -4540,8 +4540,8 @@ version:
 	VPADDD       Y8, Y0, Y0
 
 	// Word 25.
-	VMOVDQA 5568(DI), Y8
-	VMOVDQA 5728(DI), Y11
+	VMOVDQA 960(DI), Y8
+	VMOVDQA 1120(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4552,12 +4552,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5792(DI)
+	VMOVDQA Y8, 1184(DI)
 
 	// Round 25.
 	VPBROADCASTD -156(DI), Y15
 	VPADDD       Y15, Y7, Y7
-	VPADDD       5792(DI), Y7, Y7
+	VPADDD       1184(DI), Y7, Y7
 	VPXOR        Y5, Y6, Y8
 	VPAND        Y4, Y8, Y8
 	VPXOR        Y6, Y8, Y8
@@ -4593,8 +4593,8 @@ version:
 	VPADDD       Y8, Y7, Y7
 
 	// Word 26.
-	VMOVDQA 5600(DI), Y8
-	VMOVDQA 5760(DI), Y11
+	VMOVDQA 992(DI), Y8
+	VMOVDQA 1152(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4605,12 +4605,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5824(DI)
+	VMOVDQA Y8, 1216(DI)
 
 	// Round 26.
 	VPBROADCASTD -152(DI), Y15
 	VPADDD       Y15, Y6, Y6
-	VPADDD       5824(DI), Y6, Y6
+	VPADDD       1216(DI), Y6, Y6
 	VPXOR        Y4, Y5, Y8
 	VPAND        Y3, Y8, Y8
 	VPXOR        Y5, Y8, Y8
@@ -4646,8 +4646,8 @@ version:
 	VPADDD       Y8, Y6, Y6
 
 	// Word 27.
-	VMOVDQA 5632(DI), Y8
-	VMOVDQA 5792(DI), Y11
+	VMOVDQA 1024(DI), Y8
+	VMOVDQA 1184(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4658,12 +4658,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5856(DI)
+	VMOVDQA Y8, 1248(DI)
 
 	// Round 27.
 	VPBROADCASTD -148(DI), Y15
 	VPADDD       Y15, Y5, Y5
-	VPADDD       5856(DI), Y5, Y5
+	VPADDD       1248(DI), Y5, Y5
 	VPXOR        Y3, Y4, Y8
 	VPAND        Y2, Y8, Y8
 	VPXOR        Y4, Y8, Y8
@@ -4699,8 +4699,8 @@ version:
 	VPADDD       Y8, Y5, Y5
 
 	// Word 28.
-	VMOVDQA 5664(DI), Y8
-	VMOVDQA 5824(DI), Y11
+	VMOVDQA 1056(DI), Y8
+	VMOVDQA 1216(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4711,12 +4711,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5888(DI)
+	VMOVDQA Y8, 1280(DI)
 
 	// Round 28.
 	VPBROADCASTD -144(DI), Y15
 	VPADDD       Y15, Y4, Y4
-	VPADDD       5888(DI), Y4, Y4
+	VPADDD       1280(DI), Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
 	VPXOR        Y3, Y8, Y8
@@ -4752,8 +4752,8 @@ version:
 	VPADDD       Y8, Y4, Y4
 
 	// Word 29.
-	VMOVDQA 5696(DI), Y8
-	VMOVDQA 5856(DI), Y11
+	VMOVDQA 1088(DI), Y8
+	VMOVDQA 1248(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4764,12 +4764,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5920(DI)
+	VMOVDQA Y8, 1312(DI)
 
 	// Round 29.
 	VPBROADCASTD -140(DI), Y15
 	VPADDD       Y15, Y3, Y3
-	VPADDD       5920(DI), Y3, Y3
+	VPADDD       1312(DI), Y3, Y3
 	VPXOR        Y1, Y2, Y8
 	VPAND        Y0, Y8, Y8
 	VPXOR        Y2, Y8, Y8
@@ -4805,8 +4805,8 @@ version:
 	VPADDD       Y8, Y3, Y3
 
 	// Word 30.
-	VMOVDQA      5728(DI), Y8
-	VMOVDQA      5888(DI), Y11
+	VMOVDQA      1120(DI), Y8
+	VMOVDQA      1280(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -4819,12 +4819,12 @@ version:
 	VPADDD       Y12, Y8, Y8
 	VPBROADCASTD 376(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 5952(DI)
+	VMOVDQA      Y8, 1344(DI)
 
 	// Round 30.
 	VPBROADCASTD -136(DI), Y15
 	VPADDD       Y15, Y2, Y2
-	VPADDD       5952(DI), Y2, Y2
+	VPADDD       1344(DI), Y2, Y2
 	VPXOR        Y0, Y1, Y8
 	VPAND        Y7, Y8, Y8
 	VPXOR        Y1, Y8, Y8
@@ -4860,7 +4860,7 @@ version:
 	VPADDD       Y8, Y2, Y2
 
 	// Word 31.
-	VMOVDQA      5504(DI), Y11
+	VMOVDQA      896(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -4870,8 +4870,8 @@ version:
 	VPXOR        Y9, Y10, Y9
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y8
-	VPADDD       5760(DI), Y8, Y8
-	VMOVDQA      5920(DI), Y11
+	VPADDD       1152(DI), Y8, Y8
+	VMOVDQA      1312(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -4884,12 +4884,12 @@ version:
 	VPADDD       Y12, Y8, Y8
 	VPBROADCASTD 380(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 5984(DI)
+	VMOVDQA      Y8, 1376(DI)
 
 	// Round 31.
 	VPBROADCASTD -132(DI), Y15
 	VPADDD       Y15, Y1, Y1
-	VPADDD       5984(DI), Y1, Y1
+	VPADDD       1376(DI), Y1, Y1
 	VPXOR        Y7, Y0, Y8
 	VPAND        Y6, Y8, Y8
 	VPXOR        Y0, Y8, Y8
@@ -4925,8 +4925,8 @@ version:
 	VPADDD       Y8, Y1, Y1
 
 	// Word 32.
-	VMOVDQA 5504(DI), Y8
-	VMOVDQA 5536(DI), Y11
+	VMOVDQA 896(DI), Y8
+	VMOVDQA 928(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4937,8 +4937,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5792(DI), Y8, Y8
-	VMOVDQA 5952(DI), Y11
+	VPADDD  1184(DI), Y8, Y8
+	VMOVDQA 1344(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4949,12 +4949,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5504(DI)
+	VMOVDQA Y8, 896(DI)
 
 	// Round 32.
 	VPBROADCASTD -128(DI), Y15
 	VPADDD       Y15, Y0, Y0
-	VPADDD       5504(DI), Y0, Y0
+	VPADDD       896(DI), Y0, Y0
 	VPXOR        Y6, Y7, Y8
 	VPAND        Y5, Y8, Y8
 	VPXOR        Y7, Y8, Y8
@@ -4990,8 +4990,8 @@ version:
 	VPADDD       Y8, Y0, Y0
 
 	// Word 33.
-	VMOVDQA 5536(DI), Y8
-	VMOVDQA 5568(DI), Y11
+	VMOVDQA 928(DI), Y8
+	VMOVDQA 960(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5002,8 +5002,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5824(DI), Y8, Y8
-	VMOVDQA 5984(DI), Y11
+	VPADDD  1216(DI), Y8, Y8
+	VMOVDQA 1376(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5014,12 +5014,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5536(DI)
+	VMOVDQA Y8, 928(DI)
 
 	// Round 33.
 	VPBROADCASTD -124(DI), Y15
 	VPADDD       Y15, Y7, Y7
-	VPADDD       5536(DI), Y7, Y7
+	VPADDD       928(DI), Y7, Y7
 	VPXOR        Y5, Y6, Y8
 	VPAND        Y4, Y8, Y8
 	VPXOR        Y6, Y8, Y8
@@ -5055,8 +5055,8 @@ version:
 	VPADDD       Y8, Y7, Y7
 
 	// Word 34.
-	VMOVDQA 5568(DI), Y8
-	VMOVDQA 5600(DI), Y11
+	VMOVDQA 960(DI), Y8
+	VMOVDQA 992(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5067,8 +5067,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5856(DI), Y8, Y8
-	VMOVDQA 5504(DI), Y11
+	VPADDD  1248(DI), Y8, Y8
+	VMOVDQA 896(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5079,12 +5079,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5568(DI)
+	VMOVDQA Y8, 960(DI)
 
 	// Round 34.
 	VPBROADCASTD -120(DI), Y15
 	VPADDD       Y15, Y6, Y6
-	VPADDD       5568(DI), Y6, Y6
+	VPADDD       960(DI), Y6, Y6
 	VPXOR        Y4, Y5, Y8
 	VPAND        Y3, Y8, Y8
 	VPXOR        Y5, Y8, Y8
@@ -5120,8 +5120,8 @@ version:
 	VPADDD       Y8, Y6, Y6
 
 	// Word 35.
-	VMOVDQA 5600(DI), Y8
-	VMOVDQA 5632(DI), Y11
+	VMOVDQA 992(DI), Y8
+	VMOVDQA 1024(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5132,8 +5132,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5888(DI), Y8, Y8
-	VMOVDQA 5536(DI), Y11
+	VPADDD  1280(DI), Y8, Y8
+	VMOVDQA 928(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5144,12 +5144,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5600(DI)
+	VMOVDQA Y8, 992(DI)
 
 	// Round 35.
 	VPBROADCASTD -116(DI), Y15
 	VPADDD       Y15, Y5, Y5
-	VPADDD       5600(DI), Y5, Y5
+	VPADDD       992(DI), Y5, Y5
 	VPXOR        Y3, Y4, Y8
 	VPAND        Y2, Y8, Y8
 	VPXOR        Y4, Y8, Y8
@@ -5185,8 +5185,8 @@ version:
 	VPADDD       Y8, Y5, Y5
 
 	// Word 36.
-	VMOVDQA 5632(DI), Y8
-	VMOVDQA 5664(DI), Y11
+	VMOVDQA 1024(DI), Y8
+	VMOVDQA 1056(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5197,8 +5197,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5920(DI), Y8, Y8
-	VMOVDQA 5568(DI), Y11
+	VPADDD  1312(DI), Y8, Y8
+	VMOVDQA 960(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5209,12 +5209,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5632(DI)
+	VMOVDQA Y8, 1024(DI)
 
 	// Round 36.
 	VPBROADCASTD -112(DI), Y15
 	VPADDD       Y15, Y4, Y4
-	VPADDD       5632(DI), Y4, Y4
+	VPADDD       1024(DI), Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
 	VPXOR        Y3, Y8, Y8
@@ -5250,8 +5250,8 @@ version:
 	VPADDD       Y8, Y4, Y4
 
 	// Word 37.
-	VMOVDQA 5664(DI), Y8
-	VMOVDQA 5696(DI), Y11
+	VMOVDQA 1056(DI), Y8
+	VMOVDQA 1088(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5262,8 +5262,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5952(DI), Y8, Y8
-	VMOVDQA 5600(DI), Y11
+	VPADDD  1344(DI), Y8, Y8
+	VMOVDQA 992(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5274,12 +5274,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5664(DI)
+	VMOVDQA Y8, 1056(DI)
 
 	// Round 37.
 	VPBROADCASTD -108(DI), Y15
 	VPADDD       Y15, Y3, Y3
-	VPADDD       5664(DI), Y3, Y3
+	VPADDD       1056(DI), Y3, Y3
 	VPXOR        Y1, Y2, Y8
 	VPAND        Y0, Y8, Y8
 	VPXOR        Y2, Y8, Y8
@@ -5315,8 +5315,8 @@ version:
 	VPADDD       Y8, Y3, Y3
 
 	// Word 38.
-	VMOVDQA 5696(DI), Y8
-	VMOVDQA 5728(DI), Y11
+	VMOVDQA 1088(DI), Y8
+	VMOVDQA 1120(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5327,8 +5327,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5984(DI), Y8, Y8
-	VMOVDQA 5632(DI), Y11
+	VPADDD  1376(DI), Y8, Y8
+	VMOVDQA 1024(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5339,12 +5339,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5696(DI)
+	VMOVDQA Y8, 1088(DI)
 
 	// Round 38.
 	VPBROADCASTD -104(DI), Y15
 	VPADDD       Y15, Y2, Y2
-	VPADDD       5696(DI), Y2, Y2
+	VPADDD       1088(DI), Y2, Y2
 	VPXOR        Y0, Y1, Y8
 	VPAND        Y7, Y8, Y8
 	VPXOR        Y1, Y8, Y8
@@ -5380,8 +5380,8 @@ version:
 	VPADDD       Y8, Y2, Y2
 
 	// Word 39.
-	VMOVDQA 5728(DI), Y8
-	VMOVDQA 5760(DI), Y11
+	VMOVDQA 1120(DI), Y8
+	VMOVDQA 1152(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5392,8 +5392,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5504(DI), Y8, Y8
-	VMOVDQA 5664(DI), Y11
+	VPADDD  896(DI), Y8, Y8
+	VMOVDQA 1056(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5404,12 +5404,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5728(DI)
+	VMOVDQA Y8, 1120(DI)
 
 	// Round 39.
 	VPBROADCASTD -100(DI), Y15
 	VPADDD       Y15, Y1, Y1
-	VPADDD       5728(DI), Y1, Y1
+	VPADDD       1120(DI), Y1, Y1
 	VPXOR        Y7, Y0, Y8
 	VPAND        Y6, Y8, Y8
 	VPXOR        Y0, Y8, Y8
@@ -5445,8 +5445,8 @@ version:
 	VPADDD       Y8, Y1, Y1
 
 	// Word 40.
-	VMOVDQA 5760(DI), Y8
-	VMOVDQA 5792(DI), Y11
+	VMOVDQA 1152(DI), Y8
+	VMOVDQA 1184(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5457,8 +5457,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5536(DI), Y8, Y8
-	VMOVDQA 5696(DI), Y11
+	VPADDD  928(DI), Y8, Y8
+	VMOVDQA 1088(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5469,12 +5469,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5760(DI)
+	VMOVDQA Y8, 1152(DI)
 
 	// Round 40.
 	VPBROADCASTD -96(DI), Y15
 	VPADDD       Y15, Y0, Y0
-	VPADDD       5760(DI), Y0, Y0
+	VPADDD       1152(DI), Y0, Y0
 	VPXOR        Y6, Y7, Y8
 	VPAND        Y5, Y8, Y8
 	VPXOR        Y7, Y8, Y8
@@ -5510,8 +5510,8 @@ version:
 	VPADDD       Y8, Y0, Y0
 
 	// Word 41.
-	VMOVDQA 5792(DI), Y8
-	VMOVDQA 5824(DI), Y11
+	VMOVDQA 1184(DI), Y8
+	VMOVDQA 1216(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5522,8 +5522,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5568(DI), Y8, Y8
-	VMOVDQA 5728(DI), Y11
+	VPADDD  960(DI), Y8, Y8
+	VMOVDQA 1120(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5534,12 +5534,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5792(DI)
+	VMOVDQA Y8, 1184(DI)
 
 	// Round 41.
 	VPBROADCASTD -92(DI), Y15
 	VPADDD       Y15, Y7, Y7
-	VPADDD       5792(DI), Y7, Y7
+	VPADDD       1184(DI), Y7, Y7
 	VPXOR        Y5, Y6, Y8
 	VPAND        Y4, Y8, Y8
 	VPXOR        Y6, Y8, Y8
@@ -5575,8 +5575,8 @@ version:
 	VPADDD       Y8, Y7, Y7
 
 	// Word 42.
-	VMOVDQA 5824(DI), Y8
-	VMOVDQA 5856(DI), Y11
+	VMOVDQA 1216(DI), Y8
+	VMOVDQA 1248(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5587,8 +5587,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5600(DI), Y8, Y8
-	VMOVDQA 5760(DI), Y11
+	VPADDD  992(DI), Y8, Y8
+	VMOVDQA 1152(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5599,12 +5599,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5824(DI)
+	VMOVDQA Y8, 1216(DI)
 
 	// Round 42.
 	VPBROADCASTD -88(DI), Y15
 	VPADDD       Y15, Y6, Y6
-	VPADDD       5824(DI), Y6, Y6
+	VPADDD       1216(DI), Y6, Y6
 	VPXOR        Y4, Y5, Y8
 	VPAND        Y3, Y8, Y8
 	VPXOR        Y5, Y8, Y8
@@ -5640,8 +5640,8 @@ version:
 	VPADDD       Y8, Y6, Y6
 
 	// Word 43.
-	VMOVDQA 5856(DI), Y8
-	VMOVDQA 5888(DI), Y11
+	VMOVDQA 1248(DI), Y8
+	VMOVDQA 1280(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5652,8 +5652,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5632(DI), Y8, Y8
-	VMOVDQA 5792(DI), Y11
+	VPADDD  1024(DI), Y8, Y8
+	VMOVDQA 1184(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5664,12 +5664,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5856(DI)
+	VMOVDQA Y8, 1248(DI)
 
 	// Round 43.
 	VPBROADCASTD -84(DI), Y15
 	VPADDD       Y15, Y5, Y5
-	VPADDD       5856(DI), Y5, Y5
+	VPADDD       1248(DI), Y5, Y5
 	VPXOR        Y3, Y4, Y8
 	VPAND        Y2, Y8, Y8
 	VPXOR        Y4, Y8, Y8
@@ -5705,8 +5705,8 @@ version:
 	VPADDD       Y8, Y5, Y5
 
 	// Word 44.
-	VMOVDQA 5888(DI), Y8
-	VMOVDQA 5920(DI), Y11
+	VMOVDQA 1280(DI), Y8
+	VMOVDQA 1312(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5717,8 +5717,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5664(DI), Y8, Y8
-	VMOVDQA 5824(DI), Y11
+	VPADDD  1056(DI), Y8, Y8
+	VMOVDQA 1216(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5729,12 +5729,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5888(DI)
+	VMOVDQA Y8, 1280(DI)
 
 	// Round 44.
 	VPBROADCASTD -80(DI), Y15
 	VPADDD       Y15, Y4, Y4
-	VPADDD       5888(DI), Y4, Y4
+	VPADDD       1280(DI), Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
 	VPXOR        Y3, Y8, Y8
@@ -5770,8 +5770,8 @@ version:
 	VPADDD       Y8, Y4, Y4
 
 	// Word 45.
-	VMOVDQA 5920(DI), Y8
-	VMOVDQA 5952(DI), Y11
+	VMOVDQA 1312(DI), Y8
+	VMOVDQA 1344(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5782,8 +5782,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5696(DI), Y8, Y8
-	VMOVDQA 5856(DI), Y11
+	VPADDD  1088(DI), Y8, Y8
+	VMOVDQA 1248(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5794,12 +5794,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5920(DI)
+	VMOVDQA Y8, 1312(DI)
 
 	// Round 45.
 	VPBROADCASTD -76(DI), Y15
 	VPADDD       Y15, Y3, Y3
-	VPADDD       5920(DI), Y3, Y3
+	VPADDD       1312(DI), Y3, Y3
 	VPXOR        Y1, Y2, Y8
 	VPAND        Y0, Y8, Y8
 	VPXOR        Y2, Y8, Y8
@@ -5835,8 +5835,8 @@ version:
 	VPADDD       Y8, Y3, Y3
 
 	// Word 46.
-	VMOVDQA 5952(DI), Y8
-	VMOVDQA 5984(DI), Y11
+	VMOVDQA 1344(DI), Y8
+	VMOVDQA 1376(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5847,8 +5847,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5728(DI), Y8, Y8
-	VMOVDQA 5888(DI), Y11
+	VPADDD  1120(DI), Y8, Y8
+	VMOVDQA 1280(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5859,12 +5859,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5952(DI)
+	VMOVDQA Y8, 1344(DI)
 
 	// Round 46.
 	VPBROADCASTD -72(DI), Y15
 	VPADDD       Y15, Y2, Y2
-	VPADDD       5952(DI), Y2, Y2
+	VPADDD       1344(DI), Y2, Y2
 	VPXOR        Y0, Y1, Y8
 	VPAND        Y7, Y8, Y8
 	VPXOR        Y1, Y8, Y8
@@ -5900,8 +5900,8 @@ version:
 	VPADDD       Y8, Y2, Y2
 
 	// Word 47.
-	VMOVDQA 5984(DI), Y8
-	VMOVDQA 5504(DI), Y11
+	VMOVDQA 1376(DI), Y8
+	VMOVDQA 896(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5912,8 +5912,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5760(DI), Y8, Y8
-	VMOVDQA 5920(DI), Y11
+	VPADDD  1152(DI), Y8, Y8
+	VMOVDQA 1312(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5924,12 +5924,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5984(DI)
+	VMOVDQA Y8, 1376(DI)
 
 	// Round 47.
 	VPBROADCASTD -68(DI), Y15
 	VPADDD       Y15, Y1, Y1
-	VPADDD       5984(DI), Y1, Y1
+	VPADDD       1376(DI), Y1, Y1
 	VPXOR        Y7, Y0, Y8
 	VPAND        Y6, Y8, Y8
 	VPXOR        Y0, Y8, Y8
@@ -5965,8 +5965,8 @@ version:
 	VPADDD       Y8, Y1, Y1
 
 	// Word 48.
-	VMOVDQA 5504(DI), Y8
-	VMOVDQA 5536(DI), Y11
+	VMOVDQA 896(DI), Y8
+	VMOVDQA 928(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5977,8 +5977,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5792(DI), Y8, Y8
-	VMOVDQA 5952(DI), Y11
+	VPADDD  1184(DI), Y8, Y8
+	VMOVDQA 1344(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5989,12 +5989,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5504(DI)
+	VMOVDQA Y8, 896(DI)
 
 	// Round 48.
 	VPBROADCASTD -64(DI), Y15
 	VPADDD       Y15, Y0, Y0
-	VPADDD       5504(DI), Y0, Y0
+	VPADDD       896(DI), Y0, Y0
 	VPXOR        Y6, Y7, Y8
 	VPAND        Y5, Y8, Y8
 	VPXOR        Y7, Y8, Y8
@@ -6030,8 +6030,8 @@ version:
 	VPADDD       Y8, Y0, Y0
 
 	// Word 49.
-	VMOVDQA 5536(DI), Y8
-	VMOVDQA 5568(DI), Y11
+	VMOVDQA 928(DI), Y8
+	VMOVDQA 960(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6042,8 +6042,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5824(DI), Y8, Y8
-	VMOVDQA 5984(DI), Y11
+	VPADDD  1216(DI), Y8, Y8
+	VMOVDQA 1376(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6054,12 +6054,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5536(DI)
+	VMOVDQA Y8, 928(DI)
 
 	// Round 49.
 	VPBROADCASTD -60(DI), Y15
 	VPADDD       Y15, Y7, Y7
-	VPADDD       5536(DI), Y7, Y7
+	VPADDD       928(DI), Y7, Y7
 	VPXOR        Y5, Y6, Y8
 	VPAND        Y4, Y8, Y8
 	VPXOR        Y6, Y8, Y8
@@ -6095,8 +6095,8 @@ version:
 	VPADDD       Y8, Y7, Y7
 
 	// Word 50.
-	VMOVDQA 5568(DI), Y8
-	VMOVDQA 5600(DI), Y11
+	VMOVDQA 960(DI), Y8
+	VMOVDQA 992(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6107,8 +6107,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5856(DI), Y8, Y8
-	VMOVDQA 5504(DI), Y11
+	VPADDD  1248(DI), Y8, Y8
+	VMOVDQA 896(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6119,12 +6119,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5568(DI)
+	VMOVDQA Y8, 960(DI)
 
 	// Round 50.
 	VPBROADCASTD -56(DI), Y15
 	VPADDD       Y15, Y6, Y6
-	VPADDD       5568(DI), Y6, Y6
+	VPADDD       960(DI), Y6, Y6
 	VPXOR        Y4, Y5, Y8
 	VPAND        Y3, Y8, Y8
 	VPXOR        Y5, Y8, Y8
@@ -6160,8 +6160,8 @@ version:
 	VPADDD       Y8, Y6, Y6
 
 	// Word 51.
-	VMOVDQA 5600(DI), Y8
-	VMOVDQA 5632(DI), Y11
+	VMOVDQA 992(DI), Y8
+	VMOVDQA 1024(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6172,8 +6172,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5888(DI), Y8, Y8
-	VMOVDQA 5536(DI), Y11
+	VPADDD  1280(DI), Y8, Y8
+	VMOVDQA 928(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6184,12 +6184,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5600(DI)
+	VMOVDQA Y8, 992(DI)
 
 	// Round 51.
 	VPBROADCASTD -52(DI), Y15
 	VPADDD       Y15, Y5, Y5
-	VPADDD       5600(DI), Y5, Y5
+	VPADDD       992(DI), Y5, Y5
 	VPXOR        Y3, Y4, Y8
 	VPAND        Y2, Y8, Y8
 	VPXOR        Y4, Y8, Y8
@@ -6225,8 +6225,8 @@ version:
 	VPADDD       Y8, Y5, Y5
 
 	// Word 52.
-	VMOVDQA 5632(DI), Y8
-	VMOVDQA 5664(DI), Y11
+	VMOVDQA 1024(DI), Y8
+	VMOVDQA 1056(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6237,8 +6237,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5920(DI), Y8, Y8
-	VMOVDQA 5568(DI), Y11
+	VPADDD  1312(DI), Y8, Y8
+	VMOVDQA 960(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6249,12 +6249,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5632(DI)
+	VMOVDQA Y8, 1024(DI)
 
 	// Round 52.
 	VPBROADCASTD -48(DI), Y15
 	VPADDD       Y15, Y4, Y4
-	VPADDD       5632(DI), Y4, Y4
+	VPADDD       1024(DI), Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
 	VPXOR        Y3, Y8, Y8
@@ -6290,8 +6290,8 @@ version:
 	VPADDD       Y8, Y4, Y4
 
 	// Word 53.
-	VMOVDQA 5664(DI), Y8
-	VMOVDQA 5696(DI), Y11
+	VMOVDQA 1056(DI), Y8
+	VMOVDQA 1088(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6302,8 +6302,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5952(DI), Y8, Y8
-	VMOVDQA 5600(DI), Y11
+	VPADDD  1344(DI), Y8, Y8
+	VMOVDQA 992(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6314,12 +6314,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5664(DI)
+	VMOVDQA Y8, 1056(DI)
 
 	// Round 53.
 	VPBROADCASTD -44(DI), Y15
 	VPADDD       Y15, Y3, Y3
-	VPADDD       5664(DI), Y3, Y3
+	VPADDD       1056(DI), Y3, Y3
 	VPXOR        Y1, Y2, Y8
 	VPAND        Y0, Y8, Y8
 	VPXOR        Y2, Y8, Y8
@@ -6355,8 +6355,8 @@ version:
 	VPADDD       Y8, Y3, Y3
 
 	// Word 54.
-	VMOVDQA 5696(DI), Y8
-	VMOVDQA 5728(DI), Y11
+	VMOVDQA 1088(DI), Y8
+	VMOVDQA 1120(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6367,8 +6367,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5984(DI), Y8, Y8
-	VMOVDQA 5632(DI), Y11
+	VPADDD  1376(DI), Y8, Y8
+	VMOVDQA 1024(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6379,12 +6379,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5696(DI)
+	VMOVDQA Y8, 1088(DI)
 
 	// Round 54.
 	VPBROADCASTD -40(DI), Y15
 	VPADDD       Y15, Y2, Y2
-	VPADDD       5696(DI), Y2, Y2
+	VPADDD       1088(DI), Y2, Y2
 	VPXOR        Y0, Y1, Y8
 	VPAND        Y7, Y8, Y8
 	VPXOR        Y1, Y8, Y8
@@ -6420,8 +6420,8 @@ version:
 	VPADDD       Y8, Y2, Y2
 
 	// Word 55.
-	VMOVDQA 5728(DI), Y8
-	VMOVDQA 5760(DI), Y11
+	VMOVDQA 1120(DI), Y8
+	VMOVDQA 1152(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6432,8 +6432,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5504(DI), Y8, Y8
-	VMOVDQA 5664(DI), Y11
+	VPADDD  896(DI), Y8, Y8
+	VMOVDQA 1056(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6444,12 +6444,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5728(DI)
+	VMOVDQA Y8, 1120(DI)
 
 	// Round 55.
 	VPBROADCASTD -36(DI), Y15
 	VPADDD       Y15, Y1, Y1
-	VPADDD       5728(DI), Y1, Y1
+	VPADDD       1120(DI), Y1, Y1
 	VPXOR        Y7, Y0, Y8
 	VPAND        Y6, Y8, Y8
 	VPXOR        Y0, Y8, Y8
@@ -6485,8 +6485,8 @@ version:
 	VPADDD       Y8, Y1, Y1
 
 	// Word 56.
-	VMOVDQA 5760(DI), Y8
-	VMOVDQA 5792(DI), Y11
+	VMOVDQA 1152(DI), Y8
+	VMOVDQA 1184(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6497,8 +6497,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5536(DI), Y8, Y8
-	VMOVDQA 5696(DI), Y11
+	VPADDD  928(DI), Y8, Y8
+	VMOVDQA 1088(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6509,12 +6509,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5760(DI)
+	VMOVDQA Y8, 1152(DI)
 
 	// Round 56.
 	VPBROADCASTD -32(DI), Y15
 	VPADDD       Y15, Y0, Y0
-	VPADDD       5760(DI), Y0, Y0
+	VPADDD       1152(DI), Y0, Y0
 	VPXOR        Y6, Y7, Y8
 	VPAND        Y5, Y8, Y8
 	VPXOR        Y7, Y8, Y8
@@ -6550,8 +6550,8 @@ version:
 	VPADDD       Y8, Y0, Y0
 
 	// Word 57.
-	VMOVDQA 5792(DI), Y8
-	VMOVDQA 5824(DI), Y11
+	VMOVDQA 1184(DI), Y8
+	VMOVDQA 1216(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6562,8 +6562,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5568(DI), Y8, Y8
-	VMOVDQA 5728(DI), Y11
+	VPADDD  960(DI), Y8, Y8
+	VMOVDQA 1120(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6574,12 +6574,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5792(DI)
+	VMOVDQA Y8, 1184(DI)
 
 	// Round 57.
 	VPBROADCASTD -28(DI), Y15
 	VPADDD       Y15, Y7, Y7
-	VPADDD       5792(DI), Y7, Y7
+	VPADDD       1184(DI), Y7, Y7
 	VPXOR        Y5, Y6, Y8
 	VPAND        Y4, Y8, Y8
 	VPXOR        Y6, Y8, Y8
@@ -6599,8 +6599,8 @@ version:
 	VPADDD       Y7, Y3, Y3
 
 	// Word 58.
-	VMOVDQA 5824(DI), Y8
-	VMOVDQA 5856(DI), Y11
+	VMOVDQA 1216(DI), Y8
+	VMOVDQA 1248(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6611,8 +6611,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5600(DI), Y8, Y8
-	VMOVDQA 5760(DI), Y11
+	VPADDD  992(DI), Y8, Y8
+	VMOVDQA 1152(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6623,12 +6623,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5824(DI)
+	VMOVDQA Y8, 1216(DI)
 
 	// Round 58.
 	VPBROADCASTD -24(DI), Y15
 	VPADDD       Y15, Y6, Y6
-	VPADDD       5824(DI), Y6, Y6
+	VPADDD       1216(DI), Y6, Y6
 	VPXOR        Y4, Y5, Y8
 	VPAND        Y3, Y8, Y8
 	VPXOR        Y5, Y8, Y8
@@ -6648,8 +6648,8 @@ version:
 	VPADDD       Y6, Y2, Y2
 
 	// Word 59.
-	VMOVDQA 5856(DI), Y8
-	VMOVDQA 5888(DI), Y11
+	VMOVDQA 1248(DI), Y8
+	VMOVDQA 1280(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6660,8 +6660,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5632(DI), Y8, Y8
-	VMOVDQA 5792(DI), Y11
+	VPADDD  1024(DI), Y8, Y8
+	VMOVDQA 1184(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6672,12 +6672,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5856(DI)
+	VMOVDQA Y8, 1248(DI)
 
 	// Round 59.
 	VPBROADCASTD -20(DI), Y15
 	VPADDD       Y15, Y5, Y5
-	VPADDD       5856(DI), Y5, Y5
+	VPADDD       1248(DI), Y5, Y5
 	VPXOR        Y3, Y4, Y8
 	VPAND        Y2, Y8, Y8
 	VPXOR        Y4, Y8, Y8
@@ -6697,8 +6697,8 @@ version:
 	VPADDD       Y5, Y1, Y1
 
 	// Word 60.
-	VMOVDQA 5888(DI), Y8
-	VMOVDQA 5920(DI), Y11
+	VMOVDQA 1280(DI), Y8
+	VMOVDQA 1312(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6709,8 +6709,8 @@ version:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  5664(DI), Y8, Y8
-	VMOVDQA 5824(DI), Y11
+	VPADDD  1056(DI), Y8, Y8
+	VMOVDQA 1216(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6721,12 +6721,12 @@ version:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 5888(DI)
+	VMOVDQA Y8, 1280(DI)
 
 	// Round 60.
 	VPBROADCASTD 588(DI), Y15
 	VPADDD       Y15, Y4, Y4
-	VPADDD       5888(DI), Y4, Y4
+	VPADDD       1280(DI), Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
 	VPXOR        Y3, Y8, Y8

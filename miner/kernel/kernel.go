@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math/bits"
 	"strings"
 
 	"lode/consensus"
@@ -21,8 +22,10 @@ type Kernel struct {
 
 // scanner searches in batches.
 type scanner struct {
-	lanes       uint32 // nonces in a batch
-	least, most uint32 // versions, each of which it tries with all of these
+	lanes uint32 // nonces in a batch
+	// How many versions it can try with each of these: most, or any number less by
+	// a multiple of step, but not less than least.
+	least, most, step uint32
 	// scan tries batches from nonce on. It stops behind the first batch with
 	// candidates, hashes with at most the target's most significant word, and gives
 	// how many batches were before it and one bit for each nonce with candidates.
@@ -65,18 +68,17 @@ func (k *Kernel) NewSearch() *Search {
 // on: bits of VersionBits that RollableBits or a pool allows. How many of them it
 // changes is the kernel's choice.
 func (s *Search) Roll(mask uint32) {
-	s.scanner, s.roll = &s.one, 0
+	s.scanner, s.roll = &s.one, mask
 	n := uint32(1)
 	if r := s.rolling; r != nil {
-		for n < r.most && mask != 0 {
-			bit := mask & -mask
-			n, mask, s.roll = 2*n, mask&^bit, s.roll|bit
+		can := uint32(1) << bits.OnesCount32(mask&VersionBits)
+		for n = r.most; n > can; {
+			n -= min(n-1, r.step)
 		}
-		if n < r.least {
-			n, s.roll = 1, 0
-		}
-		if n > 1 {
+		if n >= r.least {
 			s.scanner = r
+		} else {
+			n = 1
 		}
 	}
 	s.versions = make([]int32, n)

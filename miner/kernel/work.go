@@ -30,8 +30,8 @@ type work struct {
 	swap   [64]byte   // a shuffle that reverses the bytes of each word
 	sha    shaWork
 
-	version [maxVersions]versionWork
 	buf     [bufWords]uint32 // scratch of the kernels that keep words in memory
+	version [maxVersions]versionWork
 	header  [consensus.HeaderSize]byte
 }
 
@@ -59,8 +59,8 @@ type shaWork struct {
 
 const (
 	alignment   = 64
-	maxVersions = 32
-	bufWords    = 16 * 160
+	maxVersions = 64
+	bufWords    = 16 * 192
 )
 
 // newWork gives memory that is aligned as the widest instructions want it.

@@ -28,8 +28,8 @@ const (
 	offShaPad12 = 1376
 	offShaK16   = 1392
 
-	offVersions = 1408
-	offBuf      = offVersions + maxVersions*versionSize
+	offBuf      = 1408
+	offVersions = offBuf + 12288
 )
 
 // Offsets of the fields of the type versionWork.
@@ -42,7 +42,7 @@ const (
 	offShaMid    = 112
 
 	versionSize = 144
-	maxVersions = 32
+	maxVersions = 64
 )
 
 // base is where in the work the register points that has its address: then the

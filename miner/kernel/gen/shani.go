@@ -72,7 +72,9 @@ func (s *streams) begin(name, doc string) (nonce, batches reg.Register) {
 			s.u = append(s.u, r)
 		}
 	}
-	s.VZEROUPPER() // see hybrid.lanes
+	// Where the upper parts of registers are not zero, instructions in the old
+	// encoding, as these are, take hundreds of cycles on some CPUs of Intel.
+	s.VZEROUPPER()
 	s.ADDQ(operand.U32(base), s.work)
 	s.XORL(s.before, s.before)
 	return nonce, batches
