@@ -11,7 +11,7 @@ TEXT ·scanAVX2(SB), NOSPLIT, $0-24
 	ADDQ $0x00000200, DI
 	XORL CX, CX
 	MOVL 596(DI), R9
-	LEAQ 13184(DI)(R9*1), R9
+	LEAQ 5504(DI)(R9*1), R9
 
 batch:
 	XORL         AX, AX
@@ -1218,7 +1218,7 @@ batch:
 	VPBROADCASTD -260(DI), Y15
 	VPADDD       Y15, Y8, Y12
 	VMOVDQA      Y12, 2912(DI)
-	LEAQ         13184(DI), R8
+	LEAQ         5504(DI), R8
 
 version:
 	VMOVDQA      1408(DI), Y8

@@ -22,10 +22,8 @@ type Kernel struct {
 
 // scanner searches in batches.
 type scanner struct {
-	lanes uint32 // nonces in a batch
-	// How many versions it can try with each of these: most, or any number less by
-	// a multiple of step, but not less than least.
-	least, most, step uint32
+	lanes       uint32 // nonces in a batch
+	least, most uint32 // versions that it can try with each of these, in powers of two
 	// scan tries batches from nonce on. It stops behind the first batch with
 	// candidates, hashes with at most the target's most significant word, and gives
 	// how many batches were before it and one bit for each nonce with candidates.
@@ -64,24 +62,15 @@ func (k *Kernel) NewSearch() *Search {
 	return s
 }
 
-// Roll says which bits of the version headers may differ in, from the next Set
-// on: bits of VersionBits that RollableBits or a pool allows. How many of them it
-// changes is the kernel's choice.
+// Roll says in which bits of the version headers may differ: RollableBits, or
+// those that a pool allows. Others than VersionBits do not count. How many of them
+// it changes is the kernel's choice. Set comes after it.
 func (s *Search) Roll(mask uint32) {
-	s.scanner, s.roll = &s.one, mask
-	n := uint32(1)
-	if r := s.rolling; r != nil {
-		can := uint32(1) << bits.OnesCount32(mask&VersionBits)
-		for n = r.most; n > can; {
-			n -= min(n-1, r.step)
-		}
-		if n >= r.least {
-			s.scanner = r
-		} else {
-			n = 1
-		}
+	s.roll = mask & VersionBits
+	s.scanner, s.versions = &s.one, make([]int32, 1)
+	if r, can := s.rolling, uint32(1)<<bits.OnesCount32(s.roll); r != nil && can >= r.least {
+		s.scanner, s.versions = r, make([]int32, min(can, r.most))
 	}
-	s.versions = make([]int32, n)
 }
 
 // Versions is how many versions of a header are tried with each nonce.

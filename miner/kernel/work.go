@@ -60,7 +60,7 @@ type shaWork struct {
 const (
 	alignment   = 64
 	maxVersions = 64
-	bufWords    = 16 * 192
+	bufWords    = 16 * 72
 )
 
 // newWork gives memory that is aligned as the widest instructions want it.

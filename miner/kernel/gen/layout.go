@@ -29,7 +29,7 @@ const (
 	offShaK16   = 1392
 
 	offBuf      = 1408
-	offVersions = offBuf + 12288
+	offVersions = offBuf + 4*16*72
 )
 
 // Offsets of the fields of the type versionWork.
