@@ -6,3 +6,8 @@ package kernel
 //
 //go:noescape
 func scanSHA2(w *work, nonce uint32, batches uint32) (before uint32, candidates uint32)
+
+// scanSHA2Rolling searches one nonce at a time with each version; see scanner.scan. It needs SHA2.
+//
+//go:noescape
+func scanSHA2Rolling(w *work, nonce uint32, batches uint32) (before uint32, candidates uint32)
