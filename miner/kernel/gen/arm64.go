@@ -8,12 +8,12 @@ import (
 )
 
 // arm64 writes a kernel for the SHA2 instructions of ARMv8, which avo does not
-// know. Two nonces take turns.
+// know. Two hashes take turns.
 type arm64 struct{ bytes.Buffer }
 
 const armTurn = 2
 
-// Registers of one nonce, in this order: a to d, e to h, four of four words each,
+// Registers of one hash, in this order: a to d, e to h, four of four words each,
 // words with their constants, and a copy of a to d.
 const (
 	armABCD = iota

@@ -9,9 +9,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// streams writes a kernel for the SHA instructions, which work on one nonce.
-// Several nonces take turns, so that none waits for the result of its last
-// instruction.
+// streams writes a kernel for the SHA instructions, which work on one hash.
+// Several take turns, so that none waits for the result of its last instruction.
 type streams struct {
 	*build.Context
 	work               reg.Register
@@ -23,9 +22,9 @@ type streams struct {
 	message [][4]operand.Mem
 }
 
-// inTurn is how many nonces take turns. sha256rnds2 has a latency of four cycles
+// inTurn is how many hashes take turns. sha256rnds2 has a latency of four cycles
 // and can begin in each (AMD Zen 4) or in every third (Intel since Alder Lake), so
-// that up to four nonces gain.
+// that up to four gain.
 const inTurn = 4
 
 var xmm = []reg.VecPhysical{
