@@ -19,11 +19,14 @@ func mineCommand() *cli.Command {
 		Usage: "measure how fast this machine mines",
 		Description: "With --benchmark it measures every kernel, the implementations of SHA-256d, that this\n" +
 			"CPU can run: Go's standard library (stdlib) and Lode's own. They run in short turns, so\n" +
-			"that what else the machine does falls on all alike. To mine, give an address to the\n" +
+			"that what else the machine does falls on all alike. A hash is one try: a nonce with one\n" +
+			"version of the header. Where a kernel can, it tries each nonce with several versions, which\n" +
+			"share a part of the work (version rolling, BIP320). To mine, give an address to the\n" +
 			"node: `lode node --mine ADDRESS`. It measures by itself and takes the fastest.",
 		Flags: append(networkFlags(),
 			&cli.BoolFlag{Name: "benchmark", Usage: "measure, and mine nothing"},
 			&cli.StringFlag{Name: "kernel", DefaultText: "all", Usage: "measure the kernel `NAME` and the standard library"},
+			&cli.BoolFlag{Name: "one-version", Usage: "try each nonce with one version, as for a pool that allows no version rolling"},
 			&cli.IntFlag{Name: "threads", DefaultText: "one per core", Usage: "measure on `N` threads"},
 			&cli.Float64Flag{Name: "seconds", Value: 3, Usage: "measure each kernel for `S` seconds"},
 			jsonFlag(),
@@ -61,7 +64,11 @@ func runBenchmark(c *cli.Context) error {
 			kernels = append(kernels[:1:1], k)
 		}
 	}
-	rates, err := kernel.Measure(c.Context, kernels, threads, time.Duration(seconds*float64(time.Second)))
+	roll := uint32(kernel.VersionBits)
+	if c.Bool("one-version") {
+		roll = 0
+	}
+	rates, err := kernel.MeasureRolling(c.Context, kernels, roll, threads, time.Duration(seconds*float64(time.Second)))
 	if err != nil {
 		return err
 	}
@@ -71,12 +78,13 @@ func runBenchmark(c *cli.Context) error {
 		HashesPerSecond float64 `json:"hashes_per_second"` // of all threads
 		PerThread       float64 `json:"hashes_per_second_per_thread"`
 		Ratio           float64 `json:"ratio_to_stdlib"`
+		Versions        uint32  `json:"versions"` // of the header, tried with each nonce
 	}
 	var fastest result
 	results := make([]result, len(rates))
 	for i, r := range rates {
 		hs := math.Round(r.HashesPerSecond)
-		results[i] = result{r.Kernel.Name, hs, math.Round(hs / float64(threads)), hs / math.Round(rates[0].HashesPerSecond)}
+		results[i] = result{r.Kernel.Name, hs, math.Round(hs / float64(threads)), hs / math.Round(rates[0].HashesPerSecond), r.Versions}
 		if i == 0 || hs > fastest.HashesPerSecond {
 			fastest = results[i]
 		}
@@ -90,9 +98,9 @@ func runBenchmark(c *cli.Context) error {
 		}{fastest, threads, seconds, results})
 	}
 	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "kernel\tMH/s per thread\tMH/s on %d\tx stdlib\t\n", threads)
+	fmt.Fprintf(w, "kernel\tversions\tMH/s per thread\tMH/s on %d\tx stdlib\t\n", threads)
 	for _, r := range results {
-		fmt.Fprintf(w, "%s\t%.2f\t%.2f\t%.2f\t\n", r.Kernel, r.PerThread/1e6, r.HashesPerSecond/1e6, r.Ratio)
+		fmt.Fprintf(w, "%s\t%d\t%.2f\t%.2f\t%.2f\t\n", r.Kernel, r.Versions, r.PerThread/1e6, r.HashesPerSecond/1e6, r.Ratio)
 	}
 	return w.Flush()
 }

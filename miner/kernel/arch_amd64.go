@@ -6,10 +6,12 @@ import "golang.org/x/sys/cpu"
 
 // archKernels are those for the instructions that some CPUs have.
 var archKernels = []*Kernel{
-	{Name: "avx2", available: cpu.X86.HasAVX2, lanes: 8, scan: scanAVX2},
-	{Name: "sha-ni", available: hasSHA() && cpu.X86.HasAVX2, lanes: 4, scan: scanSHANI},
-	{Name: "avx512", available: cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW, lanes: 16, scan: scanAVX512},
-	{Name: "avx512-sha", available: hasSHA() && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL, lanes: 16, scan: scanAVX512SHA},
+	{Name: "avx2", available: cpu.X86.HasAVX2,
+		one: scanner{lanes: 8, scan: scanAVX2}, rolling: &scanner{lanes: 8, least: 2, most: 32, scan: scanAVX2}},
+	{Name: "sha-ni", available: hasSHA() && cpu.X86.HasAVX2,
+		one: scanner{lanes: 4, scan: scanSHANI}, rolling: &scanner{lanes: 4, least: 4, most: 32, scan: scanSHANIRolling}},
+	{Name: "avx512", available: cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW,
+		one: scanner{lanes: 16, scan: scanAVX512}, rolling: &scanner{lanes: 16, least: 2, most: 64, scan: scanAVX512}},
 }
 
 // hasSHA reports whether the CPU has the SHA instructions (leaf 7, bit 29 of

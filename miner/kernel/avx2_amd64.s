@@ -8,7 +8,10 @@ TEXT ·scanAVX2(SB), NOSPLIT, $0-24
 	MOVQ w+0(FP), DI
 	MOVL nonce+8(FP), SI
 	MOVL batches+12(FP), DX
+	ADDQ $0x00000200, DI
 	XORL CX, CX
+	MOVL 596(DI), R9
+	LEAQ 5504(DI)(R9*1), R9
 
 batch:
 	XORL         AX, AX
@@ -16,22 +19,1222 @@ batch:
 	JEQ          done
 	VMOVD        SI, X8
 	VPBROADCASTD X8, Y8
+	VPADDD       640(DI), Y8, Y8
+	VPSHUFB      704(DI), Y8, Y8
+	VMOVDQA      Y8, 3040(DI)
+	VMOVDQA      Y8, 1408(DI)
+
+	// Word 18.
+	VMOVDQA      3040(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y8
+	VPBROADCASTD 72(DI), Y15
+	VPADDD       Y15, Y8, Y8
+	VMOVDQA      Y8, 960(DI)
+	VPBROADCASTD -440(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1472(DI)
+
+	// Word 19.
+	VMOVDQA      3040(DI), Y8
+	VPBROADCASTD 76(DI), Y15
+	VPADDD       Y15, Y8, Y8
+	VMOVDQA      Y8, 992(DI)
+	VPBROADCASTD -436(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1504(DI)
+
+	// Word 20.
+	VMOVDQA      960(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y8
+	VPBROADCASTD 80(DI), Y15
+	VPADDD       Y15, Y8, Y8
+	VMOVDQA      Y8, 1024(DI)
+	VPBROADCASTD -432(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1536(DI)
+
+	// Word 21.
+	VMOVDQA      992(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y8
+	VMOVDQA      Y8, 1056(DI)
+	VPBROADCASTD -428(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1568(DI)
+
+	// Word 22.
+	VMOVDQA      1024(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y8
+	VPBROADCASTD 88(DI), Y15
+	VPADDD       Y15, Y8, Y8
+	VMOVDQA      Y8, 1088(DI)
+	VPBROADCASTD -424(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1600(DI)
+
+	// Word 23.
+	VMOVDQA      1056(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y8
+	VPBROADCASTD 92(DI), Y15
+	VPADDD       Y15, Y8, Y8
+	VMOVDQA      Y8, 1120(DI)
+	VPBROADCASTD -420(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1632(DI)
+
+	// Word 24.
+	VMOVDQA      1088(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y8
+	VPBROADCASTD 96(DI), Y15
+	VPADDD       Y15, Y8, Y8
+	VMOVDQA      Y8, 1152(DI)
+	VPBROADCASTD -416(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1664(DI)
+
+	// Word 25.
+	VMOVDQA      960(DI), Y8
+	VMOVDQA      1120(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1184(DI)
+	VPBROADCASTD -412(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1696(DI)
+
+	// Word 26.
+	VMOVDQA      992(DI), Y8
+	VMOVDQA      1152(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1216(DI)
+	VPBROADCASTD -408(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1728(DI)
+
+	// Word 27.
+	VMOVDQA      1024(DI), Y8
+	VMOVDQA      1184(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1248(DI)
+	VPBROADCASTD -404(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1760(DI)
+
+	// Word 28.
+	VMOVDQA      1056(DI), Y8
+	VMOVDQA      1216(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1280(DI)
+	VPBROADCASTD -400(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1792(DI)
+
+	// Word 29.
+	VMOVDQA      1088(DI), Y8
+	VMOVDQA      1248(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1312(DI)
+	VPBROADCASTD -396(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1824(DI)
+
+	// Word 30.
+	VMOVDQA      1120(DI), Y8
+	VMOVDQA      1280(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPBROADCASTD 120(DI), Y15
+	VPADDD       Y15, Y8, Y8
+	VMOVDQA      Y8, 1344(DI)
+	VPBROADCASTD -392(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1856(DI)
+
+	// Word 31.
+	VMOVDQA      1152(DI), Y8
+	VMOVDQA      1312(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPBROADCASTD 124(DI), Y15
+	VPADDD       Y15, Y8, Y8
+	VMOVDQA      Y8, 1376(DI)
+	VPBROADCASTD -388(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1888(DI)
+
+	// Word 32.
+	VMOVDQA      1184(DI), Y8
+	VMOVDQA      1344(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPBROADCASTD 128(DI), Y15
+	VPADDD       Y15, Y8, Y8
+	VMOVDQA      Y8, 896(DI)
+	VPBROADCASTD -384(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1920(DI)
+
+	// Word 33.
+	VMOVDQA      960(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y8
 	VPADDD       1216(DI), Y8, Y8
-	VPSHUFB      1280(DI), Y8, Y8
-	VMOVDQA      Y8, 1632(DI)
-	VPBROADCASTD 1056(DI), Y15
+	VMOVDQA      1376(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPBROADCASTD 132(DI), Y15
+	VPADDD       Y15, Y8, Y8
+	VMOVDQA      Y8, 928(DI)
+	VPBROADCASTD -380(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1952(DI)
+
+	// Word 34.
+	VMOVDQA      960(DI), Y8
+	VMOVDQA      992(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1248(DI), Y8, Y8
+	VMOVDQA      896(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 960(DI)
+	VPBROADCASTD -376(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 1984(DI)
+
+	// Word 35.
+	VMOVDQA      992(DI), Y8
+	VMOVDQA      1024(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1280(DI), Y8, Y8
+	VMOVDQA      928(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 992(DI)
+	VPBROADCASTD -372(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2016(DI)
+
+	// Word 36.
+	VMOVDQA      1024(DI), Y8
+	VMOVDQA      1056(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1312(DI), Y8, Y8
+	VMOVDQA      960(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1024(DI)
+	VPBROADCASTD -368(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2048(DI)
+
+	// Word 37.
+	VMOVDQA      1056(DI), Y8
+	VMOVDQA      1088(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1344(DI), Y8, Y8
+	VMOVDQA      992(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1056(DI)
+	VPBROADCASTD -364(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2080(DI)
+
+	// Word 38.
+	VMOVDQA      1088(DI), Y8
+	VMOVDQA      1120(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1376(DI), Y8, Y8
+	VMOVDQA      1024(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1088(DI)
+	VPBROADCASTD -360(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2112(DI)
+
+	// Word 39.
+	VMOVDQA      1120(DI), Y8
+	VMOVDQA      1152(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       896(DI), Y8, Y8
+	VMOVDQA      1056(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1120(DI)
+	VPBROADCASTD -356(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2144(DI)
+
+	// Word 40.
+	VMOVDQA      1152(DI), Y8
+	VMOVDQA      1184(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       928(DI), Y8, Y8
+	VMOVDQA      1088(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1152(DI)
+	VPBROADCASTD -352(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2176(DI)
+
+	// Word 41.
+	VMOVDQA      1184(DI), Y8
+	VMOVDQA      1216(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       960(DI), Y8, Y8
+	VMOVDQA      1120(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1184(DI)
+	VPBROADCASTD -348(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2208(DI)
+
+	// Word 42.
+	VMOVDQA      1216(DI), Y8
+	VMOVDQA      1248(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       992(DI), Y8, Y8
+	VMOVDQA      1152(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1216(DI)
+	VPBROADCASTD -344(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2240(DI)
+
+	// Word 43.
+	VMOVDQA      1248(DI), Y8
+	VMOVDQA      1280(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1024(DI), Y8, Y8
+	VMOVDQA      1184(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1248(DI)
+	VPBROADCASTD -340(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2272(DI)
+
+	// Word 44.
+	VMOVDQA      1280(DI), Y8
+	VMOVDQA      1312(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1056(DI), Y8, Y8
+	VMOVDQA      1216(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1280(DI)
+	VPBROADCASTD -336(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2304(DI)
+
+	// Word 45.
+	VMOVDQA      1312(DI), Y8
+	VMOVDQA      1344(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1088(DI), Y8, Y8
+	VMOVDQA      1248(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1312(DI)
+	VPBROADCASTD -332(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2336(DI)
+
+	// Word 46.
+	VMOVDQA      1344(DI), Y8
+	VMOVDQA      1376(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1120(DI), Y8, Y8
+	VMOVDQA      1280(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1344(DI)
+	VPBROADCASTD -328(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2368(DI)
+
+	// Word 47.
+	VMOVDQA      1376(DI), Y8
+	VMOVDQA      896(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1152(DI), Y8, Y8
+	VMOVDQA      1312(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1376(DI)
+	VPBROADCASTD -324(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2400(DI)
+
+	// Word 48.
+	VMOVDQA      896(DI), Y8
+	VMOVDQA      928(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1184(DI), Y8, Y8
+	VMOVDQA      1344(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 896(DI)
+	VPBROADCASTD -320(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2432(DI)
+
+	// Word 49.
+	VMOVDQA      928(DI), Y8
+	VMOVDQA      960(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1216(DI), Y8, Y8
+	VMOVDQA      1376(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 928(DI)
+	VPBROADCASTD -316(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2464(DI)
+
+	// Word 50.
+	VMOVDQA      960(DI), Y8
+	VMOVDQA      992(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1248(DI), Y8, Y8
+	VMOVDQA      896(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 960(DI)
+	VPBROADCASTD -312(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2496(DI)
+
+	// Word 51.
+	VMOVDQA      992(DI), Y8
+	VMOVDQA      1024(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1280(DI), Y8, Y8
+	VMOVDQA      928(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 992(DI)
+	VPBROADCASTD -308(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2528(DI)
+
+	// Word 52.
+	VMOVDQA      1024(DI), Y8
+	VMOVDQA      1056(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1312(DI), Y8, Y8
+	VMOVDQA      960(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1024(DI)
+	VPBROADCASTD -304(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2560(DI)
+
+	// Word 53.
+	VMOVDQA      1056(DI), Y8
+	VMOVDQA      1088(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1344(DI), Y8, Y8
+	VMOVDQA      992(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1056(DI)
+	VPBROADCASTD -300(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2592(DI)
+
+	// Word 54.
+	VMOVDQA      1088(DI), Y8
+	VMOVDQA      1120(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1376(DI), Y8, Y8
+	VMOVDQA      1024(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1088(DI)
+	VPBROADCASTD -296(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2624(DI)
+
+	// Word 55.
+	VMOVDQA      1120(DI), Y8
+	VMOVDQA      1152(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       896(DI), Y8, Y8
+	VMOVDQA      1056(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1120(DI)
+	VPBROADCASTD -292(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2656(DI)
+
+	// Word 56.
+	VMOVDQA      1152(DI), Y8
+	VMOVDQA      1184(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       928(DI), Y8, Y8
+	VMOVDQA      1088(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1152(DI)
+	VPBROADCASTD -288(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2688(DI)
+
+	// Word 57.
+	VMOVDQA      1184(DI), Y8
+	VMOVDQA      1216(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       960(DI), Y8, Y8
+	VMOVDQA      1120(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1184(DI)
+	VPBROADCASTD -284(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2720(DI)
+
+	// Word 58.
+	VMOVDQA      1216(DI), Y8
+	VMOVDQA      1248(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       992(DI), Y8, Y8
+	VMOVDQA      1152(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1216(DI)
+	VPBROADCASTD -280(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2752(DI)
+
+	// Word 59.
+	VMOVDQA      1248(DI), Y8
+	VMOVDQA      1280(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1024(DI), Y8, Y8
+	VMOVDQA      1184(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1248(DI)
+	VPBROADCASTD -276(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2784(DI)
+
+	// Word 60.
+	VMOVDQA      1280(DI), Y8
+	VMOVDQA      1312(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1056(DI), Y8, Y8
+	VMOVDQA      1216(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1280(DI)
+	VPBROADCASTD -272(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2816(DI)
+
+	// Word 61.
+	VMOVDQA      1312(DI), Y8
+	VMOVDQA      1344(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1088(DI), Y8, Y8
+	VMOVDQA      1248(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1312(DI)
+	VPBROADCASTD -268(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2848(DI)
+
+	// Word 62.
+	VMOVDQA      1344(DI), Y8
+	VMOVDQA      1376(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1120(DI), Y8, Y8
+	VMOVDQA      1280(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1344(DI)
+	VPBROADCASTD -264(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2880(DI)
+
+	// Word 63.
+	VMOVDQA      1376(DI), Y8
+	VMOVDQA      896(DI), Y11
+	VPSRLD       $0x07, Y11, Y9
+	VPSLLD       $0x19, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x12, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0e, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x03, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VPADDD       1152(DI), Y8, Y8
+	VMOVDQA      1312(DI), Y11
+	VPSRLD       $0x11, Y11, Y9
+	VPSLLD       $0x0f, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x13, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSLLD       $0x0d, Y11, Y10
+	VPXOR        Y9, Y10, Y9
+	VPSRLD       $0x0a, Y11, Y10
+	VPXOR        Y9, Y10, Y12
+	VPADDD       Y12, Y8, Y8
+	VMOVDQA      Y8, 1376(DI)
+	VPBROADCASTD -260(DI), Y15
+	VPADDD       Y15, Y8, Y12
+	VMOVDQA      Y12, 2912(DI)
+	LEAQ         5504(DI), R8
+
+version:
+	VMOVDQA      1408(DI), Y8
+	VPBROADCASTD 32(R8), Y15
 	VPADDD       Y15, Y8, Y0
-	VPBROADCASTD 1060(DI), Y1
-	VPBROADCASTD 1064(DI), Y2
-	VPBROADCASTD 1068(DI), Y3
-	VPBROADCASTD 1072(DI), Y15
+	VPBROADCASTD 36(R8), Y1
+	VPBROADCASTD 40(R8), Y2
+	VPBROADCASTD 44(R8), Y3
+	VPBROADCASTD 48(R8), Y15
 	VPADDD       Y15, Y8, Y4
-	VPBROADCASTD 1076(DI), Y5
-	VPBROADCASTD 1080(DI), Y6
+	VPBROADCASTD 52(R8), Y5
+	VPBROADCASTD 56(R8), Y6
 	VPXOR        Y1, Y2, Y14
 
 	// Round 4.
-	VPBROADCASTD 1152(DI), Y7
+	VPBROADCASTD 64(R8), Y7
 	VPXOR        Y5, Y6, Y8
 	VPAND        Y4, Y8, Y8
 	VPXOR        Y6, Y8, Y8
@@ -67,7 +1270,7 @@ batch:
 	VPADDD       Y8, Y7, Y7
 
 	// Round 5.
-	VPBROADCASTD 1156(DI), Y6
+	VPBROADCASTD 68(R8), Y6
 	VPXOR        Y4, Y5, Y8
 	VPAND        Y3, Y8, Y8
 	VPXOR        Y5, Y8, Y8
@@ -103,7 +1306,7 @@ batch:
 	VPADDD       Y8, Y6, Y6
 
 	// Round 6.
-	VPBROADCASTD 1160(DI), Y5
+	VPBROADCASTD 72(R8), Y5
 	VPXOR        Y3, Y4, Y8
 	VPAND        Y2, Y8, Y8
 	VPXOR        Y4, Y8, Y8
@@ -139,7 +1342,7 @@ batch:
 	VPADDD       Y8, Y5, Y5
 
 	// Round 7.
-	VPBROADCASTD 28(DI), Y15
+	VPBROADCASTD -484(DI), Y15
 	VPADDD       Y15, Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
@@ -176,7 +1379,7 @@ batch:
 	VPADDD       Y8, Y4, Y4
 
 	// Round 8.
-	VPBROADCASTD 32(DI), Y15
+	VPBROADCASTD -480(DI), Y15
 	VPADDD       Y15, Y3, Y3
 	VPXOR        Y1, Y2, Y8
 	VPAND        Y0, Y8, Y8
@@ -213,7 +1416,7 @@ batch:
 	VPADDD       Y8, Y3, Y3
 
 	// Round 9.
-	VPBROADCASTD 36(DI), Y15
+	VPBROADCASTD -476(DI), Y15
 	VPADDD       Y15, Y2, Y2
 	VPXOR        Y0, Y1, Y8
 	VPAND        Y7, Y8, Y8
@@ -250,7 +1453,7 @@ batch:
 	VPADDD       Y8, Y2, Y2
 
 	// Round 10.
-	VPBROADCASTD 40(DI), Y15
+	VPBROADCASTD -472(DI), Y15
 	VPADDD       Y15, Y1, Y1
 	VPXOR        Y7, Y0, Y8
 	VPAND        Y6, Y8, Y8
@@ -287,7 +1490,7 @@ batch:
 	VPADDD       Y8, Y1, Y1
 
 	// Round 11.
-	VPBROADCASTD 44(DI), Y15
+	VPBROADCASTD -468(DI), Y15
 	VPADDD       Y15, Y0, Y0
 	VPXOR        Y6, Y7, Y8
 	VPAND        Y5, Y8, Y8
@@ -324,7 +1527,7 @@ batch:
 	VPADDD       Y8, Y0, Y0
 
 	// Round 12.
-	VPBROADCASTD 48(DI), Y15
+	VPBROADCASTD -464(DI), Y15
 	VPADDD       Y15, Y7, Y7
 	VPXOR        Y5, Y6, Y8
 	VPAND        Y4, Y8, Y8
@@ -361,7 +1564,7 @@ batch:
 	VPADDD       Y8, Y7, Y7
 
 	// Round 13.
-	VPBROADCASTD 52(DI), Y15
+	VPBROADCASTD -460(DI), Y15
 	VPADDD       Y15, Y6, Y6
 	VPXOR        Y4, Y5, Y8
 	VPAND        Y3, Y8, Y8
@@ -398,7 +1601,7 @@ batch:
 	VPADDD       Y8, Y6, Y6
 
 	// Round 14.
-	VPBROADCASTD 56(DI), Y15
+	VPBROADCASTD -456(DI), Y15
 	VPADDD       Y15, Y5, Y5
 	VPXOR        Y3, Y4, Y8
 	VPAND        Y2, Y8, Y8
@@ -435,7 +1638,7 @@ batch:
 	VPADDD       Y8, Y5, Y5
 
 	// Round 15.
-	VPBROADCASTD 60(DI), Y15
+	VPBROADCASTD -452(DI), Y15
 	VPADDD       Y15, Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
@@ -472,7 +1675,7 @@ batch:
 	VPADDD       Y8, Y4, Y4
 
 	// Round 16.
-	VPBROADCASTD 64(DI), Y15
+	VPBROADCASTD -448(DI), Y15
 	VPADDD       Y15, Y3, Y3
 	VPXOR        Y1, Y2, Y8
 	VPAND        Y0, Y8, Y8
@@ -509,7 +1712,7 @@ batch:
 	VPADDD       Y8, Y3, Y3
 
 	// Round 17.
-	VPBROADCASTD 68(DI), Y15
+	VPBROADCASTD -444(DI), Y15
 	VPADDD       Y15, Y2, Y2
 	VPXOR        Y0, Y1, Y8
 	VPAND        Y7, Y8, Y8
@@ -544,2778 +1747,1629 @@ batch:
 	VPSLLD       $0x0a, Y3, Y10
 	VPXOR        Y9, Y10, Y8
 	VPADDD       Y8, Y2, Y2
-
-	// Word 18.
-	VMOVDQA      1632(DI), Y11
-	VPSRLD       $0x07, Y11, Y9
-	VPSLLD       $0x19, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x12, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0e, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x03, Y11, Y10
-	VPXOR        Y9, Y10, Y8
-	VPBROADCASTD 584(DI), Y15
-	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 1600(DI)
 
 	// Round 18.
-	VPBROADCASTD 72(DI), Y15
-	VPADDD       Y15, Y1, Y1
-	VPADDD       1600(DI), Y1, Y1
-	VPXOR        Y7, Y0, Y8
-	VPAND        Y6, Y8, Y8
-	VPXOR        Y0, Y8, Y8
-	VPADDD       Y8, Y1, Y1
-	VPSRLD       $0x06, Y6, Y9
-	VPSLLD       $0x1a, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y6, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y1, Y1
-	VPADDD       Y1, Y5, Y5
-	VPXOR        Y2, Y3, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y3, Y8, Y8
-	VPADDD       Y8, Y1, Y1
-	VPSRLD       $0x02, Y2, Y9
-	VPSLLD       $0x1e, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y2, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y1, Y1
-
-	// Word 19.
-	VMOVDQA      1632(DI), Y8
-	VPBROADCASTD 588(DI), Y15
-	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 1632(DI)
+	VPADDD 1472(DI), Y1, Y1
+	VPXOR  Y7, Y0, Y8
+	VPAND  Y6, Y8, Y8
+	VPXOR  Y0, Y8, Y8
+	VPADDD Y8, Y1, Y1
+	VPSRLD $0x06, Y6, Y9
+	VPSLLD $0x1a, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y6, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y1, Y1
+	VPADDD Y1, Y5, Y5
+	VPXOR  Y2, Y3, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y3, Y8, Y8
+	VPADDD Y8, Y1, Y1
+	VPSRLD $0x02, Y2, Y9
+	VPSLLD $0x1e, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y2, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y1, Y1
 
 	// Round 19.
-	VPBROADCASTD 76(DI), Y15
-	VPADDD       Y15, Y0, Y0
-	VPADDD       1632(DI), Y0, Y0
-	VPXOR        Y6, Y7, Y8
-	VPAND        Y5, Y8, Y8
-	VPXOR        Y7, Y8, Y8
-	VPADDD       Y8, Y0, Y0
-	VPSRLD       $0x06, Y5, Y9
-	VPSLLD       $0x1a, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y5, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y0, Y0
-	VPADDD       Y0, Y4, Y4
-	VPXOR        Y1, Y2, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y2, Y8, Y8
-	VPADDD       Y8, Y0, Y0
-	VPSRLD       $0x02, Y1, Y9
-	VPSLLD       $0x1e, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y1, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y0, Y0
-
-	// Word 20.
-	VMOVDQA      1600(DI), Y11
-	VPSRLD       $0x11, Y11, Y9
-	VPSLLD       $0x0f, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x13, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0d, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0a, Y11, Y10
-	VPXOR        Y9, Y10, Y8
-	VPBROADCASTD 592(DI), Y15
-	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 1664(DI)
+	VPADDD 1504(DI), Y0, Y0
+	VPXOR  Y6, Y7, Y8
+	VPAND  Y5, Y8, Y8
+	VPXOR  Y7, Y8, Y8
+	VPADDD Y8, Y0, Y0
+	VPSRLD $0x06, Y5, Y9
+	VPSLLD $0x1a, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y5, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y0, Y0
+	VPADDD Y0, Y4, Y4
+	VPXOR  Y1, Y2, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y2, Y8, Y8
+	VPADDD Y8, Y0, Y0
+	VPSRLD $0x02, Y1, Y9
+	VPSLLD $0x1e, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y1, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y0, Y0
 
 	// Round 20.
-	VPBROADCASTD 80(DI), Y15
-	VPADDD       Y15, Y7, Y7
-	VPADDD       1664(DI), Y7, Y7
-	VPXOR        Y5, Y6, Y8
-	VPAND        Y4, Y8, Y8
-	VPXOR        Y6, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VPSRLD       $0x06, Y4, Y9
-	VPSLLD       $0x1a, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y4, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-	VPADDD       Y7, Y3, Y3
-	VPXOR        Y0, Y1, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y1, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VPSRLD       $0x02, Y0, Y9
-	VPSLLD       $0x1e, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y0, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-
-	// Word 21.
-	VMOVDQA 1632(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y8
-	VMOVDQA Y8, 1696(DI)
+	VPADDD 1536(DI), Y7, Y7
+	VPXOR  Y5, Y6, Y8
+	VPAND  Y4, Y8, Y8
+	VPXOR  Y6, Y8, Y8
+	VPADDD Y8, Y7, Y7
+	VPSRLD $0x06, Y4, Y9
+	VPSLLD $0x1a, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y4, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y7, Y7
+	VPADDD Y7, Y3, Y3
+	VPXOR  Y0, Y1, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y1, Y8, Y8
+	VPADDD Y8, Y7, Y7
+	VPSRLD $0x02, Y0, Y9
+	VPSLLD $0x1e, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y0, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y7, Y7
 
 	// Round 21.
-	VPBROADCASTD 84(DI), Y15
-	VPADDD       Y15, Y6, Y6
-	VPADDD       1696(DI), Y6, Y6
-	VPXOR        Y4, Y5, Y8
-	VPAND        Y3, Y8, Y8
-	VPXOR        Y5, Y8, Y8
-	VPADDD       Y8, Y6, Y6
-	VPSRLD       $0x06, Y3, Y9
-	VPSLLD       $0x1a, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y3, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y6, Y6
-	VPADDD       Y6, Y2, Y2
-	VPXOR        Y7, Y0, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y0, Y8, Y8
-	VPADDD       Y8, Y6, Y6
-	VPSRLD       $0x02, Y7, Y9
-	VPSLLD       $0x1e, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y7, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y6, Y6
-
-	// Word 22.
-	VMOVDQA      1664(DI), Y11
-	VPSRLD       $0x11, Y11, Y9
-	VPSLLD       $0x0f, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x13, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0d, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0a, Y11, Y10
-	VPXOR        Y9, Y10, Y8
-	VPBROADCASTD 600(DI), Y15
-	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 1728(DI)
+	VPADDD 1568(DI), Y6, Y6
+	VPXOR  Y4, Y5, Y8
+	VPAND  Y3, Y8, Y8
+	VPXOR  Y5, Y8, Y8
+	VPADDD Y8, Y6, Y6
+	VPSRLD $0x06, Y3, Y9
+	VPSLLD $0x1a, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y3, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y6, Y6
+	VPADDD Y6, Y2, Y2
+	VPXOR  Y7, Y0, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y0, Y8, Y8
+	VPADDD Y8, Y6, Y6
+	VPSRLD $0x02, Y7, Y9
+	VPSLLD $0x1e, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y7, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y6, Y6
 
 	// Round 22.
-	VPBROADCASTD 88(DI), Y15
-	VPADDD       Y15, Y5, Y5
-	VPADDD       1728(DI), Y5, Y5
-	VPXOR        Y3, Y4, Y8
-	VPAND        Y2, Y8, Y8
-	VPXOR        Y4, Y8, Y8
-	VPADDD       Y8, Y5, Y5
-	VPSRLD       $0x06, Y2, Y9
-	VPSLLD       $0x1a, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y2, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y5, Y5
-	VPADDD       Y5, Y1, Y1
-	VPXOR        Y6, Y7, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y7, Y8, Y8
-	VPADDD       Y8, Y5, Y5
-	VPSRLD       $0x02, Y6, Y9
-	VPSLLD       $0x1e, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y6, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y5, Y5
-
-	// Word 23.
-	VMOVDQA      1696(DI), Y11
-	VPSRLD       $0x11, Y11, Y9
-	VPSLLD       $0x0f, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x13, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0d, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0a, Y11, Y10
-	VPXOR        Y9, Y10, Y8
-	VPBROADCASTD 604(DI), Y15
-	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 1760(DI)
+	VPADDD 1600(DI), Y5, Y5
+	VPXOR  Y3, Y4, Y8
+	VPAND  Y2, Y8, Y8
+	VPXOR  Y4, Y8, Y8
+	VPADDD Y8, Y5, Y5
+	VPSRLD $0x06, Y2, Y9
+	VPSLLD $0x1a, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y2, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y5, Y5
+	VPADDD Y5, Y1, Y1
+	VPXOR  Y6, Y7, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y7, Y8, Y8
+	VPADDD Y8, Y5, Y5
+	VPSRLD $0x02, Y6, Y9
+	VPSLLD $0x1e, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y6, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y5, Y5
 
 	// Round 23.
-	VPBROADCASTD 92(DI), Y15
-	VPADDD       Y15, Y4, Y4
-	VPADDD       1760(DI), Y4, Y4
-	VPXOR        Y2, Y3, Y8
-	VPAND        Y1, Y8, Y8
-	VPXOR        Y3, Y8, Y8
-	VPADDD       Y8, Y4, Y4
-	VPSRLD       $0x06, Y1, Y9
-	VPSLLD       $0x1a, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y1, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y4, Y4
-	VPADDD       Y4, Y0, Y0
-	VPXOR        Y5, Y6, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y6, Y8, Y8
-	VPADDD       Y8, Y4, Y4
-	VPSRLD       $0x02, Y5, Y9
-	VPSLLD       $0x1e, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y5, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y4, Y4
-
-	// Word 24.
-	VMOVDQA      1728(DI), Y11
-	VPSRLD       $0x11, Y11, Y9
-	VPSLLD       $0x0f, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x13, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0d, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0a, Y11, Y10
-	VPXOR        Y9, Y10, Y8
-	VPBROADCASTD 608(DI), Y15
-	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 1792(DI)
+	VPADDD 1632(DI), Y4, Y4
+	VPXOR  Y2, Y3, Y8
+	VPAND  Y1, Y8, Y8
+	VPXOR  Y3, Y8, Y8
+	VPADDD Y8, Y4, Y4
+	VPSRLD $0x06, Y1, Y9
+	VPSLLD $0x1a, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y1, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y4, Y4
+	VPADDD Y4, Y0, Y0
+	VPXOR  Y5, Y6, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y6, Y8, Y8
+	VPADDD Y8, Y4, Y4
+	VPSRLD $0x02, Y5, Y9
+	VPSLLD $0x1e, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y5, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y4, Y4
 
 	// Round 24.
-	VPBROADCASTD 96(DI), Y15
-	VPADDD       Y15, Y3, Y3
-	VPADDD       1792(DI), Y3, Y3
-	VPXOR        Y1, Y2, Y8
-	VPAND        Y0, Y8, Y8
-	VPXOR        Y2, Y8, Y8
-	VPADDD       Y8, Y3, Y3
-	VPSRLD       $0x06, Y0, Y9
-	VPSLLD       $0x1a, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y0, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y3, Y3
-	VPADDD       Y3, Y7, Y7
-	VPXOR        Y4, Y5, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y5, Y8, Y8
-	VPADDD       Y8, Y3, Y3
-	VPSRLD       $0x02, Y4, Y9
-	VPSLLD       $0x1e, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y4, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y3, Y3
-
-	// Word 25.
-	VMOVDQA 1600(DI), Y8
-	VMOVDQA 1760(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1824(DI)
+	VPADDD 1664(DI), Y3, Y3
+	VPXOR  Y1, Y2, Y8
+	VPAND  Y0, Y8, Y8
+	VPXOR  Y2, Y8, Y8
+	VPADDD Y8, Y3, Y3
+	VPSRLD $0x06, Y0, Y9
+	VPSLLD $0x1a, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y0, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y3, Y3
+	VPADDD Y3, Y7, Y7
+	VPXOR  Y4, Y5, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y5, Y8, Y8
+	VPADDD Y8, Y3, Y3
+	VPSRLD $0x02, Y4, Y9
+	VPSLLD $0x1e, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y4, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y3, Y3
 
 	// Round 25.
-	VPBROADCASTD 100(DI), Y15
-	VPADDD       Y15, Y2, Y2
-	VPADDD       1824(DI), Y2, Y2
-	VPXOR        Y0, Y1, Y8
-	VPAND        Y7, Y8, Y8
-	VPXOR        Y1, Y8, Y8
-	VPADDD       Y8, Y2, Y2
-	VPSRLD       $0x06, Y7, Y9
-	VPSLLD       $0x1a, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y7, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y2, Y2
-	VPADDD       Y2, Y6, Y6
-	VPXOR        Y3, Y4, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y4, Y8, Y8
-	VPADDD       Y8, Y2, Y2
-	VPSRLD       $0x02, Y3, Y9
-	VPSLLD       $0x1e, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y3, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y2, Y2
-
-	// Word 26.
-	VMOVDQA 1632(DI), Y8
-	VMOVDQA 1792(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1856(DI)
+	VPADDD 1696(DI), Y2, Y2
+	VPXOR  Y0, Y1, Y8
+	VPAND  Y7, Y8, Y8
+	VPXOR  Y1, Y8, Y8
+	VPADDD Y8, Y2, Y2
+	VPSRLD $0x06, Y7, Y9
+	VPSLLD $0x1a, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y7, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y2, Y2
+	VPADDD Y2, Y6, Y6
+	VPXOR  Y3, Y4, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y4, Y8, Y8
+	VPADDD Y8, Y2, Y2
+	VPSRLD $0x02, Y3, Y9
+	VPSLLD $0x1e, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y3, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y2, Y2
 
 	// Round 26.
-	VPBROADCASTD 104(DI), Y15
-	VPADDD       Y15, Y1, Y1
-	VPADDD       1856(DI), Y1, Y1
-	VPXOR        Y7, Y0, Y8
-	VPAND        Y6, Y8, Y8
-	VPXOR        Y0, Y8, Y8
-	VPADDD       Y8, Y1, Y1
-	VPSRLD       $0x06, Y6, Y9
-	VPSLLD       $0x1a, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y6, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y1, Y1
-	VPADDD       Y1, Y5, Y5
-	VPXOR        Y2, Y3, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y3, Y8, Y8
-	VPADDD       Y8, Y1, Y1
-	VPSRLD       $0x02, Y2, Y9
-	VPSLLD       $0x1e, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y2, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y1, Y1
-
-	// Word 27.
-	VMOVDQA 1664(DI), Y8
-	VMOVDQA 1824(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1888(DI)
+	VPADDD 1728(DI), Y1, Y1
+	VPXOR  Y7, Y0, Y8
+	VPAND  Y6, Y8, Y8
+	VPXOR  Y0, Y8, Y8
+	VPADDD Y8, Y1, Y1
+	VPSRLD $0x06, Y6, Y9
+	VPSLLD $0x1a, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y6, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y1, Y1
+	VPADDD Y1, Y5, Y5
+	VPXOR  Y2, Y3, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y3, Y8, Y8
+	VPADDD Y8, Y1, Y1
+	VPSRLD $0x02, Y2, Y9
+	VPSLLD $0x1e, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y2, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y1, Y1
 
 	// Round 27.
-	VPBROADCASTD 108(DI), Y15
-	VPADDD       Y15, Y0, Y0
-	VPADDD       1888(DI), Y0, Y0
-	VPXOR        Y6, Y7, Y8
-	VPAND        Y5, Y8, Y8
-	VPXOR        Y7, Y8, Y8
-	VPADDD       Y8, Y0, Y0
-	VPSRLD       $0x06, Y5, Y9
-	VPSLLD       $0x1a, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y5, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y0, Y0
-	VPADDD       Y0, Y4, Y4
-	VPXOR        Y1, Y2, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y2, Y8, Y8
-	VPADDD       Y8, Y0, Y0
-	VPSRLD       $0x02, Y1, Y9
-	VPSLLD       $0x1e, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y1, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y0, Y0
-
-	// Word 28.
-	VMOVDQA 1696(DI), Y8
-	VMOVDQA 1856(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1920(DI)
+	VPADDD 1760(DI), Y0, Y0
+	VPXOR  Y6, Y7, Y8
+	VPAND  Y5, Y8, Y8
+	VPXOR  Y7, Y8, Y8
+	VPADDD Y8, Y0, Y0
+	VPSRLD $0x06, Y5, Y9
+	VPSLLD $0x1a, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y5, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y0, Y0
+	VPADDD Y0, Y4, Y4
+	VPXOR  Y1, Y2, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y2, Y8, Y8
+	VPADDD Y8, Y0, Y0
+	VPSRLD $0x02, Y1, Y9
+	VPSLLD $0x1e, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y1, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y0, Y0
 
 	// Round 28.
-	VPBROADCASTD 112(DI), Y15
-	VPADDD       Y15, Y7, Y7
-	VPADDD       1920(DI), Y7, Y7
-	VPXOR        Y5, Y6, Y8
-	VPAND        Y4, Y8, Y8
-	VPXOR        Y6, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VPSRLD       $0x06, Y4, Y9
-	VPSLLD       $0x1a, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y4, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-	VPADDD       Y7, Y3, Y3
-	VPXOR        Y0, Y1, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y1, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VPSRLD       $0x02, Y0, Y9
-	VPSLLD       $0x1e, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y0, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-
-	// Word 29.
-	VMOVDQA 1728(DI), Y8
-	VMOVDQA 1888(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1952(DI)
+	VPADDD 1792(DI), Y7, Y7
+	VPXOR  Y5, Y6, Y8
+	VPAND  Y4, Y8, Y8
+	VPXOR  Y6, Y8, Y8
+	VPADDD Y8, Y7, Y7
+	VPSRLD $0x06, Y4, Y9
+	VPSLLD $0x1a, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y4, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y7, Y7
+	VPADDD Y7, Y3, Y3
+	VPXOR  Y0, Y1, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y1, Y8, Y8
+	VPADDD Y8, Y7, Y7
+	VPSRLD $0x02, Y0, Y9
+	VPSLLD $0x1e, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y0, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y7, Y7
 
 	// Round 29.
-	VPBROADCASTD 116(DI), Y15
-	VPADDD       Y15, Y6, Y6
-	VPADDD       1952(DI), Y6, Y6
-	VPXOR        Y4, Y5, Y8
-	VPAND        Y3, Y8, Y8
-	VPXOR        Y5, Y8, Y8
-	VPADDD       Y8, Y6, Y6
-	VPSRLD       $0x06, Y3, Y9
-	VPSLLD       $0x1a, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y3, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y6, Y6
-	VPADDD       Y6, Y2, Y2
-	VPXOR        Y7, Y0, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y0, Y8, Y8
-	VPADDD       Y8, Y6, Y6
-	VPSRLD       $0x02, Y7, Y9
-	VPSLLD       $0x1e, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y7, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y6, Y6
-
-	// Word 30.
-	VMOVDQA      1760(DI), Y8
-	VMOVDQA      1920(DI), Y11
-	VPSRLD       $0x11, Y11, Y9
-	VPSLLD       $0x0f, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x13, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0d, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0a, Y11, Y10
-	VPXOR        Y9, Y10, Y12
-	VPADDD       Y12, Y8, Y8
-	VPBROADCASTD 632(DI), Y15
-	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 1984(DI)
+	VPADDD 1824(DI), Y6, Y6
+	VPXOR  Y4, Y5, Y8
+	VPAND  Y3, Y8, Y8
+	VPXOR  Y5, Y8, Y8
+	VPADDD Y8, Y6, Y6
+	VPSRLD $0x06, Y3, Y9
+	VPSLLD $0x1a, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y3, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y6, Y6
+	VPADDD Y6, Y2, Y2
+	VPXOR  Y7, Y0, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y0, Y8, Y8
+	VPADDD Y8, Y6, Y6
+	VPSRLD $0x02, Y7, Y9
+	VPSLLD $0x1e, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y7, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y6, Y6
 
 	// Round 30.
-	VPBROADCASTD 120(DI), Y15
-	VPADDD       Y15, Y5, Y5
-	VPADDD       1984(DI), Y5, Y5
-	VPXOR        Y3, Y4, Y8
-	VPAND        Y2, Y8, Y8
-	VPXOR        Y4, Y8, Y8
-	VPADDD       Y8, Y5, Y5
-	VPSRLD       $0x06, Y2, Y9
-	VPSLLD       $0x1a, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y2, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y5, Y5
-	VPADDD       Y5, Y1, Y1
-	VPXOR        Y6, Y7, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y7, Y8, Y8
-	VPADDD       Y8, Y5, Y5
-	VPSRLD       $0x02, Y6, Y9
-	VPSLLD       $0x1e, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y6, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y5, Y5
-
-	// Word 31.
-	VMOVDQA      1792(DI), Y8
-	VMOVDQA      1952(DI), Y11
-	VPSRLD       $0x11, Y11, Y9
-	VPSLLD       $0x0f, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x13, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0d, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0a, Y11, Y10
-	VPXOR        Y9, Y10, Y12
-	VPADDD       Y12, Y8, Y8
-	VPBROADCASTD 636(DI), Y15
-	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 2016(DI)
+	VPADDD 1856(DI), Y5, Y5
+	VPXOR  Y3, Y4, Y8
+	VPAND  Y2, Y8, Y8
+	VPXOR  Y4, Y8, Y8
+	VPADDD Y8, Y5, Y5
+	VPSRLD $0x06, Y2, Y9
+	VPSLLD $0x1a, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y2, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y5, Y5
+	VPADDD Y5, Y1, Y1
+	VPXOR  Y6, Y7, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y7, Y8, Y8
+	VPADDD Y8, Y5, Y5
+	VPSRLD $0x02, Y6, Y9
+	VPSLLD $0x1e, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y6, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y5, Y5
 
 	// Round 31.
-	VPBROADCASTD 124(DI), Y15
-	VPADDD       Y15, Y4, Y4
-	VPADDD       2016(DI), Y4, Y4
-	VPXOR        Y2, Y3, Y8
-	VPAND        Y1, Y8, Y8
-	VPXOR        Y3, Y8, Y8
-	VPADDD       Y8, Y4, Y4
-	VPSRLD       $0x06, Y1, Y9
-	VPSLLD       $0x1a, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y1, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y4, Y4
-	VPADDD       Y4, Y0, Y0
-	VPXOR        Y5, Y6, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y6, Y8, Y8
-	VPADDD       Y8, Y4, Y4
-	VPSRLD       $0x02, Y5, Y9
-	VPSLLD       $0x1e, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y5, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y4, Y4
-
-	// Word 32.
-	VMOVDQA      1824(DI), Y8
-	VMOVDQA      1984(DI), Y11
-	VPSRLD       $0x11, Y11, Y9
-	VPSLLD       $0x0f, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x13, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0d, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0a, Y11, Y10
-	VPXOR        Y9, Y10, Y12
-	VPADDD       Y12, Y8, Y8
-	VPBROADCASTD 640(DI), Y15
-	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 1536(DI)
+	VPADDD 1888(DI), Y4, Y4
+	VPXOR  Y2, Y3, Y8
+	VPAND  Y1, Y8, Y8
+	VPXOR  Y3, Y8, Y8
+	VPADDD Y8, Y4, Y4
+	VPSRLD $0x06, Y1, Y9
+	VPSLLD $0x1a, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y1, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y4, Y4
+	VPADDD Y4, Y0, Y0
+	VPXOR  Y5, Y6, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y6, Y8, Y8
+	VPADDD Y8, Y4, Y4
+	VPSRLD $0x02, Y5, Y9
+	VPSLLD $0x1e, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y5, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y4, Y4
 
 	// Round 32.
-	VPBROADCASTD 128(DI), Y15
-	VPADDD       Y15, Y3, Y3
-	VPADDD       1536(DI), Y3, Y3
-	VPXOR        Y1, Y2, Y8
-	VPAND        Y0, Y8, Y8
-	VPXOR        Y2, Y8, Y8
-	VPADDD       Y8, Y3, Y3
-	VPSRLD       $0x06, Y0, Y9
-	VPSLLD       $0x1a, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y0, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y3, Y3
-	VPADDD       Y3, Y7, Y7
-	VPXOR        Y4, Y5, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y5, Y8, Y8
-	VPADDD       Y8, Y3, Y3
-	VPSRLD       $0x02, Y4, Y9
-	VPSLLD       $0x1e, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y4, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y3, Y3
-
-	// Word 33.
-	VMOVDQA      1600(DI), Y11
-	VPSRLD       $0x07, Y11, Y9
-	VPSLLD       $0x19, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x12, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0e, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x03, Y11, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       1856(DI), Y8, Y8
-	VMOVDQA      2016(DI), Y11
-	VPSRLD       $0x11, Y11, Y9
-	VPSLLD       $0x0f, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x13, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0d, Y11, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0a, Y11, Y10
-	VPXOR        Y9, Y10, Y12
-	VPADDD       Y12, Y8, Y8
-	VPBROADCASTD 644(DI), Y15
-	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 1568(DI)
+	VPADDD 1920(DI), Y3, Y3
+	VPXOR  Y1, Y2, Y8
+	VPAND  Y0, Y8, Y8
+	VPXOR  Y2, Y8, Y8
+	VPADDD Y8, Y3, Y3
+	VPSRLD $0x06, Y0, Y9
+	VPSLLD $0x1a, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y0, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y3, Y3
+	VPADDD Y3, Y7, Y7
+	VPXOR  Y4, Y5, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y5, Y8, Y8
+	VPADDD Y8, Y3, Y3
+	VPSRLD $0x02, Y4, Y9
+	VPSLLD $0x1e, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y4, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y3, Y3
 
 	// Round 33.
-	VPBROADCASTD 132(DI), Y15
-	VPADDD       Y15, Y2, Y2
-	VPADDD       1568(DI), Y2, Y2
-	VPXOR        Y0, Y1, Y8
-	VPAND        Y7, Y8, Y8
-	VPXOR        Y1, Y8, Y8
-	VPADDD       Y8, Y2, Y2
-	VPSRLD       $0x06, Y7, Y9
-	VPSLLD       $0x1a, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y7, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y2, Y2
-	VPADDD       Y2, Y6, Y6
-	VPXOR        Y3, Y4, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y4, Y8, Y8
-	VPADDD       Y8, Y2, Y2
-	VPSRLD       $0x02, Y3, Y9
-	VPSLLD       $0x1e, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y3, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y2, Y2
-
-	// Word 34.
-	VMOVDQA 1600(DI), Y8
-	VMOVDQA 1632(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1888(DI), Y8, Y8
-	VMOVDQA 1536(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1600(DI)
+	VPADDD 1952(DI), Y2, Y2
+	VPXOR  Y0, Y1, Y8
+	VPAND  Y7, Y8, Y8
+	VPXOR  Y1, Y8, Y8
+	VPADDD Y8, Y2, Y2
+	VPSRLD $0x06, Y7, Y9
+	VPSLLD $0x1a, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y7, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y2, Y2
+	VPADDD Y2, Y6, Y6
+	VPXOR  Y3, Y4, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y4, Y8, Y8
+	VPADDD Y8, Y2, Y2
+	VPSRLD $0x02, Y3, Y9
+	VPSLLD $0x1e, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y3, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y2, Y2
 
 	// Round 34.
-	VPBROADCASTD 136(DI), Y15
-	VPADDD       Y15, Y1, Y1
-	VPADDD       1600(DI), Y1, Y1
-	VPXOR        Y7, Y0, Y8
-	VPAND        Y6, Y8, Y8
-	VPXOR        Y0, Y8, Y8
-	VPADDD       Y8, Y1, Y1
-	VPSRLD       $0x06, Y6, Y9
-	VPSLLD       $0x1a, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y6, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y1, Y1
-	VPADDD       Y1, Y5, Y5
-	VPXOR        Y2, Y3, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y3, Y8, Y8
-	VPADDD       Y8, Y1, Y1
-	VPSRLD       $0x02, Y2, Y9
-	VPSLLD       $0x1e, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y2, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y1, Y1
-
-	// Word 35.
-	VMOVDQA 1632(DI), Y8
-	VMOVDQA 1664(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1920(DI), Y8, Y8
-	VMOVDQA 1568(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1632(DI)
+	VPADDD 1984(DI), Y1, Y1
+	VPXOR  Y7, Y0, Y8
+	VPAND  Y6, Y8, Y8
+	VPXOR  Y0, Y8, Y8
+	VPADDD Y8, Y1, Y1
+	VPSRLD $0x06, Y6, Y9
+	VPSLLD $0x1a, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y6, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y1, Y1
+	VPADDD Y1, Y5, Y5
+	VPXOR  Y2, Y3, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y3, Y8, Y8
+	VPADDD Y8, Y1, Y1
+	VPSRLD $0x02, Y2, Y9
+	VPSLLD $0x1e, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y2, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y1, Y1
 
 	// Round 35.
-	VPBROADCASTD 140(DI), Y15
-	VPADDD       Y15, Y0, Y0
-	VPADDD       1632(DI), Y0, Y0
-	VPXOR        Y6, Y7, Y8
-	VPAND        Y5, Y8, Y8
-	VPXOR        Y7, Y8, Y8
-	VPADDD       Y8, Y0, Y0
-	VPSRLD       $0x06, Y5, Y9
-	VPSLLD       $0x1a, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y5, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y0, Y0
-	VPADDD       Y0, Y4, Y4
-	VPXOR        Y1, Y2, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y2, Y8, Y8
-	VPADDD       Y8, Y0, Y0
-	VPSRLD       $0x02, Y1, Y9
-	VPSLLD       $0x1e, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y1, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y0, Y0
-
-	// Word 36.
-	VMOVDQA 1664(DI), Y8
-	VMOVDQA 1696(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1952(DI), Y8, Y8
-	VMOVDQA 1600(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1664(DI)
+	VPADDD 2016(DI), Y0, Y0
+	VPXOR  Y6, Y7, Y8
+	VPAND  Y5, Y8, Y8
+	VPXOR  Y7, Y8, Y8
+	VPADDD Y8, Y0, Y0
+	VPSRLD $0x06, Y5, Y9
+	VPSLLD $0x1a, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y5, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y0, Y0
+	VPADDD Y0, Y4, Y4
+	VPXOR  Y1, Y2, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y2, Y8, Y8
+	VPADDD Y8, Y0, Y0
+	VPSRLD $0x02, Y1, Y9
+	VPSLLD $0x1e, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y1, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y0, Y0
 
 	// Round 36.
-	VPBROADCASTD 144(DI), Y15
-	VPADDD       Y15, Y7, Y7
-	VPADDD       1664(DI), Y7, Y7
-	VPXOR        Y5, Y6, Y8
-	VPAND        Y4, Y8, Y8
-	VPXOR        Y6, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VPSRLD       $0x06, Y4, Y9
-	VPSLLD       $0x1a, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y4, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-	VPADDD       Y7, Y3, Y3
-	VPXOR        Y0, Y1, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y1, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VPSRLD       $0x02, Y0, Y9
-	VPSLLD       $0x1e, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y0, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-
-	// Word 37.
-	VMOVDQA 1696(DI), Y8
-	VMOVDQA 1728(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1984(DI), Y8, Y8
-	VMOVDQA 1632(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1696(DI)
+	VPADDD 2048(DI), Y7, Y7
+	VPXOR  Y5, Y6, Y8
+	VPAND  Y4, Y8, Y8
+	VPXOR  Y6, Y8, Y8
+	VPADDD Y8, Y7, Y7
+	VPSRLD $0x06, Y4, Y9
+	VPSLLD $0x1a, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y4, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y7, Y7
+	VPADDD Y7, Y3, Y3
+	VPXOR  Y0, Y1, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y1, Y8, Y8
+	VPADDD Y8, Y7, Y7
+	VPSRLD $0x02, Y0, Y9
+	VPSLLD $0x1e, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y0, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y7, Y7
 
 	// Round 37.
-	VPBROADCASTD 148(DI), Y15
-	VPADDD       Y15, Y6, Y6
-	VPADDD       1696(DI), Y6, Y6
-	VPXOR        Y4, Y5, Y8
-	VPAND        Y3, Y8, Y8
-	VPXOR        Y5, Y8, Y8
-	VPADDD       Y8, Y6, Y6
-	VPSRLD       $0x06, Y3, Y9
-	VPSLLD       $0x1a, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y3, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y6, Y6
-	VPADDD       Y6, Y2, Y2
-	VPXOR        Y7, Y0, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y0, Y8, Y8
-	VPADDD       Y8, Y6, Y6
-	VPSRLD       $0x02, Y7, Y9
-	VPSLLD       $0x1e, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y7, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y6, Y6
-
-	// Word 38.
-	VMOVDQA 1728(DI), Y8
-	VMOVDQA 1760(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  2016(DI), Y8, Y8
-	VMOVDQA 1664(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1728(DI)
+	VPADDD 2080(DI), Y6, Y6
+	VPXOR  Y4, Y5, Y8
+	VPAND  Y3, Y8, Y8
+	VPXOR  Y5, Y8, Y8
+	VPADDD Y8, Y6, Y6
+	VPSRLD $0x06, Y3, Y9
+	VPSLLD $0x1a, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y3, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y6, Y6
+	VPADDD Y6, Y2, Y2
+	VPXOR  Y7, Y0, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y0, Y8, Y8
+	VPADDD Y8, Y6, Y6
+	VPSRLD $0x02, Y7, Y9
+	VPSLLD $0x1e, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y7, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y6, Y6
 
 	// Round 38.
-	VPBROADCASTD 152(DI), Y15
-	VPADDD       Y15, Y5, Y5
-	VPADDD       1728(DI), Y5, Y5
-	VPXOR        Y3, Y4, Y8
-	VPAND        Y2, Y8, Y8
-	VPXOR        Y4, Y8, Y8
-	VPADDD       Y8, Y5, Y5
-	VPSRLD       $0x06, Y2, Y9
-	VPSLLD       $0x1a, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y2, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y5, Y5
-	VPADDD       Y5, Y1, Y1
-	VPXOR        Y6, Y7, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y7, Y8, Y8
-	VPADDD       Y8, Y5, Y5
-	VPSRLD       $0x02, Y6, Y9
-	VPSLLD       $0x1e, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y6, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y5, Y5
-
-	// Word 39.
-	VMOVDQA 1760(DI), Y8
-	VMOVDQA 1792(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1536(DI), Y8, Y8
-	VMOVDQA 1696(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1760(DI)
+	VPADDD 2112(DI), Y5, Y5
+	VPXOR  Y3, Y4, Y8
+	VPAND  Y2, Y8, Y8
+	VPXOR  Y4, Y8, Y8
+	VPADDD Y8, Y5, Y5
+	VPSRLD $0x06, Y2, Y9
+	VPSLLD $0x1a, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y2, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y5, Y5
+	VPADDD Y5, Y1, Y1
+	VPXOR  Y6, Y7, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y7, Y8, Y8
+	VPADDD Y8, Y5, Y5
+	VPSRLD $0x02, Y6, Y9
+	VPSLLD $0x1e, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y6, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y5, Y5
 
 	// Round 39.
-	VPBROADCASTD 156(DI), Y15
-	VPADDD       Y15, Y4, Y4
-	VPADDD       1760(DI), Y4, Y4
-	VPXOR        Y2, Y3, Y8
-	VPAND        Y1, Y8, Y8
-	VPXOR        Y3, Y8, Y8
-	VPADDD       Y8, Y4, Y4
-	VPSRLD       $0x06, Y1, Y9
-	VPSLLD       $0x1a, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y1, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y4, Y4
-	VPADDD       Y4, Y0, Y0
-	VPXOR        Y5, Y6, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y6, Y8, Y8
-	VPADDD       Y8, Y4, Y4
-	VPSRLD       $0x02, Y5, Y9
-	VPSLLD       $0x1e, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y5, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y4, Y4
-
-	// Word 40.
-	VMOVDQA 1792(DI), Y8
-	VMOVDQA 1824(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1568(DI), Y8, Y8
-	VMOVDQA 1728(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1792(DI)
+	VPADDD 2144(DI), Y4, Y4
+	VPXOR  Y2, Y3, Y8
+	VPAND  Y1, Y8, Y8
+	VPXOR  Y3, Y8, Y8
+	VPADDD Y8, Y4, Y4
+	VPSRLD $0x06, Y1, Y9
+	VPSLLD $0x1a, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y1, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y4, Y4
+	VPADDD Y4, Y0, Y0
+	VPXOR  Y5, Y6, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y6, Y8, Y8
+	VPADDD Y8, Y4, Y4
+	VPSRLD $0x02, Y5, Y9
+	VPSLLD $0x1e, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y5, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y4, Y4
 
 	// Round 40.
-	VPBROADCASTD 160(DI), Y15
-	VPADDD       Y15, Y3, Y3
-	VPADDD       1792(DI), Y3, Y3
-	VPXOR        Y1, Y2, Y8
-	VPAND        Y0, Y8, Y8
-	VPXOR        Y2, Y8, Y8
-	VPADDD       Y8, Y3, Y3
-	VPSRLD       $0x06, Y0, Y9
-	VPSLLD       $0x1a, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y0, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y3, Y3
-	VPADDD       Y3, Y7, Y7
-	VPXOR        Y4, Y5, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y5, Y8, Y8
-	VPADDD       Y8, Y3, Y3
-	VPSRLD       $0x02, Y4, Y9
-	VPSLLD       $0x1e, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y4, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y3, Y3
-
-	// Word 41.
-	VMOVDQA 1824(DI), Y8
-	VMOVDQA 1856(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1600(DI), Y8, Y8
-	VMOVDQA 1760(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1824(DI)
+	VPADDD 2176(DI), Y3, Y3
+	VPXOR  Y1, Y2, Y8
+	VPAND  Y0, Y8, Y8
+	VPXOR  Y2, Y8, Y8
+	VPADDD Y8, Y3, Y3
+	VPSRLD $0x06, Y0, Y9
+	VPSLLD $0x1a, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y0, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y3, Y3
+	VPADDD Y3, Y7, Y7
+	VPXOR  Y4, Y5, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y5, Y8, Y8
+	VPADDD Y8, Y3, Y3
+	VPSRLD $0x02, Y4, Y9
+	VPSLLD $0x1e, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y4, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y3, Y3
 
 	// Round 41.
-	VPBROADCASTD 164(DI), Y15
-	VPADDD       Y15, Y2, Y2
-	VPADDD       1824(DI), Y2, Y2
-	VPXOR        Y0, Y1, Y8
-	VPAND        Y7, Y8, Y8
-	VPXOR        Y1, Y8, Y8
-	VPADDD       Y8, Y2, Y2
-	VPSRLD       $0x06, Y7, Y9
-	VPSLLD       $0x1a, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y7, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y2, Y2
-	VPADDD       Y2, Y6, Y6
-	VPXOR        Y3, Y4, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y4, Y8, Y8
-	VPADDD       Y8, Y2, Y2
-	VPSRLD       $0x02, Y3, Y9
-	VPSLLD       $0x1e, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y3, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y2, Y2
-
-	// Word 42.
-	VMOVDQA 1856(DI), Y8
-	VMOVDQA 1888(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1632(DI), Y8, Y8
-	VMOVDQA 1792(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1856(DI)
+	VPADDD 2208(DI), Y2, Y2
+	VPXOR  Y0, Y1, Y8
+	VPAND  Y7, Y8, Y8
+	VPXOR  Y1, Y8, Y8
+	VPADDD Y8, Y2, Y2
+	VPSRLD $0x06, Y7, Y9
+	VPSLLD $0x1a, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y7, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y2, Y2
+	VPADDD Y2, Y6, Y6
+	VPXOR  Y3, Y4, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y4, Y8, Y8
+	VPADDD Y8, Y2, Y2
+	VPSRLD $0x02, Y3, Y9
+	VPSLLD $0x1e, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y3, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y2, Y2
 
 	// Round 42.
-	VPBROADCASTD 168(DI), Y15
-	VPADDD       Y15, Y1, Y1
-	VPADDD       1856(DI), Y1, Y1
-	VPXOR        Y7, Y0, Y8
-	VPAND        Y6, Y8, Y8
-	VPXOR        Y0, Y8, Y8
-	VPADDD       Y8, Y1, Y1
-	VPSRLD       $0x06, Y6, Y9
-	VPSLLD       $0x1a, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y6, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y1, Y1
-	VPADDD       Y1, Y5, Y5
-	VPXOR        Y2, Y3, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y3, Y8, Y8
-	VPADDD       Y8, Y1, Y1
-	VPSRLD       $0x02, Y2, Y9
-	VPSLLD       $0x1e, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y2, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y1, Y1
-
-	// Word 43.
-	VMOVDQA 1888(DI), Y8
-	VMOVDQA 1920(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1664(DI), Y8, Y8
-	VMOVDQA 1824(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1888(DI)
+	VPADDD 2240(DI), Y1, Y1
+	VPXOR  Y7, Y0, Y8
+	VPAND  Y6, Y8, Y8
+	VPXOR  Y0, Y8, Y8
+	VPADDD Y8, Y1, Y1
+	VPSRLD $0x06, Y6, Y9
+	VPSLLD $0x1a, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y6, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y1, Y1
+	VPADDD Y1, Y5, Y5
+	VPXOR  Y2, Y3, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y3, Y8, Y8
+	VPADDD Y8, Y1, Y1
+	VPSRLD $0x02, Y2, Y9
+	VPSLLD $0x1e, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y2, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y1, Y1
 
 	// Round 43.
-	VPBROADCASTD 172(DI), Y15
-	VPADDD       Y15, Y0, Y0
-	VPADDD       1888(DI), Y0, Y0
-	VPXOR        Y6, Y7, Y8
-	VPAND        Y5, Y8, Y8
-	VPXOR        Y7, Y8, Y8
-	VPADDD       Y8, Y0, Y0
-	VPSRLD       $0x06, Y5, Y9
-	VPSLLD       $0x1a, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y5, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y0, Y0
-	VPADDD       Y0, Y4, Y4
-	VPXOR        Y1, Y2, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y2, Y8, Y8
-	VPADDD       Y8, Y0, Y0
-	VPSRLD       $0x02, Y1, Y9
-	VPSLLD       $0x1e, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y1, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y0, Y0
-
-	// Word 44.
-	VMOVDQA 1920(DI), Y8
-	VMOVDQA 1952(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1696(DI), Y8, Y8
-	VMOVDQA 1856(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1920(DI)
+	VPADDD 2272(DI), Y0, Y0
+	VPXOR  Y6, Y7, Y8
+	VPAND  Y5, Y8, Y8
+	VPXOR  Y7, Y8, Y8
+	VPADDD Y8, Y0, Y0
+	VPSRLD $0x06, Y5, Y9
+	VPSLLD $0x1a, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y5, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y0, Y0
+	VPADDD Y0, Y4, Y4
+	VPXOR  Y1, Y2, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y2, Y8, Y8
+	VPADDD Y8, Y0, Y0
+	VPSRLD $0x02, Y1, Y9
+	VPSLLD $0x1e, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y1, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y0, Y0
 
 	// Round 44.
-	VPBROADCASTD 176(DI), Y15
-	VPADDD       Y15, Y7, Y7
-	VPADDD       1920(DI), Y7, Y7
-	VPXOR        Y5, Y6, Y8
-	VPAND        Y4, Y8, Y8
-	VPXOR        Y6, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VPSRLD       $0x06, Y4, Y9
-	VPSLLD       $0x1a, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y4, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-	VPADDD       Y7, Y3, Y3
-	VPXOR        Y0, Y1, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y1, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VPSRLD       $0x02, Y0, Y9
-	VPSLLD       $0x1e, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y0, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-
-	// Word 45.
-	VMOVDQA 1952(DI), Y8
-	VMOVDQA 1984(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1728(DI), Y8, Y8
-	VMOVDQA 1888(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1952(DI)
+	VPADDD 2304(DI), Y7, Y7
+	VPXOR  Y5, Y6, Y8
+	VPAND  Y4, Y8, Y8
+	VPXOR  Y6, Y8, Y8
+	VPADDD Y8, Y7, Y7
+	VPSRLD $0x06, Y4, Y9
+	VPSLLD $0x1a, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y4, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y7, Y7
+	VPADDD Y7, Y3, Y3
+	VPXOR  Y0, Y1, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y1, Y8, Y8
+	VPADDD Y8, Y7, Y7
+	VPSRLD $0x02, Y0, Y9
+	VPSLLD $0x1e, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y0, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y7, Y7
 
 	// Round 45.
-	VPBROADCASTD 180(DI), Y15
-	VPADDD       Y15, Y6, Y6
-	VPADDD       1952(DI), Y6, Y6
-	VPXOR        Y4, Y5, Y8
-	VPAND        Y3, Y8, Y8
-	VPXOR        Y5, Y8, Y8
-	VPADDD       Y8, Y6, Y6
-	VPSRLD       $0x06, Y3, Y9
-	VPSLLD       $0x1a, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y3, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y6, Y6
-	VPADDD       Y6, Y2, Y2
-	VPXOR        Y7, Y0, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y0, Y8, Y8
-	VPADDD       Y8, Y6, Y6
-	VPSRLD       $0x02, Y7, Y9
-	VPSLLD       $0x1e, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y7, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y6, Y6
-
-	// Word 46.
-	VMOVDQA 1984(DI), Y8
-	VMOVDQA 2016(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1760(DI), Y8, Y8
-	VMOVDQA 1920(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1984(DI)
+	VPADDD 2336(DI), Y6, Y6
+	VPXOR  Y4, Y5, Y8
+	VPAND  Y3, Y8, Y8
+	VPXOR  Y5, Y8, Y8
+	VPADDD Y8, Y6, Y6
+	VPSRLD $0x06, Y3, Y9
+	VPSLLD $0x1a, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y3, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y6, Y6
+	VPADDD Y6, Y2, Y2
+	VPXOR  Y7, Y0, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y0, Y8, Y8
+	VPADDD Y8, Y6, Y6
+	VPSRLD $0x02, Y7, Y9
+	VPSLLD $0x1e, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y7, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y6, Y6
 
 	// Round 46.
-	VPBROADCASTD 184(DI), Y15
-	VPADDD       Y15, Y5, Y5
-	VPADDD       1984(DI), Y5, Y5
-	VPXOR        Y3, Y4, Y8
-	VPAND        Y2, Y8, Y8
-	VPXOR        Y4, Y8, Y8
-	VPADDD       Y8, Y5, Y5
-	VPSRLD       $0x06, Y2, Y9
-	VPSLLD       $0x1a, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y2, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y5, Y5
-	VPADDD       Y5, Y1, Y1
-	VPXOR        Y6, Y7, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y7, Y8, Y8
-	VPADDD       Y8, Y5, Y5
-	VPSRLD       $0x02, Y6, Y9
-	VPSLLD       $0x1e, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y6, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y5, Y5
-
-	// Word 47.
-	VMOVDQA 2016(DI), Y8
-	VMOVDQA 1536(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1792(DI), Y8, Y8
-	VMOVDQA 1952(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 2016(DI)
+	VPADDD 2368(DI), Y5, Y5
+	VPXOR  Y3, Y4, Y8
+	VPAND  Y2, Y8, Y8
+	VPXOR  Y4, Y8, Y8
+	VPADDD Y8, Y5, Y5
+	VPSRLD $0x06, Y2, Y9
+	VPSLLD $0x1a, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y2, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y5, Y5
+	VPADDD Y5, Y1, Y1
+	VPXOR  Y6, Y7, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y7, Y8, Y8
+	VPADDD Y8, Y5, Y5
+	VPSRLD $0x02, Y6, Y9
+	VPSLLD $0x1e, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y6, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y5, Y5
 
 	// Round 47.
-	VPBROADCASTD 188(DI), Y15
-	VPADDD       Y15, Y4, Y4
-	VPADDD       2016(DI), Y4, Y4
-	VPXOR        Y2, Y3, Y8
-	VPAND        Y1, Y8, Y8
-	VPXOR        Y3, Y8, Y8
-	VPADDD       Y8, Y4, Y4
-	VPSRLD       $0x06, Y1, Y9
-	VPSLLD       $0x1a, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y1, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y4, Y4
-	VPADDD       Y4, Y0, Y0
-	VPXOR        Y5, Y6, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y6, Y8, Y8
-	VPADDD       Y8, Y4, Y4
-	VPSRLD       $0x02, Y5, Y9
-	VPSLLD       $0x1e, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y5, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y4, Y4
-
-	// Word 48.
-	VMOVDQA 1536(DI), Y8
-	VMOVDQA 1568(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1824(DI), Y8, Y8
-	VMOVDQA 1984(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1536(DI)
+	VPADDD 2400(DI), Y4, Y4
+	VPXOR  Y2, Y3, Y8
+	VPAND  Y1, Y8, Y8
+	VPXOR  Y3, Y8, Y8
+	VPADDD Y8, Y4, Y4
+	VPSRLD $0x06, Y1, Y9
+	VPSLLD $0x1a, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y1, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y4, Y4
+	VPADDD Y4, Y0, Y0
+	VPXOR  Y5, Y6, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y6, Y8, Y8
+	VPADDD Y8, Y4, Y4
+	VPSRLD $0x02, Y5, Y9
+	VPSLLD $0x1e, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y5, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y4, Y4
 
 	// Round 48.
-	VPBROADCASTD 192(DI), Y15
-	VPADDD       Y15, Y3, Y3
-	VPADDD       1536(DI), Y3, Y3
-	VPXOR        Y1, Y2, Y8
-	VPAND        Y0, Y8, Y8
-	VPXOR        Y2, Y8, Y8
-	VPADDD       Y8, Y3, Y3
-	VPSRLD       $0x06, Y0, Y9
-	VPSLLD       $0x1a, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y0, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y3, Y3
-	VPADDD       Y3, Y7, Y7
-	VPXOR        Y4, Y5, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y5, Y8, Y8
-	VPADDD       Y8, Y3, Y3
-	VPSRLD       $0x02, Y4, Y9
-	VPSLLD       $0x1e, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y4, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y3, Y3
-
-	// Word 49.
-	VMOVDQA 1568(DI), Y8
-	VMOVDQA 1600(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1856(DI), Y8, Y8
-	VMOVDQA 2016(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1568(DI)
+	VPADDD 2432(DI), Y3, Y3
+	VPXOR  Y1, Y2, Y8
+	VPAND  Y0, Y8, Y8
+	VPXOR  Y2, Y8, Y8
+	VPADDD Y8, Y3, Y3
+	VPSRLD $0x06, Y0, Y9
+	VPSLLD $0x1a, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y0, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y3, Y3
+	VPADDD Y3, Y7, Y7
+	VPXOR  Y4, Y5, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y5, Y8, Y8
+	VPADDD Y8, Y3, Y3
+	VPSRLD $0x02, Y4, Y9
+	VPSLLD $0x1e, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y4, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y3, Y3
 
 	// Round 49.
-	VPBROADCASTD 196(DI), Y15
-	VPADDD       Y15, Y2, Y2
-	VPADDD       1568(DI), Y2, Y2
-	VPXOR        Y0, Y1, Y8
-	VPAND        Y7, Y8, Y8
-	VPXOR        Y1, Y8, Y8
-	VPADDD       Y8, Y2, Y2
-	VPSRLD       $0x06, Y7, Y9
-	VPSLLD       $0x1a, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y7, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y2, Y2
-	VPADDD       Y2, Y6, Y6
-	VPXOR        Y3, Y4, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y4, Y8, Y8
-	VPADDD       Y8, Y2, Y2
-	VPSRLD       $0x02, Y3, Y9
-	VPSLLD       $0x1e, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y3, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y2, Y2
-
-	// Word 50.
-	VMOVDQA 1600(DI), Y8
-	VMOVDQA 1632(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1888(DI), Y8, Y8
-	VMOVDQA 1536(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1600(DI)
+	VPADDD 2464(DI), Y2, Y2
+	VPXOR  Y0, Y1, Y8
+	VPAND  Y7, Y8, Y8
+	VPXOR  Y1, Y8, Y8
+	VPADDD Y8, Y2, Y2
+	VPSRLD $0x06, Y7, Y9
+	VPSLLD $0x1a, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y7, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y2, Y2
+	VPADDD Y2, Y6, Y6
+	VPXOR  Y3, Y4, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y4, Y8, Y8
+	VPADDD Y8, Y2, Y2
+	VPSRLD $0x02, Y3, Y9
+	VPSLLD $0x1e, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y3, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y2, Y2
 
 	// Round 50.
-	VPBROADCASTD 200(DI), Y15
-	VPADDD       Y15, Y1, Y1
-	VPADDD       1600(DI), Y1, Y1
-	VPXOR        Y7, Y0, Y8
-	VPAND        Y6, Y8, Y8
-	VPXOR        Y0, Y8, Y8
-	VPADDD       Y8, Y1, Y1
-	VPSRLD       $0x06, Y6, Y9
-	VPSLLD       $0x1a, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y6, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y1, Y1
-	VPADDD       Y1, Y5, Y5
-	VPXOR        Y2, Y3, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y3, Y8, Y8
-	VPADDD       Y8, Y1, Y1
-	VPSRLD       $0x02, Y2, Y9
-	VPSLLD       $0x1e, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y2, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y1, Y1
-
-	// Word 51.
-	VMOVDQA 1632(DI), Y8
-	VMOVDQA 1664(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1920(DI), Y8, Y8
-	VMOVDQA 1568(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1632(DI)
+	VPADDD 2496(DI), Y1, Y1
+	VPXOR  Y7, Y0, Y8
+	VPAND  Y6, Y8, Y8
+	VPXOR  Y0, Y8, Y8
+	VPADDD Y8, Y1, Y1
+	VPSRLD $0x06, Y6, Y9
+	VPSLLD $0x1a, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y6, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y1, Y1
+	VPADDD Y1, Y5, Y5
+	VPXOR  Y2, Y3, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y3, Y8, Y8
+	VPADDD Y8, Y1, Y1
+	VPSRLD $0x02, Y2, Y9
+	VPSLLD $0x1e, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y2, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y1, Y1
 
 	// Round 51.
-	VPBROADCASTD 204(DI), Y15
-	VPADDD       Y15, Y0, Y0
-	VPADDD       1632(DI), Y0, Y0
-	VPXOR        Y6, Y7, Y8
-	VPAND        Y5, Y8, Y8
-	VPXOR        Y7, Y8, Y8
-	VPADDD       Y8, Y0, Y0
-	VPSRLD       $0x06, Y5, Y9
-	VPSLLD       $0x1a, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y5, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y0, Y0
-	VPADDD       Y0, Y4, Y4
-	VPXOR        Y1, Y2, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y2, Y8, Y8
-	VPADDD       Y8, Y0, Y0
-	VPSRLD       $0x02, Y1, Y9
-	VPSLLD       $0x1e, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y1, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y0, Y0
-
-	// Word 52.
-	VMOVDQA 1664(DI), Y8
-	VMOVDQA 1696(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1952(DI), Y8, Y8
-	VMOVDQA 1600(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1664(DI)
+	VPADDD 2528(DI), Y0, Y0
+	VPXOR  Y6, Y7, Y8
+	VPAND  Y5, Y8, Y8
+	VPXOR  Y7, Y8, Y8
+	VPADDD Y8, Y0, Y0
+	VPSRLD $0x06, Y5, Y9
+	VPSLLD $0x1a, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y5, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y0, Y0
+	VPADDD Y0, Y4, Y4
+	VPXOR  Y1, Y2, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y2, Y8, Y8
+	VPADDD Y8, Y0, Y0
+	VPSRLD $0x02, Y1, Y9
+	VPSLLD $0x1e, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y1, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y0, Y0
 
 	// Round 52.
-	VPBROADCASTD 208(DI), Y15
-	VPADDD       Y15, Y7, Y7
-	VPADDD       1664(DI), Y7, Y7
-	VPXOR        Y5, Y6, Y8
-	VPAND        Y4, Y8, Y8
-	VPXOR        Y6, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VPSRLD       $0x06, Y4, Y9
-	VPSLLD       $0x1a, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y4, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-	VPADDD       Y7, Y3, Y3
-	VPXOR        Y0, Y1, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y1, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VPSRLD       $0x02, Y0, Y9
-	VPSLLD       $0x1e, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y0, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-
-	// Word 53.
-	VMOVDQA 1696(DI), Y8
-	VMOVDQA 1728(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1984(DI), Y8, Y8
-	VMOVDQA 1632(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1696(DI)
+	VPADDD 2560(DI), Y7, Y7
+	VPXOR  Y5, Y6, Y8
+	VPAND  Y4, Y8, Y8
+	VPXOR  Y6, Y8, Y8
+	VPADDD Y8, Y7, Y7
+	VPSRLD $0x06, Y4, Y9
+	VPSLLD $0x1a, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y4, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y7, Y7
+	VPADDD Y7, Y3, Y3
+	VPXOR  Y0, Y1, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y1, Y8, Y8
+	VPADDD Y8, Y7, Y7
+	VPSRLD $0x02, Y0, Y9
+	VPSLLD $0x1e, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y0, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y7, Y7
 
 	// Round 53.
-	VPBROADCASTD 212(DI), Y15
-	VPADDD       Y15, Y6, Y6
-	VPADDD       1696(DI), Y6, Y6
-	VPXOR        Y4, Y5, Y8
-	VPAND        Y3, Y8, Y8
-	VPXOR        Y5, Y8, Y8
-	VPADDD       Y8, Y6, Y6
-	VPSRLD       $0x06, Y3, Y9
-	VPSLLD       $0x1a, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y3, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y6, Y6
-	VPADDD       Y6, Y2, Y2
-	VPXOR        Y7, Y0, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y0, Y8, Y8
-	VPADDD       Y8, Y6, Y6
-	VPSRLD       $0x02, Y7, Y9
-	VPSLLD       $0x1e, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y7, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y6, Y6
-
-	// Word 54.
-	VMOVDQA 1728(DI), Y8
-	VMOVDQA 1760(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  2016(DI), Y8, Y8
-	VMOVDQA 1664(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1728(DI)
+	VPADDD 2592(DI), Y6, Y6
+	VPXOR  Y4, Y5, Y8
+	VPAND  Y3, Y8, Y8
+	VPXOR  Y5, Y8, Y8
+	VPADDD Y8, Y6, Y6
+	VPSRLD $0x06, Y3, Y9
+	VPSLLD $0x1a, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y3, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y6, Y6
+	VPADDD Y6, Y2, Y2
+	VPXOR  Y7, Y0, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y0, Y8, Y8
+	VPADDD Y8, Y6, Y6
+	VPSRLD $0x02, Y7, Y9
+	VPSLLD $0x1e, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y7, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y6, Y6
 
 	// Round 54.
-	VPBROADCASTD 216(DI), Y15
-	VPADDD       Y15, Y5, Y5
-	VPADDD       1728(DI), Y5, Y5
-	VPXOR        Y3, Y4, Y8
-	VPAND        Y2, Y8, Y8
-	VPXOR        Y4, Y8, Y8
-	VPADDD       Y8, Y5, Y5
-	VPSRLD       $0x06, Y2, Y9
-	VPSLLD       $0x1a, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y2, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y5, Y5
-	VPADDD       Y5, Y1, Y1
-	VPXOR        Y6, Y7, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y7, Y8, Y8
-	VPADDD       Y8, Y5, Y5
-	VPSRLD       $0x02, Y6, Y9
-	VPSLLD       $0x1e, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y6, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y5, Y5
-
-	// Word 55.
-	VMOVDQA 1760(DI), Y8
-	VMOVDQA 1792(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1536(DI), Y8, Y8
-	VMOVDQA 1696(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1760(DI)
+	VPADDD 2624(DI), Y5, Y5
+	VPXOR  Y3, Y4, Y8
+	VPAND  Y2, Y8, Y8
+	VPXOR  Y4, Y8, Y8
+	VPADDD Y8, Y5, Y5
+	VPSRLD $0x06, Y2, Y9
+	VPSLLD $0x1a, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y2, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y5, Y5
+	VPADDD Y5, Y1, Y1
+	VPXOR  Y6, Y7, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y7, Y8, Y8
+	VPADDD Y8, Y5, Y5
+	VPSRLD $0x02, Y6, Y9
+	VPSLLD $0x1e, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y6, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y5, Y5
 
 	// Round 55.
-	VPBROADCASTD 220(DI), Y15
-	VPADDD       Y15, Y4, Y4
-	VPADDD       1760(DI), Y4, Y4
-	VPXOR        Y2, Y3, Y8
-	VPAND        Y1, Y8, Y8
-	VPXOR        Y3, Y8, Y8
-	VPADDD       Y8, Y4, Y4
-	VPSRLD       $0x06, Y1, Y9
-	VPSLLD       $0x1a, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y1, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y4, Y4
-	VPADDD       Y4, Y0, Y0
-	VPXOR        Y5, Y6, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y6, Y8, Y8
-	VPADDD       Y8, Y4, Y4
-	VPSRLD       $0x02, Y5, Y9
-	VPSLLD       $0x1e, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y5, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y4, Y4
-
-	// Word 56.
-	VMOVDQA 1792(DI), Y8
-	VMOVDQA 1824(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1568(DI), Y8, Y8
-	VMOVDQA 1728(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1792(DI)
+	VPADDD 2656(DI), Y4, Y4
+	VPXOR  Y2, Y3, Y8
+	VPAND  Y1, Y8, Y8
+	VPXOR  Y3, Y8, Y8
+	VPADDD Y8, Y4, Y4
+	VPSRLD $0x06, Y1, Y9
+	VPSLLD $0x1a, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y1, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y4, Y4
+	VPADDD Y4, Y0, Y0
+	VPXOR  Y5, Y6, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y6, Y8, Y8
+	VPADDD Y8, Y4, Y4
+	VPSRLD $0x02, Y5, Y9
+	VPSLLD $0x1e, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y5, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y4, Y4
 
 	// Round 56.
-	VPBROADCASTD 224(DI), Y15
-	VPADDD       Y15, Y3, Y3
-	VPADDD       1792(DI), Y3, Y3
-	VPXOR        Y1, Y2, Y8
-	VPAND        Y0, Y8, Y8
-	VPXOR        Y2, Y8, Y8
-	VPADDD       Y8, Y3, Y3
-	VPSRLD       $0x06, Y0, Y9
-	VPSLLD       $0x1a, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y0, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y3, Y3
-	VPADDD       Y3, Y7, Y7
-	VPXOR        Y4, Y5, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y5, Y8, Y8
-	VPADDD       Y8, Y3, Y3
-	VPSRLD       $0x02, Y4, Y9
-	VPSLLD       $0x1e, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y4, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y3, Y3
-
-	// Word 57.
-	VMOVDQA 1824(DI), Y8
-	VMOVDQA 1856(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1600(DI), Y8, Y8
-	VMOVDQA 1760(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1824(DI)
+	VPADDD 2688(DI), Y3, Y3
+	VPXOR  Y1, Y2, Y8
+	VPAND  Y0, Y8, Y8
+	VPXOR  Y2, Y8, Y8
+	VPADDD Y8, Y3, Y3
+	VPSRLD $0x06, Y0, Y9
+	VPSLLD $0x1a, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y0, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y3, Y3
+	VPADDD Y3, Y7, Y7
+	VPXOR  Y4, Y5, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y5, Y8, Y8
+	VPADDD Y8, Y3, Y3
+	VPSRLD $0x02, Y4, Y9
+	VPSLLD $0x1e, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y4, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y3, Y3
 
 	// Round 57.
-	VPBROADCASTD 228(DI), Y15
-	VPADDD       Y15, Y2, Y2
-	VPADDD       1824(DI), Y2, Y2
-	VPXOR        Y0, Y1, Y8
-	VPAND        Y7, Y8, Y8
-	VPXOR        Y1, Y8, Y8
-	VPADDD       Y8, Y2, Y2
-	VPSRLD       $0x06, Y7, Y9
-	VPSLLD       $0x1a, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y7, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y2, Y2
-	VPADDD       Y2, Y6, Y6
-	VPXOR        Y3, Y4, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y4, Y8, Y8
-	VPADDD       Y8, Y2, Y2
-	VPSRLD       $0x02, Y3, Y9
-	VPSLLD       $0x1e, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y3, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y2, Y2
-
-	// Word 58.
-	VMOVDQA 1856(DI), Y8
-	VMOVDQA 1888(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1632(DI), Y8, Y8
-	VMOVDQA 1792(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1856(DI)
+	VPADDD 2720(DI), Y2, Y2
+	VPXOR  Y0, Y1, Y8
+	VPAND  Y7, Y8, Y8
+	VPXOR  Y1, Y8, Y8
+	VPADDD Y8, Y2, Y2
+	VPSRLD $0x06, Y7, Y9
+	VPSLLD $0x1a, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y7, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y2, Y2
+	VPADDD Y2, Y6, Y6
+	VPXOR  Y3, Y4, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y4, Y8, Y8
+	VPADDD Y8, Y2, Y2
+	VPSRLD $0x02, Y3, Y9
+	VPSLLD $0x1e, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y3, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y2, Y2
 
 	// Round 58.
-	VPBROADCASTD 232(DI), Y15
-	VPADDD       Y15, Y1, Y1
-	VPADDD       1856(DI), Y1, Y1
-	VPXOR        Y7, Y0, Y8
-	VPAND        Y6, Y8, Y8
-	VPXOR        Y0, Y8, Y8
-	VPADDD       Y8, Y1, Y1
-	VPSRLD       $0x06, Y6, Y9
-	VPSLLD       $0x1a, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y6, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y1, Y1
-	VPADDD       Y1, Y5, Y5
-	VPXOR        Y2, Y3, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y3, Y8, Y8
-	VPADDD       Y8, Y1, Y1
-	VPSRLD       $0x02, Y2, Y9
-	VPSLLD       $0x1e, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y2, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y1, Y1
-
-	// Word 59.
-	VMOVDQA 1888(DI), Y8
-	VMOVDQA 1920(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1664(DI), Y8, Y8
-	VMOVDQA 1824(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1888(DI)
+	VPADDD 2752(DI), Y1, Y1
+	VPXOR  Y7, Y0, Y8
+	VPAND  Y6, Y8, Y8
+	VPXOR  Y0, Y8, Y8
+	VPADDD Y8, Y1, Y1
+	VPSRLD $0x06, Y6, Y9
+	VPSLLD $0x1a, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y6, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y1, Y1
+	VPADDD Y1, Y5, Y5
+	VPXOR  Y2, Y3, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y3, Y8, Y8
+	VPADDD Y8, Y1, Y1
+	VPSRLD $0x02, Y2, Y9
+	VPSLLD $0x1e, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y2, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y1, Y1
 
 	// Round 59.
-	VPBROADCASTD 236(DI), Y15
-	VPADDD       Y15, Y0, Y0
-	VPADDD       1888(DI), Y0, Y0
-	VPXOR        Y6, Y7, Y8
-	VPAND        Y5, Y8, Y8
-	VPXOR        Y7, Y8, Y8
-	VPADDD       Y8, Y0, Y0
-	VPSRLD       $0x06, Y5, Y9
-	VPSLLD       $0x1a, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y5, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y5, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y0, Y0
-	VPADDD       Y0, Y4, Y4
-	VPXOR        Y1, Y2, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y2, Y8, Y8
-	VPADDD       Y8, Y0, Y0
-	VPSRLD       $0x02, Y1, Y9
-	VPSLLD       $0x1e, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y1, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y1, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y0, Y0
-
-	// Word 60.
-	VMOVDQA 1920(DI), Y8
-	VMOVDQA 1952(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1696(DI), Y8, Y8
-	VMOVDQA 1856(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1920(DI)
+	VPADDD 2784(DI), Y0, Y0
+	VPXOR  Y6, Y7, Y8
+	VPAND  Y5, Y8, Y8
+	VPXOR  Y7, Y8, Y8
+	VPADDD Y8, Y0, Y0
+	VPSRLD $0x06, Y5, Y9
+	VPSLLD $0x1a, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y5, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y5, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y0, Y0
+	VPADDD Y0, Y4, Y4
+	VPXOR  Y1, Y2, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y2, Y8, Y8
+	VPADDD Y8, Y0, Y0
+	VPSRLD $0x02, Y1, Y9
+	VPSLLD $0x1e, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y1, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y1, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y0, Y0
 
 	// Round 60.
-	VPBROADCASTD 240(DI), Y15
-	VPADDD       Y15, Y7, Y7
-	VPADDD       1920(DI), Y7, Y7
-	VPXOR        Y5, Y6, Y8
-	VPAND        Y4, Y8, Y8
-	VPXOR        Y6, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VPSRLD       $0x06, Y4, Y9
-	VPSLLD       $0x1a, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y4, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y4, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-	VPADDD       Y7, Y3, Y3
-	VPXOR        Y0, Y1, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y1, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VPSRLD       $0x02, Y0, Y9
-	VPSLLD       $0x1e, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y0, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y0, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y7, Y7
-
-	// Word 61.
-	VMOVDQA 1952(DI), Y8
-	VMOVDQA 1984(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1728(DI), Y8, Y8
-	VMOVDQA 1888(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1952(DI)
+	VPADDD 2816(DI), Y7, Y7
+	VPXOR  Y5, Y6, Y8
+	VPAND  Y4, Y8, Y8
+	VPXOR  Y6, Y8, Y8
+	VPADDD Y8, Y7, Y7
+	VPSRLD $0x06, Y4, Y9
+	VPSLLD $0x1a, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y4, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y4, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y7, Y7
+	VPADDD Y7, Y3, Y3
+	VPXOR  Y0, Y1, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y1, Y8, Y8
+	VPADDD Y8, Y7, Y7
+	VPSRLD $0x02, Y0, Y9
+	VPSLLD $0x1e, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y0, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y0, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y7, Y7
 
 	// Round 61.
-	VPBROADCASTD 244(DI), Y15
-	VPADDD       Y15, Y6, Y6
-	VPADDD       1952(DI), Y6, Y6
-	VPXOR        Y4, Y5, Y8
-	VPAND        Y3, Y8, Y8
-	VPXOR        Y5, Y8, Y8
-	VPADDD       Y8, Y6, Y6
-	VPSRLD       $0x06, Y3, Y9
-	VPSLLD       $0x1a, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y3, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y3, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y6, Y6
-	VPADDD       Y6, Y2, Y2
-	VPXOR        Y7, Y0, Y14
-	VPAND        Y14, Y13, Y8
-	VPXOR        Y0, Y8, Y8
-	VPADDD       Y8, Y6, Y6
-	VPSRLD       $0x02, Y7, Y9
-	VPSLLD       $0x1e, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y7, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y7, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y6, Y6
-
-	// Word 62.
-	VMOVDQA 1984(DI), Y8
-	VMOVDQA 2016(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1760(DI), Y8, Y8
-	VMOVDQA 1920(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1984(DI)
+	VPADDD 2848(DI), Y6, Y6
+	VPXOR  Y4, Y5, Y8
+	VPAND  Y3, Y8, Y8
+	VPXOR  Y5, Y8, Y8
+	VPADDD Y8, Y6, Y6
+	VPSRLD $0x06, Y3, Y9
+	VPSLLD $0x1a, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y3, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y3, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y6, Y6
+	VPADDD Y6, Y2, Y2
+	VPXOR  Y7, Y0, Y14
+	VPAND  Y14, Y13, Y8
+	VPXOR  Y0, Y8, Y8
+	VPADDD Y8, Y6, Y6
+	VPSRLD $0x02, Y7, Y9
+	VPSLLD $0x1e, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y7, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y7, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y6, Y6
 
 	// Round 62.
-	VPBROADCASTD 248(DI), Y15
-	VPADDD       Y15, Y5, Y5
-	VPADDD       1984(DI), Y5, Y5
-	VPXOR        Y3, Y4, Y8
-	VPAND        Y2, Y8, Y8
-	VPXOR        Y4, Y8, Y8
-	VPADDD       Y8, Y5, Y5
-	VPSRLD       $0x06, Y2, Y9
-	VPSLLD       $0x1a, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0b, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x15, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x19, Y2, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x07, Y2, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y5, Y5
-	VPADDD       Y5, Y1, Y1
-	VPXOR        Y6, Y7, Y13
-	VPAND        Y13, Y14, Y8
-	VPXOR        Y7, Y8, Y8
-	VPADDD       Y8, Y5, Y5
-	VPSRLD       $0x02, Y6, Y9
-	VPSLLD       $0x1e, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x0d, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x13, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSRLD       $0x16, Y6, Y10
-	VPXOR        Y9, Y10, Y9
-	VPSLLD       $0x0a, Y6, Y10
-	VPXOR        Y9, Y10, Y8
-	VPADDD       Y8, Y5, Y5
-
-	// Word 63.
-	VMOVDQA 2016(DI), Y8
-	VMOVDQA 1536(DI), Y11
-	VPSRLD  $0x07, Y11, Y9
-	VPSLLD  $0x19, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x12, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0e, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x03, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VPADDD  1792(DI), Y8, Y8
-	VMOVDQA 1952(DI), Y11
-	VPSRLD  $0x11, Y11, Y9
-	VPSLLD  $0x0f, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x13, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSLLD  $0x0d, Y11, Y10
-	VPXOR   Y9, Y10, Y9
-	VPSRLD  $0x0a, Y11, Y10
-	VPXOR   Y9, Y10, Y12
-	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 2016(DI)
+	VPADDD 2880(DI), Y5, Y5
+	VPXOR  Y3, Y4, Y8
+	VPAND  Y2, Y8, Y8
+	VPXOR  Y4, Y8, Y8
+	VPADDD Y8, Y5, Y5
+	VPSRLD $0x06, Y2, Y9
+	VPSLLD $0x1a, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0b, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x15, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x19, Y2, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x07, Y2, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y5, Y5
+	VPADDD Y5, Y1, Y1
+	VPXOR  Y6, Y7, Y13
+	VPAND  Y13, Y14, Y8
+	VPXOR  Y7, Y8, Y8
+	VPADDD Y8, Y5, Y5
+	VPSRLD $0x02, Y6, Y9
+	VPSLLD $0x1e, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x0d, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x13, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSRLD $0x16, Y6, Y10
+	VPXOR  Y9, Y10, Y9
+	VPSLLD $0x0a, Y6, Y10
+	VPXOR  Y9, Y10, Y8
+	VPADDD Y8, Y5, Y5
 
 	// Round 63.
-	VPBROADCASTD 252(DI), Y15
-	VPADDD       Y15, Y4, Y4
-	VPADDD       2016(DI), Y4, Y4
+	VPADDD       2912(DI), Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
 	VPXOR        Y3, Y8, Y8
@@ -3349,45 +3403,45 @@ batch:
 	VPSLLD       $0x0a, Y5, Y10
 	VPXOR        Y9, Y10, Y8
 	VPADDD       Y8, Y4, Y4
-	VPBROADCASTD 1024(DI), Y15
+	VPBROADCASTD (R8), Y15
 	VPADDD       Y15, Y4, Y4
-	VMOVDQA      Y4, 1536(DI)
-	VPBROADCASTD 1028(DI), Y15
+	VMOVDQA      Y4, 2944(DI)
+	VPBROADCASTD 4(R8), Y15
 	VPADDD       Y15, Y5, Y5
-	VMOVDQA      Y5, 1568(DI)
-	VPBROADCASTD 1032(DI), Y15
+	VMOVDQA      Y5, 2976(DI)
+	VPBROADCASTD 8(R8), Y15
 	VPADDD       Y15, Y6, Y6
-	VMOVDQA      Y6, 1600(DI)
-	VPBROADCASTD 1036(DI), Y15
+	VMOVDQA      Y6, 3008(DI)
+	VPBROADCASTD 12(R8), Y15
 	VPADDD       Y15, Y7, Y7
-	VMOVDQA      Y7, 1632(DI)
-	VPBROADCASTD 1040(DI), Y15
+	VMOVDQA      Y7, 3040(DI)
+	VPBROADCASTD 16(R8), Y15
 	VPADDD       Y15, Y0, Y0
-	VMOVDQA      Y0, 1664(DI)
-	VPBROADCASTD 1044(DI), Y15
+	VMOVDQA      Y0, 3072(DI)
+	VPBROADCASTD 20(R8), Y15
 	VPADDD       Y15, Y1, Y1
-	VMOVDQA      Y1, 1696(DI)
-	VPBROADCASTD 1048(DI), Y15
+	VMOVDQA      Y1, 3104(DI)
+	VPBROADCASTD 24(R8), Y15
 	VPADDD       Y15, Y2, Y2
-	VMOVDQA      Y2, 1728(DI)
-	VPBROADCASTD 1052(DI), Y15
+	VMOVDQA      Y2, 3136(DI)
+	VPBROADCASTD 28(R8), Y15
 	VPADDD       Y15, Y3, Y3
-	VMOVDQA      Y3, 1760(DI)
-	VMOVDQA      1536(DI), Y8
-	VPBROADCASTD 1088(DI), Y15
+	VMOVDQA      Y3, 3168(DI)
+	VMOVDQA      2944(DI), Y8
+	VPBROADCASTD 512(DI), Y15
 	VPADDD       Y15, Y8, Y0
-	VPBROADCASTD 1092(DI), Y1
-	VPBROADCASTD 1096(DI), Y2
-	VPBROADCASTD 1100(DI), Y3
-	VPBROADCASTD 1104(DI), Y15
+	VPBROADCASTD 516(DI), Y1
+	VPBROADCASTD 520(DI), Y2
+	VPBROADCASTD 524(DI), Y3
+	VPBROADCASTD 528(DI), Y15
 	VPADDD       Y15, Y8, Y4
-	VPBROADCASTD 1108(DI), Y5
-	VPBROADCASTD 1112(DI), Y6
+	VPBROADCASTD 532(DI), Y5
+	VPBROADCASTD 536(DI), Y6
 	VPXOR        Y1, Y2, Y14
 
 	// Round 1.
-	VPBROADCASTD 1168(DI), Y7
-	VPADDD       1568(DI), Y7, Y7
+	VPBROADCASTD 576(DI), Y7
+	VPADDD       2976(DI), Y7, Y7
 	VPXOR        Y5, Y6, Y8
 	VPAND        Y4, Y8, Y8
 	VPXOR        Y6, Y8, Y8
@@ -3423,8 +3477,8 @@ batch:
 	VPADDD       Y8, Y7, Y7
 
 	// Round 2.
-	VPBROADCASTD 1172(DI), Y6
-	VPADDD       1600(DI), Y6, Y6
+	VPBROADCASTD 580(DI), Y6
+	VPADDD       3008(DI), Y6, Y6
 	VPXOR        Y4, Y5, Y8
 	VPAND        Y3, Y8, Y8
 	VPXOR        Y5, Y8, Y8
@@ -3460,8 +3514,8 @@ batch:
 	VPADDD       Y8, Y6, Y6
 
 	// Round 3.
-	VPBROADCASTD 1176(DI), Y5
-	VPADDD       1632(DI), Y5, Y5
+	VPBROADCASTD 584(DI), Y5
+	VPADDD       3040(DI), Y5, Y5
 	VPXOR        Y3, Y4, Y8
 	VPAND        Y2, Y8, Y8
 	VPXOR        Y4, Y8, Y8
@@ -3497,9 +3551,9 @@ batch:
 	VPADDD       Y8, Y5, Y5
 
 	// Round 4.
-	VPBROADCASTD 272(DI), Y15
+	VPBROADCASTD -240(DI), Y15
 	VPADDD       Y15, Y4, Y4
-	VPADDD       1664(DI), Y4, Y4
+	VPADDD       3072(DI), Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
 	VPXOR        Y3, Y8, Y8
@@ -3535,9 +3589,9 @@ batch:
 	VPADDD       Y8, Y4, Y4
 
 	// Round 5.
-	VPBROADCASTD 276(DI), Y15
+	VPBROADCASTD -236(DI), Y15
 	VPADDD       Y15, Y3, Y3
-	VPADDD       1696(DI), Y3, Y3
+	VPADDD       3104(DI), Y3, Y3
 	VPXOR        Y1, Y2, Y8
 	VPAND        Y0, Y8, Y8
 	VPXOR        Y2, Y8, Y8
@@ -3573,9 +3627,9 @@ batch:
 	VPADDD       Y8, Y3, Y3
 
 	// Round 6.
-	VPBROADCASTD 280(DI), Y15
+	VPBROADCASTD -232(DI), Y15
 	VPADDD       Y15, Y2, Y2
-	VPADDD       1728(DI), Y2, Y2
+	VPADDD       3136(DI), Y2, Y2
 	VPXOR        Y0, Y1, Y8
 	VPAND        Y7, Y8, Y8
 	VPXOR        Y1, Y8, Y8
@@ -3611,9 +3665,9 @@ batch:
 	VPADDD       Y8, Y2, Y2
 
 	// Round 7.
-	VPBROADCASTD 284(DI), Y15
+	VPBROADCASTD -228(DI), Y15
 	VPADDD       Y15, Y1, Y1
-	VPADDD       1760(DI), Y1, Y1
+	VPADDD       3168(DI), Y1, Y1
 	VPXOR        Y7, Y0, Y8
 	VPAND        Y6, Y8, Y8
 	VPXOR        Y0, Y8, Y8
@@ -3649,7 +3703,7 @@ batch:
 	VPADDD       Y8, Y1, Y1
 
 	// Round 8.
-	VPBROADCASTD 288(DI), Y15
+	VPBROADCASTD -224(DI), Y15
 	VPADDD       Y15, Y0, Y0
 	VPXOR        Y6, Y7, Y8
 	VPAND        Y5, Y8, Y8
@@ -3686,7 +3740,7 @@ batch:
 	VPADDD       Y8, Y0, Y0
 
 	// Round 9.
-	VPBROADCASTD 292(DI), Y15
+	VPBROADCASTD -220(DI), Y15
 	VPADDD       Y15, Y7, Y7
 	VPXOR        Y5, Y6, Y8
 	VPAND        Y4, Y8, Y8
@@ -3723,7 +3777,7 @@ batch:
 	VPADDD       Y8, Y7, Y7
 
 	// Round 10.
-	VPBROADCASTD 296(DI), Y15
+	VPBROADCASTD -216(DI), Y15
 	VPADDD       Y15, Y6, Y6
 	VPXOR        Y4, Y5, Y8
 	VPAND        Y3, Y8, Y8
@@ -3760,7 +3814,7 @@ batch:
 	VPADDD       Y8, Y6, Y6
 
 	// Round 11.
-	VPBROADCASTD 300(DI), Y15
+	VPBROADCASTD -212(DI), Y15
 	VPADDD       Y15, Y5, Y5
 	VPXOR        Y3, Y4, Y8
 	VPAND        Y2, Y8, Y8
@@ -3797,7 +3851,7 @@ batch:
 	VPADDD       Y8, Y5, Y5
 
 	// Round 12.
-	VPBROADCASTD 304(DI), Y15
+	VPBROADCASTD -208(DI), Y15
 	VPADDD       Y15, Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
@@ -3834,7 +3888,7 @@ batch:
 	VPADDD       Y8, Y4, Y4
 
 	// Round 13.
-	VPBROADCASTD 308(DI), Y15
+	VPBROADCASTD -204(DI), Y15
 	VPADDD       Y15, Y3, Y3
 	VPXOR        Y1, Y2, Y8
 	VPAND        Y0, Y8, Y8
@@ -3871,7 +3925,7 @@ batch:
 	VPADDD       Y8, Y3, Y3
 
 	// Round 14.
-	VPBROADCASTD 312(DI), Y15
+	VPBROADCASTD -200(DI), Y15
 	VPADDD       Y15, Y2, Y2
 	VPXOR        Y0, Y1, Y8
 	VPAND        Y7, Y8, Y8
@@ -3908,7 +3962,7 @@ batch:
 	VPADDD       Y8, Y2, Y2
 
 	// Round 15.
-	VPBROADCASTD 316(DI), Y15
+	VPBROADCASTD -196(DI), Y15
 	VPADDD       Y15, Y1, Y1
 	VPXOR        Y7, Y0, Y8
 	VPAND        Y6, Y8, Y8
@@ -3945,8 +3999,8 @@ batch:
 	VPADDD       Y8, Y1, Y1
 
 	// Word 16.
-	VMOVDQA 1536(DI), Y8
-	VMOVDQA 1568(DI), Y11
+	VMOVDQA 2944(DI), Y8
+	VMOVDQA 2976(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -3957,12 +4011,12 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1536(DI)
+	VMOVDQA Y8, 896(DI)
 
 	// Round 16.
-	VPBROADCASTD 320(DI), Y15
+	VPBROADCASTD -192(DI), Y15
 	VPADDD       Y15, Y0, Y0
-	VPADDD       1536(DI), Y0, Y0
+	VPADDD       896(DI), Y0, Y0
 	VPXOR        Y6, Y7, Y8
 	VPAND        Y5, Y8, Y8
 	VPXOR        Y7, Y8, Y8
@@ -3998,8 +4052,8 @@ batch:
 	VPADDD       Y8, Y0, Y0
 
 	// Word 17.
-	VMOVDQA      1568(DI), Y8
-	VMOVDQA      1600(DI), Y11
+	VMOVDQA      2976(DI), Y8
+	VMOVDQA      3008(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -4010,14 +4064,14 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPBROADCASTD 836(DI), Y15
+	VPBROADCASTD 324(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 1568(DI)
+	VMOVDQA      Y8, 928(DI)
 
 	// Round 17.
-	VPBROADCASTD 324(DI), Y15
+	VPBROADCASTD -188(DI), Y15
 	VPADDD       Y15, Y7, Y7
-	VPADDD       1568(DI), Y7, Y7
+	VPADDD       928(DI), Y7, Y7
 	VPXOR        Y5, Y6, Y8
 	VPAND        Y4, Y8, Y8
 	VPXOR        Y6, Y8, Y8
@@ -4053,8 +4107,8 @@ batch:
 	VPADDD       Y8, Y7, Y7
 
 	// Word 18.
-	VMOVDQA 1600(DI), Y8
-	VMOVDQA 1632(DI), Y11
+	VMOVDQA 3008(DI), Y8
+	VMOVDQA 3040(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4065,7 +4119,7 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA 1536(DI), Y11
+	VMOVDQA 896(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4076,12 +4130,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1600(DI)
+	VMOVDQA Y8, 960(DI)
 
 	// Round 18.
-	VPBROADCASTD 328(DI), Y15
+	VPBROADCASTD -184(DI), Y15
 	VPADDD       Y15, Y6, Y6
-	VPADDD       1600(DI), Y6, Y6
+	VPADDD       960(DI), Y6, Y6
 	VPXOR        Y4, Y5, Y8
 	VPAND        Y3, Y8, Y8
 	VPXOR        Y5, Y8, Y8
@@ -4117,8 +4171,8 @@ batch:
 	VPADDD       Y8, Y6, Y6
 
 	// Word 19.
-	VMOVDQA 1632(DI), Y8
-	VMOVDQA 1664(DI), Y11
+	VMOVDQA 3040(DI), Y8
+	VMOVDQA 3072(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4129,7 +4183,7 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA 1568(DI), Y11
+	VMOVDQA 928(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4140,12 +4194,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1632(DI)
+	VMOVDQA Y8, 992(DI)
 
 	// Round 19.
-	VPBROADCASTD 332(DI), Y15
+	VPBROADCASTD -180(DI), Y15
 	VPADDD       Y15, Y5, Y5
-	VPADDD       1632(DI), Y5, Y5
+	VPADDD       992(DI), Y5, Y5
 	VPXOR        Y3, Y4, Y8
 	VPAND        Y2, Y8, Y8
 	VPXOR        Y4, Y8, Y8
@@ -4181,8 +4235,8 @@ batch:
 	VPADDD       Y8, Y5, Y5
 
 	// Word 20.
-	VMOVDQA 1664(DI), Y8
-	VMOVDQA 1696(DI), Y11
+	VMOVDQA 3072(DI), Y8
+	VMOVDQA 3104(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4193,7 +4247,7 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA 1600(DI), Y11
+	VMOVDQA 960(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4204,12 +4258,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1664(DI)
+	VMOVDQA Y8, 1024(DI)
 
 	// Round 20.
-	VPBROADCASTD 336(DI), Y15
+	VPBROADCASTD -176(DI), Y15
 	VPADDD       Y15, Y4, Y4
-	VPADDD       1664(DI), Y4, Y4
+	VPADDD       1024(DI), Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
 	VPXOR        Y3, Y8, Y8
@@ -4245,8 +4299,8 @@ batch:
 	VPADDD       Y8, Y4, Y4
 
 	// Word 21.
-	VMOVDQA 1696(DI), Y8
-	VMOVDQA 1728(DI), Y11
+	VMOVDQA 3104(DI), Y8
+	VMOVDQA 3136(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4257,7 +4311,7 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA 1632(DI), Y11
+	VMOVDQA 992(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4268,12 +4322,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1696(DI)
+	VMOVDQA Y8, 1056(DI)
 
 	// Round 21.
-	VPBROADCASTD 340(DI), Y15
+	VPBROADCASTD -172(DI), Y15
 	VPADDD       Y15, Y3, Y3
-	VPADDD       1696(DI), Y3, Y3
+	VPADDD       1056(DI), Y3, Y3
 	VPXOR        Y1, Y2, Y8
 	VPAND        Y0, Y8, Y8
 	VPXOR        Y2, Y8, Y8
@@ -4309,8 +4363,8 @@ batch:
 	VPADDD       Y8, Y3, Y3
 
 	// Word 22.
-	VMOVDQA      1728(DI), Y8
-	VMOVDQA      1760(DI), Y11
+	VMOVDQA      3136(DI), Y8
+	VMOVDQA      3168(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -4321,7 +4375,7 @@ batch:
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VMOVDQA      1664(DI), Y11
+	VMOVDQA      1024(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -4332,14 +4386,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPBROADCASTD 856(DI), Y15
+	VPBROADCASTD 344(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 1728(DI)
+	VMOVDQA      Y8, 1088(DI)
 
 	// Round 22.
-	VPBROADCASTD 344(DI), Y15
+	VPBROADCASTD -168(DI), Y15
 	VPADDD       Y15, Y2, Y2
-	VPADDD       1728(DI), Y2, Y2
+	VPADDD       1088(DI), Y2, Y2
 	VPXOR        Y0, Y1, Y8
 	VPAND        Y7, Y8, Y8
 	VPXOR        Y1, Y8, Y8
@@ -4375,9 +4429,9 @@ batch:
 	VPADDD       Y8, Y2, Y2
 
 	// Word 23.
-	VMOVDQA      1760(DI), Y8
-	VPADDD       1536(DI), Y8, Y8
-	VMOVDQA      1696(DI), Y11
+	VMOVDQA      3168(DI), Y8
+	VPADDD       896(DI), Y8, Y8
+	VMOVDQA      1056(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -4388,14 +4442,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPBROADCASTD 860(DI), Y15
+	VPBROADCASTD 348(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 1760(DI)
+	VMOVDQA      Y8, 1120(DI)
 
 	// Round 23.
-	VPBROADCASTD 348(DI), Y15
+	VPBROADCASTD -164(DI), Y15
 	VPADDD       Y15, Y1, Y1
-	VPADDD       1760(DI), Y1, Y1
+	VPADDD       1120(DI), Y1, Y1
 	VPXOR        Y7, Y0, Y8
 	VPAND        Y6, Y8, Y8
 	VPXOR        Y0, Y8, Y8
@@ -4431,8 +4485,8 @@ batch:
 	VPADDD       Y8, Y1, Y1
 
 	// Word 24.
-	VMOVDQA      1568(DI), Y8
-	VMOVDQA      1728(DI), Y11
+	VMOVDQA      928(DI), Y8
+	VMOVDQA      1088(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -4443,14 +4497,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPBROADCASTD 864(DI), Y15
+	VPBROADCASTD 352(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 1792(DI)
+	VMOVDQA      Y8, 1152(DI)
 
 	// Round 24.
-	VPBROADCASTD 352(DI), Y15
+	VPBROADCASTD -160(DI), Y15
 	VPADDD       Y15, Y0, Y0
-	VPADDD       1792(DI), Y0, Y0
+	VPADDD       1152(DI), Y0, Y0
 	VPXOR        Y6, Y7, Y8
 	VPAND        Y5, Y8, Y8
 	VPXOR        Y7, Y8, Y8
@@ -4486,8 +4540,8 @@ batch:
 	VPADDD       Y8, Y0, Y0
 
 	// Word 25.
-	VMOVDQA 1600(DI), Y8
-	VMOVDQA 1760(DI), Y11
+	VMOVDQA 960(DI), Y8
+	VMOVDQA 1120(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4498,12 +4552,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1824(DI)
+	VMOVDQA Y8, 1184(DI)
 
 	// Round 25.
-	VPBROADCASTD 356(DI), Y15
+	VPBROADCASTD -156(DI), Y15
 	VPADDD       Y15, Y7, Y7
-	VPADDD       1824(DI), Y7, Y7
+	VPADDD       1184(DI), Y7, Y7
 	VPXOR        Y5, Y6, Y8
 	VPAND        Y4, Y8, Y8
 	VPXOR        Y6, Y8, Y8
@@ -4539,8 +4593,8 @@ batch:
 	VPADDD       Y8, Y7, Y7
 
 	// Word 26.
-	VMOVDQA 1632(DI), Y8
-	VMOVDQA 1792(DI), Y11
+	VMOVDQA 992(DI), Y8
+	VMOVDQA 1152(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4551,12 +4605,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1856(DI)
+	VMOVDQA Y8, 1216(DI)
 
 	// Round 26.
-	VPBROADCASTD 360(DI), Y15
+	VPBROADCASTD -152(DI), Y15
 	VPADDD       Y15, Y6, Y6
-	VPADDD       1856(DI), Y6, Y6
+	VPADDD       1216(DI), Y6, Y6
 	VPXOR        Y4, Y5, Y8
 	VPAND        Y3, Y8, Y8
 	VPXOR        Y5, Y8, Y8
@@ -4592,8 +4646,8 @@ batch:
 	VPADDD       Y8, Y6, Y6
 
 	// Word 27.
-	VMOVDQA 1664(DI), Y8
-	VMOVDQA 1824(DI), Y11
+	VMOVDQA 1024(DI), Y8
+	VMOVDQA 1184(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4604,12 +4658,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1888(DI)
+	VMOVDQA Y8, 1248(DI)
 
 	// Round 27.
-	VPBROADCASTD 364(DI), Y15
+	VPBROADCASTD -148(DI), Y15
 	VPADDD       Y15, Y5, Y5
-	VPADDD       1888(DI), Y5, Y5
+	VPADDD       1248(DI), Y5, Y5
 	VPXOR        Y3, Y4, Y8
 	VPAND        Y2, Y8, Y8
 	VPXOR        Y4, Y8, Y8
@@ -4645,8 +4699,8 @@ batch:
 	VPADDD       Y8, Y5, Y5
 
 	// Word 28.
-	VMOVDQA 1696(DI), Y8
-	VMOVDQA 1856(DI), Y11
+	VMOVDQA 1056(DI), Y8
+	VMOVDQA 1216(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4657,12 +4711,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1920(DI)
+	VMOVDQA Y8, 1280(DI)
 
 	// Round 28.
-	VPBROADCASTD 368(DI), Y15
+	VPBROADCASTD -144(DI), Y15
 	VPADDD       Y15, Y4, Y4
-	VPADDD       1920(DI), Y4, Y4
+	VPADDD       1280(DI), Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
 	VPXOR        Y3, Y8, Y8
@@ -4698,8 +4752,8 @@ batch:
 	VPADDD       Y8, Y4, Y4
 
 	// Word 29.
-	VMOVDQA 1728(DI), Y8
-	VMOVDQA 1888(DI), Y11
+	VMOVDQA 1088(DI), Y8
+	VMOVDQA 1248(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4710,12 +4764,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1952(DI)
+	VMOVDQA Y8, 1312(DI)
 
 	// Round 29.
-	VPBROADCASTD 372(DI), Y15
+	VPBROADCASTD -140(DI), Y15
 	VPADDD       Y15, Y3, Y3
-	VPADDD       1952(DI), Y3, Y3
+	VPADDD       1312(DI), Y3, Y3
 	VPXOR        Y1, Y2, Y8
 	VPAND        Y0, Y8, Y8
 	VPXOR        Y2, Y8, Y8
@@ -4751,8 +4805,8 @@ batch:
 	VPADDD       Y8, Y3, Y3
 
 	// Word 30.
-	VMOVDQA      1760(DI), Y8
-	VMOVDQA      1920(DI), Y11
+	VMOVDQA      1120(DI), Y8
+	VMOVDQA      1280(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -4763,14 +4817,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPBROADCASTD 888(DI), Y15
+	VPBROADCASTD 376(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 1984(DI)
+	VMOVDQA      Y8, 1344(DI)
 
 	// Round 30.
-	VPBROADCASTD 376(DI), Y15
+	VPBROADCASTD -136(DI), Y15
 	VPADDD       Y15, Y2, Y2
-	VPADDD       1984(DI), Y2, Y2
+	VPADDD       1344(DI), Y2, Y2
 	VPXOR        Y0, Y1, Y8
 	VPAND        Y7, Y8, Y8
 	VPXOR        Y1, Y8, Y8
@@ -4806,7 +4860,7 @@ batch:
 	VPADDD       Y8, Y2, Y2
 
 	// Word 31.
-	VMOVDQA      1536(DI), Y11
+	VMOVDQA      896(DI), Y11
 	VPSRLD       $0x07, Y11, Y9
 	VPSLLD       $0x19, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -4816,8 +4870,8 @@ batch:
 	VPXOR        Y9, Y10, Y9
 	VPSRLD       $0x03, Y11, Y10
 	VPXOR        Y9, Y10, Y8
-	VPADDD       1792(DI), Y8, Y8
-	VMOVDQA      1952(DI), Y11
+	VPADDD       1152(DI), Y8, Y8
+	VMOVDQA      1312(DI), Y11
 	VPSRLD       $0x11, Y11, Y9
 	VPSLLD       $0x0f, Y11, Y10
 	VPXOR        Y9, Y10, Y9
@@ -4828,14 +4882,14 @@ batch:
 	VPSRLD       $0x0a, Y11, Y10
 	VPXOR        Y9, Y10, Y12
 	VPADDD       Y12, Y8, Y8
-	VPBROADCASTD 892(DI), Y15
+	VPBROADCASTD 380(DI), Y15
 	VPADDD       Y15, Y8, Y8
-	VMOVDQA      Y8, 2016(DI)
+	VMOVDQA      Y8, 1376(DI)
 
 	// Round 31.
-	VPBROADCASTD 380(DI), Y15
+	VPBROADCASTD -132(DI), Y15
 	VPADDD       Y15, Y1, Y1
-	VPADDD       2016(DI), Y1, Y1
+	VPADDD       1376(DI), Y1, Y1
 	VPXOR        Y7, Y0, Y8
 	VPAND        Y6, Y8, Y8
 	VPXOR        Y0, Y8, Y8
@@ -4871,8 +4925,8 @@ batch:
 	VPADDD       Y8, Y1, Y1
 
 	// Word 32.
-	VMOVDQA 1536(DI), Y8
-	VMOVDQA 1568(DI), Y11
+	VMOVDQA 896(DI), Y8
+	VMOVDQA 928(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4883,8 +4937,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1824(DI), Y8, Y8
-	VMOVDQA 1984(DI), Y11
+	VPADDD  1184(DI), Y8, Y8
+	VMOVDQA 1344(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4895,12 +4949,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1536(DI)
+	VMOVDQA Y8, 896(DI)
 
 	// Round 32.
-	VPBROADCASTD 384(DI), Y15
+	VPBROADCASTD -128(DI), Y15
 	VPADDD       Y15, Y0, Y0
-	VPADDD       1536(DI), Y0, Y0
+	VPADDD       896(DI), Y0, Y0
 	VPXOR        Y6, Y7, Y8
 	VPAND        Y5, Y8, Y8
 	VPXOR        Y7, Y8, Y8
@@ -4936,8 +4990,8 @@ batch:
 	VPADDD       Y8, Y0, Y0
 
 	// Word 33.
-	VMOVDQA 1568(DI), Y8
-	VMOVDQA 1600(DI), Y11
+	VMOVDQA 928(DI), Y8
+	VMOVDQA 960(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4948,8 +5002,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1856(DI), Y8, Y8
-	VMOVDQA 2016(DI), Y11
+	VPADDD  1216(DI), Y8, Y8
+	VMOVDQA 1376(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -4960,12 +5014,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1568(DI)
+	VMOVDQA Y8, 928(DI)
 
 	// Round 33.
-	VPBROADCASTD 388(DI), Y15
+	VPBROADCASTD -124(DI), Y15
 	VPADDD       Y15, Y7, Y7
-	VPADDD       1568(DI), Y7, Y7
+	VPADDD       928(DI), Y7, Y7
 	VPXOR        Y5, Y6, Y8
 	VPAND        Y4, Y8, Y8
 	VPXOR        Y6, Y8, Y8
@@ -5001,8 +5055,8 @@ batch:
 	VPADDD       Y8, Y7, Y7
 
 	// Word 34.
-	VMOVDQA 1600(DI), Y8
-	VMOVDQA 1632(DI), Y11
+	VMOVDQA 960(DI), Y8
+	VMOVDQA 992(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5013,8 +5067,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1888(DI), Y8, Y8
-	VMOVDQA 1536(DI), Y11
+	VPADDD  1248(DI), Y8, Y8
+	VMOVDQA 896(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5025,12 +5079,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1600(DI)
+	VMOVDQA Y8, 960(DI)
 
 	// Round 34.
-	VPBROADCASTD 392(DI), Y15
+	VPBROADCASTD -120(DI), Y15
 	VPADDD       Y15, Y6, Y6
-	VPADDD       1600(DI), Y6, Y6
+	VPADDD       960(DI), Y6, Y6
 	VPXOR        Y4, Y5, Y8
 	VPAND        Y3, Y8, Y8
 	VPXOR        Y5, Y8, Y8
@@ -5066,8 +5120,8 @@ batch:
 	VPADDD       Y8, Y6, Y6
 
 	// Word 35.
-	VMOVDQA 1632(DI), Y8
-	VMOVDQA 1664(DI), Y11
+	VMOVDQA 992(DI), Y8
+	VMOVDQA 1024(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5078,8 +5132,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1920(DI), Y8, Y8
-	VMOVDQA 1568(DI), Y11
+	VPADDD  1280(DI), Y8, Y8
+	VMOVDQA 928(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5090,12 +5144,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1632(DI)
+	VMOVDQA Y8, 992(DI)
 
 	// Round 35.
-	VPBROADCASTD 396(DI), Y15
+	VPBROADCASTD -116(DI), Y15
 	VPADDD       Y15, Y5, Y5
-	VPADDD       1632(DI), Y5, Y5
+	VPADDD       992(DI), Y5, Y5
 	VPXOR        Y3, Y4, Y8
 	VPAND        Y2, Y8, Y8
 	VPXOR        Y4, Y8, Y8
@@ -5131,8 +5185,8 @@ batch:
 	VPADDD       Y8, Y5, Y5
 
 	// Word 36.
-	VMOVDQA 1664(DI), Y8
-	VMOVDQA 1696(DI), Y11
+	VMOVDQA 1024(DI), Y8
+	VMOVDQA 1056(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5143,8 +5197,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1952(DI), Y8, Y8
-	VMOVDQA 1600(DI), Y11
+	VPADDD  1312(DI), Y8, Y8
+	VMOVDQA 960(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5155,12 +5209,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1664(DI)
+	VMOVDQA Y8, 1024(DI)
 
 	// Round 36.
-	VPBROADCASTD 400(DI), Y15
+	VPBROADCASTD -112(DI), Y15
 	VPADDD       Y15, Y4, Y4
-	VPADDD       1664(DI), Y4, Y4
+	VPADDD       1024(DI), Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
 	VPXOR        Y3, Y8, Y8
@@ -5196,8 +5250,8 @@ batch:
 	VPADDD       Y8, Y4, Y4
 
 	// Word 37.
-	VMOVDQA 1696(DI), Y8
-	VMOVDQA 1728(DI), Y11
+	VMOVDQA 1056(DI), Y8
+	VMOVDQA 1088(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5208,8 +5262,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1984(DI), Y8, Y8
-	VMOVDQA 1632(DI), Y11
+	VPADDD  1344(DI), Y8, Y8
+	VMOVDQA 992(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5220,12 +5274,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1696(DI)
+	VMOVDQA Y8, 1056(DI)
 
 	// Round 37.
-	VPBROADCASTD 404(DI), Y15
+	VPBROADCASTD -108(DI), Y15
 	VPADDD       Y15, Y3, Y3
-	VPADDD       1696(DI), Y3, Y3
+	VPADDD       1056(DI), Y3, Y3
 	VPXOR        Y1, Y2, Y8
 	VPAND        Y0, Y8, Y8
 	VPXOR        Y2, Y8, Y8
@@ -5261,8 +5315,8 @@ batch:
 	VPADDD       Y8, Y3, Y3
 
 	// Word 38.
-	VMOVDQA 1728(DI), Y8
-	VMOVDQA 1760(DI), Y11
+	VMOVDQA 1088(DI), Y8
+	VMOVDQA 1120(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5273,8 +5327,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  2016(DI), Y8, Y8
-	VMOVDQA 1664(DI), Y11
+	VPADDD  1376(DI), Y8, Y8
+	VMOVDQA 1024(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5285,12 +5339,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1728(DI)
+	VMOVDQA Y8, 1088(DI)
 
 	// Round 38.
-	VPBROADCASTD 408(DI), Y15
+	VPBROADCASTD -104(DI), Y15
 	VPADDD       Y15, Y2, Y2
-	VPADDD       1728(DI), Y2, Y2
+	VPADDD       1088(DI), Y2, Y2
 	VPXOR        Y0, Y1, Y8
 	VPAND        Y7, Y8, Y8
 	VPXOR        Y1, Y8, Y8
@@ -5326,8 +5380,8 @@ batch:
 	VPADDD       Y8, Y2, Y2
 
 	// Word 39.
-	VMOVDQA 1760(DI), Y8
-	VMOVDQA 1792(DI), Y11
+	VMOVDQA 1120(DI), Y8
+	VMOVDQA 1152(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5338,8 +5392,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1536(DI), Y8, Y8
-	VMOVDQA 1696(DI), Y11
+	VPADDD  896(DI), Y8, Y8
+	VMOVDQA 1056(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5350,12 +5404,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1760(DI)
+	VMOVDQA Y8, 1120(DI)
 
 	// Round 39.
-	VPBROADCASTD 412(DI), Y15
+	VPBROADCASTD -100(DI), Y15
 	VPADDD       Y15, Y1, Y1
-	VPADDD       1760(DI), Y1, Y1
+	VPADDD       1120(DI), Y1, Y1
 	VPXOR        Y7, Y0, Y8
 	VPAND        Y6, Y8, Y8
 	VPXOR        Y0, Y8, Y8
@@ -5391,8 +5445,8 @@ batch:
 	VPADDD       Y8, Y1, Y1
 
 	// Word 40.
-	VMOVDQA 1792(DI), Y8
-	VMOVDQA 1824(DI), Y11
+	VMOVDQA 1152(DI), Y8
+	VMOVDQA 1184(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5403,8 +5457,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1568(DI), Y8, Y8
-	VMOVDQA 1728(DI), Y11
+	VPADDD  928(DI), Y8, Y8
+	VMOVDQA 1088(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5415,12 +5469,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1792(DI)
+	VMOVDQA Y8, 1152(DI)
 
 	// Round 40.
-	VPBROADCASTD 416(DI), Y15
+	VPBROADCASTD -96(DI), Y15
 	VPADDD       Y15, Y0, Y0
-	VPADDD       1792(DI), Y0, Y0
+	VPADDD       1152(DI), Y0, Y0
 	VPXOR        Y6, Y7, Y8
 	VPAND        Y5, Y8, Y8
 	VPXOR        Y7, Y8, Y8
@@ -5456,8 +5510,8 @@ batch:
 	VPADDD       Y8, Y0, Y0
 
 	// Word 41.
-	VMOVDQA 1824(DI), Y8
-	VMOVDQA 1856(DI), Y11
+	VMOVDQA 1184(DI), Y8
+	VMOVDQA 1216(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5468,8 +5522,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1600(DI), Y8, Y8
-	VMOVDQA 1760(DI), Y11
+	VPADDD  960(DI), Y8, Y8
+	VMOVDQA 1120(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5480,12 +5534,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1824(DI)
+	VMOVDQA Y8, 1184(DI)
 
 	// Round 41.
-	VPBROADCASTD 420(DI), Y15
+	VPBROADCASTD -92(DI), Y15
 	VPADDD       Y15, Y7, Y7
-	VPADDD       1824(DI), Y7, Y7
+	VPADDD       1184(DI), Y7, Y7
 	VPXOR        Y5, Y6, Y8
 	VPAND        Y4, Y8, Y8
 	VPXOR        Y6, Y8, Y8
@@ -5521,8 +5575,8 @@ batch:
 	VPADDD       Y8, Y7, Y7
 
 	// Word 42.
-	VMOVDQA 1856(DI), Y8
-	VMOVDQA 1888(DI), Y11
+	VMOVDQA 1216(DI), Y8
+	VMOVDQA 1248(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5533,8 +5587,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1632(DI), Y8, Y8
-	VMOVDQA 1792(DI), Y11
+	VPADDD  992(DI), Y8, Y8
+	VMOVDQA 1152(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5545,12 +5599,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1856(DI)
+	VMOVDQA Y8, 1216(DI)
 
 	// Round 42.
-	VPBROADCASTD 424(DI), Y15
+	VPBROADCASTD -88(DI), Y15
 	VPADDD       Y15, Y6, Y6
-	VPADDD       1856(DI), Y6, Y6
+	VPADDD       1216(DI), Y6, Y6
 	VPXOR        Y4, Y5, Y8
 	VPAND        Y3, Y8, Y8
 	VPXOR        Y5, Y8, Y8
@@ -5586,8 +5640,8 @@ batch:
 	VPADDD       Y8, Y6, Y6
 
 	// Word 43.
-	VMOVDQA 1888(DI), Y8
-	VMOVDQA 1920(DI), Y11
+	VMOVDQA 1248(DI), Y8
+	VMOVDQA 1280(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5598,8 +5652,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1664(DI), Y8, Y8
-	VMOVDQA 1824(DI), Y11
+	VPADDD  1024(DI), Y8, Y8
+	VMOVDQA 1184(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5610,12 +5664,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1888(DI)
+	VMOVDQA Y8, 1248(DI)
 
 	// Round 43.
-	VPBROADCASTD 428(DI), Y15
+	VPBROADCASTD -84(DI), Y15
 	VPADDD       Y15, Y5, Y5
-	VPADDD       1888(DI), Y5, Y5
+	VPADDD       1248(DI), Y5, Y5
 	VPXOR        Y3, Y4, Y8
 	VPAND        Y2, Y8, Y8
 	VPXOR        Y4, Y8, Y8
@@ -5651,8 +5705,8 @@ batch:
 	VPADDD       Y8, Y5, Y5
 
 	// Word 44.
-	VMOVDQA 1920(DI), Y8
-	VMOVDQA 1952(DI), Y11
+	VMOVDQA 1280(DI), Y8
+	VMOVDQA 1312(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5663,8 +5717,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1696(DI), Y8, Y8
-	VMOVDQA 1856(DI), Y11
+	VPADDD  1056(DI), Y8, Y8
+	VMOVDQA 1216(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5675,12 +5729,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1920(DI)
+	VMOVDQA Y8, 1280(DI)
 
 	// Round 44.
-	VPBROADCASTD 432(DI), Y15
+	VPBROADCASTD -80(DI), Y15
 	VPADDD       Y15, Y4, Y4
-	VPADDD       1920(DI), Y4, Y4
+	VPADDD       1280(DI), Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
 	VPXOR        Y3, Y8, Y8
@@ -5716,8 +5770,8 @@ batch:
 	VPADDD       Y8, Y4, Y4
 
 	// Word 45.
-	VMOVDQA 1952(DI), Y8
-	VMOVDQA 1984(DI), Y11
+	VMOVDQA 1312(DI), Y8
+	VMOVDQA 1344(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5728,8 +5782,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1728(DI), Y8, Y8
-	VMOVDQA 1888(DI), Y11
+	VPADDD  1088(DI), Y8, Y8
+	VMOVDQA 1248(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5740,12 +5794,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1952(DI)
+	VMOVDQA Y8, 1312(DI)
 
 	// Round 45.
-	VPBROADCASTD 436(DI), Y15
+	VPBROADCASTD -76(DI), Y15
 	VPADDD       Y15, Y3, Y3
-	VPADDD       1952(DI), Y3, Y3
+	VPADDD       1312(DI), Y3, Y3
 	VPXOR        Y1, Y2, Y8
 	VPAND        Y0, Y8, Y8
 	VPXOR        Y2, Y8, Y8
@@ -5781,8 +5835,8 @@ batch:
 	VPADDD       Y8, Y3, Y3
 
 	// Word 46.
-	VMOVDQA 1984(DI), Y8
-	VMOVDQA 2016(DI), Y11
+	VMOVDQA 1344(DI), Y8
+	VMOVDQA 1376(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5793,8 +5847,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1760(DI), Y8, Y8
-	VMOVDQA 1920(DI), Y11
+	VPADDD  1120(DI), Y8, Y8
+	VMOVDQA 1280(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5805,12 +5859,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1984(DI)
+	VMOVDQA Y8, 1344(DI)
 
 	// Round 46.
-	VPBROADCASTD 440(DI), Y15
+	VPBROADCASTD -72(DI), Y15
 	VPADDD       Y15, Y2, Y2
-	VPADDD       1984(DI), Y2, Y2
+	VPADDD       1344(DI), Y2, Y2
 	VPXOR        Y0, Y1, Y8
 	VPAND        Y7, Y8, Y8
 	VPXOR        Y1, Y8, Y8
@@ -5846,8 +5900,8 @@ batch:
 	VPADDD       Y8, Y2, Y2
 
 	// Word 47.
-	VMOVDQA 2016(DI), Y8
-	VMOVDQA 1536(DI), Y11
+	VMOVDQA 1376(DI), Y8
+	VMOVDQA 896(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5858,8 +5912,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1792(DI), Y8, Y8
-	VMOVDQA 1952(DI), Y11
+	VPADDD  1152(DI), Y8, Y8
+	VMOVDQA 1312(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5870,12 +5924,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 2016(DI)
+	VMOVDQA Y8, 1376(DI)
 
 	// Round 47.
-	VPBROADCASTD 444(DI), Y15
+	VPBROADCASTD -68(DI), Y15
 	VPADDD       Y15, Y1, Y1
-	VPADDD       2016(DI), Y1, Y1
+	VPADDD       1376(DI), Y1, Y1
 	VPXOR        Y7, Y0, Y8
 	VPAND        Y6, Y8, Y8
 	VPXOR        Y0, Y8, Y8
@@ -5911,8 +5965,8 @@ batch:
 	VPADDD       Y8, Y1, Y1
 
 	// Word 48.
-	VMOVDQA 1536(DI), Y8
-	VMOVDQA 1568(DI), Y11
+	VMOVDQA 896(DI), Y8
+	VMOVDQA 928(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5923,8 +5977,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1824(DI), Y8, Y8
-	VMOVDQA 1984(DI), Y11
+	VPADDD  1184(DI), Y8, Y8
+	VMOVDQA 1344(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5935,12 +5989,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1536(DI)
+	VMOVDQA Y8, 896(DI)
 
 	// Round 48.
-	VPBROADCASTD 448(DI), Y15
+	VPBROADCASTD -64(DI), Y15
 	VPADDD       Y15, Y0, Y0
-	VPADDD       1536(DI), Y0, Y0
+	VPADDD       896(DI), Y0, Y0
 	VPXOR        Y6, Y7, Y8
 	VPAND        Y5, Y8, Y8
 	VPXOR        Y7, Y8, Y8
@@ -5976,8 +6030,8 @@ batch:
 	VPADDD       Y8, Y0, Y0
 
 	// Word 49.
-	VMOVDQA 1568(DI), Y8
-	VMOVDQA 1600(DI), Y11
+	VMOVDQA 928(DI), Y8
+	VMOVDQA 960(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -5988,8 +6042,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1856(DI), Y8, Y8
-	VMOVDQA 2016(DI), Y11
+	VPADDD  1216(DI), Y8, Y8
+	VMOVDQA 1376(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6000,12 +6054,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1568(DI)
+	VMOVDQA Y8, 928(DI)
 
 	// Round 49.
-	VPBROADCASTD 452(DI), Y15
+	VPBROADCASTD -60(DI), Y15
 	VPADDD       Y15, Y7, Y7
-	VPADDD       1568(DI), Y7, Y7
+	VPADDD       928(DI), Y7, Y7
 	VPXOR        Y5, Y6, Y8
 	VPAND        Y4, Y8, Y8
 	VPXOR        Y6, Y8, Y8
@@ -6041,8 +6095,8 @@ batch:
 	VPADDD       Y8, Y7, Y7
 
 	// Word 50.
-	VMOVDQA 1600(DI), Y8
-	VMOVDQA 1632(DI), Y11
+	VMOVDQA 960(DI), Y8
+	VMOVDQA 992(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6053,8 +6107,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1888(DI), Y8, Y8
-	VMOVDQA 1536(DI), Y11
+	VPADDD  1248(DI), Y8, Y8
+	VMOVDQA 896(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6065,12 +6119,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1600(DI)
+	VMOVDQA Y8, 960(DI)
 
 	// Round 50.
-	VPBROADCASTD 456(DI), Y15
+	VPBROADCASTD -56(DI), Y15
 	VPADDD       Y15, Y6, Y6
-	VPADDD       1600(DI), Y6, Y6
+	VPADDD       960(DI), Y6, Y6
 	VPXOR        Y4, Y5, Y8
 	VPAND        Y3, Y8, Y8
 	VPXOR        Y5, Y8, Y8
@@ -6106,8 +6160,8 @@ batch:
 	VPADDD       Y8, Y6, Y6
 
 	// Word 51.
-	VMOVDQA 1632(DI), Y8
-	VMOVDQA 1664(DI), Y11
+	VMOVDQA 992(DI), Y8
+	VMOVDQA 1024(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6118,8 +6172,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1920(DI), Y8, Y8
-	VMOVDQA 1568(DI), Y11
+	VPADDD  1280(DI), Y8, Y8
+	VMOVDQA 928(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6130,12 +6184,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1632(DI)
+	VMOVDQA Y8, 992(DI)
 
 	// Round 51.
-	VPBROADCASTD 460(DI), Y15
+	VPBROADCASTD -52(DI), Y15
 	VPADDD       Y15, Y5, Y5
-	VPADDD       1632(DI), Y5, Y5
+	VPADDD       992(DI), Y5, Y5
 	VPXOR        Y3, Y4, Y8
 	VPAND        Y2, Y8, Y8
 	VPXOR        Y4, Y8, Y8
@@ -6171,8 +6225,8 @@ batch:
 	VPADDD       Y8, Y5, Y5
 
 	// Word 52.
-	VMOVDQA 1664(DI), Y8
-	VMOVDQA 1696(DI), Y11
+	VMOVDQA 1024(DI), Y8
+	VMOVDQA 1056(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6183,8 +6237,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1952(DI), Y8, Y8
-	VMOVDQA 1600(DI), Y11
+	VPADDD  1312(DI), Y8, Y8
+	VMOVDQA 960(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6195,12 +6249,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1664(DI)
+	VMOVDQA Y8, 1024(DI)
 
 	// Round 52.
-	VPBROADCASTD 464(DI), Y15
+	VPBROADCASTD -48(DI), Y15
 	VPADDD       Y15, Y4, Y4
-	VPADDD       1664(DI), Y4, Y4
+	VPADDD       1024(DI), Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
 	VPXOR        Y3, Y8, Y8
@@ -6236,8 +6290,8 @@ batch:
 	VPADDD       Y8, Y4, Y4
 
 	// Word 53.
-	VMOVDQA 1696(DI), Y8
-	VMOVDQA 1728(DI), Y11
+	VMOVDQA 1056(DI), Y8
+	VMOVDQA 1088(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6248,8 +6302,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1984(DI), Y8, Y8
-	VMOVDQA 1632(DI), Y11
+	VPADDD  1344(DI), Y8, Y8
+	VMOVDQA 992(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6260,12 +6314,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1696(DI)
+	VMOVDQA Y8, 1056(DI)
 
 	// Round 53.
-	VPBROADCASTD 468(DI), Y15
+	VPBROADCASTD -44(DI), Y15
 	VPADDD       Y15, Y3, Y3
-	VPADDD       1696(DI), Y3, Y3
+	VPADDD       1056(DI), Y3, Y3
 	VPXOR        Y1, Y2, Y8
 	VPAND        Y0, Y8, Y8
 	VPXOR        Y2, Y8, Y8
@@ -6301,8 +6355,8 @@ batch:
 	VPADDD       Y8, Y3, Y3
 
 	// Word 54.
-	VMOVDQA 1728(DI), Y8
-	VMOVDQA 1760(DI), Y11
+	VMOVDQA 1088(DI), Y8
+	VMOVDQA 1120(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6313,8 +6367,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  2016(DI), Y8, Y8
-	VMOVDQA 1664(DI), Y11
+	VPADDD  1376(DI), Y8, Y8
+	VMOVDQA 1024(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6325,12 +6379,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1728(DI)
+	VMOVDQA Y8, 1088(DI)
 
 	// Round 54.
-	VPBROADCASTD 472(DI), Y15
+	VPBROADCASTD -40(DI), Y15
 	VPADDD       Y15, Y2, Y2
-	VPADDD       1728(DI), Y2, Y2
+	VPADDD       1088(DI), Y2, Y2
 	VPXOR        Y0, Y1, Y8
 	VPAND        Y7, Y8, Y8
 	VPXOR        Y1, Y8, Y8
@@ -6366,8 +6420,8 @@ batch:
 	VPADDD       Y8, Y2, Y2
 
 	// Word 55.
-	VMOVDQA 1760(DI), Y8
-	VMOVDQA 1792(DI), Y11
+	VMOVDQA 1120(DI), Y8
+	VMOVDQA 1152(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6378,8 +6432,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1536(DI), Y8, Y8
-	VMOVDQA 1696(DI), Y11
+	VPADDD  896(DI), Y8, Y8
+	VMOVDQA 1056(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6390,12 +6444,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1760(DI)
+	VMOVDQA Y8, 1120(DI)
 
 	// Round 55.
-	VPBROADCASTD 476(DI), Y15
+	VPBROADCASTD -36(DI), Y15
 	VPADDD       Y15, Y1, Y1
-	VPADDD       1760(DI), Y1, Y1
+	VPADDD       1120(DI), Y1, Y1
 	VPXOR        Y7, Y0, Y8
 	VPAND        Y6, Y8, Y8
 	VPXOR        Y0, Y8, Y8
@@ -6431,8 +6485,8 @@ batch:
 	VPADDD       Y8, Y1, Y1
 
 	// Word 56.
-	VMOVDQA 1792(DI), Y8
-	VMOVDQA 1824(DI), Y11
+	VMOVDQA 1152(DI), Y8
+	VMOVDQA 1184(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6443,8 +6497,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1568(DI), Y8, Y8
-	VMOVDQA 1728(DI), Y11
+	VPADDD  928(DI), Y8, Y8
+	VMOVDQA 1088(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6455,12 +6509,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1792(DI)
+	VMOVDQA Y8, 1152(DI)
 
 	// Round 56.
-	VPBROADCASTD 480(DI), Y15
+	VPBROADCASTD -32(DI), Y15
 	VPADDD       Y15, Y0, Y0
-	VPADDD       1792(DI), Y0, Y0
+	VPADDD       1152(DI), Y0, Y0
 	VPXOR        Y6, Y7, Y8
 	VPAND        Y5, Y8, Y8
 	VPXOR        Y7, Y8, Y8
@@ -6496,8 +6550,8 @@ batch:
 	VPADDD       Y8, Y0, Y0
 
 	// Word 57.
-	VMOVDQA 1824(DI), Y8
-	VMOVDQA 1856(DI), Y11
+	VMOVDQA 1184(DI), Y8
+	VMOVDQA 1216(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6508,8 +6562,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1600(DI), Y8, Y8
-	VMOVDQA 1760(DI), Y11
+	VPADDD  960(DI), Y8, Y8
+	VMOVDQA 1120(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6520,12 +6574,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1824(DI)
+	VMOVDQA Y8, 1184(DI)
 
 	// Round 57.
-	VPBROADCASTD 484(DI), Y15
+	VPBROADCASTD -28(DI), Y15
 	VPADDD       Y15, Y7, Y7
-	VPADDD       1824(DI), Y7, Y7
+	VPADDD       1184(DI), Y7, Y7
 	VPXOR        Y5, Y6, Y8
 	VPAND        Y4, Y8, Y8
 	VPXOR        Y6, Y8, Y8
@@ -6545,8 +6599,8 @@ batch:
 	VPADDD       Y7, Y3, Y3
 
 	// Word 58.
-	VMOVDQA 1856(DI), Y8
-	VMOVDQA 1888(DI), Y11
+	VMOVDQA 1216(DI), Y8
+	VMOVDQA 1248(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6557,8 +6611,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1632(DI), Y8, Y8
-	VMOVDQA 1792(DI), Y11
+	VPADDD  992(DI), Y8, Y8
+	VMOVDQA 1152(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6569,12 +6623,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1856(DI)
+	VMOVDQA Y8, 1216(DI)
 
 	// Round 58.
-	VPBROADCASTD 488(DI), Y15
+	VPBROADCASTD -24(DI), Y15
 	VPADDD       Y15, Y6, Y6
-	VPADDD       1856(DI), Y6, Y6
+	VPADDD       1216(DI), Y6, Y6
 	VPXOR        Y4, Y5, Y8
 	VPAND        Y3, Y8, Y8
 	VPXOR        Y5, Y8, Y8
@@ -6594,8 +6648,8 @@ batch:
 	VPADDD       Y6, Y2, Y2
 
 	// Word 59.
-	VMOVDQA 1888(DI), Y8
-	VMOVDQA 1920(DI), Y11
+	VMOVDQA 1248(DI), Y8
+	VMOVDQA 1280(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6606,8 +6660,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1664(DI), Y8, Y8
-	VMOVDQA 1824(DI), Y11
+	VPADDD  1024(DI), Y8, Y8
+	VMOVDQA 1184(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6618,12 +6672,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1888(DI)
+	VMOVDQA Y8, 1248(DI)
 
 	// Round 59.
-	VPBROADCASTD 492(DI), Y15
+	VPBROADCASTD -20(DI), Y15
 	VPADDD       Y15, Y5, Y5
-	VPADDD       1888(DI), Y5, Y5
+	VPADDD       1248(DI), Y5, Y5
 	VPXOR        Y3, Y4, Y8
 	VPAND        Y2, Y8, Y8
 	VPXOR        Y4, Y8, Y8
@@ -6643,8 +6697,8 @@ batch:
 	VPADDD       Y5, Y1, Y1
 
 	// Word 60.
-	VMOVDQA 1920(DI), Y8
-	VMOVDQA 1952(DI), Y11
+	VMOVDQA 1280(DI), Y8
+	VMOVDQA 1312(DI), Y11
 	VPSRLD  $0x07, Y11, Y9
 	VPSLLD  $0x19, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6655,8 +6709,8 @@ batch:
 	VPSRLD  $0x03, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VPADDD  1696(DI), Y8, Y8
-	VMOVDQA 1856(DI), Y11
+	VPADDD  1056(DI), Y8, Y8
+	VMOVDQA 1216(DI), Y11
 	VPSRLD  $0x11, Y11, Y9
 	VPSLLD  $0x0f, Y11, Y10
 	VPXOR   Y9, Y10, Y9
@@ -6667,12 +6721,12 @@ batch:
 	VPSRLD  $0x0a, Y11, Y10
 	VPXOR   Y9, Y10, Y12
 	VPADDD  Y12, Y8, Y8
-	VMOVDQA Y8, 1920(DI)
+	VMOVDQA Y8, 1280(DI)
 
 	// Round 60.
-	VPBROADCASTD 1180(DI), Y15
+	VPBROADCASTD 588(DI), Y15
 	VPADDD       Y15, Y4, Y4
-	VPADDD       1920(DI), Y4, Y4
+	VPADDD       1280(DI), Y4, Y4
 	VPXOR        Y2, Y3, Y8
 	VPAND        Y1, Y8, Y8
 	VPXOR        Y3, Y8, Y8
@@ -6690,11 +6744,16 @@ batch:
 	VPXOR        Y9, Y10, Y8
 	VPADDD       Y8, Y4, Y4
 	VPADDD       Y4, Y0, Y0
-	VPSHUFB      1280(DI), Y0, Y0
-	VPBROADCASTD 1164(DI), Y8
+	VPSHUFB      704(DI), Y0, Y0
+	VPBROADCASTD 592(DI), Y8
 	VPMINUD      Y8, Y0, Y9
 	VPCMPEQD     Y9, Y0, Y9
-	VMOVMSKPS    Y9, AX
+	VMOVMSKPS    Y9, R10
+	MOVL         R10, 76(R8)
+	ORL          R10, AX
+	ADDQ         $0x00000090, R8
+	CMPQ         R8, R9
+	JNE          version
 	TESTL        AX, AX
 	JNE          done
 	INCL         CX

@@ -2,7 +2,7 @@
 
 package kernel
 
-// scanAVX2 searches 8 nonces at a time; see Kernel.scan. It needs AVX2.
+// scanAVX2 searches 8 nonces at a time; see scanner.scan. It needs AVX2.
 //
 //go:noescape
 func scanAVX2(w *work, nonce uint32, batches uint32) (before uint32, candidates uint32)

@@ -2,7 +2,7 @@
 
 package kernel
 
-// scanAVX512 searches 16 nonces at a time; see Kernel.scan. It needs AVX-512 F and BW.
+// scanAVX512 searches 16 nonces at a time; see scanner.scan. It needs AVX-512 F and BW.
 //
 //go:noescape
 func scanAVX512(w *work, nonce uint32, batches uint32) (before uint32, candidates uint32)

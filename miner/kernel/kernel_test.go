@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"math/bits"
 	"os"
 	"runtime"
 	"slices"
@@ -29,21 +30,38 @@ func each(t *testing.T, test func(*testing.T, *Kernel)) {
 	}
 }
 
-// plain finds the hits of a range with crypto/sha256 alone.
-func plain(h consensus.Header, target *consensus.Target, first, count uint32) (hits []uint32) {
+// rolls are masks of version bits with which the tests search: none, too few for
+// some kernels, and more than any kernel uses.
+var rolls = []uint32{0, 0x1000_0000, 0x0020_6000, VersionBits}
+
+// plain finds the hits of a range, with each of some versions, with crypto/sha256
+// alone.
+func plain(h consensus.Header, versions []int32, target *consensus.Target, first, count uint32) (hits []consensus.Header) {
 	for i := range count {
-		h.Nonce = first + i
-		if h.Hash().MeetsTarget(target) {
-			hits = append(hits, h.Nonce)
+		for _, h.Version = range versions {
+			h.Nonce = first + i
+			if h.Hash().MeetsTarget(target) {
+				hits = append(hits, h)
+			}
 		}
 	}
 	return hits
 }
 
-func hits(k *Kernel, h consensus.Header, target *consensus.Target, first, count uint32) []uint32 {
+// search gives the hits of a kernel, and the versions that it has tried.
+func search(k *Kernel, h consensus.Header, roll uint32, target *consensus.Target, first, count uint32) (hits []consensus.Header, versions []int32) {
 	s := k.NewSearch()
+	s.Roll(roll)
 	s.Set(h, target)
-	return slices.Collect(s.Hits(first, count))
+	return slices.Collect(s.Headers(first, count)), s.versions
+}
+
+// same fails if a kernel does not find what a plain search finds.
+func same(t interface{ Fatalf(string, ...any) }, k *Kernel, h consensus.Header, roll uint32, target *consensus.Target, first, count uint32) {
+	got, versions := search(k, h, roll, target, first, count)
+	if want := plain(h, versions, target, first, count); !slices.Equal(want, got) {
+		t.Fatalf("%s, %d nonces from %d on, version bits %08x: %s", k.Name, count, first, roll, cmp.Diff(want, got))
+	}
 }
 
 func anyHeader(t *rapid.T) (h consensus.Header) {
@@ -73,10 +91,12 @@ func TestHits(t *testing.T) {
 			h := anyHeader(t)
 			target, _ := consensus.TargetFromBits(rapid.SampledFrom([]uint32{0x207fffff, 0x2000ffff, 0x1f7fffff, 0x1f00ffff, 0x21000001}).Draw(t, "target"))
 			first := rapid.OneOf(rapid.Uint32(), rapid.Uint32Range(0, 3), rapid.Uint32Range(math.MaxUint32-300, math.MaxUint32)).Draw(t, "first")
+			roll := rapid.SampledFrom(rolls).Draw(t, "roll")
 			count := rapid.Uint32Range(0, 600).Draw(t, "count")
-			if diff := cmp.Diff(plain(h, &target, first, count), hits(k, h, &target, first, count)); diff != "" {
-				t.Fatal(diff)
+			if roll != 0 {
+				count /= 8
 			}
+			same(t, k, h, roll, &target, first, count)
 		})
 	})
 }
@@ -88,11 +108,11 @@ func TestHitsBorders(t *testing.T) {
 	all.Not(&all)
 	each(t, func(t *testing.T, k *Kernel) {
 		for _, target := range []*consensus.Target{&all, targetOf(t, 0x207fffff)} {
-			for count := range 3*k.lanes + 2 {
-				for _, first := range []uint32{0, 1, k.lanes - 1, -count, 1 - count, -k.lanes} {
-					h := consensus.Header{Version: 4, Time: count}
-					if diff := cmp.Diff(plain(h, target, first, count), hits(k, h, target, first, count)); diff != "" {
-						t.Fatalf("%d nonces from %d on: %s", count, first, diff)
+			for _, roll := range []uint32{0, 0x6000} {
+				lanes := k.one.lanes
+				for count := range 3*lanes + 2 {
+					for _, first := range []uint32{0, 1, lanes - 1, -count, 1 - count, -lanes} {
+						same(t, k, consensus.Header{Version: 0x2000_0000, Time: count}, roll, target, first, count)
 					}
 				}
 			}
@@ -107,15 +127,21 @@ func TestHitsExact(t *testing.T) {
 			h := anyHeader(t)
 			nonce := h.Nonce
 			first := nonce - rapid.Uint32Range(0, 40).Draw(t, "before")
+			s := k.NewSearch()
+			s.Roll(rapid.SampledFrom(rolls).Draw(t, "roll"))
+			var target consensus.Target
+			s.Set(h, &target)
+			h.Version = rapid.SampledFrom(s.versions).Draw(t, "rolled version")
 			hash := h.Hash()
 			slices.Reverse(hash[:])
-			var target consensus.Target
 			target.SetBytes32(hash[:])
-			if !slices.Contains(hits(k, h, &target, first, 41), nonce) {
+			s.Set(h, &target)
+			if !slices.Contains(slices.Collect(s.Headers(first, 41)), h) {
 				t.Error("a hash that equals the target is no hit")
 			}
 			target.SubUint64(&target, 1)
-			if slices.Contains(hits(k, h, &target, first, 41), nonce) {
+			s.Set(h, &target)
+			if slices.Contains(slices.Collect(s.Headers(first, 41)), h) {
 				t.Error("a hash above the target is a hit")
 			}
 		})
@@ -164,7 +190,10 @@ func TestHitsOfBitcoin(t *testing.T) {
 // TestHitsStop leaves a search at its first hit.
 func TestHitsStop(t *testing.T) {
 	target := targetOf(t, 0x2000ffff)
-	want := plain(consensus.Header{}, target, 5, 5000)
+	var want []uint32
+	for _, h := range plain(consensus.Header{}, []int32{0}, target, 5, 5000) {
+		want = append(want, h.Nonce)
+	}
 	each(t, func(t *testing.T, k *Kernel) {
 		s := k.NewSearch()
 		s.Set(consensus.Header{Nonce: 77}, target)
@@ -185,20 +214,45 @@ func TestHitsStop(t *testing.T) {
 	})
 }
 
+// TestRoll has as many versions as the mask and the kernel allow, the header's
+// own first, all different, and none that differs in other bits.
+func TestRoll(t *testing.T) {
+	each(t, func(t *testing.T, k *Kernel) {
+		for _, mask := range append(rolls, 0x2000, 0x0000_001f, math.MaxUint32) {
+			s := k.NewSearch()
+			s.Roll(mask)
+			s.Set(consensus.Header{Version: 0x2040_2001}, new(consensus.Target))
+			want := uint32(1)
+			if r := k.rolling; r != nil {
+				if n := uint32(1) << bits.OnesCount32(mask&VersionBits); n >= r.least {
+					want = min(n, r.most)
+				}
+			}
+			if s.Versions() != want || s.versions[0] != 0x2040_2001 {
+				t.Errorf("mask %08x: %d versions, the first is %08x; want %d", mask, s.Versions(), s.versions[0], want)
+			}
+			seen := make(map[int32]bool)
+			for _, v := range s.versions {
+				if seen[v] || uint32(v^0x2040_2001)&^(mask&VersionBits) != 0 {
+					t.Errorf("mask %08x: version %08x", mask, v)
+				}
+				seen[v] = true
+			}
+		}
+	})
+}
+
 func FuzzHits(f *testing.F) {
-	f.Add(make([]byte, consensus.HeaderSize), uint32(0x2000ffff), uint32(math.MaxUint32-20), uint16(100))
-	f.Fuzz(func(t *testing.T, header []byte, bits, first uint32, count uint16) {
+	f.Add(make([]byte, consensus.HeaderSize), uint32(0x2000ffff), uint32(math.MaxUint32-20), uint16(100), uint32(0))
+	f.Add(make([]byte, consensus.HeaderSize), uint32(0x2000ffff), uint32(math.MaxUint32-20), uint16(100), uint32(VersionBits))
+	f.Fuzz(func(t *testing.T, header []byte, bits, first uint32, count uint16, roll uint32) {
 		h, err := consensus.DecodeHeader(header)
 		target, ok := consensus.TargetFromBits(bits)
 		if err != nil || !ok {
 			return
 		}
-		n := uint32(count % 1000)
-		want := plain(h, &target, first, n)
 		for _, k := range Available() {
-			if diff := cmp.Diff(want, hits(k, h, &target, first, n)); diff != "" {
-				t.Errorf("%s: %s", k.Name, diff)
-			}
+			same(t, k, h, roll, &target, first, uint32(count%200))
 		}
 	})
 }
@@ -222,7 +276,7 @@ func TestByName(t *testing.T) {
 // judge changes it wants to have tested more than plain Go.
 func TestAvailable(t *testing.T) {
 	can := Available()
-	if slices.ContainsFunc(can, func(k *Kernel) bool { return !k.available }) || !slices.Contains(can, Fastest()) {
+	if slices.ContainsFunc(can, func(k *Kernel) bool { return !k.available }) || !slices.Contains(can, Fastest()) || !slices.Contains(can, FastestRolling()) {
 		t.Error("a kernel is offered that the CPU cannot run")
 	}
 	if os.Getenv("CI") != "" && slices.Contains([]string{"amd64", "arm64"}, runtime.GOARCH) && len(can) <= 2 {
@@ -231,13 +285,15 @@ func TestAvailable(t *testing.T) {
 }
 
 func TestMeasure(t *testing.T) {
-	rates, err := Measure(t.Context(), Available(), 2, time.Millisecond)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, k := range Available() {
-		if rates[i].Kernel != k || rates[i].HashesPerSecond <= 0 {
-			t.Errorf("%s: %v", k.Name, rates[i])
+	for _, roll := range []uint32{0, VersionBits} {
+		rates, err := MeasureRolling(t.Context(), Available(), roll, 2, time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, k := range Available() {
+			if rates[i].Kernel != k || rates[i].HashesPerSecond <= 0 || rates[i].Versions > 1 != (roll != 0 && k.rolling != nil) {
+				t.Errorf("%s: %v", k.Name, rates[i])
+			}
 		}
 	}
 }
@@ -249,7 +305,7 @@ func TestWork(t *testing.T) {
 		h := anyHeader(t)
 		w := newWork()
 		var none consensus.Target
-		w.set(&h, &none)
+		w.set(h, &none, []int32{h.Version})
 		b := h.Append(nil)
 		var m message
 		for i := range 16 {
@@ -276,7 +332,7 @@ func BenchmarkScan(b *testing.B) {
 		b.Run(k.Name, func(b *testing.B) {
 			var sum [2]float64
 			for b.Loop() {
-				rates, err := Measure(b.Context(), []*Kernel{k, kernels[0]}, 1, 20*time.Millisecond)
+				rates, err := MeasureRolling(b.Context(), []*Kernel{k, kernels[0]}, VersionBits, 1, 20*time.Millisecond)
 				if err != nil {
 					b.Fatal(err)
 				}

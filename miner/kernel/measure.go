@@ -12,12 +12,20 @@ import (
 // Rate is how fast a kernel was.
 type Rate struct {
 	Kernel          *Kernel
+	Versions        uint32  // how many versions of a header it tried with each nonce
 	HashesPerSecond float64 // of all threads together
 }
 
 // Measure runs each of some kernels on a number of threads for a time, in short
-// turns, so that what else the machine does falls on all alike.
+// turns, so that what else the machine does falls on all alike. Each nonce is
+// tried with one version.
 func Measure(ctx context.Context, kernels []*Kernel, threads int, each time.Duration) ([]Rate, error) {
+	return MeasureRolling(ctx, kernels, 0, threads, each)
+}
+
+// MeasureRolling is Measure for searches that may change these bits of the
+// version.
+func MeasureRolling(ctx context.Context, kernels []*Kernel, roll uint32, threads int, each time.Duration) ([]Rate, error) {
 	const turn = 50 * time.Millisecond
 	rates := make([]Rate, len(kernels))
 	spent := time.Duration(0)
@@ -27,9 +35,9 @@ func Measure(ctx context.Context, kernels []*Kernel, threads int, each time.Dura
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			rates[i].Kernel = k
+			rates[i].Kernel, rates[i].Versions = k, k.versions(roll)
 			sum := 0.0
-			for _, r := range k.rates(threads, d) {
+			for _, r := range k.rates(roll, threads, d) {
 				sum += r
 			}
 			rates[i].HashesPerSecond += (sum - rates[i].HashesPerSecond) / float64(turns+1)
@@ -39,9 +47,15 @@ func Measure(ctx context.Context, kernels []*Kernel, threads int, each time.Dura
 	return rates, nil
 }
 
+func (k *Kernel) versions(roll uint32) uint32 {
+	s := k.NewSearch()
+	s.Roll(roll)
+	return s.Versions()
+}
+
 // rates runs k on a number of threads for d and gives each one's hashes a
 // second.
-func (k *Kernel) rates(threads int, d time.Duration) []float64 {
+func (k *Kernel) rates(roll uint32, threads int, d time.Duration) []float64 {
 	rates := make([]float64, threads)
 	var wg sync.WaitGroup
 	for i := range rates {
@@ -49,15 +63,17 @@ func (k *Kernel) rates(threads int, d time.Duration) []float64 {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
 			s := k.NewSearch()
+			s.Roll(roll)
 			var nothing consensus.Target // no hash meets it
 			s.Set(consensus.Header{Version: int32(i)}, &nothing)
-			began, tried := time.Now(), uint32(0)
+			began, nonce, hashes := time.Now(), uint32(0), uint64(0)
 			for time.Since(began) < d {
-				for range s.Hits(tried, k.Chunk()) {
+				for range s.Headers(nonce, s.Chunk()) {
 				}
-				tried += k.Chunk()
+				nonce += s.Chunk()
+				hashes += uint64(s.Chunk()) * uint64(s.Versions())
 			}
-			rates[i] = float64(tried) / time.Since(began).Seconds()
+			rates[i] = float64(hashes) / time.Since(began).Seconds()
 		})
 	}
 	wg.Wait()
@@ -65,15 +81,21 @@ func (k *Kernel) rates(threads int, d time.Duration) []float64 {
 }
 
 // Fastest is the kernel that was the fastest on one thread for some
-// milliseconds. It measures when it is first called.
-var Fastest = sync.OnceValue(func() *Kernel {
+// milliseconds with headers of one version, and FastestRolling that with
+// several. They measure when they are first called.
+var (
+	Fastest        = sync.OnceValue(func() *Kernel { return fastest(0) })
+	FastestRolling = sync.OnceValue(func() *Kernel { return fastest(VersionBits) })
+)
+
+func fastest(roll uint32) *Kernel {
 	best, rate := kernels[0], 0.0
 	for range 4 { // the best of several: something else may have run meanwhile
 		for _, k := range Available() {
-			if r := k.rates(1, time.Millisecond)[0]; r > rate {
+			if r := k.rates(roll, 1, time.Millisecond)[0]; r > rate {
 				best, rate = k, r
 			}
 		}
 	}
 	return best
-})
+}

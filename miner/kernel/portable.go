@@ -8,8 +8,8 @@ import (
 
 // kernels is every kernel that this architecture has.
 var kernels = append([]*Kernel{
-	{Name: "stdlib", available: true, lanes: 1, scan: scanStdlib},
-	{Name: "portable", available: true, lanes: 1, scan: scanPortable},
+	{Name: "stdlib", available: true, one: scanner{lanes: 1, scan: scanStdlib}},
+	{Name: "portable", available: true, one: scanner{lanes: 1, scan: scanPortable}},
 }, archKernels...)
 
 // scanStdlib hashes the header with crypto/sha256, as anybody would: what the
@@ -48,12 +48,13 @@ func lastWord(w *work, word uint32) uint32 {
 	for t := 34; t < 64; t++ {
 		m[t] = m[t-16] + m[t-7] + sigma0(m[t-15]) + sigma1(m[t-2])
 	}
-	s := w.start1
+	v := &w.version[0]
+	s := v.start1
 	s[0] += word
 	s[4] += word
 	rounds(&s, &w.k1, &m, 4, 64)
 	for i := range s {
-		m[i] = s[i] + w.mid[i]
+		m[i] = s[i] + v.mid[i]
 	}
 	clear(m[8:16])
 	for t := 16; t < 32; t++ {

@@ -2,7 +2,12 @@
 
 package kernel
 
-// scanSHA2 searches 2 nonces at a time; see Kernel.scan. It needs SHA2.
+// scanSHA2 searches 2 nonces at a time; see scanner.scan. It needs SHA2.
 //
 //go:noescape
 func scanSHA2(w *work, nonce uint32, batches uint32) (before uint32, candidates uint32)
+
+// scanSHA2Rolling searches one nonce at a time with each version; see scanner.scan. It needs SHA2.
+//
+//go:noescape
+func scanSHA2Rolling(w *work, nonce uint32, batches uint32) (before uint32, candidates uint32)

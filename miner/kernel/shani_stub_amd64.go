@@ -2,7 +2,12 @@
 
 package kernel
 
-// scanSHANI searches 4 nonces at a time; see Kernel.scan. It needs SHA and AVX2.
+// scanSHANI searches 4 nonces at a time; see scanner.scan. It needs SHA and AVX2.
 //
 //go:noescape
 func scanSHANI(w *work, nonce uint32, batches uint32) (before uint32, candidates uint32)
+
+// scanSHANIRolling searches 4 nonces at a time with each version; see scanner.scan. It needs SHA and AVX2.
+//
+//go:noescape
+func scanSHANIRolling(w *work, nonce uint32, batches uint32) (before uint32, candidates uint32)

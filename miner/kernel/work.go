@@ -19,37 +19,48 @@ import (
 type work struct {
 	k1, k2 [64]uint32 // round constants, plus the word of the schedule where that is known
 	s1, s2 [64]uint32 // the known terms of each word from 16 on that is not known
-	mid    [8]uint32  // state after the first chunk
-	start1 [8]uint32  // state after round 3 of the second chunk, less the nonce
 	start2 [8]uint32  // state after round 0 of the second hash, less word 0
 	iv     [8]uint32  // initial state
-	early1 [3]uint32  // k1 of rounds 4 to 6 plus h, which is known there
-	limit  uint32     // most significant word of the target
 	early2 [3]uint32  // k2 of rounds 1 to 3 plus h
 	last   uint32     // k2 of round 60 plus the word of iv that the digest's last word needs
-	_      [8]uint32
+	limit  uint32     // most significant word of the target
+	bytes  uint32     // of the versions to search, which are the first of those below
+	_      [10]uint32
 	lane   [16]uint32 // 0, 1, 2, …
 	swap   [64]byte   // a shuffle that reverses the bytes of each word
 	sha    shaWork
 
-	buf    [bufWords]uint32 // scratch of the kernels that keep words in memory
-	header [consensus.HeaderSize]byte
+	buf     [bufWords]uint32 // scratch of the kernels that keep words in memory
+	version [maxVersions]versionWork
+	header  [consensus.HeaderSize]byte
+}
+
+// versionWork is what differs between headers that differ in their version
+// alone. The version is in the first chunk, so that they share the message
+// schedule of the second.
+type versionWork struct {
+	mid    [8]uint32 // state after the first chunk
+	start1 [8]uint32 // state after round 3 of the second chunk, less the nonce
+	early1 [3]uint32 // k1 of rounds 4 to 6 plus h, which is known there
+	found  uint32    // the candidates, which a kernel for several versions sets
+
+	shaStart1, shaStart1h [4]uint32 // in the order of the SHA instructions
+	shaMid, shaMidh       [4]uint32
 }
 
 // shaWork is more of the same, in the order of the SHA instructions: f, e, b, a
 // and h, g, d, c.
 type shaWork struct {
-	start1, start1h [4]uint32
-	mid, midh       [4]uint32
-	iv, ivh         [4]uint32
-	w16, w20, w28   [4]uint32 // known terms of four words of the first schedule
-	pad8, pad12     [4]uint32 // words 8 to 15 of the second hash
-	k16             [4]uint32 // round constants 16 to 19 alone
+	iv, ivh       [4]uint32
+	w16, w20, w28 [4]uint32 // known terms of four words of the first schedule
+	pad8, pad12   [4]uint32 // words 8 to 15 of the second hash
+	k16           [4]uint32 // round constants 16 to 19 alone
 }
 
 const (
-	alignment = 64
-	bufWords  = 16 * 160
+	alignment   = 64
+	maxVersions = 64
+	bufWords    = 16 * 72
 )
 
 // newWork gives memory that is aligned as the widest instructions want it.
@@ -81,23 +92,12 @@ func newWork() *work {
 	return w
 }
 
-// set prepares the search for nonces with which h meets a target.
-func (w *work) set(h *consensus.Header, target *consensus.Target) {
-	b := h.Append(w.header[:0])
+// set prepares the search for nonces with which h meets a target. versions are
+// those to try in the place of its own.
+func (w *work) set(h consensus.Header, target *consensus.Target, versions []int32) {
 	w.limit = uint32(target[3] >> 32)
-
-	var first message
-	for t := range 16 {
-		first.set(t, binary.BigEndian.Uint32(b[4*t:]))
-	}
-	known, _ := first.expand()
-	w.mid = initial
-	for t := range 64 {
-		w.mid = round(w.mid, known[t])
-	}
-	for i := range w.mid {
-		w.mid[i] += initial[i]
-	}
+	w.bytes = uint32(len(versions)) * uint32(unsafe.Sizeof(w.version[0]))
+	b := h.Append(w.header[:0])
 
 	var m message
 	for t := range 3 {
@@ -109,19 +109,40 @@ func (w *work) set(h *consensus.Header, target *consensus.Target) {
 	m.set(4, 0x80000000)
 	m.set(15, 8*consensus.HeaderSize)
 	w.k1, w.s1 = m.expand()
-	w.start1 = w.mid
-	for t := range 4 {
-		w.start1 = round(w.start1, w.k1[t])
-	}
-	for i := range w.early1 {
-		w.early1[i] = w.k1[4+i] + w.start1[7-i]
-	}
-	w.sha.start1, w.sha.start1h = shaOrder(w.start1)
-	w.sha.mid, w.sha.midh = shaOrder(w.mid)
 	// The instructions add the σ terms of what is not known themselves.
 	w.sha.w16 = [4]uint32{w.k1[16] - k[16], w.k1[17] - k[17], w.s1[18], w.s1[19]}
 	w.sha.w20 = [4]uint32(w.s1[20:])
 	w.sha.w28 = [4]uint32(w.s1[28:])
+
+	var first message
+	for t := range 16 {
+		first.set(t, binary.BigEndian.Uint32(b[4*t:]))
+	}
+	for i, version := range versions {
+		first.set(0, bits.ReverseBytes32(uint32(version)))
+		w.version[i].set(&first, &w.k1)
+	}
+}
+
+// set prepares one version: the first chunk, and the first rounds of the second.
+func (v *versionWork) set(first *message, k1 *[64]uint32) {
+	known, _ := first.expand()
+	v.mid = initial
+	for t := range 64 {
+		v.mid = round(v.mid, known[t])
+	}
+	for i := range v.mid {
+		v.mid[i] += initial[i]
+	}
+	v.start1 = v.mid
+	for t := range 4 {
+		v.start1 = round(v.start1, k1[t])
+	}
+	for i := range v.early1 {
+		v.early1[i] = k1[4+i] + v.start1[7-i]
+	}
+	v.shaStart1, v.shaStart1h = shaOrder(v.start1)
+	v.shaMid, v.shaMidh = shaOrder(v.mid)
 }
 
 // message is a message schedule of which some words are known.

@@ -1,23 +1,25 @@
 package main
 
 import (
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// lanes writes a kernel that has one nonce in each 32-bit lane of its registers.
+// lanes writes what has one nonce in each 32-bit lane of the registers. Kernels
+// choose which registers it has.
 type lanes struct {
 	*build.Context
-	wide  bool // AVX-512: rotations, ternary logic, 32 registers, masks
-	count uint64
-	work  reg.Register
-	vec   []reg.VecPhysical
-	temps []reg.VecPhysical // for values within one round
-	ring  int               // where in memory the schedule is, 0 for registers
-	state [8]reg.Register   // a to h
-	xorBC reg.Register      // AVX2: b^c, which is a^b of the round before
+	wide    bool // AVX-512: rotations, ternary logic, 32 registers, masks
+	count   uint64
+	work    reg.Register
+	version reg.Register         // the version in turn
+	vec     []reg.VecPhysical    // the first 8 for the state, 16 to 31 for the schedule if that is in registers
+	temps   []reg.VecPhysical    // for values within one round
+	ring    int                  // where in memory the schedule is, 0 for registers
+	state   [8]reg.Register      // a to h
+	recent  map[int]reg.Register // words that are in registers as well as in the ring; nil for none
+	xorBC   reg.Register         // AVX2: b^c, which is a^b of the round before
 }
 
 var (
@@ -30,95 +32,95 @@ var (
 	}
 )
 
-func avx512(ctx *build.Context) {
-	l := &lanes{Context: ctx, wide: true, count: 16, vec: zmm, temps: zmm[8:16]}
-	l.function("scanAVX512", "scanAVX512 searches 16 nonces at a time; see Kernel.scan. It needs AVX-512 F and BW.")
-}
+func (l *lanes) at(offset int) operand.Mem { return at(l.work, offset) }
 
-func avx2(ctx *build.Context) {
-	l := &lanes{Context: ctx, count: 8, vec: ymm, temps: ymm[8:16], ring: offBuf}
-	l.function("scanAVX2", "scanAVX2 searches 8 nonces at a time; see Kernel.scan. It needs AVX2.")
-}
+// ofVersion is a field of the version in turn.
+func (l *lanes) ofVersion(offset int) operand.Mem { return operand.Mem{Base: l.version, Disp: offset} }
 
-func (l *lanes) function(name, doc string) {
-	l.Function(name)
-	l.Attributes(attr.NOSPLIT)
-	l.Pragma("noescape")
-	l.Doc(doc)
-	l.Signature(scanSignature())
-	l.work = l.Load(l.Param("w"), reg.RDI)
-	nonce := l.Load(l.Param("nonce"), reg.ESI)
-	batches := l.Load(l.Param("batches"), reg.EDX)
-	before, candidates := reg.ECX, reg.EAX
-	l.XORL(before, before)
+// sumOf is where word t of the first hash and its round constant are, for all
+// versions. Word 3, alone, is in the place of word 16, which is known.
+func (l *lanes) sumOf(t int) operand.Mem { return l.at(offBuf + 4*int(l.count)*t) }
 
-	l.Label("batch")
-	l.XORL(candidates, candidates)
-	l.CMPL(before, batches)
-	l.JEQ(operand.LabelRef("done"))
-	t := l.temp(0)
+// resultOf is where word t of the result of the first hash is, which is word t of
+// the second.
+func (l *lanes) resultOf(t int) operand.Mem { return l.sumOf(64 + t) }
+
+// nonces sets word 3 of the first hash from the first of the nonces.
+func (l *lanes) nonces(first reg.Register) {
+	x := l.temp(0)
 	if l.wide {
-		l.VPBROADCASTD(nonce, t)
+		l.VPBROADCASTD(first, x)
 	} else {
-		l.VMOVD(nonce, l.temp(0).(reg.VecPhysical).AsX())
-		l.VPBROADCASTD(l.temp(0).(reg.VecPhysical).AsX(), t)
+		low := l.temps[0].AsX()
+		l.VMOVD(first, low)
+		l.VPBROADCASTD(low, x)
 	}
-	l.VPADDD(l.at(offLane), t, t)
-	l.VPSHUFB(l.at(offSwap), t, t)
-	l.setWord(3, t)
-	l.begin(hash1, t)
+	l.VPADDD(l.at(offLane), x, x)
+	l.VPSHUFB(l.at(offSwap), x, x)
+	l.setWord(3, x)
+	l.move(x, l.sumOf(16))
+}
+
+// hash1 computes the first hash.
+func (l *lanes) hash1() {
+	l.move(l.sumOf(16), l.temp(0))
+	l.begin(hash1, l.temp(0))
 	l.rounds(hash1)
 	for i, s := range l.state {
-		if l.wide {
-			l.addKnown(offMid+4*i, s, l.vec[16+i])
-		} else {
-			l.addKnown(offMid+4*i, s, s)
-			l.setWord(i, s)
-		}
+		l.addKnown(l.ofVersion(offMid+4*i), s, s)
+		l.move(s, l.resultOf(i))
 	}
-	first := l.temp(0)
-	l.move(l.word(0), first)
-	l.begin(hash2, first)
-	l.rounds(hash2)
-
-	// e is the last word of the hash, the most significant of its number.
-	e := l.state[4]
-	l.VPSHUFB(l.at(offSwap), e, e)
-	if l.wide {
-		l.VPCMPUD_BCST(operand.Imm(2), l.at(offLimit), e, reg.K1) // at most
-		l.KMOVW(reg.K1, candidates)
-	} else {
-		t0, t1 := l.temp(0), l.temp(1)
-		l.VPBROADCASTD(l.at(offLimit), t0)
-		l.VPMINUD(t0, e, t1)
-		l.VPCMPEQD(t1, e, t1)
-		l.VMOVMSKPS(t1, candidates)
-	}
-	l.TESTL(candidates, candidates)
-	l.JNE(operand.LabelRef("done"))
-	l.INCL(before)
-	l.ADDL(operand.Imm(l.count), nonce)
-	l.JMP(operand.LabelRef("batch"))
-
-	l.Label("done")
-	l.VZEROUPPER()
-	l.Store(before, l.Return("before"))
-	l.Store(candidates, l.Return("candidates"))
-	l.RET()
 }
 
-func (l *lanes) at(offset int) operand.Mem { return operand.Mem{Base: l.work, Disp: offset} }
+// hash2 computes the second: e of its state is then the last word of the hash,
+// the most significant of its number.
+func (l *lanes) hash2() {
+	l.move(l.resultOf(0), l.temp(0))
+	l.begin(hash2, l.temp(0))
+	l.rounds(hash2)
+}
+
+// sums computes the words of the first hash that are not known, each with its
+// round constant.
+func (l *lanes) sums(h *hash) {
+	for t := 16; t < h.rounds; t++ {
+		if h.known[t] {
+			continue
+		}
+		l.schedule(h, t)
+		x, word := l.temp(4), l.temp(0)
+		if l.wide {
+			word = l.word(t).(reg.Register)
+		}
+		l.addKnown(l.at(h.offK+4*t), word, x)
+		l.move(x, l.sumOf(t))
+	}
+}
 
 func (l *lanes) temp(i int) reg.Register { return l.temps[i] }
 
+// recentWords is how many words there are in lanes.recent: up to the one that the
+// next needs for σ1.
+const recentWords = 3
+
 // word is where word t of the schedule is kept until its place is needed for
-// word t+16: a register, or memory if there are too few.
+// word t+16: a register, or memory if there are too few. In memory the first
+// eight have places of their own, as the next may be there before the last words
+// of the ring are used.
 func (l *lanes) word(t int) operand.Op {
 	if l.ring == 0 {
 		return l.vec[16+t%16]
 	}
-	return l.at(l.ring + 4*int(l.count)*(t%16))
+	if r, ok := l.recent[t]; ok {
+		return r
+	}
+	if t < 8 {
+		return l.resultOf(t)
+	}
+	return l.inRing(t)
 }
+
+func (l *lanes) inRing(t int) operand.Mem { return l.at(l.ring + 4*int(l.count)*(t%16)) }
 
 func (l *lanes) setWord(t int, from reg.Register) { l.move(from, l.word(t)) }
 
@@ -131,14 +133,14 @@ func (l *lanes) move(from, to operand.Op) {
 }
 
 // addKnown adds what is the same in all lanes.
-func (l *lanes) addKnown(offset int, x, to reg.Register) {
+func (l *lanes) addKnown(known operand.Mem, x, to reg.Register) {
 	if l.wide {
-		l.VPADDD_BCST(l.at(offset), x, to)
+		l.VPADDD_BCST(known, x, to)
 		return
 	}
-	known := l.temp(7)
-	l.VPBROADCASTD(l.at(offset), known)
-	l.VPADDD(known, x, to)
+	all := l.temp(7)
+	l.VPBROADCASTD(known, all)
+	l.VPADDD(all, x, to)
 }
 
 // begin sets the state before the first round that depends on the nonce: x, the
@@ -148,10 +150,10 @@ func (l *lanes) begin(h *hash, x reg.Register) {
 		l.state[i] = l.vec[i]
 		switch i {
 		case 0, 4:
-			l.addKnown(h.offStart+4*i, x, l.state[i])
+			l.addKnown(l.start(h, i), x, l.state[i])
 		case 7: // is part of offEarly
 		default:
-			l.VPBROADCASTD(l.at(h.offStart+4*i), l.state[i])
+			l.VPBROADCASTD(l.start(h, i), l.state[i])
 		}
 	}
 	if !l.wide {
@@ -160,9 +162,17 @@ func (l *lanes) begin(h *hash, x reg.Register) {
 	}
 }
 
+// start is a word of the state that begin sets.
+func (l *lanes) start(h *hash, i int) operand.Mem {
+	if h == hash1 {
+		return l.ofVersion(offStart1 + 4*i)
+	}
+	return l.at(offStart2 + 4*i)
+}
+
 func (l *lanes) rounds(h *hash) {
 	for t := h.first; t < h.rounds; t++ {
-		if t >= 16 && !h.known[t] {
+		if t >= 16 && h == hash2 {
 			l.schedule(h, t)
 		}
 		l.round(h, t)
@@ -176,23 +186,27 @@ func (l *lanes) round(h *hash, t int) {
 	l.Commentf("Round %d.", t)
 	last := t == h.rounds-1 && h == hash2
 	early := t < h.first+3
-	var known int
+	var known operand.Mem
 	switch {
+	case early && h == hash1:
+		known = l.ofVersion(offEarly1 + 4*(t-h.first))
 	case early:
-		known = h.offEarly + 4*(t-h.first)
+		known = l.at(offEarly2 + 4*(t-h.first))
 	case last:
-		known = offLast
+		known = l.at(offLast)
 	default:
-		known = h.offK + 4*t
+		known = l.at(h.offK + 4*t)
 	}
 	switch {
 	case early && h.known[t]:
-		l.VPBROADCASTD(l.at(known), sum)
-	case early && l.wide:
+		l.VPBROADCASTD(known, sum)
+	case early && l.ring == 0:
 		l.addKnown(known, l.word(t).(reg.Register), sum)
 	case early:
-		l.VPBROADCASTD(l.at(known), sum)
+		l.VPBROADCASTD(known, sum)
 		l.VPADDD(l.word(t), sum, sum)
+	case h == hash1 && !h.known[t]:
+		l.VPADDD(l.sumOf(t), sum, sum)
 	default:
 		l.addKnown(known, sum, sum)
 		if !h.known[t] {
@@ -219,8 +233,11 @@ func (l *lanes) round(h *hash, t int) {
 func (l *lanes) schedule(h *hash, t int) {
 	l.Commentf("Word %d.", t)
 	sum, x := l.temp(0), l.temp(4)
-	if l.ring == 0 {
+	switch {
+	case l.ring == 0:
 		sum = l.word(t).(reg.Register) // has word t-16
+	case l.recent != nil:
+		sum = l.temp(5 + t%recentWords)
 	}
 	empty := true
 	if !h.known[t-16] {
@@ -251,10 +268,14 @@ func (l *lanes) schedule(h *hash, t int) {
 	add(t-7, nil)
 	add(t-2, &smallSigma1)
 	if h.terms[t] {
-		l.addKnown(h.offS+4*t, sum, sum)
+		l.addKnown(l.at(h.offS+4*t), sum, sum)
 	}
 	if l.ring != 0 {
-		l.setWord(t, sum)
+		l.move(sum, l.inRing(t))
+	}
+	if l.recent != nil {
+		l.recent[t] = sum
+		delete(l.recent, t-recentWords)
 	}
 }
 

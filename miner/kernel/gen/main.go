@@ -25,7 +25,6 @@ func main() {
 	}{
 		{"avx2", avx2},
 		{"avx512", avx512},
-		{"avx512sha", avx512sha},
 		{"shani", shani},
 		{"cpuid", cpuid},
 	} {

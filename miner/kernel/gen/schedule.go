@@ -4,18 +4,17 @@ package main
 // and what of its message is known. Where the tables of constants lie is part of
 // it.
 type hash struct {
-	first, rounds        int // rounds from first up to rounds are computed
-	known                [64]bool
-	terms                [64]bool // the word has known terms that are not zero
-	offK, offS, offEarly int
-	offStart             int
+	first, rounds int // rounds from first up to rounds are computed
+	known         [64]bool
+	terms         [64]bool // the word has known terms that are not zero
+	offK, offS    int
 }
 
 // Rounds: the first hash is needed whole. Of the second only its last word is,
 // which is e of round 60.
 var (
-	hash1 = newHash(4, 64, []int{0, 1, 2, 4, 15}, 5, 14, hash{offK: offK1, offS: offS1, offEarly: offEarly1, offStart: offStart1})
-	hash2 = newHash(1, 61, []int{8, 15}, 9, 14, hash{offK: offK2, offS: offS2, offEarly: offEarly2, offStart: offStart2})
+	hash1 = newHash(4, 64, []int{0, 1, 2, 4, 15}, 5, 14, hash{offK: offK1, offS: offS1})
+	hash2 = newHash(1, 61, []int{8, 15}, 9, 14, hash{offK: offK2, offS: offS2})
 )
 
 // newHash works out the schedule from the words that are known, and those that
