@@ -31,6 +31,7 @@ const (
 	ErrFull             consensus.ErrorKind = "mempool full"
 	ErrClusterSize      consensus.ErrorKind = "too-large-cluster"
 	ErrSpendsConflict   consensus.ErrorKind = "bad-txns-spends-conflicting-tx"
+	ErrNoReplacement    consensus.ErrorKind = "bip125-replacement-disallowed" // of several that are tested
 	ErrManyReplaced     consensus.ErrorKind = "too many potential replacements"
 	ErrReplaceFee       consensus.ErrorKind = "insufficient fee"
 	ErrReplaceRate      consensus.ErrorKind = "replacement-failed"
