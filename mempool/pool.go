@@ -13,7 +13,6 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
-	"lode/consensus/sigcheck"
 )
 
 // Ledger is what the pool needs of the chain.
@@ -22,10 +21,16 @@ type Ledger interface {
 	Read(func(*chain.Reader) error) error
 }
 
+// Verifier verifies signatures, as sigcheck.Checker does. The pool has no lock
+// held meanwhile.
+type Verifier interface {
+	Verify([]consensus.SpendCheck) error
+}
+
 // Config is what a pool stands on.
 type Config struct {
 	Ledger Ledger
-	Sigs   *sigcheck.Checker // shared with the ledger: what was verified here is not verified in a block again
+	Sigs   Verifier // shared with the ledger: what was verified here is not verified in a block again
 	Policy Policy
 	Now    func() time.Time // nil means time.Now
 	Log    *slog.Logger     // nil means none

@@ -131,10 +131,11 @@ func (p *Pool) comeBack(r *chain.Reader, c *candidate) error {
 	if err := p.examine(r, c, returning); err != nil {
 		return err
 	}
-	if !was.Time.IsZero() { // it was verified when it came into the pool
+	// Signatures were verified when it came into the pool, or by the ledger in a
+	// block, and are as valid now: they commit to the coins by the ids of the
+	// transactions that make them.
+	if !was.Time.IsZero() {
 		c.Time, c.Height = was.Time, was.Height
-	} else if err := p.cfg.Sigs.Verify(c.checks()); err != nil {
-		return err
 	}
 	p.commit(c.change)
 	return nil
