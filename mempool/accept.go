@@ -38,7 +38,7 @@ const (
 // prepare applies what needs nothing but the transaction, with no lock held.
 func (p *Pool) prepare(tx *consensus.Tx) (*candidate, error) {
 	if err := p.cfg.Ledger.Rules().CheckTx(tx); err != nil {
-		return nil, err
+		return nil, bare(err)
 	}
 	if tx.IsCoinbase() {
 		return nil, refuse(ErrCoinbase, "")
@@ -121,9 +121,6 @@ func (p *Pool) look(r *chain.Reader, c *candidate, t terms, with []*candidate) (
 	}
 	if (c.Fee != 0 || c.fee != 0) && policy.dustOutputs(tx) > 0 {
 		return refuse(ErrDust, "tx with dust output must be 0-fee")
-	}
-	if c.Sigops > maxSigopsCost {
-		return refuse(ErrSigops, "%d", c.Sigops)
 	}
 	if least := policy.MinRelay.Fee(c.Size); t != returning && tx.Version != trucVersion && c.fee < least {
 		return refuse(ErrMinRelayFee, "%d < %d", c.fee, least)

@@ -80,7 +80,6 @@ func DefaultPolicy() Policy {
 const (
 	minVersion, maxVersion = 1, 3 // 3 promises small families (BIP431)
 	minStrippedSize        = 65   // shorter ones could pass for a merkle node (CVE-2017-12842)
-	maxSigopsCost          = 16_000
 	maxScriptSig           = 1650
 	annexTag               = 0x50
 	tapscriptLeaf          = 0xc0 // in the first byte of a control block (BIP342), but for its lowest bit
@@ -125,17 +124,11 @@ func (p *Policy) checkStandard(tx *consensus.Tx) error {
 			return refuse(ErrScriptSigNotPush, "")
 		}
 	}
-	data := 0
+	// Data outputs may fill the transaction. What only pushes has no signature
+	// operations (bad-txns-too-many-sigops), nor has what pays to Taproot.
 	for i := range tx.Out {
-		script := tx.Out[i].Script
-		if !consensus.IsDataScript(script) {
-			continue
-		}
-		if !consensus.IsPushOnly(script[1:]) {
+		if script := tx.Out[i].Script; consensus.IsDataScript(script) && !consensus.IsPushOnly(script[1:]) {
 			return refuse(ErrScriptPubKey, "")
-		}
-		if data += len(script); data > p.MaxWeight/consensus.WitnessScale {
-			return refuse(ErrDataCarrier, "")
 		}
 	}
 	if p.dustOutputs(tx) > 1 {
