@@ -236,6 +236,7 @@ func (p *Pool) findCoins(r *chain.Reader, c *candidate, with []*candidate) error
 			c.data = append(c.data, i)
 		}
 	}
+	sortByTxID(c.parents) // as Bitcoin Core looks at them
 	return nil
 }
 

@@ -41,6 +41,14 @@ func (p *Pool) AddAll(txs []*consensus.Tx) (errs []error) {
 
 // Test is Add without taking tx in: it gives what the entry would be.
 func (p *Pool) Test(tx *consensus.Tx) (*Entry, error) {
+	c, err := p.test(tx)
+	if err != nil {
+		return nil, err
+	}
+	return &c.Entry, nil
+}
+
+func (p *Pool) test(tx *consensus.Tx) (*candidate, error) {
 	c, err := p.prepare(tx)
 	if err != nil {
 		return nil, err
@@ -48,10 +56,7 @@ func (p *Pool) Test(tx *consensus.Tx) (*Entry, error) {
 	if err := p.locked(func(r *chain.Reader) error { return p.examine(r, c, alone) }); err != nil {
 		return nil, err
 	}
-	if err := p.verifyOne(c); err != nil {
-		return nil, err
-	}
-	return &c.Entry, nil
+	return c, p.verifyOne(c)
 }
 
 // adding is a transaction on its way in.

@@ -158,7 +158,7 @@ func (p *Pool) addTogether(list []*adding) error {
 		return p.examinePackage(r, list, inPackage)
 	})
 	if err == nil {
-		err = p.verifyPackage(list)
+		_, err = p.verifyPackage(list)
 	}
 	if err != nil {
 		return err
@@ -177,27 +177,35 @@ func (p *Pool) addTogether(list []*adding) error {
 	})
 }
 
-// verifyPackage verifies the signatures of all; the error of a transaction is
-// that of the first that fails.
-func (p *Pool) verifyPackage(list []*adding) error {
+// verifyPackage verifies the signatures of all; good is how many come before the
+// first that fails, the only one with an error of its own.
+func (p *Pool) verifyPackage(list []*adding) (good int, err error) {
 	p.verify(list)
 	for i, a := range list {
 		if a.err != nil {
 			for _, later := range list[i+1:] {
 				later.err = nil
 			}
-			return refuse(ErrPackageTx, "")
+			return i, refuse(ErrPackageTx, "")
 		}
 	}
-	return nil
+	return len(list), nil
 }
 
 // TestPackage is AddPackage for transactions that need not be a child and its
 // parents, without taking any in. Each has to pay for itself, and none may replace
-// others. A transaction that was not looked at to its end, for the sake of
-// another, has neither an error nor an entry; err is for all of them.
+// others; but one by itself is tested as Add takes it. A transaction that was not
+// looked at to its end, for the sake of another, has neither an error nor an
+// entry; err is for all of them.
 func (p *Pool) TestPackage(txs []*consensus.Tx) (results []PackageTxResult, err error) {
 	results = make([]PackageTxResult, len(txs))
+	if len(txs) == 1 {
+		c, err := p.test(txs[0])
+		if results[0].Err = err; err == nil {
+			results[0] = c.tested()
+		}
+		return results, nil
+	}
 	if err := checkPackage(txs); err != nil {
 		return results, err
 	}
@@ -206,19 +214,24 @@ func (p *Pool) TestPackage(txs []*consensus.Tx) (results []PackageTxResult, err 
 		list[i] = &adding{tx: tx}
 		list[i].candidate, list[i].err = p.prepare(tx)
 	}
+	good := 0
 	if err = p.locked(func(r *chain.Reader) error { return p.examinePackage(r, list, tested) }); err == nil {
-		err = p.verifyPackage(list)
+		good, err = p.verifyPackage(list)
 	}
 	for i, a := range list {
-		if results[i].Err = a.err; err == nil {
-			c := a.candidate
-			results[i] = PackageTxResult{Entry: &c.Entry, Includes: []consensus.Hash{c.WTxID}, Rate: rateOf(c.fee, c.Size)}
+		if results[i].Err = a.err; i < good {
+			results[i] = a.candidate.tested()
 		}
 	}
 	if errors.Is(err, ErrPackageTx) || errors.Is(err, ErrPackageDust) {
 		err = nil // it is the transaction's
 	}
 	return results, err
+}
+
+// tested is what a test says of one that would come in.
+func (c *candidate) tested() PackageTxResult {
+	return PackageTxResult{Entry: &c.Entry, Includes: []consensus.Hash{c.WTxID}, Rate: rateOf(c.fee, c.Size)}
 }
 
 // examinePackage is examine for several. The error is that of the package; where

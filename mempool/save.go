@@ -18,6 +18,9 @@ import (
 	"lode/consensus"
 )
 
+// FileName is that of a saved pool in the directory of a network.
+const FileName = "mempool.dat"
+
 // saveVersion is that of the file: what Bitcoin Core writes as version 1, and
 // the SHA-256 of it all behind that.
 const saveVersion = 1

@@ -96,11 +96,13 @@ func checkPackageTRUC(c *candidate, with []*candidate) error {
 		if other == c {
 			continue
 		}
-		if slices.Contains(other.parents, parent) {
-			return manyDescendants(parent)
-		}
-		if slices.Contains(other.parents, c.node) {
-			return manyAncestors(other.node)
+		for i := range other.Tx.In {
+			switch other.Tx.In[i].PrevOut.TxID {
+			case parent.TxID:
+				return manyDescendants(parent)
+			case c.TxID:
+				return manyAncestors(other.node)
+			}
 		}
 	}
 	if len(parent.children) > 0 {
