@@ -1,6 +1,8 @@
 package mempool
 
 import (
+	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -8,6 +10,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"lode/consensus"
 )
@@ -197,10 +200,40 @@ func (p *Pool) BestDiagrams(most int) (n int, ok bool) {
 
 // ReadSaved reads a file with a right checksum.
 func ReadSaved(body []byte) {
-	sum := sha256.Sum256(body)
-	if s, err := readSaved(append(slices.Clip(body), sum[:]...)); err == nil && s.count != len(s.list) {
+	if s, err := readSaved(Checked(body)); err == nil && s.count != len(s.list) {
 		panic("miscounted")
 	}
+}
+
+// Checked is a body with its checksum behind it.
+func Checked(body []byte) []byte {
+	sum := sha256.Sum256(body)
+	return append(slices.Clip(body), sum[:]...)
+}
+
+// FreshEstimates is the body of a file of fee estimates that know nothing.
+func FreshEstimates() []byte {
+	var e estimator
+	return e.body(time.Unix(1_700_000_000, 0), 7)
+}
+
+func (e *estimator) body(at time.Time, height uint32) []byte {
+	var b bytes.Buffer
+	w := bufio.NewWriter(&b)
+	e.write(w, at, height)
+	if err := w.Flush(); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// RewriteEstimates reads a body and writes it again.
+func RewriteEstimates(body []byte) (again []byte, ok bool) {
+	s, err := readEstimates(body)
+	if err != nil {
+		return nil, false
+	}
+	return s.body(s.at, s.height), true
 }
 
 // Full is a synthetic pool that stays at the limit of its memory.
