@@ -171,7 +171,9 @@ func (p *Pool) addTogether(list []*adding) error {
 		}
 		p.commit(list[0].candidate.change)
 		for _, a := range list {
-			a.entry, a.paid = &a.candidate.Entry, a.candidate.fee
+			if a.entry, a.paid = &a.candidate.Entry, a.candidate.fee; !a.time.IsZero() {
+				a.entry.Time = a.time
+			}
 		}
 		return nil
 	})

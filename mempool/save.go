@@ -128,8 +128,40 @@ func (p *Pool) Load(ctx context.Context, path string) {
 			}
 		}
 	}
+	came += p.loadFamilies(saved.list)
 	p.cfg.Log.Info("loaded the mempool", "file", path, "saved", saved.count, "accepted", came)
 	p.loaded.Store(true)
+}
+
+// loadFamilies brings in, of what was refused by itself, the parents that pay too
+// little with the children that pay for them.
+func (p *Pool) loadFamilies(list []*adding) (came int) {
+	cheap := make(map[consensus.Hash]*adding)
+	for _, a := range list {
+		if IsTooCheap(a.err) {
+			cheap[a.tx.TxID()] = a
+		}
+		if len(cheap) == 0 || !errors.Is(a.err, consensus.ErrMissingInputs) {
+			continue
+		}
+		if p.addAll([]*adding{a}); a.err == nil { // its parents have come
+			came++
+			continue
+		}
+		var family []*adding
+		for i := range a.tx.In {
+			if parent, ok := cheap[a.tx.In[i].PrevOut.TxID]; ok && !slices.Contains(family, parent) {
+				family = append(family, parent)
+			}
+		}
+		if family = append(family, a); len(family) > 1 && p.addTogether(family) == nil {
+			came += len(family)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trim()
+	return came
 }
 
 // Loaded reports whether Load has come to its end.

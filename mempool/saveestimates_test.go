@@ -172,9 +172,12 @@ func TestSaveEstimatesDamaged(t *testing.T) {
 // FuzzReadEstimates reads what is no file of fee estimates, and writes again what
 // it takes for one.
 func FuzzReadEstimates(f *testing.F) {
-	f.Add([]byte{})
-	f.Add(mempool.FreshEstimates())
-	f.Fuzz(func(t *testing.T, body []byte) {
+	good := mempool.FreshEstimates()
+	f.Add([]byte{1}, uint32(0), uint32(len(good)))
+	f.Add(good[32:64], uint32(40), uint32(len(good)))
+	f.Fuzz(func(t *testing.T, part []byte, at, end uint32) {
+		body := slices.Clone(good[:min(int(end), len(good))])
+		copy(body[min(int(at), len(body)):], part)
 		if again, ok := mempool.RewriteEstimates(body); ok && !bytes.Equal(again, body) {
 			t.Error("what was read is written otherwise")
 		}
