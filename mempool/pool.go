@@ -88,6 +88,7 @@ type Pool struct {
 	vbytes    int // virtual size of all
 	fees      consensus.Amount
 	floor     floor
+	oldest    time.Time // no transaction came before it
 	estimator estimator
 	change    uint64 // counts changes, for whoever waits for them
 

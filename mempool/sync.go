@@ -3,6 +3,7 @@ package mempool
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"lode/chain"
 	"lode/consensus"
@@ -27,6 +28,7 @@ func (p *Pool) sync(r *chain.Reader) error {
 	if tip := r.Tip(); !p.synced {
 		p.point, p.height, p.synced = tip.Hash, tip.Height, true
 	} else if tip.Hash == p.point {
+		p.expire()
 		return nil
 	}
 	var reverted []*consensus.Tx // newest first
@@ -175,13 +177,20 @@ func (p *Pool) shaken(nodes []*node) (all []*node) {
 	return all
 }
 
-// expire removes what has waited too long.
+// expire removes what has waited too long, by the minute: so it looks at the whole
+// pool at most that often, and only if something may be old enough.
 func (p *Pool) expire() {
-	oldest := p.cfg.Now().Add(-p.cfg.Policy.Expiry)
+	limit := p.cfg.Now().Add(-p.cfg.Policy.Expiry).Truncate(time.Minute)
+	if !p.oldest.Before(limit) {
+		return
+	}
 	var old []*node
+	p.oldest = p.cfg.Now()
 	for _, n := range p.byTxID {
-		if n.Time.Before(oldest) {
+		if n.Time.Before(limit) {
 			old = append(old, n)
+		} else if n.Time.Before(p.oldest) {
+			p.oldest = n.Time
 		}
 	}
 	p.removeAll(family(old, (*node).down))
