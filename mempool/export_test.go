@@ -140,7 +140,7 @@ func (p *Pool) addSynthetic(random *rand.Rand, made *[]*node) {
 	}
 	rate := math.Exp(random.NormFloat64()*1.5 + 1) // sat for a virtual byte
 	n := &node{usage: usage(tx), Entry: Entry{
-		Tx: tx, TxID: id, WTxID: id, Weight: weight, Size: (weight + 3) / 4, Fee: 1 + consensus.Amount(rate*float64(weight)/4),
+		Tx: tx, TxID: id, WTxID: id, Weight: weight, Size: (weight + 3) / 4, Fee: 1 + consensus.Amount(rate*float64(weight)/4), Time: time.Now(),
 	}}
 	n.fee = n.Fee
 	for range random.IntN(4) {
@@ -179,11 +179,10 @@ func (p *Pool) Thin(random *rand.Rand) {
 	}
 }
 
-// Fill is the fees of a selection.
-func (p *Pool) Fill(weight int) consensus.Amount {
-	var s Selection
+// Fill is a selection.
+func (p *Pool) Fill(weight int) (s Selection) {
 	p.fill(&filling{Selection: &s, weight: weight, sigops: math.MaxInt})
-	return s.Fees
+	return s
 }
 
 // BestDiagrams reports whether the order of each of the n clusters of up to most
@@ -242,9 +241,9 @@ type Full struct {
 	made []*node
 }
 
-// SyntheticFull is a full pool, and what is in it.
-func SyntheticFull(random *rand.Rand) (*Full, []Info) {
-	f := &Full{Pool: New(Config{Policy: DefaultPolicy()})}
+// SyntheticFull is a full pool, and what is in it: cfg says what it stands on.
+func SyntheticFull(random *rand.Rand, cfg Config) (*Full, []Info) {
+	f := &Full{Pool: New(cfg)}
 	for f.usage < f.cfg.Policy.MaxMemory {
 		f.addSynthetic(random, &f.made)
 	}

@@ -91,6 +91,7 @@ type Pool struct {
 	oldest    time.Time // no transaction came before it
 	estimator estimator
 	change    uint64 // counts changes, for whoever waits for them
+	selected  selected
 
 	queue  queue       // of what Add was given
 	loaded atomic.Bool // see Loaded

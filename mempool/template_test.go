@@ -32,7 +32,7 @@ func TestTemplateFees(t *testing.T) {
 		}
 		for _, part := range []int{2, 10, 40, 95} {
 			weight := total / 100 * part
-			fees, reference := pool.Fill(weight), byAncestorScore(infos, weight)
+			fees, reference := pool.Fill(weight).Fees, byAncestorScore(infos, weight)
 			ratio := float64(fees) / float64(reference)
 			if ratio < 0.999 {
 				t.Errorf("pool %d, a block of %d %%: fees %d, by ancestor score %d", seed, part, fees, reference)
