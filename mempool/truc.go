@@ -72,8 +72,11 @@ func manyDescendants(parent *node) error {
 // parents in the pool; with are all of the package.
 func checkPackageTRUC(c *candidate, with []*candidate) error {
 	if c.Tx.Version != trucVersion {
-		for _, parent := range c.parents {
-			if err := checkInheritance(c.node, parent); err != nil {
+		for _, other := range with {
+			if !slices.Contains(c.parents, other.node) {
+				continue
+			}
+			if err := checkInheritance(c.node, other.node); err != nil {
 				return err
 			}
 		}
