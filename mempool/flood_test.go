@@ -12,10 +12,7 @@ import (
 
 var floodSize = flag.Int("flood.n", 2000, "transactions of a flood; make flood has 100,000")
 
-const (
-	floodBlocks   = 10
-	floodBlockTxs = 200 // in each, none of which the pool has seen
-)
+const floodBlocks = 10
 
 // flooded is what a flood has done.
 type flooded struct {
@@ -47,6 +44,10 @@ func BenchmarkFlood(b *testing.B) {
 
 // runFlood connects the same blocks to two nodes, of which one is flooded.
 func runFlood(t testing.TB, size int) (f flooded) {
+	perBlock := 200 // transactions, none of which the pool has seen
+	if testing.Short() {
+		perBlock = 20
+	}
 	policy := mempool.DefaultPolicy()
 	policy.MaxMemory = 500 * txMemory
 	quiet, doneQuiet := newWorld(t, policy)
@@ -62,15 +63,15 @@ func runFlood(t testing.TB, size int) (f flooded) {
 		return b
 	}
 	coins := busy.coins() // before the ones for the blocks
-	wide := busy.pay(t, 1_000_000, floodBlocks*floodBlockTxs, coins[0])
+	wide := busy.pay(t, 1_000_000, floodBlocks*perBlock, coins[0])
 	coins = coins[1:]
 	funded := add(wide)
 	quiet.submit(t, funded)
 	busy.submit(t, funded)
 	for i := range floodBlocks {
 		var txs []*consensus.Tx
-		for k := range floodBlockTxs {
-			txs = append(txs, busy.pay(t, 1000, 1, consensus.OutPoint{TxID: wide.TxID(), Index: uint32(i*floodBlockTxs + k)}))
+		for k := range perBlock {
+			txs = append(txs, busy.pay(t, 1000, 1, consensus.OutPoint{TxID: wide.TxID(), Index: uint32(i*perBlock + k)}))
 		}
 		blocks = append(blocks, add(txs...))
 	}
