@@ -356,12 +356,13 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	group.Go(func() error { return n.follow(ctx, ledger, pool) })
 	group.Go(func() error { return ledger.RunSnapshot(ctx) })
 	group.Go(func() error { return templates.Run(ctx) })
-	saved := filepath.Join(n.dir, "mempool.dat")
+	saved, estimates := filepath.Join(n.dir, mempool.FileName), filepath.Join(n.dir, mempool.EstimatesFileName)
+	pool.LoadEstimates(estimates)
 	group.Go(func() error { pool.Load(ctx, saved); return nil })
 	if mining != nil {
 		group.Go(func() error { return mining.Run(ctx) })
 	}
-	err = errors.Join(group.Wait(), pool.Save(saved))
+	err = errors.Join(group.Wait(), pool.Save(saved), pool.SaveEstimates(estimates))
 	n.log.Info("node stopped", "height", ledger.Tip().Height)
 	return err
 }

@@ -11,11 +11,13 @@ import (
 type candidate struct {
 	*node
 	coins     []consensus.Coin
+	data      []int          // the inputs that spend a data output of the pool, which nothing can
 	tip       consensus.Hash // that the coins were looked up at
 	confirmed bool           // all of the coins are
 	replaced  []*node        // what must go, parents before children
 	change    *change        // as staged
 	seen      uint64         // the change of the pool that it was staged at
+	limit     FeeRate        // what it may pay at most, or 0
 }
 
 // terms are on what a transaction comes in.
@@ -25,6 +27,9 @@ const (
 	alone terms = iota
 	// inPackage has the fees of a package judged together, later.
 	inPackage
+	// tested is one of several that are only tested: each pays for itself, and
+	// replaces nothing.
+	tested
 	// returning waives fees: what was in a block or in the pool before a
 	// reorganization was relayed already.
 	returning
@@ -33,7 +38,7 @@ const (
 // prepare applies what needs nothing but the transaction, with no lock held.
 func (p *Pool) prepare(tx *consensus.Tx) (*candidate, error) {
 	if err := p.cfg.Ledger.Rules().CheckTx(tx); err != nil {
-		return nil, err
+		return nil, bare(err)
 	}
 	if tx.IsCoinbase() {
 		return nil, refuse(ErrCoinbase, "")
@@ -96,6 +101,9 @@ func (p *Pool) look(r *chain.Reader, c *candidate, t terms, with []*candidate) (
 	if err := p.known(c); err != nil {
 		return err
 	}
+	if t == tested && len(p.conflicts(tx)) > 0 {
+		return refuse(ErrNoReplacement, "")
+	}
 	if err := p.findCoins(r, c, with); err != nil {
 		return err
 	}
@@ -108,19 +116,16 @@ func (p *Pool) look(r *chain.Reader, c *candidate, t terms, with []*candidate) (
 	c.Time, c.Height, c.fee = p.cfg.Now(), tip.Height, modified(c.Fee, p.deltas[c.TxID])
 	c.tip = tip.Hash
 	c.volatile = isVolatile(tx, c.coins)
-	if err := checkWitness(tx); err != nil {
+	if err := checkWitness(tx, c.data); err != nil {
 		return err
 	}
 	if (c.Fee != 0 || c.fee != 0) && policy.dustOutputs(tx) > 0 {
 		return refuse(ErrDust, "tx with dust output must be 0-fee")
 	}
-	if c.Sigops > maxSigopsCost {
-		return refuse(ErrSigops, "%d", c.Sigops)
-	}
 	if least := policy.MinRelay.Fee(c.Size); t != returning && tx.Version != trucVersion && c.fee < least {
 		return refuse(ErrMinRelayFee, "%d < %d", c.fee, least)
 	}
-	if t == alone {
+	if t == alone || t == tested {
 		return p.checkFee(feeSize{c.fee, c.Size})
 	}
 	return nil
@@ -162,6 +167,7 @@ type coinSource struct {
 	r      *chain.Reader
 	with   []*candidate
 	pooled bool  // a coin that was found is made in the pool
+	data   bool  // and there is one among those that nothing can spend
 	err    error // of the database
 }
 
@@ -173,8 +179,11 @@ func (s *coinSource) Coin(o consensus.OutPoint) (consensus.Coin, bool) {
 			return consensus.Coin{}, false
 		}
 		out := &n.Tx.Out[o.Index]
+		// A data output never becomes a coin. Bitcoin Core finds that out only
+		// when it comes to the script; no signature is valid for its key.
 		key, ok := consensus.TaprootKey(out.Script)
-		return consensus.Coin{Value: out.Value, Key: key, Height: s.r.Tip().Height + 1}, ok
+		s.data = s.data || !ok
+		return consensus.Coin{Value: out.Value, Key: key, Height: s.r.Tip().Height + 1}, true
 	}
 	coin, ok, err := s.r.Coin(o)
 	if err != nil && s.err == nil {
@@ -213,16 +222,21 @@ func (p *Pool) findCoins(r *chain.Reader, c *candidate, with []*candidate) error
 	if !ok {
 		return refuse(consensus.ErrMissingInputs, "coin %s", gone)
 	}
-	c.coins, c.confirmed, c.parents = coins, !source.pooled, nil
+	c.coins, c.confirmed, c.parents, c.data = coins, !source.pooled, nil, nil
 	if c.confirmed {
 		return nil
 	}
 	for i := range c.Tx.In {
-		parent, ok := p.maker(c.Tx.In[i].PrevOut, with)
+		o := c.Tx.In[i].PrevOut
+		parent, ok := p.maker(o, with)
 		if ok && !slices.Contains(c.parents, parent) {
 			c.parents = append(c.parents, parent)
 		}
+		if ok && source.data && consensus.IsDataScript(parent.Tx.Out[o.Index].Script) {
+			c.data = append(c.data, i)
+		}
 	}
+	sortByTxID(c.parents) // as Bitcoin Core looks at them
 	return nil
 }
 
@@ -232,7 +246,7 @@ func (p *Pool) fit(c *candidate, t terms) (err error) {
 	sibling := false
 	if t != returning {
 		var evict *node
-		if evict, err = p.checkTRUC(c.node, direct); err != nil {
+		if evict, err = checkTRUC(c.node, c.parents, direct); err != nil {
 			return err
 		}
 		if evict != nil {
@@ -250,7 +264,18 @@ func (p *Pool) fit(c *candidate, t terms) (err error) {
 		return err
 	}
 	c.seen = p.change
+	if err := c.checkLimit(); err != nil {
+		return err
+	}
 	return p.checkDustSpent(c.node)
+}
+
+// checkLimit makes sure that c does not pay more than whoever sent it wanted.
+func (c *candidate) checkLimit() error {
+	if c.limit > 0 && compareRates(c.fee, c.Size, consensus.Amount(c.limit), 1000) > 0 {
+		return refuse(ErrMaxFeeRate, "")
+	}
+	return nil
 }
 
 // conflicts lists the transactions that spend what tx spends.

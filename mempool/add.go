@@ -41,6 +41,14 @@ func (p *Pool) AddAll(txs []*consensus.Tx) (errs []error) {
 
 // Test is Add without taking tx in: it gives what the entry would be.
 func (p *Pool) Test(tx *consensus.Tx) (*Entry, error) {
+	c, err := p.test(tx)
+	if err != nil {
+		return nil, err
+	}
+	return &c.Entry, nil
+}
+
+func (p *Pool) test(tx *consensus.Tx) (*candidate, error) {
 	c, err := p.prepare(tx)
 	if err != nil {
 		return nil, err
@@ -48,10 +56,7 @@ func (p *Pool) Test(tx *consensus.Tx) (*Entry, error) {
 	if err := p.locked(func(r *chain.Reader) error { return p.examine(r, c, alone) }); err != nil {
 		return nil, err
 	}
-	if err := p.cfg.Sigs.Verify(c.checks()); err != nil {
-		return nil, err
-	}
-	return &c.Entry, nil
+	return c, p.verifyOne(c)
 }
 
 // adding is a transaction on its way in.
@@ -107,7 +112,9 @@ func (q *queue) add(p *Pool, a *adding) {
 // lock held; then what may have changed meanwhile is looked at again.
 func (p *Pool) addAll(list []*adding) {
 	for _, a := range list {
-		a.candidate, a.err = p.prepare(a.tx)
+		if a.candidate, a.err = p.prepare(a.tx); a.err == nil {
+			a.candidate.limit = a.limit
+		}
 	}
 	for round := list; len(round) > 0; {
 		p.addRound(round)
@@ -133,10 +140,7 @@ func (p *Pool) addRound(list []*adding) {
 		}
 	}
 	each(func(r *chain.Reader, a *adding) error {
-		if err := p.examine(r, a.candidate, alone); err != nil {
-			return err
-		}
-		return a.checkLimit()
+		return p.examine(r, a.candidate, alone)
 	})
 	p.verify(list)
 	each(func(r *chain.Reader, a *adding) error {
@@ -197,9 +201,11 @@ func (p *Pool) verify(list []*adding) {
 		return
 	}
 	for _, a := range waiting { // one by one, to find those that fail
-		a.err = p.cfg.Sigs.Verify(a.candidate.checks())
+		a.err = p.verifyOne(a.candidate)
 	}
 }
+
+func (p *Pool) verifyOne(c *candidate) error { return c.scriptError(p.cfg.Sigs.Verify(c.checks())) }
 
 func (c *candidate) checks() []consensus.SpendCheck {
 	return consensus.SpendChecks(c.Tx, c.TxID, c.coins)
@@ -220,13 +226,5 @@ func (p *Pool) accept(a *adding) error {
 		return tooCheap(refuse(ErrFull, "its fee rate is below that of the others"))
 	}
 	a.entry, a.paid = &c.Entry, c.fee
-	return nil
-}
-
-// checkLimit makes sure that what was examined does not pay too much.
-func (a *adding) checkLimit() error {
-	if a.limit > 0 && compareRates(a.candidate.fee, a.candidate.Size, consensus.Amount(a.limit), 1000) > 0 {
-		return refuse(ErrMaxFeeRate, "")
-	}
 	return nil
 }

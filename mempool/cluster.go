@@ -176,6 +176,9 @@ func (p *Pool) link(n *node) {
 		p.spends[n.Tx.In[i].PrevOut] = n
 	}
 	p.byTxID[n.TxID], p.byWTxID[n.WTxID] = n, n
+	if n.Time.Before(p.oldest) {
+		p.oldest = n.Time
+	}
 	p.usage += n.usage
 	p.vbytes += n.Size
 	p.fees += n.Fee

@@ -20,17 +20,16 @@ const (
 	ErrScriptSigSize    consensus.ErrorKind = "scriptsig-size"
 	ErrScriptSigNotPush consensus.ErrorKind = "scriptsig-not-pushonly"
 	ErrScriptPubKey     consensus.ErrorKind = "scriptpubkey"
-	ErrDataCarrier      consensus.ErrorKind = "datacarrier"
 	ErrDust             consensus.ErrorKind = "dust"
 	ErrNonFinal         consensus.ErrorKind = "non-final"
 	ErrNonBIP68Final    consensus.ErrorKind = "non-BIP68-final"
 	ErrWitness          consensus.ErrorKind = "bad-witness-nonstandard"
-	ErrSigops           consensus.ErrorKind = "bad-txns-too-many-sigops"
 	ErrMinRelayFee      consensus.ErrorKind = "min relay fee not met"
 	ErrMempoolFee       consensus.ErrorKind = "mempool min fee not met"
 	ErrFull             consensus.ErrorKind = "mempool full"
 	ErrClusterSize      consensus.ErrorKind = "too-large-cluster"
 	ErrSpendsConflict   consensus.ErrorKind = "bad-txns-spends-conflicting-tx"
+	ErrNoReplacement    consensus.ErrorKind = "bip125-replacement-disallowed" // of several that are tested
 	ErrManyReplaced     consensus.ErrorKind = "too many potential replacements"
 	ErrReplaceFee       consensus.ErrorKind = "insufficient fee"
 	ErrReplaceRate      consensus.ErrorKind = "replacement-failed"
@@ -44,6 +43,15 @@ const (
 
 func refuse(kind consensus.ErrorKind, format string, args ...any) error {
 	return &consensus.RuleError{Kind: kind, Detail: fmt.Sprintf(format, args...)}
+}
+
+// bare is an error of the rules without its detail, where Bitcoin Core has none.
+func bare(err error) error {
+	e, ok := errors.AsType[*consensus.RuleError](err)
+	if !ok || e.Kind == consensus.ErrOutputType { // Lode's own
+		return err
+	}
+	return refuse(e.Kind, "")
 }
 
 // Reason is the reject reason of an error of this package, if it has one.

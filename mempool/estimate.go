@@ -45,13 +45,14 @@ func (e *estimator) block() {
 	if e.blocks > 0 {
 		e.blocks++
 	}
+	e.fade(1)
+}
+
+// fade lets what was counted fade as some blocks do.
+func (e *estimator) fade(blocks int) {
+	factor := math.Pow(estimateFade, float64(blocks))
 	for i := range e.buckets {
-		b := &e.buckets[i]
-		b.rates, b.total = b.rates*estimateFade, b.total*estimateFade
-		for t := range b.within {
-			b.within[t] *= estimateFade
-			b.failed[t] *= estimateFade
-		}
+		e.buckets[i].each(func(count *float64) { *count *= factor })
 	}
 }
 

@@ -1,6 +1,8 @@
 package mempool
 
 import (
+	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -8,6 +10,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"lode/consensus"
 )
@@ -137,7 +140,7 @@ func (p *Pool) addSynthetic(random *rand.Rand, made *[]*node) {
 	}
 	rate := math.Exp(random.NormFloat64()*1.5 + 1) // sat for a virtual byte
 	n := &node{usage: usage(tx), Entry: Entry{
-		Tx: tx, TxID: id, WTxID: id, Weight: weight, Size: (weight + 3) / 4, Fee: 1 + consensus.Amount(rate*float64(weight)/4),
+		Tx: tx, TxID: id, WTxID: id, Weight: weight, Size: (weight + 3) / 4, Fee: 1 + consensus.Amount(rate*float64(weight)/4), Time: time.Now(),
 	}}
 	n.fee = n.Fee
 	for range random.IntN(4) {
@@ -176,11 +179,10 @@ func (p *Pool) Thin(random *rand.Rand) {
 	}
 }
 
-// Fill is the fees of a selection.
-func (p *Pool) Fill(weight int) consensus.Amount {
-	var s Selection
+// Fill is a selection.
+func (p *Pool) Fill(weight int) (s Selection) {
 	p.fill(&filling{Selection: &s, weight: weight, sigops: math.MaxInt})
-	return s.Fees
+	return s
 }
 
 // BestDiagrams reports whether the order of each of the n clusters of up to most
@@ -197,10 +199,40 @@ func (p *Pool) BestDiagrams(most int) (n int, ok bool) {
 
 // ReadSaved reads a file with a right checksum.
 func ReadSaved(body []byte) {
-	sum := sha256.Sum256(body)
-	if s, err := readSaved(append(slices.Clip(body), sum[:]...)); err == nil && s.count != len(s.list) {
+	if s, err := readSaved(Checked(body)); err == nil && s.count != len(s.list) {
 		panic("miscounted")
 	}
+}
+
+// Checked is a body with its checksum behind it.
+func Checked(body []byte) []byte {
+	sum := sha256.Sum256(body)
+	return append(slices.Clip(body), sum[:]...)
+}
+
+// FreshEstimates is the body of a file of fee estimates that know nothing.
+func FreshEstimates() []byte {
+	var e estimator
+	return e.body(time.Unix(1_700_000_000, 0), 7)
+}
+
+func (e *estimator) body(at time.Time, height uint32) []byte {
+	var b bytes.Buffer
+	w := bufio.NewWriter(&b)
+	e.write(w, at, height)
+	if err := w.Flush(); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// RewriteEstimates reads a body and writes it again.
+func RewriteEstimates(body []byte) (again []byte, ok bool) {
+	s, err := readEstimates(body)
+	if err != nil {
+		return nil, false
+	}
+	return s.body(s.at, s.height), true
 }
 
 // Full is a synthetic pool that stays at the limit of its memory.
@@ -209,9 +241,9 @@ type Full struct {
 	made []*node
 }
 
-// SyntheticFull is a full pool, and what is in it.
-func SyntheticFull(random *rand.Rand) (*Full, []Info) {
-	f := &Full{Pool: New(Config{Policy: DefaultPolicy()})}
+// SyntheticFull is a full pool, and what is in it: cfg says what it stands on.
+func SyntheticFull(random *rand.Rand, cfg Config) (*Full, []Info) {
+	f := &Full{Pool: New(cfg)}
 	for f.usage < f.cfg.Policy.MaxMemory {
 		f.addSynthetic(random, &f.made)
 	}

@@ -177,6 +177,9 @@ func manyChecks(t *testing.T, n int) {
 	})
 }
 
+// ManyChecks is manyChecks for the tests outside.
+var ManyChecks = manyChecks
+
 // fewChecks is what TestMain has rapid do.
 const fewChecks = "25"
 

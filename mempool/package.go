@@ -51,7 +51,11 @@ type PackageTxResult struct {
 // parent that does not pay enough by itself may come in together with the
 // child. Nothing comes in that pays more than limit, if limit is not 0.
 func (p *Pool) AddPackage(txs []*consensus.Tx, limit FeeRate) PackageResult {
-	if err := checkPackage(txs); err != nil {
+	err := checkPackage(txs)
+	if err == nil {
+		err = checkChild(txs)
+	}
+	if err != nil {
 		return PackageResult{Err: err}
 	}
 	res := PackageResult{Txs: make([]PackageTxResult, len(txs))}
@@ -149,57 +153,119 @@ func (p *Pool) addTogether(list []*adding) error {
 		a.err = nil
 	}
 	var seen uint64
-	if err := p.locked(func(r *chain.Reader) error { seen = p.change; return p.examinePackage(r, list) }); err != nil {
-		return err
+	err := p.locked(func(r *chain.Reader) error {
+		seen = p.change
+		return p.examinePackage(r, list, inPackage)
+	})
+	if err == nil {
+		_, err = p.verifyPackage(list)
 	}
-	p.verify(list)
-	for _, a := range list {
-		if a.err != nil {
-			return refuse(ErrPackageTx, "")
-		}
+	if err != nil {
+		return err
 	}
 	return p.locked(func(r *chain.Reader) error {
 		if seen != p.change {
-			if err := p.examinePackage(r, list); err != nil {
+			if err := p.examinePackage(r, list, inPackage); err != nil {
 				return err
 			}
 		}
 		p.commit(list[0].candidate.change)
 		for _, a := range list {
-			a.entry, a.paid = &a.candidate.Entry, a.candidate.fee
+			if a.entry, a.paid = &a.candidate.Entry, a.candidate.fee; !a.time.IsZero() {
+				a.entry.Time = a.time
+			}
 		}
 		return nil
 	})
 }
 
+// verifyPackage verifies the signatures of all; good is how many come before the
+// first that fails, the only one with an error of its own.
+func (p *Pool) verifyPackage(list []*adding) (good int, err error) {
+	p.verify(list)
+	for i, a := range list {
+		if a.err != nil {
+			for _, later := range list[i+1:] {
+				later.err = nil
+			}
+			return i, refuse(ErrPackageTx, "")
+		}
+	}
+	return len(list), nil
+}
+
+// TestPackage is AddPackage for transactions that need not be a child and its
+// parents, without taking any in. Each has to pay for itself, and none may replace
+// others; but one by itself is tested as Add takes it. A transaction that was not
+// looked at to its end, for the sake of another, has neither an error nor an
+// entry; err is for all of them.
+func (p *Pool) TestPackage(txs []*consensus.Tx) (results []PackageTxResult, err error) {
+	results = make([]PackageTxResult, len(txs))
+	if len(txs) == 1 {
+		c, err := p.test(txs[0])
+		if results[0].Err = err; err == nil {
+			results[0] = c.tested()
+		}
+		return results, nil
+	}
+	if err := checkPackage(txs); err != nil {
+		return results, err
+	}
+	list := make([]*adding, len(txs))
+	for i, tx := range txs {
+		list[i] = &adding{tx: tx}
+		list[i].candidate, list[i].err = p.prepare(tx)
+	}
+	good := 0
+	if err = p.locked(func(r *chain.Reader) error { return p.examinePackage(r, list, tested) }); err == nil {
+		good, err = p.verifyPackage(list)
+	}
+	for i, a := range list {
+		if results[i].Err = a.err; i < good {
+			results[i] = a.candidate.tested()
+		}
+	}
+	if errors.Is(err, ErrPackageTx) || errors.Is(err, ErrPackageDust) {
+		err = nil // it is the transaction's
+	}
+	return results, err
+}
+
+// tested is what a test says of one that would come in.
+func (c *candidate) tested() PackageTxResult {
+	return PackageTxResult{Entry: &c.Entry, Includes: []consensus.Hash{c.WTxID}, Rate: rateOf(c.fee, c.Size)}
+}
+
 // examinePackage is examine for several. The error is that of the package; where
-// it is a transaction's, that has it too. The caller holds mu.
-func (p *Pool) examinePackage(r *chain.Reader, list []*adding) error {
+// it is a transaction's, that has it too, and those after it have none. The
+// caller holds mu.
+func (p *Pool) examinePackage(r *chain.Reader, list []*adding, t terms) error {
 	var with []*candidate
 	var nodes []*node
 	var direct []*node
 	var f feeSize
-	for _, a := range list {
-		c := a.candidate
-		if a.err = p.look(r, c, inPackage, with); a.err == nil {
-			a.err = a.checkLimit()
-		}
-		if a.err != nil {
+	for i, a := range list {
+		if a.err = p.lookPackaged(r, a, t, with); a.err != nil {
+			for _, later := range list[i+1:] {
+				later.err = nil
+			}
 			return refuse(ErrPackageTx, "")
 		}
+		c := a.candidate
 		p.seq++
 		c.seq, c.replaced = p.seq, nil
 		with, nodes, direct = append(with, c), append(nodes, c.node), append(direct, p.conflicts(c.Tx)...)
 		f.fee, f.size = f.fee+c.fee, f.size+c.Size
 	}
 	for _, c := range with {
-		if err := p.checkPackageTRUC(c, with); err != nil {
+		if err := checkPackageTRUC(c, with); err != nil {
 			return err
 		}
 	}
-	last := list[len(list)-1]
-	if last.err = p.checkFee(f); last.err != nil {
-		return refuse(ErrPackageTx, "")
+	if last := list[len(list)-1]; t == inPackage {
+		if last.err = p.checkFee(f); last.err != nil {
+			return refuse(ErrPackageTx, "")
+		}
 	}
 	c := with[0] // which stands for all
 	var err error
@@ -217,6 +283,29 @@ func (p *Pool) examinePackage(r *chain.Reader, list []*adding) error {
 		}
 	}
 	return nil
+}
+
+// lookPackaged is look for one of several; with are those before it.
+func (p *Pool) lookPackaged(r *chain.Reader, a *adding, t terms, with []*candidate) error {
+	if a.err != nil {
+		return a.err
+	}
+	c := a.candidate
+	if err := p.look(r, c, t, with); err != nil {
+		return err
+	}
+	var pooled []*node
+	for _, parent := range c.parents {
+		if parent.cluster != nil {
+			pooled = append(pooled, parent)
+		}
+	}
+	if sibling, err := checkTRUC(c.node, pooled, p.conflicts(c.Tx)); err != nil {
+		return err
+	} else if sibling != nil {
+		return manyDescendants(pooled[0])
+	}
+	return c.checkLimit()
 }
 
 // replaceTogether is replace for a parent and its child.
@@ -256,7 +345,7 @@ func rateText(f feeSize) string {
 	return fmt.Sprintf("%s BTC/kvB", consensus.Amount(rateOf(f.fee, f.size)))
 }
 
-// checkPackage checks the shape of a package.
+// checkPackage checks what any package must be.
 func checkPackage(txs []*consensus.Tx) error {
 	if len(txs) > MaxPackage {
 		return refuse(ErrPackageCount, "")
@@ -268,8 +357,6 @@ func checkPackage(txs []*consensus.Tx) error {
 		later[tx.TxID()] = struct{}{}
 	}
 	switch {
-	case len(txs) == 0:
-		return refuse(ErrPackageShape, "it is empty")
 	case len(txs) > 1 && weight > maxPackageWeight:
 		return refuse(ErrPackageWeight, "")
 	case len(later) < len(txs):
@@ -285,6 +372,9 @@ func checkPackage(txs []*consensus.Tx) error {
 	}
 	spent := make(map[consensus.OutPoint]struct{})
 	for _, tx := range txs {
+		if len(tx.In) == 0 {
+			return refuse(ErrPackageConflict, "")
+		}
 		for i := range tx.In {
 			if _, ok := spent[tx.In[i].PrevOut]; ok {
 				return refuse(ErrPackageConflict, "")
@@ -294,11 +384,14 @@ func checkPackage(txs []*consensus.Tx) error {
 			spent[tx.In[i].PrevOut] = struct{}{}
 		}
 	}
-	return checkChild(txs)
+	return nil
 }
 
 // checkChild makes sure that all are parents of the last.
 func checkChild(txs []*consensus.Tx) error {
+	if len(txs) == 0 {
+		return refuse(ErrPackageShape, "it is empty")
+	}
 	child := txs[len(txs)-1]
 	for _, tx := range txs[:len(txs)-1] {
 		id := tx.TxID()

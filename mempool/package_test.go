@@ -186,3 +186,89 @@ func TestTRUC(t *testing.T) {
 	cheap, _ := w.cheapParent(t, 0, coins[4])
 	w.pack(t, mempool.ErrTRUC, cheap, pay(2, 1000, 1, first(cheap)))
 }
+
+// TestPackageReasons has packages, and what they would replace, refused in the
+// words of Bitcoin Core.
+func TestPackageReasons(t *testing.T) {
+	policy := mempool.DefaultPolicy()
+	policy.MaxReplaced, policy.MaxCluster = 2, 3
+	w := startWorld(t, policy)
+	coins := w.coins()
+	pay := func(version uint32, fee consensus.Amount, outputs int, from ...consensus.OutPoint) *consensus.Tx {
+		w.version = version
+		return w.outputs(w.pay(t, fee, outputs, from...))
+	}
+	named := func(tx *consensus.Tx) string {
+		return "tx " + tx.TxID().String() + " (wtxid=" + tx.WTxID().String() + ")"
+	}
+	want := func(reason string, txs ...*consensus.Tx) mempool.PackageResult {
+		t.Helper()
+		res := w.pool.AddPackage(txs, 0)
+		got := ""
+		if res.Err != nil {
+			got = answer(t, res.Err)
+		}
+		if got != reason {
+			t.Errorf("%q, want %q", got, reason)
+		}
+		w.check(t)
+		return res
+	}
+	var olds []*consensus.Tx
+	for _, coin := range coins[:4] {
+		olds = append(olds, w.add(t, pay(2, 1000, 1, coin)))
+	}
+
+	// Only a parent and its child replace others.
+	a, b := pay(2, 500, 1, coins[0]), pay(2, 500, 1, coins[1])
+	want("package RBF failed: package must be 1-parent-1-child", a, b, pay(2, 9000, 1, first(a), first(b)))
+	want("package RBF failed: new transaction cannot have mempool ancestors", a, pay(2, 9000, 1, first(a), first(olds[1])))
+	parent := pay(3, 0, 1, coins[:3]...)
+	child := pay(3, 90_000, 1, first(parent))
+	want("package RBF failed: too many potential replacements, rejecting replacement "+child.TxID().String()+"; too many conflicting clusters (3 > 2)", parent, child)
+	parent = pay(3, 0, 1, coins[0])
+	child = pay(3, 999, 1, first(parent))
+	want("package RBF failed: insufficient anti-DoS fees, rejecting replacement "+child.TxID().String()+", less fees than conflicting txs; 0.00000999 < 0.00001", parent, child)
+	child = pay(3, 1022, 1, first(parent))
+	want("package RBF failed: insufficient anti-DoS fees, rejecting replacement "+child.TxID().String()+", not enough additional fees to relay; 0.00000022 < 0.00000023", parent, child)
+	want("package RBF failed: insufficient feerate: does not improve feerate diagram", parent, pay(3, 1023, 1, first(parent)))
+	// The child must not pay for the relay alone.
+	parent = pay(3, 1005, 1, coins[0])
+	res := want("package RBF failed: package feerate is less than or equal to parent feerate, package feerate 0.00001798 BTC/kvB <= parent feerate is 0.00009054 BTC/kvB",
+		parent, pay(3, 90, 10, first(parent)))
+	if len(res.Txs) != 2 || answer(t, res.Txs[0].Err)[:16] != "insufficient fee" {
+		t.Errorf("%+v", res.Txs)
+	}
+	// What is there already takes no part in it.
+	parent = pay(3, 0, 1, coins[0])
+	w.pack(t, nil, parent, pay(3, 2300, 1, first(parent)))
+
+	// BIP431 holds for each by itself first, and then for all.
+	parent = pay(3, 0, 1, first(olds[1]))
+	res = want("transaction failed", parent, pay(3, 5000, 1, first(parent)))
+	if got := answer(t, res.Txs[0].Err); got != "TRUC-violation, version=3 "+named(parent)+" cannot spend from non-version=3 "+named(olds[1]) {
+		t.Errorf("%q", got)
+	}
+	grand := w.add(t, pay(3, 1000, 2, coins[6]))
+	parent = pay(3, 0, 1, coins[7])
+	child = pay(3, 9000, 1, first(parent), first(grand))
+	want("TRUC-violation, "+named(child)+" would have too many ancestors", parent, child)
+	child = pay(2, 9000, 1, first(parent))
+	want("TRUC-violation, non-version=3 "+named(child)+" cannot spend from version=3 "+named(parent), parent, child)
+	child = pay(3, 20_000, 22, first(parent))
+	want("TRUC-violation, version=3 child "+named(child)+" is too big: 1014 > 1000 virtual bytes", parent, child)
+	middle := pay(3, 0, 1, first(grand))
+	child = pay(3, 5000, 1, first(middle))
+	want("TRUC-violation, "+named(child)+" would have too many ancestors", middle, child)
+	// A sibling is not evicted for a package.
+	w.add(t, pay(3, 1000, 1, first(grand)))
+	second := pay(3, 0, 1, consensus.OutPoint{TxID: grand.TxID(), Index: 1})
+	res = want("transaction failed", second, pay(3, 5000, 1, first(second)))
+	if got := answer(t, res.Txs[0].Err); got != "TRUC-violation, "+named(grand)+" would exceed descendant count limit" {
+		t.Errorf("%q", got)
+	}
+
+	if res := w.pool.AddPackage([]*consensus.Tx{pay(2, 90_000, 1, coins[7])}, 1000); answer(t, res.Txs[0].Err) != "max feerate exceeded" {
+		t.Errorf("%+v", res)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"math/bits"
+	"slices"
 	"time"
 
 	"lode/consensus"
@@ -79,9 +80,10 @@ func DefaultPolicy() Policy {
 const (
 	minVersion, maxVersion = 1, 3 // 3 promises small families (BIP431)
 	minStrippedSize        = 65   // shorter ones could pass for a merkle node (CVE-2017-12842)
-	maxSigopsCost          = 16_000
 	maxScriptSig           = 1650
 	annexTag               = 0x50
+	tapscriptLeaf          = 0xc0 // in the first byte of a control block (BIP342), but for its lowest bit
+	maxTapscriptItem       = 80
 )
 
 // DustLimit is the least value in sat of an output with this script that is not
@@ -122,17 +124,11 @@ func (p *Policy) checkStandard(tx *consensus.Tx) error {
 			return refuse(ErrScriptSigNotPush, "")
 		}
 	}
-	data := 0
+	// Data outputs may fill the transaction. What only pushes has no signature
+	// operations (bad-txns-too-many-sigops), nor has what pays to Taproot.
 	for i := range tx.Out {
-		script := tx.Out[i].Script
-		if !consensus.IsDataScript(script) {
-			continue
-		}
-		if !consensus.IsPushOnly(script[1:]) {
+		if script := tx.Out[i].Script; consensus.IsDataScript(script) && !consensus.IsPushOnly(script[1:]) {
 			return refuse(ErrScriptPubKey, "")
-		}
-		if data += len(script); data > p.MaxWeight/consensus.WitnessScale {
-			return refuse(ErrDataCarrier, "")
 		}
 	}
 	if p.dustOutputs(tx) > 1 {
@@ -144,16 +140,29 @@ func (p *Policy) checkStandard(tx *consensus.Tx) error {
 	return nil
 }
 
-// checkWitness refuses witnesses that have no agreed meaning yet.
-func checkWitness(tx *consensus.Tx) error {
+// checkWitness refuses witnesses that have no agreed meaning yet, and those of
+// data, outputs that have none.
+func checkWitness(tx *consensus.Tx, data []int) error {
 	for i := range tx.In {
 		stack := tx.In[i].Witness
-		if len(stack) < 2 {
-			continue
-		}
-		if last := stack[len(stack)-1]; len(last) == 0 || last[0] == annexTag {
-			return refuse(ErrWitness, "input %d", i)
+		if len(stack) > 0 && slices.Contains(data, i) || !isStandardWitness(stack) {
+			return refuse(ErrWitness, "")
 		}
 	}
 	return nil
+}
+
+// isStandardWitness tells of the witness for a Taproot output. One for the script
+// path is looked at as Bitcoin Core does, though it is invalid in any case, so
+// that it is refused with the same reason.
+func isStandardWitness(stack [][]byte) bool {
+	if len(stack) < 2 {
+		return true
+	}
+	control := stack[len(stack)-1]
+	if len(control) == 0 || control[0] == annexTag {
+		return false
+	}
+	return control[0]&0xfe != tapscriptLeaf ||
+		!slices.ContainsFunc(stack[:len(stack)-2], func(item []byte) bool { return len(item) > maxTapscriptItem })
 }

@@ -3,6 +3,7 @@
 package mempool
 
 import (
+	"bytes"
 	"cmp"
 	"log/slog"
 	"maps"
@@ -13,7 +14,6 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
-	"lode/consensus/sigcheck"
 )
 
 // Ledger is what the pool needs of the chain.
@@ -22,10 +22,16 @@ type Ledger interface {
 	Read(func(*chain.Reader) error) error
 }
 
+// Verifier verifies signatures, as sigcheck.Checker does. The pool has no lock
+// held meanwhile.
+type Verifier interface {
+	Verify([]consensus.SpendCheck) error
+}
+
 // Config is what a pool stands on.
 type Config struct {
 	Ledger Ledger
-	Sigs   *sigcheck.Checker // shared with the ledger: what was verified here is not verified in a block again
+	Sigs   Verifier // shared with the ledger: what was verified here is not verified in a block again
 	Policy Policy
 	Now    func() time.Time // nil means time.Now
 	Log    *slog.Logger     // nil means none
@@ -82,8 +88,10 @@ type Pool struct {
 	vbytes    int // virtual size of all
 	fees      consensus.Amount
 	floor     floor
+	oldest    time.Time // no transaction came before it
 	estimator estimator
 	change    uint64 // counts changes, for whoever waits for them
+	selected  selected
 
 	queue  queue       // of what Add was given
 	loaded atomic.Bool // see Loaded
@@ -149,46 +157,6 @@ func (p *Pool) Each(f func(wtxid consensus.Hash, tx *consensus.Tx)) {
 	}
 }
 
-// Info is a transaction of the pool and its relatives there.
-type Info struct {
-	Entry
-	Modified    consensus.Amount // its fee as prioritised
-	Depends     []consensus.Hash // direct parents
-	SpentBy     []consensus.Hash // direct children
-	Ancestors   Family           // with itself
-	Descendants Family           // with itself
-	Chunk       Family           // what it goes into a block with
-	ChunkWeight int
-}
-
-// Family sums several transactions up.
-type Family struct {
-	Count, Size int              // size in virtual bytes
-	Fees        consensus.Amount // as prioritised
-}
-
-// Info describes one transaction.
-func (p *Pool) Info(id consensus.Hash) (Info, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n, ok := p.byTxID[id]
-	if !ok {
-		return Info{}, false
-	}
-	return n.info(), true
-}
-
-// All describes every transaction, parents before children.
-func (p *Pool) All() []Info {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	infos := make([]Info, 0, len(p.byTxID))
-	for _, n := range p.inOrder() {
-		infos = append(infos, n.info())
-	}
-	return infos
-}
-
 // inOrder lists all transactions, parents before children. The caller holds mu.
 func (p *Pool) inOrder() []*node {
 	list := slices.AppendSeq(make([]*node, 0, len(p.byTxID)), maps.Values(p.byTxID))
@@ -200,28 +168,8 @@ func sortBySeq(list []*node) {
 	slices.SortFunc(list, func(a, b *node) int { return cmp.Compare(a.seq, b.seq) })
 }
 
-func (n *node) info() Info {
-	c := n.chunk()
-	return Info{
-		Entry: n.Entry, Modified: n.fee, Depends: txids(n.parents), SpentBy: txids(n.children),
-		Ancestors: sum(n.relatives((*node).up)), Descendants: sum(n.relatives((*node).down)), Chunk: sum(c.txs()), ChunkWeight: c.weight,
-	}
-}
-
-func txids(nodes []*node) (ids []consensus.Hash) {
-	for _, n := range nodes {
-		ids = append(ids, n.TxID)
-	}
-	return ids
-}
-
-func sum(nodes []*node) (f Family) {
-	for _, n := range nodes {
-		f.Count++
-		f.Size += n.Size
-		f.Fees += n.fee
-	}
-	return f
+func sortByTxID(list []*node) {
+	slices.SortFunc(list, func(a, b *node) int { return bytes.Compare(a.TxID[:], b.TxID[:]) })
 }
 
 // Stats sums the pool up.
@@ -255,8 +203,17 @@ func (p *Pool) Changes() uint64 {
 
 // Spends reports whether a transaction of the pool spends the coin.
 func (p *Pool) Spends(o consensus.OutPoint) bool {
+	_, ok := p.Spender(o)
+	return ok
+}
+
+// Spender is the id of the transaction of the pool that spends the coin.
+func (p *Pool) Spender(o consensus.OutPoint) (id consensus.Hash, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, ok := p.spends[o]
-	return ok
+	n, ok := p.spends[o]
+	if !ok {
+		return id, false
+	}
+	return n.TxID, true
 }

@@ -181,9 +181,10 @@ func TestExpiry(t *testing.T) {
 	child := w.add(t, w.pay(t, 1000, 1, first(old)))
 	young := w.add(t, w.pay(t, 1000, 1, coins[1]))
 	w.reorg(t, 1) // which does not make anything younger
-	w.now = w.now.Add(w.policy.Expiry/2 + time.Second)
-	w.confirm(t)
-	w.check(t)
+	w.now = w.now.Add(w.policy.Expiry/2 + time.Minute)
+	if err := w.pool.Sync(); err != nil { // though no block comes
+		t.Fatal(err)
+	}
 	for tx, want := range map[*consensus.Tx]bool{old: false, child: false, young: true} {
 		if _, in := w.pool.ByTxID(tx.TxID()); in != want {
 			t.Errorf("%s is there: %v", tx.TxID(), in)
@@ -271,5 +272,84 @@ func TestLongChainsSelect(t *testing.T) {
 	s, err := w.pool.Select(4_000_000, 80_000)
 	if err != nil || len(s.Txs) != 20*64 {
 		t.Fatalf("%d transactions: %v", len(s.Txs), err)
+	}
+}
+
+// TestFamily asks for the relatives of a transaction, in the order in which a miner
+// wants them where that is what counts.
+func TestFamily(t *testing.T) {
+	w := startWorld(t, mempool.DefaultPolicy())
+	coins := w.coins()
+	cheap := w.add(t, w.pay(t, 100, 2, coins[0]))
+	signals := w.vary(t, w.pay(t, 100, 1, coins[1]), func(tx *consensus.Tx) { tx.In[0].Sequence = 0xfffffffd })
+	w.add(t, signals)
+	child := w.add(t, w.pay(t, 9000, 1, first(cheap), first(signals)))
+	last := w.add(t, w.pay(t, 50, 1, consensus.OutPoint{TxID: cheap.TxID(), Index: 1}))
+	family := func(list []mempool.Info, ok bool) (ids []consensus.Hash) {
+		if !ok {
+			t.Fatal("it is not there")
+		}
+		for _, info := range list {
+			ids = append(ids, info.TxID)
+			if want := info.TxID == signals.TxID() || info.TxID == child.TxID(); info.Signals != want {
+				t.Errorf("%s signals: %v", info.TxID, info.Signals)
+			}
+		}
+		return ids
+	}
+	for name, c := range map[string]struct{ got, want []consensus.Hash }{
+		"ancestors":   {family(w.pool.Ancestors(child.TxID())), []consensus.Hash{cheap.TxID(), signals.TxID()}},
+		"descendants": {family(w.pool.Descendants(cheap.TxID())), []consensus.Hash{child.TxID(), last.TxID()}},
+		"none":        {family(w.pool.Descendants(child.TxID())), nil},
+	} {
+		if !slices.Equal(c.got, c.want) {
+			t.Errorf("%s: %v, want %v", name, c.got, c.want)
+		}
+	}
+	order := family(w.pool.Cluster(last.TxID()))
+	if ids, _ := w.pool.TxIDs(); !slices.Equal(ids, order) || len(order) != 4 || order[2] != child.TxID() || order[3] != last.TxID() {
+		t.Errorf("a cluster of %v, a pool of %v", order, ids)
+	}
+	size := cheap.Weight() + signals.Weight() + child.Weight()
+	if got, want := w.pool.Diagram(), []mempool.Corner{{}, {Weight: size, Fees: 9200}, {Weight: size + last.Weight(), Fees: 9250}}; !slices.Equal(got, want) {
+		t.Errorf("diagram %v, want %v", got, want)
+	}
+	if _, ok := w.pool.Cluster(consensus.Hash{1}); ok {
+		t.Error("a cluster of nothing")
+	}
+}
+
+// TestSelectAgain selects twice: the second time nothing is done, until something
+// changes.
+func TestSelectAgain(t *testing.T) {
+	w := startWorld(t, mempool.DefaultPolicy())
+	coins := w.coins()
+	selects := func(weight int) mempool.Selection {
+		t.Helper()
+		s, err := w.pool.Select(weight, 80_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	w.add(t, w.pay(t, 1000, 1, coins[0]))
+	a, again := selects(4_000_000), selects(4_000_000)
+	if len(a.Txs) != 1 || &a.Txs[0] != &again.Txs[0] || again.Fees != 1000 {
+		t.Errorf("%d transactions, and then others", len(a.Txs))
+	}
+	if s := selects(400); len(s.Txs) != 0 {
+		t.Error("another limit does not count")
+	}
+	tx := w.add(t, w.pay(t, 1000, 1, coins[1]))
+	if s := selects(4_000_000); len(s.Txs) != 2 || s.Fees != 2000 {
+		t.Errorf("%d transactions after another has come", len(s.Txs))
+	}
+	w.pool.Prioritise(tx.TxID(), 5)
+	if s := selects(4_000_000); s.Txs[0].TxID != tx.TxID() {
+		t.Error("a priority does not count")
+	}
+	w.confirm(t, tx)
+	if s := selects(4_000_000); len(s.Txs) != 1 || s.Tip.Hash != w.gen.Tip().Hash {
+		t.Errorf("%d transactions after a block", len(s.Txs))
 	}
 }

@@ -35,7 +35,9 @@ func (p *Pool) replace(c *candidate, direct []*node, sibling bool) error {
 	if !c.change.improves() {
 		return tooCheap(refuse(ErrReplaceRate, "insufficient feerate: does not improve feerate diagram"))
 	}
-	for _, n := range family(slices.Clone(c.parents), (*node).up) {
+	ancestors := family(slices.Clone(c.parents), (*node).up)
+	sortByTxID(ancestors)
+	for _, n := range ancestors {
 		if slices.Contains(direct, n) {
 			return refuse(ErrSpendsConflict, "%s spends conflicting transaction %s", c.TxID, n.TxID)
 		}

@@ -18,6 +18,9 @@ import (
 	"lode/consensus"
 )
 
+// FileName is that of a saved pool in the directory of a network.
+const FileName = "mempool.dat"
+
 // saveVersion is that of the file: what Bitcoin Core writes as version 1, and
 // the SHA-256 of it all behind that.
 const saveVersion = 1
@@ -32,35 +35,51 @@ func (p *Pool) Save(path string) error {
 	p.mu.Lock()
 	list, deltas := p.inOrder(), maps.Clone(p.deltas)
 	p.mu.Unlock()
-	unfinished := path + ".new"
-	err := func() error {
-		f, err := os.OpenFile(unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(writeSaved(f, list, deltas), f.Sync(), f.Close()); err != nil {
-			return err
-		}
-		if err := os.Rename(unfinished, path); err != nil {
-			return err
-		}
-		dir, err := os.Open(filepath.Dir(path))
-		if err != nil {
-			return err
-		}
-		return errors.Join(dir.Sync(), dir.Close())
-	}()
-	if err != nil {
+	if err := replaceFile(path, func(w *bufio.Writer) { writeSaved(w, list, deltas) }); err != nil {
 		return fmt.Errorf("save the mempool: %w", err)
 	}
 	return nil
 }
 
-func writeSaved(f io.Writer, list []*node, deltas map[consensus.Hash]consensus.Amount) error {
+// replaceFile replaces a file by what write writes and the SHA-256 of that, as a
+// whole. The writer's first error sticks, so that write need not look at any.
+func replaceFile(path string, write func(*bufio.Writer)) error {
+	unfinished := path + ".new"
+	f, err := os.OpenFile(unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
 	hash := sha256.New()
 	w := bufio.NewWriterSize(io.MultiWriter(f, hash), 1<<16)
+	write(w)
+	if err = w.Flush(); err == nil {
+		_, err = f.Write(hash.Sum(nil))
+	}
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(unfinished, path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// checked is what replaceFile has written, without the checksum.
+func checked(raw []byte) ([]byte, error) {
+	body := raw[:max(0, len(raw)-sha256.Size)]
+	if sum := sha256.Sum256(body); len(body) == 0 || !bytes.Equal(raw[len(body):], sum[:]) {
+		return nil, errors.New("it is cut short or damaged: its checksum is wrong")
+	}
+	return body, nil
+}
+
+func writeSaved(w *bufio.Writer, list []*node, deltas map[consensus.Hash]consensus.Amount) {
 	number := binary.LittleEndian.AppendUint64
-	w.Write(number(number(nil, saveVersion), uint64(len(list)))) // its first error sticks until Flush
+	w.Write(number(number(nil, saveVersion), uint64(len(list))))
 	for _, n := range list {
 		w.Write(n.Tx.Bytes())
 		w.Write(number(number(nil, uint64(n.Time.Unix())), uint64(deltas[n.TxID])))
@@ -71,11 +90,6 @@ func writeSaved(f io.Writer, list []*node, deltas map[consensus.Hash]consensus.A
 		w.Write(number(slices.Clone(id[:]), uint64(deltas[id])))
 	}
 	w.Write([]byte{0}) // Bitcoin Core's transactions that nobody has asked for yet: it announces them again
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	_, err := f.Write(hash.Sum(nil))
-	return err
 }
 
 // Load takes in what Save has left, as far as it is valid now and not expired,
@@ -114,8 +128,40 @@ func (p *Pool) Load(ctx context.Context, path string) {
 			}
 		}
 	}
+	came += p.loadFamilies(saved.list)
 	p.cfg.Log.Info("loaded the mempool", "file", path, "saved", saved.count, "accepted", came)
 	p.loaded.Store(true)
+}
+
+// loadFamilies brings in, of what was refused by itself, the parents that pay too
+// little with the children that pay for them.
+func (p *Pool) loadFamilies(list []*adding) (came int) {
+	cheap := make(map[consensus.Hash]*adding)
+	for _, a := range list {
+		if IsTooCheap(a.err) {
+			cheap[a.tx.TxID()] = a
+		}
+		if len(cheap) == 0 || !errors.Is(a.err, consensus.ErrMissingInputs) {
+			continue
+		}
+		if p.addAll([]*adding{a}); a.err == nil { // its parents have come
+			came++
+			continue
+		}
+		var family []*adding
+		for i := range a.tx.In {
+			if parent, ok := cheap[a.tx.In[i].PrevOut.TxID]; ok && !slices.Contains(family, parent) {
+				family = append(family, parent)
+			}
+		}
+		if family = append(family, a); len(family) > 1 && p.addTogether(family) == nil {
+			came += len(family)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trim()
+	return came
 }
 
 // Loaded reports whether Load has come to its end.
@@ -129,9 +175,9 @@ type savedPool struct {
 }
 
 func readSaved(raw []byte) (*savedPool, error) {
-	body := raw[:max(0, len(raw)-sha256.Size)]
-	if sum := sha256.Sum256(body); len(body) == 0 || !bytes.Equal(raw[len(body):], sum[:]) {
-		return nil, errors.New("it is cut short or damaged: its checksum is wrong")
+	body, err := checked(raw)
+	if err != nil {
+		return nil, err
 	}
 	d := consensus.NewDecoder(body)
 	if v := d.Uint64(); v != saveVersion {

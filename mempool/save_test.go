@@ -51,13 +51,15 @@ func TestSave(t *testing.T) {
 	w.pool.Prioritise(free.TxID(), 500)
 	w.pool.Prioritise(elsewhere, -3)
 	w.add(t, free)
+	parent, child := w.cheapParent(t, 1000, coins[3])
+	w.pack(t, nil, parent, child)
 	if err := w.pool.Save(path); err != nil {
 		t.Fatal(err)
 	}
 	w.now = w.now.Add(w.policy.Expiry - 50*time.Hour)
 	p, log := w.loaded(path)
 	want := slices.DeleteFunc(ids(w.pool), func(id string) bool { return id == old.TxID().String() })
-	if got := ids(p); !slices.Equal(got, want) || len(got) != 32 {
+	if got := ids(p); !slices.Equal(got, want) || len(got) != 34 {
 		t.Errorf("%d transactions are back, want %d", len(got), len(want))
 	}
 	for _, info := range p.All() {
@@ -69,7 +71,7 @@ func TestSave(t *testing.T) {
 	if got := p.Priorities(); len(got) != 2 || got[elsewhere] != -3 {
 		t.Errorf("priorities %v", got)
 	}
-	if strings.Count(log, "\n") != 1 || !strings.Contains(log, "accepted=32") {
+	if strings.Count(log, "\n") != 1 || !strings.Contains(log, "accepted=34") {
 		t.Errorf("log: %s", log)
 	}
 	if err := p.Verify(); err != nil {

@@ -20,7 +20,8 @@ type Selection struct {
 // Select chooses transactions for the block after the tip, the best paying
 // chunks first, within weight units and sigops cost. What weight leaves of the
 // limit of the rules is kept free; it stays as much where an upgrade has lowered
-// that limit.
+// that limit. While nothing has changed, it gives the same list again, which
+// nobody may change.
 func (p *Pool) Select(weight, sigops int) (s Selection, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -31,12 +32,23 @@ func (p *Pool) Select(weight, sigops int) (s Selection, err error) {
 		s = Selection{Tip: r.Tip(), Latest: r.Latest(), Change: p.change}
 		return nil
 	})
-	if err == nil {
-		rules := p.cfg.Ledger.Rules()
-		f := filling{Selection: &s, weight: weight - (rules.MaxBlockWeight - rules.BlockWeightLimit(&s.Tip)), sigops: sigops}
-		p.fill(&f)
+	if err != nil {
+		return s, err
 	}
-	return s, err
+	if last := &p.selected; last.Tip.Hash == s.Tip.Hash && last.Change == s.Change && last.weight == weight && last.sigops == sigops {
+		s.Txs, s.Fees = last.Txs, last.Fees
+		return s, nil
+	}
+	rules := p.cfg.Ledger.Rules()
+	p.fill(&filling{Selection: &s, weight: weight - (rules.MaxBlockWeight - rules.BlockWeightLimit(&s.Tip)), sigops: sigops})
+	p.selected = selected{s, weight, sigops}
+	return s, nil
+}
+
+// selected is a selection and the room that it was made for.
+type selected struct {
+	Selection
+	weight, sigops int
 }
 
 // filling is a selection and the room that is left for it.

@@ -3,6 +3,7 @@ package mempool
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"lode/chain"
 	"lode/consensus"
@@ -27,6 +28,7 @@ func (p *Pool) sync(r *chain.Reader) error {
 	if tip := r.Tip(); !p.synced {
 		p.point, p.height, p.synced = tip.Hash, tip.Height, true
 	} else if tip.Hash == p.point {
+		p.expire()
 		return nil
 	}
 	var reverted []*consensus.Tx // newest first
@@ -131,10 +133,11 @@ func (p *Pool) comeBack(r *chain.Reader, c *candidate) error {
 	if err := p.examine(r, c, returning); err != nil {
 		return err
 	}
-	if !was.Time.IsZero() { // it was verified when it came into the pool
+	// Signatures were verified when it came into the pool, or by the ledger in a
+	// block, and are as valid now: they commit to the coins by the ids of the
+	// transactions that make them.
+	if !was.Time.IsZero() {
 		c.Time, c.Height = was.Time, was.Height
-	} else if err := p.cfg.Sigs.Verify(c.checks()); err != nil {
-		return err
 	}
 	p.commit(c.change)
 	return nil
@@ -174,13 +177,20 @@ func (p *Pool) shaken(nodes []*node) (all []*node) {
 	return all
 }
 
-// expire removes what has waited too long.
+// expire removes what has waited too long, by the minute: so it looks at the whole
+// pool at most that often, and only if something may be old enough.
 func (p *Pool) expire() {
-	oldest := p.cfg.Now().Add(-p.cfg.Policy.Expiry)
+	limit := p.cfg.Now().Add(-p.cfg.Policy.Expiry).Truncate(time.Minute)
+	if !p.oldest.Before(limit) {
+		return
+	}
 	var old []*node
+	p.oldest = p.cfg.Now()
 	for _, n := range p.byTxID {
-		if n.Time.Before(oldest) {
+		if n.Time.Before(limit) {
 			old = append(old, n)
+		} else if n.Time.Before(p.oldest) {
+			p.oldest = n.Time
 		}
 	}
 	p.removeAll(family(old, (*node).down))

@@ -10,24 +10,28 @@ const (
 	trucChildSize = 1000   // of one with an unconfirmed parent
 )
 
-// checkTRUC applies BIP431 to n, which conflicts with direct. sibling is another
-// child of its parent, which n may replace.
-func (p *Pool) checkTRUC(n *node, direct []*node) (sibling *node, err error) {
-	for _, parent := range n.parents {
+// checkTRUC applies BIP431 to n, which has these parents in the pool and conflicts
+// with direct. sibling is another child of its parent, which n may replace.
+func checkTRUC(n *node, parents, direct []*node) (sibling *node, err error) {
+	for _, parent := range parents {
 		if err := checkInheritance(n, parent); err != nil {
 			return nil, err
 		}
 	}
-	if n.Tx.Version != trucVersion {
+	switch {
+	case n.Tx.Version != trucVersion:
 		return nil, nil
-	}
-	if err := checkTRUCSize(n); err != nil || len(n.parents) == 0 {
-		return nil, err
-	}
-	if len(n.parents) > 1 || len(n.parents[0].parents) > 0 {
+	case n.Size > trucSize:
+		return nil, refuse(ErrTRUC, "version=3 tx %s (wtxid=%s) is too big: %d > %d virtual bytes", n.TxID, n.WTxID, n.Size, trucSize)
+	case len(parents) == 0:
+		return nil, nil
+	case len(parents) > 1 || len(parents[0].parents) > 0:
 		return nil, manyAncestors(n)
 	}
-	parent := n.parents[0]
+	if err := checkChildSize(n); err != nil {
+		return nil, err
+	}
+	parent := parents[0]
 	others := parent.relatives((*node).down)[1:]
 	if len(others) == 0 || slices.ContainsFunc(others, func(other *node) bool { return slices.Contains(direct, other) }) {
 		return nil, nil
@@ -49,11 +53,8 @@ func checkInheritance(n, parent *node) error {
 	return nil
 }
 
-func checkTRUCSize(n *node) error {
-	if n.Size > trucSize {
-		return refuse(ErrTRUC, "version=3 tx %s (wtxid=%s) is too big: %d > %d virtual bytes", n.TxID, n.WTxID, n.Size, trucSize)
-	}
-	if len(n.parents) == 1 && len(n.parents[0].parents) == 0 && n.Size > trucChildSize {
+func checkChildSize(n *node) error {
+	if n.Size > trucChildSize {
 		return refuse(ErrTRUC, "version=3 child tx %s (wtxid=%s) is too big: %d > %d virtual bytes", n.TxID, n.WTxID, n.Size, trucChildSize)
 	}
 	return nil
@@ -67,32 +68,44 @@ func manyDescendants(parent *node) error {
 	return refuse(ErrTRUC, "tx %s (wtxid=%s) would exceed descendant count limit", parent.TxID, parent.WTxID)
 }
 
-// checkPackageTRUC applies BIP431 to c in a package; with are all of the package.
-func (p *Pool) checkPackageTRUC(c *candidate, with []*candidate) error {
-	for _, parent := range c.parents {
-		if err := checkInheritance(c.node, parent); err != nil {
-			return err
+// checkPackageTRUC applies BIP431 to c in a package, after checkTRUC for its
+// parents in the pool; with are all of the package.
+func checkPackageTRUC(c *candidate, with []*candidate) error {
+	if c.Tx.Version != trucVersion {
+		for _, other := range with {
+			if !slices.Contains(c.parents, other.node) {
+				continue
+			}
+			if err := checkInheritance(c.node, other.node); err != nil {
+				return err
+			}
 		}
-	}
-	if c.Tx.Version != trucVersion || len(c.parents) == 0 {
 		return nil
 	}
-	if len(c.parents) > 1 || len(c.parents[0].parents) > 0 {
-		return manyAncestors(c.node)
-	}
-	if err := checkTRUCSize(c.node); err != nil {
-		return err
+	if len(c.parents) == 0 {
+		return nil
 	}
 	parent := c.parents[0]
+	if len(c.parents) > 1 || parent.cluster != nil && len(parent.parents) > 0 {
+		return manyAncestors(c.node)
+	}
+	if err := checkChildSize(c.node); err != nil {
+		return err
+	}
+	if err := checkInheritance(c.node, parent); err != nil {
+		return err
+	}
 	for _, other := range with {
 		if other == c {
 			continue
 		}
-		if slices.Contains(other.parents, parent) {
-			return manyDescendants(parent)
-		}
-		if slices.Contains(other.parents, c.node) {
-			return manyAncestors(other.node)
+		for i := range other.Tx.In {
+			switch other.Tx.In[i].PrevOut.TxID {
+			case parent.TxID:
+				return manyDescendants(parent)
+			case c.TxID:
+				return manyAncestors(other.node)
+			}
 		}
 	}
 	if len(parent.children) > 0 {

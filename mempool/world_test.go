@@ -34,8 +34,9 @@ type world struct {
 	now    time.Time
 	forks  uint64
 
-	version uint32          // of what pay makes
-	made    consensus.Coins // by transactions that may be nowhere, see outputs
+	version  uint32          // of what pay makes
+	versions []uint32        // of random transactions
+	made     consensus.Coins // by transactions that may be nowhere, see outputs
 }
 
 // newWorld begins with about a hundred coins. The caller calls done in the end.
@@ -45,7 +46,7 @@ func newWorld(t failer, policy mempool.Policy) (w *world, done func()) {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	w = &world{sigs: sigcheck.New(10_000), policy: policy, version: 2, made: make(consensus.Coins), now: time.Unix(1_700_000_000, 0)}
+	w = &world{sigs: sigcheck.New(10_000), policy: policy, version: 2, versions: []uint32{2}, made: make(consensus.Coins), now: time.Unix(1_700_000_000, 0)}
 	w.ledger, err = chain.Open(chain.Config{Dir: dir, Spec: generated, Sigs: w.sigs})
 	if err != nil {
 		t.Fatalf("%v", err)

@@ -31,6 +31,7 @@ func FuzzServe(f *testing.F) {
 		"gettxoutsetinfo": `"muhash",null,true`, "getrawtransaction": fmt.Sprintf(`%q,2,%q`, block.Txs[0].TxID(), hash), "decoderawtransaction": fmt.Sprintf(`%q,true`, hexTx(payment)),
 		"sendrawtransaction": fmt.Sprintf(`%q,0.1,"1e-8"`, hexTx(payment)), "testmempoolaccept": fmt.Sprintf(`[%q],0`, hexTx(payment)), "submitblock": fmt.Sprintf(`%q,""`, hexBlock(block)),
 		"submitheader": fmt.Sprintf(`%q`, header), "generatetoaddress": fmt.Sprintf(`1,%q,10`, n.address), "getmempoolentry": fmt.Sprintf(`%q`, payment.TxID()),
+		"getmempoolancestors": fmt.Sprintf(`%q,true`, payment.TxID()), "gettxspendingprevout": fmt.Sprintf(`[{"txid":%q,"vout":0}]`, payment.TxID()),
 		"getrawmempool": `true,false`, "estimatesmartfee": `6,"economical"`, "validateaddress": fmt.Sprintf(`%q`, n.address), "addnode": `"10.0.0.1:1","add",false`,
 		"setban": `"192.0.2.0/24","add",60,false`, "getnodeaddresses": `2,"ipv4"`, "setnetworkactive": `true`, "dumptxoutset": `"coins","latest"`,
 		"disconnectnode": `"",5`, "getaddednodeinfo": `"10.0.0.1:1"`, "setmocktime": `1900000000`, "getmemoryinfo": `"stats"`, "help": `"help"`,

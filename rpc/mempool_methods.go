@@ -2,6 +2,9 @@ package rpc
 
 import (
 	"context"
+	"encoding/json"
+	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -15,8 +18,14 @@ func (s *Server) mempoolMethods() []method {
 		{group, "getmempoolinfo", nil, 0, "The mempool in numbers.", s.getMempoolInfo},
 		{group, "getrawmempool", []string{"verbose", "mempool_sequence"}, 0, "The transactions of the mempool: their ids, or described.", s.getRawMempool},
 		{group, "getmempoolentry", []string{"txid"}, 1, "Describes one transaction of the mempool.", s.getMempoolEntry},
+		{group, "getmempoolancestors", []string{"txid", "verbose"}, 1, "What a transaction of the mempool needs there: ids, or described.", s.getMempoolAncestors},
+		{group, "getmempooldescendants", []string{"txid", "verbose"}, 1, "What needs a transaction of the mempool there: ids, or described.", s.getMempoolDescendants},
+		{group, "getmempoolcluster", []string{"txid"}, 1, "What hangs together with a transaction of the mempool, in mining order.", s.getMempoolCluster},
+		{group, "getmempoolfeeratediagram", nil, 0, "The fees of the best transactions of the mempool, by their weight.", s.getMempoolDiagram},
+		{group, "gettxspendingprevout", []string{"outputs"}, 1, "Which transactions of the mempool spend the outputs, given as a list of objects with txid and vout.", s.getTxSpendingPrevOut},
+		{group, "savemempool", nil, 0, "Saves the mempool now, and not only at stop.", s.saveMempool},
 		{"Rawtransactions", "submitpackage", []string{"package", "maxfeerate", "maxburnamount"}, 1, "Gives a transaction and, before it in the list, parents of it to the mempool: a parent that pays too little by itself comes in with the child. The limits are those of sendrawtransaction.", s.submitPackage},
-		{"Util", "estimatesmartfee", []string{"conf_target", "estimate_mode"}, 1, "The fee rate that has had transactions confirmed within conf_target blocks, from what this node has seen since it started; it says so if that is too little.", s.estimateSmartFee},
+		{"Util", "estimatesmartfee", []string{"conf_target", "estimate_mode"}, 1, "The fee rate that has had transactions confirmed within conf_target blocks, from what this node has seen, before its last start only if that was saved less than 60 hours before; it says so if that is too little.", s.estimateSmartFee},
 		{"Util", "validateaddress", []string{"address"}, 1, "Checks an address.", s.validateAddress},
 	}
 }
@@ -61,26 +70,185 @@ func (s *Server) getRawMempool(_ context.Context, p *params) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	changes := pool.Changes() // first, so that a change after it is not lost
-	infos := pool.All()
-	if !verbose {
-		ids := make([]consensus.Hash, len(infos))
+	if verbose {
+		return infosJSON(pool.All(), true), nil
+	}
+	ids, changes := pool.TxIDs()
+	if sequence {
+		return struct {
+			TxIDs    []consensus.Hash `json:"txids"`
+			Sequence uint64           `json:"mempool_sequence"`
+		}{ids, changes}, nil
+	}
+	return ids, nil
+}
+
+// infosJSON are ids, or descriptions by id.
+func infosJSON(infos []mempool.Info, verbose bool) any {
+	if verbose {
+		entries := make(map[string]any, len(infos))
 		for i := range infos {
-			ids[i] = infos[i].TxID
+			entries[infos[i].TxID.String()] = entryJSON(&infos[i])
 		}
-		if sequence {
-			return struct {
-				TxIDs    []consensus.Hash `json:"txids"`
-				Sequence uint64           `json:"mempool_sequence"`
-			}{ids, changes}, nil
-		}
-		return ids, nil
+		return entries
 	}
-	entries := make(map[string]any, len(infos))
+	ids := make([]consensus.Hash, len(infos))
 	for i := range infos {
-		entries[infos[i].TxID.String()] = entryJSON(&infos[i])
+		ids[i] = infos[i].TxID
 	}
-	return entries, nil
+	return sorted(ids)
+}
+
+// errNotPooled is Bitcoin Core's.
+var errNotPooled = fail(codeAddress, "Transaction not in mempool")
+
+func (s *Server) getMempoolAncestors(_ context.Context, p *params) (any, error) {
+	return s.relatives(p, (*mempool.Pool).Ancestors)
+}
+
+func (s *Server) getMempoolDescendants(_ context.Context, p *params) (any, error) {
+	return s.relatives(p, (*mempool.Pool).Descendants)
+}
+
+func (s *Server) relatives(p *params, find func(*mempool.Pool, consensus.Hash) ([]mempool.Info, bool)) (any, error) {
+	verbose, id := p.flag(1, false), p.hash(0, "txid")
+	if p.err != nil {
+		return nil, p.err
+	}
+	pool, err := s.pool()
+	if err != nil {
+		return nil, err
+	}
+	infos, ok := find(pool, id)
+	if !ok {
+		return nil, errNotPooled
+	}
+	return infosJSON(infos, verbose), nil
+}
+
+func (s *Server) getMempoolCluster(_ context.Context, p *params) (any, error) {
+	id := p.hash(0, "parameter 1")
+	if p.err != nil {
+		return nil, p.err
+	}
+	pool, err := s.pool()
+	if err != nil {
+		return nil, err
+	}
+	type txJSON struct {
+		TxID   consensus.Hash `json:"txid"`
+		Fees   coins          `json:"chunkfee"`
+		Weight int            `json:"chunkweight"`
+	}
+	infos, _ := pool.Cluster(id) // where there is none, Bitcoin Core says so by zeros
+	weight, txs := 0, make([]txJSON, len(infos))
+	for i := range infos {
+		weight += infos[i].Weight
+		txs[i] = txJSON{infos[i].TxID, coins(infos[i].Chunk.Fees), infos[i].ChunkWeight}
+	}
+	return struct {
+		Weight int      `json:"weight"`
+		Count  int      `json:"txcount"`
+		Txs    []txJSON `json:"txs"`
+	}{weight, len(txs), txs}, nil
+}
+
+func (s *Server) getMempoolDiagram(context.Context, *params) (any, error) {
+	pool, err := s.pool()
+	if err != nil {
+		return nil, err
+	}
+	type corner struct {
+		Weight int   `json:"weight"`
+		Fee    coins `json:"fee"`
+	}
+	var corners []corner
+	for _, c := range pool.Diagram() {
+		corners = append(corners, corner{c.Weight, coins(c.Fees)})
+	}
+	return corners, nil
+}
+
+func (s *Server) getTxSpendingPrevOut(_ context.Context, p *params) (any, error) {
+	var list []json.RawMessage
+	if p.into(0, &list, "array"); p.err != nil {
+		return nil, p.err
+	}
+	if len(list) == 0 {
+		return nil, fail(codeParameter, "Invalid parameter, outputs are missing")
+	}
+	outs := make([]consensus.OutPoint, len(list))
+	for i := range list {
+		var err error
+		if outs[i], err = outPoint(list[i]); err != nil {
+			return nil, err
+		}
+	}
+	pool, err := s.pool()
+	if err != nil {
+		return nil, err
+	}
+	type spentJSON struct {
+		TxID  consensus.Hash  `json:"txid"`
+		Index uint32          `json:"vout"`
+		By    *consensus.Hash `json:"spendingtxid,omitempty"`
+	}
+	spent := make([]spentJSON, len(outs))
+	for i, o := range outs {
+		spent[i] = spentJSON{TxID: o.TxID, Index: o.Index}
+		if by, ok := pool.Spender(o); ok {
+			spent[i].By = &by
+		}
+	}
+	return spent, nil
+}
+
+// outPoint reads {"txid": …, "vout": …}, and nothing else, with the errors of
+// Bitcoin Core.
+func outPoint(raw json.RawMessage) (o consensus.OutPoint, err error) {
+	if jsonType(raw) != "object" {
+		return o, fail(codeType, "JSON value of type %s is not of expected type object", jsonType(raw))
+	}
+	one := &params{names: []string{"txid", "vout"}, required: 2, values: make([]json.RawMessage, 2)}
+	err = eachMember(raw, func(name string, value json.RawMessage) error {
+		i := slices.Index(one.names, name)
+		if i < 0 {
+			return fail(codeType, "Unexpected key %.80s", name)
+		}
+		one.values[i] = value
+		return nil
+	})
+	if err != nil {
+		return o, err
+	}
+	for i, want := range []string{"string", "number"} {
+		if one.values[i] == nil {
+			return o, fail(codeType, "Missing %s", one.names[i])
+		}
+		if got := jsonType(one.values[i]); got != want {
+			return o, fail(codeType, "JSON value of type %s for field %s is not of expected type %s", got, one.names[i], want)
+		}
+	}
+	o.TxID = one.hash(0, "txid")
+	index := one.integer(1, 0, math.MinInt32, math.MaxInt32)
+	if one.err == nil && index < 0 {
+		return o, fail(codeParameter, "Invalid parameter, vout cannot be negative")
+	}
+	o.Index = uint32(index)
+	return o, one.err
+}
+
+func (s *Server) saveMempool(context.Context, *params) (any, error) {
+	if !s.cfg.Pool.Loaded() {
+		return nil, fail(codeMisc, "The mempool was not loaded yet")
+	}
+	path := filepath.Join(s.cfg.Dir, mempool.FileName)
+	if err := s.cfg.Pool.Save(path); err != nil {
+		return nil, fail(codeMisc, "Unable to dump mempool to disk: %v", err)
+	}
+	return struct {
+		Filename string `json:"filename"`
+	}{path}, nil
 }
 
 func (s *Server) getMempoolEntry(_ context.Context, p *params) (any, error) {
@@ -94,7 +262,7 @@ func (s *Server) getMempoolEntry(_ context.Context, p *params) (any, error) {
 	}
 	info, ok := pool.Info(id)
 	if !ok {
-		return nil, fail(codeAddress, "Transaction not in mempool")
+		return nil, errNotPooled
 	}
 	return entryJSON(&info), nil
 }
@@ -125,7 +293,7 @@ func entryJSON(i *mempool.Info) any {
 		Unbroadcast     bool             `json:"unbroadcast"`
 	}{
 		i.Size, i.Weight, i.Time.Unix(), i.Height, i.Descendants.Count, i.Descendants.Size, i.Ancestors.Count, i.Ancestors.Size,
-		i.ChunkWeight, i.WTxID, fees{coins(i.Fee), coins(i.Modified), coins(i.Ancestors.Fees), coins(i.Descendants.Fees), coins(i.Chunk.Fees)}, sorted(i.Depends), sorted(i.SpentBy), true, false,
+		i.ChunkWeight, i.WTxID, fees{coins(i.Fee), coins(i.Modified), coins(i.Ancestors.Fees), coins(i.Descendants.Fees), coins(i.Chunk.Fees)}, sorted(i.Depends), sorted(i.SpentBy), i.Signals, false,
 	}
 }
 

@@ -14,9 +14,9 @@ import (
 var allMethods = strings.Fields(`addnode clearbanned decoderawtransaction disconnectnode dumptxoutset estimatesmartfee generatetoaddress getaddednodeinfo
 	getaddressbalance getaddressdeltas getaddresstxids getaddrmaninfo getbestblockhash getblock getblockchaininfo
 	getblockcount getblockhash getblockheader getchainstates getchaintips getconnectioncount getdifficulty getindexinfo
-	getmemoryinfo getmempoolentry getmempoolinfo getmininginfo getnettotals getnetworkinfo getnodeaddresses getpeerinfo
-	getprioritisedtransactions getrawmempool getrawtransaction gettxout gettxoutsetinfo help invalidateblock listbanned ping
-	preciousblock prioritisetransaction pruneblockchain reconsiderblock sendrawtransaction setban setmocktime
+	getmemoryinfo getmempoolancestors getmempoolcluster getmempooldescendants getmempoolentry getmempoolfeeratediagram getmempoolinfo getmininginfo getnettotals getnetworkinfo getnodeaddresses getpeerinfo
+	getprioritisedtransactions getrawmempool getrawtransaction gettxout gettxoutsetinfo gettxspendingprevout help invalidateblock listbanned ping
+	preciousblock prioritisetransaction pruneblockchain reconsiderblock savemempool sendrawtransaction setban setmocktime
 	setnetworkactive stop submitblock submitheader submitpackage testmempoolaccept uptime validateaddress`)
 
 func TestHelp(t *testing.T) {

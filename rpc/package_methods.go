@@ -1,8 +1,10 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 
 	"lode/consensus"
@@ -26,20 +28,21 @@ type packageFeesJSON struct {
 
 func (s *Server) submitPackage(_ context.Context, p *params) (any, error) {
 	var raws []json.RawMessage
-	p.into(0, &raws, "array")
-	limit, burn := p.maxFeeRate(1), p.amount(2, 0, s.cfg.Spec.Rules.MaxMoney)
-	if p.err != nil {
+	if p.into(0, &raws, "array"); p.err != nil {
 		return nil, p.err
 	}
 	if len(raws) == 0 || len(raws) > mempool.MaxPackage {
 		return nil, fail(codeParameter, "Array must contain between 1 and %d transactions.", mempool.MaxPackage)
 	}
+	limit, burn := p.maxFeeRate(1), p.amount(2, 0, s.cfg.Spec.Rules.MaxMoney)
+	if p.err != nil {
+		return nil, p.err
+	}
 	txs := make([]*consensus.Tx, len(raws))
 	for i := range raws {
-		one := &params{names: []string{"rawtx"}, required: 1, values: raws[i : i+1]}
-		text := one.text(0, "")
-		if txs[i] = one.tx(0, "TX decode failed: "+text+" Make sure the tx has at least one input."); one.err != nil {
-			return nil, one.err
+		var err error
+		if txs[i], err = packageTx(raws[i]); err != nil {
+			return nil, err
 		}
 		for _, out := range txs[i].Out {
 			if consensus.IsDataScript(out.Script) && out.Value > burn {
@@ -51,6 +54,13 @@ func (s *Server) submitPackage(_ context.Context, p *params) (any, error) {
 		return nil, fail(codeVerify, "package topology disallowed. not child-with-parents or parents depend on each other.")
 	}
 	return packageJSON(txs, s.cfg.Pool.AddPackage(txs, limit))
+}
+
+// packageTx reads one transaction of several.
+func packageTx(raw json.RawMessage) (*consensus.Tx, error) {
+	one := &params{names: []string{"rawtx"}, required: 1, values: []json.RawMessage{raw}}
+	text := one.text(0, "")
+	return one.tx(0, "TX decode failed: "+text+" Make sure the tx has at least one input."), one.err
 }
 
 // isTree reports whether the last of txs is a child of all others, and none of
@@ -94,12 +104,22 @@ func packageJSON(txs []*consensus.Tx, res mempool.PackageResult) (any, error) {
 		Message  string                   `json:"package_msg"`
 		Results  map[string]packageTxJSON `json:"tx-results"`
 		Replaced []consensus.Hash         `json:"replaced-transactions"`
-	}{message, results, sorted(res.Replaced)}, nil
+	}{message, results, byBytes(res.Replaced)}, nil
+}
+
+// byBytes orders hashes as Bitcoin Core compares them; it gives an empty list for
+// none.
+func byBytes(hashes []consensus.Hash) []consensus.Hash {
+	hashes = append([]consensus.Hash{}, hashes...)
+	slices.SortFunc(hashes, func(a, b consensus.Hash) int { return bytes.Compare(a[:], b[:]) })
+	return hashes
 }
 
 func packageTxResult(tx *consensus.Tx, r *mempool.PackageTxResult) packageTxJSON {
 	j := packageTxJSON{TxID: tx.TxID()}
 	switch {
+	case errors.Is(r.Err, consensus.ErrMissingInputs):
+		j.Error, _ = mempool.Reason(r.Err)
 	case r.Err != nil:
 		reason, _ := mempool.Reason(r.Err)
 		j.Error = details(tx, r.Err, reason)

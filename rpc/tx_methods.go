@@ -18,7 +18,7 @@ func (s *Server) txMethods() []method {
 		{group, "getrawtransaction", []string{"txid", "verbosity|verbose", "blockhash"}, 1, "A transaction of the mempool, of the block given, or with --txindex of any: 0 in hex, 1 described, 2 with the outputs that it spends.", s.getRawTransaction},
 		{group, "decoderawtransaction", []string{"hexstring", "iswitness"}, 1, "Describes a transaction.", s.decodeRawTransaction},
 		{group, "sendrawtransaction", []string{"hexstring", "maxfeerate", "maxburnamount"}, 1, "Gives a transaction to the mempool and the peers. It is refused if it pays more than maxfeerate (coins per 1,000 vB, 0.10 if absent, 0 for any), or if a data output holds more coins than maxburnamount (0 if absent).", s.sendRawTransaction},
-		{group, "testmempoolaccept", []string{"rawtxs", "maxfeerate"}, 1, "Says whether the mempool would take a transaction.", s.testMempoolAccept},
+		{group, "testmempoolaccept", []string{"rawtxs", "maxfeerate"}, 1, "Says whether the mempool would take a transaction, or several, parents before children; each must pay for itself then, and none may replace others.", s.testMempoolAccept},
 	}
 }
 
@@ -175,17 +175,22 @@ func (s *Server) sendRawTransaction(_ context.Context, p *params) (any, error) {
 	if confirmed, err := s.confirmed(tx, id); confirmed || err != nil {
 		return nil, first(err, fail(codeInChain, "Transaction outputs already in utxo set"))
 	}
-	entry, err := s.cfg.Pool.Test(tx)
-	if err == nil && tooExpensive(entry, limit) {
-		return nil, fail(codeVerify, "Fee exceeds maximum configured by user (e.g. -maxtxfee, maxfeerate)")
+	if _, ok := s.cfg.Pool.ByTxID(id); ok {
+		return id, nil // that is all that was asked, whatever its witness
 	}
-	if err == nil {
-		err = s.cfg.Pool.Add(tx)
+	if limit > 0 {
+		entry, err := s.cfg.Pool.Test(tx)
+		switch {
+		case err != nil:
+			return nil, txError(tx, err)
+		case tooExpensive(entry, limit):
+			return nil, fail(codeVerify, "Fee exceeds maximum configured by user (e.g. -maxtxfee, maxfeerate)")
+		}
 	}
-	if err != nil && !errors.Is(err, mempool.ErrKnown) && !errors.Is(err, mempool.ErrSameTxID) {
+	if err := s.cfg.Pool.Add(tx); err != nil && !errors.Is(err, mempool.ErrKnown) && !errors.Is(err, mempool.ErrSameTxID) {
 		return nil, txError(tx, err)
 	}
-	return id, nil // where it was there before, that is all that was asked
+	return id, nil
 }
 
 // confirmed reports whether the active chain has a coin that tx made.
@@ -201,7 +206,8 @@ func (s *Server) confirmed(tx *consensus.Tx, id consensus.Hash) (bool, error) {
 type testResultJSON struct {
 	TxID    consensus.Hash `json:"txid"`
 	WTxID   consensus.Hash `json:"wtxid"`
-	Allowed bool           `json:"allowed"`
+	Package string         `json:"package-error,omitempty"`
+	Allowed *bool          `json:"allowed,omitempty"` // absent for one that was not looked at to its end
 	VSize   int            `json:"vsize,omitempty"`
 	Fees    *testFeesJSON  `json:"fees,omitempty"`
 	Reason  string         `json:"reject-reason,omitempty"`
@@ -216,34 +222,64 @@ type testFeesJSON struct {
 
 func (s *Server) testMempoolAccept(_ context.Context, p *params) (any, error) {
 	var raws []json.RawMessage
-	p.into(0, &raws, "array")
+	if p.into(0, &raws, "array"); p.err != nil {
+		return nil, p.err
+	}
+	if len(raws) == 0 || len(raws) > mempool.MaxPackage {
+		return nil, fail(codeParameter, "Array must contain between 1 and %d transactions.", mempool.MaxPackage)
+	}
 	limit := p.maxFeeRate(1)
 	if p.err != nil {
 		return nil, p.err
 	}
-	if len(raws) != 1 {
-		return nil, fail(codeParameter, "Array must contain exactly one transaction")
+	txs := make([]*consensus.Tx, len(raws))
+	for i := range raws {
+		var err error
+		if txs[i], err = packageTx(raws[i]); err != nil {
+			return nil, err
+		}
 	}
-	one := &params{names: []string{"rawtx"}, required: 1, values: raws}
-	tx := one.tx(0, malformedTx)
-	if one.err != nil {
-		return nil, one.err
-	}
-	j := testResultJSON{TxID: tx.TxID(), WTxID: tx.WTxID()}
-	entry, err := s.cfg.Pool.Test(tx)
-	switch {
-	case err != nil && !mempool.IsRefusal(err):
+	results, err := s.cfg.Pool.TestPackage(txs)
+	if err != nil && !mempool.IsRefusal(err) {
 		return nil, err
-	case errors.Is(err, consensus.ErrMissingInputs):
-		j.Reason = "missing-inputs"
-	case err != nil:
-		j.Reason, _ = mempool.Reason(err)
-		j.Details = details(tx, err, j.Reason)
-	case tooExpensive(entry, limit):
-		j.Reason = "max-fee-exceeded"
-	default:
-		j.Allowed, j.VSize = true, entry.Size
-		j.Fees = &testFeesJSON{coins(entry.Fee), coins(entry.Rate()), []consensus.Hash{entry.WTxID}}
 	}
-	return []testResultJSON{j}, nil
+	list := make([]testResultJSON, len(txs))
+	tooMuch := false // and then nothing is said of those after it
+	for i, tx := range txs {
+		list[i] = testResultJSON{TxID: tx.TxID(), WTxID: tx.WTxID()}
+		if err != nil {
+			reason, _ := mempool.Reason(err)
+			list[i].Package = details(nil, err, reason)
+		}
+		if tooMuch {
+			continue
+		}
+		if r := &results[i]; r.Err != nil && !mempool.IsRefusal(r.Err) {
+			return nil, r.Err
+		}
+		tooMuch = list[i].fill(tx, &results[i], limit)
+	}
+	return list, nil
+}
+
+// fill says what became of tx; tooMuch that only its fee is too high.
+func (j *testResultJSON) fill(tx *consensus.Tx, r *mempool.PackageTxResult, limit mempool.FeeRate) (tooMuch bool) {
+	if r.Err == nil && r.Entry == nil {
+		return false
+	}
+	j.Allowed = new(bool)
+	switch {
+	case errors.Is(r.Err, consensus.ErrMissingInputs):
+		j.Reason = "missing-inputs"
+	case r.Err != nil:
+		j.Reason, _ = mempool.Reason(r.Err)
+		j.Details = details(tx, r.Err, j.Reason)
+	case tooExpensive(r.Entry, limit):
+		j.Reason = "max-fee-exceeded"
+		return true
+	default:
+		*j.Allowed, j.VSize = true, r.Entry.Size
+		j.Fees = &testFeesJSON{coins(r.Entry.Fee), coins(r.Rate), r.Includes}
+	}
+	return false
 }

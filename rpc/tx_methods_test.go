@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -194,9 +195,9 @@ func TestTestMempoolAccept(t *testing.T) {
 		"allowed": false, "reject-reason": "txn-already-in-mempool", "reject-details": "txn-already-in-mempool",
 	}))
 
-	n.refused(-22, "TX decode failed. Make sure the tx has at least one input.", "testmempoolaccept", []string{"00"})
-	n.refused(-8, "Array must contain exactly one transaction", "testmempoolaccept", []string{})
-	n.refused(-8, "Array must contain exactly one transaction", "testmempoolaccept", []string{hexTx(payment), hexTx(free)})
+	n.refused(-22, "TX decode failed: 00 Make sure the tx has at least one input.", "testmempoolaccept", []string{"00"})
+	n.refused(-8, "Array must contain between 1 and 25 transactions.", "testmempoolaccept", []string{})
+	n.refused(-8, "Array must contain between 1 and 25 transactions.", "testmempoolaccept", slices.Repeat([]string{hexTx(payment)}, 26))
 	for params, got := range map[string]string{`["00"]`: "string", `[null]`: "null", `[{}]`: "object"} {
 		_, answer := n.post(`{"id":1,"method":"testmempoolaccept","params":` + params + `}`)
 		if want := `"Position 1 (rawtxs)\": \"JSON value of type ` + got + ` is not of expected type array`; !strings.Contains(answer, want[1:]) {

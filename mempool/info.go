@@ -1,0 +1,138 @@
+package mempool
+
+import (
+	"slices"
+
+	"lode/consensus"
+)
+
+// Info is a transaction of the pool and its relatives there.
+type Info struct {
+	Entry
+	Modified    consensus.Amount // its fee as prioritised
+	Depends     []consensus.Hash // direct parents
+	SpentBy     []consensus.Hash // direct children
+	Ancestors   Family           // with itself
+	Descendants Family           // with itself
+	Chunk       Family           // what it goes into a block with
+	ChunkWeight int
+	Signals     bool // that it may be replaced, by itself or by an ancestor (BIP125); any may be
+}
+
+// Family sums several transactions up.
+type Family struct {
+	Count, Size int              // size in virtual bytes
+	Fees        consensus.Amount // as prioritised
+}
+
+// Info describes one transaction.
+func (p *Pool) Info(id consensus.Hash) (Info, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n, ok := p.byTxID[id]
+	if !ok {
+		return Info{}, false
+	}
+	return n.info(), true
+}
+
+// All describes every transaction, parents before children.
+func (p *Pool) All() []Info {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	infos := make([]Info, 0, len(p.byTxID))
+	for _, n := range p.inOrder() {
+		infos = append(infos, n.info())
+	}
+	return infos
+}
+
+func (n *node) info() Info {
+	c, ancestors := n.chunk(), n.relatives((*node).up)
+	return Info{
+		Entry: n.Entry, Modified: n.fee, Depends: txids(n.parents), SpentBy: txids(n.children),
+		Ancestors: sum(ancestors), Descendants: sum(n.relatives((*node).down)), Chunk: sum(c.txs()), ChunkWeight: c.weight,
+		Signals: slices.ContainsFunc(ancestors, (*node).signals),
+	}
+}
+
+// signals reports whether n says that it may be replaced (BIP125).
+func (n *node) signals() bool {
+	return slices.ContainsFunc(n.Tx.In, func(in consensus.TxIn) bool { return in.Sequence <= 0xfffffffd })
+}
+
+// Ancestors describes all that a transaction needs, parents before children.
+func (p *Pool) Ancestors(id consensus.Hash) ([]Info, bool) {
+	return p.infos(id, func(n *node) []*node { return without(n.relatives((*node).up), n) })
+}
+
+// Descendants describes all that needs a transaction, parents before children.
+func (p *Pool) Descendants(id consensus.Hash) ([]Info, bool) {
+	return p.infos(id, func(n *node) []*node { return without(n.relatives((*node).down), n) })
+}
+
+// Cluster describes all that hangs together with a transaction, and itself, in
+// the order in which a miner wants them.
+func (p *Pool) Cluster(id consensus.Hash) ([]Info, bool) {
+	return p.infos(id, func(n *node) []*node { return n.cluster.txs })
+}
+
+func (p *Pool) infos(id consensus.Hash, of func(*node) []*node) (infos []Info, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n, ok := p.byTxID[id]
+	if !ok {
+		return nil, false
+	}
+	for _, m := range of(n) {
+		infos = append(infos, m.info())
+	}
+	return infos, true
+}
+
+// TxIDs lists all transactions in the order in which a miner wants them, parents
+// before children, and the number of changes so far, see Changes.
+func (p *Pool) TxIDs() (ids []consensus.Hash, change uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ids = make([]consensus.Hash, 0, len(p.byTxID))
+	for c := range p.order.best {
+		ids = append(ids, txids(c.txs())...)
+	}
+	return ids, p.change
+}
+
+// Corner is a point of a fee rate diagram.
+type Corner struct {
+	Weight int              // weight units
+	Fees   consensus.Amount // as prioritised, of the best transactions of this weight together
+}
+
+// Diagram is the fee rate diagram of the whole pool, from zero on.
+func (p *Pool) Diagram() []Corner {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	corners := []Corner{{}}
+	var sum feeWeight
+	for c := range p.order.best {
+		sum = sum.plus(c.feeWeight)
+		corners = append(corners, Corner{sum.weight, sum.fee})
+	}
+	return corners
+}
+
+func txids(nodes []*node) (ids []consensus.Hash) {
+	for _, n := range nodes {
+		ids = append(ids, n.TxID)
+	}
+	return ids
+}
+
+func sum(nodes []*node) (f Family) {
+	for _, n := range nodes {
+		f.Count++
+		f.Size += n.Size
+		f.Fees += n.fee
+	}
+	return f
+}
