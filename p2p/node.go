@@ -18,6 +18,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/mempool"
 )
 
 // Chain is the ledger, as far as the network needs it.
@@ -40,6 +41,7 @@ type Chain interface {
 // Pool is the mempool, as far as the network needs it.
 type Pool interface {
 	Add(*consensus.Tx) error
+	AddPackage([]*consensus.Tx, mempool.FeeRate) mempool.PackageResult
 	ByTxID(consensus.Hash) (*consensus.Tx, bool)
 	ByWTxID(consensus.Hash) (*consensus.Tx, bool)
 	Each(func(wtxid consensus.Hash, tx *consensus.Tx))
