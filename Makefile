@@ -59,7 +59,7 @@ oracle: ## compare CASES (100000) mutated transactions and blocks with btcd's ve
 
 interop: ## let Lode and btcd (installed for the while) follow each other over TCP
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; GOBIN="$$dir" $(GO) install $(BTCD) && \
-		BTCD="$$dir/btcd" $(GO) test ./testnet -run '^TestInterop$$' -count 1 -v
+		BTCD="$$dir/btcd" $(GO) test ./testnet -run '^Test(Interop|Core)$$' -count 1 -v
 
 crash: ## kill the real binary KILLS (200) times; CRASH_SEED=N repeats what was random
 	CRASH_KILLS=$(KILLS) $(GO) test ./testnet -run '^TestCrash' -count 1 -timeout 2h -v

@@ -44,6 +44,7 @@ type Pool interface {
 	AddPackage([]*consensus.Tx, mempool.FeeRate) mempool.PackageResult
 	ByTxID(consensus.Hash) (*consensus.Tx, bool)
 	ByWTxID(consensus.Hash) (*consensus.Tx, bool)
+	Info(txid consensus.Hash) (mempool.Info, bool)
 	Each(func(wtxid consensus.Hash, tx *consensus.Tx))
 	OnAccept(func(tx *consensus.Tx, txid, wtxid consensus.Hash, feeRate int64))
 	MinFeeRate() int64 // sat per 1000 vB

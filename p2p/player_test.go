@@ -224,10 +224,10 @@ func (p *player) stateAt(height uint32) consensus.State {
 
 // pooled gives up to n transactions of the pool that spend none of it.
 func (p *player) pooled(n int) (txs []*consensus.Tx) {
-	for _, tx := range p.txs {
-		_, in := p.node.pool.ByTxID(tx.TxID())
-		_, needs := p.node.pool.ByTxID(tx.In[0].PrevOut.TxID)
-		if in && !needs && len(txs) < n {
+	for _, made := range p.txs {
+		tx, in := p.node.pool.ByTxID(made.TxID())
+		_, needs := p.node.pool.ByTxID(made.In[0].PrevOut.TxID)
+		if in && !needs && len(txs) < n && !slices.Contains(txs, tx) {
 			txs = append(txs, tx)
 		}
 	}

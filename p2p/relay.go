@@ -43,6 +43,8 @@ type relay struct {
 	orphans  orphanPool
 	ready    []*orphan // to be tried again
 
+	unbroadcast map[consensus.Hash]time.Time // submitted here and asked for by nobody, by txid, since when
+
 	inboundDue time.Time // when the next announcements go to inbound peers
 }
 
@@ -69,7 +71,7 @@ func newRelay(interval time.Duration) *relay {
 	return &relay{
 		interval: interval, wake: make(chan struct{}, 1), peers: make(map[*peer]struct{}),
 		requests: make(map[consensus.Hash]*txRequest), rejected: newRecentSet(maxRejected), cheap: newRecentSet(maxRejected),
-		orphans: make(orphanPool),
+		orphans: make(orphanPool), unbroadcast: make(map[consensus.Hash]time.Time),
 	}
 }
 
@@ -116,7 +118,16 @@ func (r *relay) retry(list []*orphan) {
 func (r *relay) accepted(_ *consensus.Tx, txid, wtxid consensus.Hash, feeRate int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now, tx := time.Now(), txNews{txid, wtxid, feeRate}
+	r.announceSoon(txNews{txid, wtxid, feeRate}, time.Now())
+	r.done(wtxid)
+	r.done(txid)
+	r.retry(r.orphans.takeChildren(txid))
+	poke(r.wake)
+}
+
+// announceSoon has a transaction announced to all peers that may not know it. The
+// caller holds mu.
+func (r *relay) announceSoon(tx txNews, now time.Time) {
 	for p := range r.peers {
 		if !p.relayTxs || len(p.relay.out) >= maxTxOut || p.relay.known.has(tx.item(p).hash) {
 			continue
@@ -126,10 +137,6 @@ func (r *relay) accepted(_ *consensus.Tx, txid, wtxid consensus.Hash, feeRate in
 		}
 		p.relay.out = append(p.relay.out, tx)
 	}
-	r.done(wtxid)
-	r.done(txid)
-	r.retry(r.orphans.takeChildren(txid))
-	poke(r.wake)
 }
 
 // nextDue draws when the next announcement goes to a peer. All inbound peers have
@@ -227,6 +234,8 @@ func (n *Node) relayLoop(ctx context.Context) {
 	defer ticker.Stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	again := time.NewTimer(untilRebroadcast())
+	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -237,6 +246,9 @@ func (n *Node) relayLoop(ctx context.Context) {
 			n.announceTxs(now)
 		case now := <-ticker.C:
 			n.relay.expire(now)
+		case now := <-again.C:
+			n.rebroadcast(now)
+			again.Reset(untilRebroadcast())
 		}
 		if due, ok := n.relay.firstDue(); ok {
 			timer.Reset(time.Until(due))

@@ -135,6 +135,17 @@ type fakeNetwork struct {
 	known   []p2p.KnownAddress
 	upload  p2p.Upload
 	quiet   bool
+	told    []consensus.Hash // by Broadcast
+}
+
+func (f *fakeNetwork) Broadcast(txids ...consensus.Hash) { f.told = append(f.told, txids...) }
+
+func (f *fakeNetwork) Unbroadcast() map[consensus.Hash]bool {
+	ids := make(map[consensus.Hash]bool)
+	for _, id := range f.told {
+		ids[id] = true
+	}
+	return ids
 }
 
 func (f *fakeNetwork) Bans() []p2p.Ban               { return f.bans }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"lode/consensus"
 	"lode/p2p"
 )
 
@@ -31,6 +32,8 @@ type Network interface {
 	Upload() p2p.Upload
 	SetActive(active bool)
 	Active() bool
+	Broadcast(txids ...consensus.Hash)    // before they are submitted
+	Unbroadcast() map[consensus.Hash]bool // of the mempool, by txid
 }
 
 func (s *Server) networkMethods() []method {

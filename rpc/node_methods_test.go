@@ -1,12 +1,14 @@
 package rpc_test
 
 import (
+	"encoding/hex"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"lode/consensus"
 	"lode/p2p"
 )
 
@@ -162,6 +164,21 @@ func TestAddNode(t *testing.T) {
 	if _, failure := n.call("addnode", "http://10.0.0.3", "add"); failure == nil || failure.Code != -1 {
 		t.Errorf("a URL that is no peer's: %+v", failure)
 	}
+}
+
+// What is submitted here waits for a peer to ask for it.
+func TestUnbroadcast(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 102)
+	sent, other := n.payment(1, 1000), n.payment(2, 1000)
+	check(t, n.pool.Add(other))
+	ok[any](n, "sendrawtransaction", hex.EncodeToString(sent.Bytes()))
+	same(t, ok[object](n, "getmempoolinfo")["unbroadcastcount"], 1)
+	same(t, ok[object](n, "getmempoolentry", sent.TxID())["unbroadcast"], true)
+	same(t, ok[object](n, "getmempoolentry", other.TxID())["unbroadcast"], false)
+	same(t, ok[object](n, "getrawmempool", true)[sent.TxID().String()].(object)["unbroadcast"], true)
+	ok[any](n, "submitpackage", []string{hex.EncodeToString(other.Bytes())})
+	same(t, n.net.told, []consensus.Hash{sent.TxID(), other.TxID()})
 }
 
 func TestNetworkNumbers(t *testing.T) {

@@ -179,10 +179,14 @@ func (s *Server) sendRawTransaction(_ context.Context, p *params) (any, error) {
 	if err == nil && tooExpensive(entry, limit) {
 		return nil, fail(codeVerify, "Fee exceeds maximum configured by user (e.g. -maxtxfee, maxfeerate)")
 	}
+	there := func() bool { return errors.Is(err, mempool.ErrKnown) || errors.Is(err, mempool.ErrSameTxID) }
+	if err == nil || there() {
+		s.cfg.Network.Broadcast(id)
+	}
 	if err == nil {
 		err = s.cfg.Pool.Add(tx)
 	}
-	if err != nil && !errors.Is(err, mempool.ErrKnown) && !errors.Is(err, mempool.ErrSameTxID) {
+	if err != nil && !there() {
 		return nil, txError(tx, err)
 	}
 	return id, nil // where it was there before, that is all that was asked
