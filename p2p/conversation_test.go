@@ -114,7 +114,7 @@ func converse(t *testing.T, script []byte) {
 		}
 	})
 	node := New(Config{
-		Spec: spec, Chain: ledger, Pool: pool, Outbound: -1, UserAgent: "/fuzz/", Advertise: "ws://192.0.2.1:1",
+		Spec: spec, Chain: ledger, Pool: pool, Outbound: -1, UserAgent: "/fuzz/", Advertise: []string{"ws://192.0.2.1:1"},
 		Dial: func(context.Context, string) (Conn, error) { return nil, errUnreachable },
 		Log:  slog.New(slog.DiscardHandler),
 	})

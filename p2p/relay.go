@@ -56,6 +56,7 @@ type peerRelay struct {
 	inFlight int
 	out      []txNews
 	due      time.Time // when the next of out are announced
+	lastInv  uint64    // Changes of the pool when the last were
 }
 
 // txNews is a transaction that is to be announced.
@@ -191,16 +192,17 @@ func (r *relay) takeDue(now time.Time) map[*peer][]txNews {
 
 // announceTxs sends the announcements that are due, of what is still in the pool.
 func (n *Node) announceTxs(now time.Time) {
+	changes := n.pool.Changes()
 	for p, batch := range n.relay.takeDue(now) {
 		batch = slices.DeleteFunc(batch, func(tx txNews) bool {
 			_, have := n.pool.ByWTxID(tx.wtxid)
 			return !have
 		})
-		n.relay.announce(p, batch)
+		n.relay.announce(p, batch, changes)
 	}
 }
 
-func (r *relay) announce(p *peer, batch []txNews) {
+func (r *relay) announce(p *peer, batch []txNews, changes uint64) {
 	p.mu.Lock()
 	least := p.flags.feeFilter
 	p.mu.Unlock()
@@ -215,6 +217,7 @@ func (r *relay) announce(p *peer, batch []txNews) {
 		}
 	}
 	if len(items) > 0 {
+		p.relay.lastInv = changes
 		p.send(&msgInv{cmdInv, items})
 	}
 }

@@ -156,6 +156,7 @@ func (x *interop) connect() {
 func (x *interop) disconnect() {
 	x.t.Helper()
 	x.lode.rpc("addnode", x.other.peers, "remove")
+	x.lode.rpc("disconnectnode", x.other.peers)
 	waitUpTo(x.t, interopPatience, "no connection", func() bool {
 		var count int
 		x.other.call(&count, "getconnectioncount")
