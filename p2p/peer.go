@@ -126,8 +126,16 @@ func (p *peer) write(command string, payload []byte) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stats.sent.count(command, len(payload))
+	p.stats.sent.count(command, p.headSize()+len(payload))
 	return nil
+}
+
+// headSize is how many bytes precede the payload of a message.
+func (p *peer) headSize() int {
+	if p.conn.Transport() == transportTCP {
+		return frameSize
+	}
+	return commandSize
 }
 
 func (p *peer) writeMessage(m message) error { return p.write(m.command(), m.append(nil)) }
@@ -155,7 +163,7 @@ func (p *peer) read() (message, error) {
 			return nil, err
 		}
 		p.mu.Lock()
-		p.stats.received.count(command, len(payload))
+		p.stats.received.count(command, p.headSize()+len(payload))
 		p.mu.Unlock()
 		if len(payload) >= largeMessage {
 			p.large <- struct{}{} // no other reader that holds one waits for this one

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -249,15 +250,13 @@ func seconds(d time.Duration) *float64 {
 	return &s
 }
 
-// serviceNames names the services of a peer (BIP144, BIP159).
+// serviceNames names the services of a peer as Bitcoin Core does, by their bits.
 func serviceNames(services uint64) []string {
+	known := map[int]string{0: "NETWORK", 2: "BLOOM", 3: "WITNESS", 6: "COMPACT_FILTERS", 10: "NETWORK_LIMITED", 11: "P2P_V2"}
 	names := []string{}
-	for _, known := range []struct {
-		bit  uint
-		name string
-	}{{0, "NETWORK"}, {3, "WITNESS"}, {10, "NETWORK_LIMITED"}} {
-		if services&(1<<known.bit) != 0 {
-			names = append(names, known.name)
+	for bit := range 64 {
+		if services&(1<<bit) != 0 {
+			names = append(names, cmp.Or(known[bit], fmt.Sprintf("UNKNOWN[2^%d]", bit)))
 		}
 	}
 	return names

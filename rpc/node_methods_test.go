@@ -96,7 +96,7 @@ func TestPeers(t *testing.T) {
 	n.net.peers = []p2p.PeerInfo{
 		{ID: 1, Addr: "8.8.8.8:9555", HandshakeIsOver: false},
 		{
-			ID: 2, Addr: "8.8.4.4:9555", LocalAddr: "10.0.0.7:50000", SeenAs: "8.8.8.8:50000", LastInv: 77, TxsToAnnounce: 5, PresyncHeight: 4000, Transport: "websocket", URL: "ws://8.8.4.4:9555/p2p", Kind: "manual", Version: 70016, Services: 0x409, SubVer: "/Lode:1.0.0/", StartingHeight: 7,
+			ID: 2, Addr: "8.8.4.4:9555", LocalAddr: "10.0.0.7:50000", SeenAs: "8.8.8.8:50000", LastInv: 77, TxsToAnnounce: 5, PresyncHeight: 4000, Transport: "websocket", URL: "ws://8.8.4.4:9555/p2p", Kind: "manual", Version: 70016, Services: 0x8c09, SubVer: "/Lode:1.0.0/", StartingHeight: 7,
 			TimeOffset: -2, RelayTxs: true, SyncedHeaders: 8, SyncedBlocks: 7, InFlight: []uint32{8}, FeeFilter: 100, CompactTo: true, Connected: at, LastBlock: at.Add(1e9), LastTx: at.Add(2e9),
 			Sent:     p2p.Traffic{Total: 30, PerMessage: map[string]uint64{"ping": 30}, Last: at.Add(3e9)},
 			Received: p2p.Traffic{Total: 40, PerMessage: map[string]uint64{"pong": 40}, Last: at.Add(4e9)},
@@ -106,8 +106,8 @@ func TestPeers(t *testing.T) {
 	}
 	same(t, ok[any](n, "getpeerinfo"), []any{
 		object{
-			"id": 2, "addr": "8.8.4.4:9555", "addrbind": "10.0.0.7:50000", "addrlocal": "8.8.8.8:50000", "last_inv_sequence": 77, "inv_to_send": 5, "presynced_headers": 4000, "url": "ws://8.8.4.4:9555/p2p", "network": "ipv4", "services": "0000000000000409",
-			"servicesnames": []any{"NETWORK", "WITNESS", "NETWORK_LIMITED"}, "relaytxes": true, "lastsend": 1_800_000_003, "lastrecv": 1_800_000_004,
+			"id": 2, "addr": "8.8.4.4:9555", "addrbind": "10.0.0.7:50000", "addrlocal": "8.8.8.8:50000", "last_inv_sequence": 77, "inv_to_send": 5, "presynced_headers": 4000, "url": "ws://8.8.4.4:9555/p2p", "network": "ipv4", "services": "0000000000008c09",
+			"servicesnames": []any{"NETWORK", "WITNESS", "NETWORK_LIMITED", "P2P_V2", "UNKNOWN[2^15]"}, "relaytxes": true, "lastsend": 1_800_000_003, "lastrecv": 1_800_000_004,
 			"last_transaction": 1_800_000_002, "last_block": 1_800_000_001, "bytessent": 30, "bytesrecv": 40, "conntime": 1_800_000_000, "timeoffset": -2,
 			"pingtime": 1.5, "minping": 1, "pingwait": 2, "version": 70016, "subver": "/Lode:1.0.0/", "inbound": false, "startingheight": 7,
 			"synced_headers": 8, "synced_blocks": 7, "inflight": []any{8}, "bip152_hb_to": true, "bip152_hb_from": false, "addr_relay_enabled": true, "addr_processed": 9, "addr_rate_limited": 3, "permissions": []any{}, "session_id": "", "minfeefilter": btc("0.00000100"),
