@@ -30,7 +30,7 @@ const (
 	opFork             // arg headers on top of a block below it
 	opBlock            // a block on top of the node's tip, changed in the way that arg says
 	opTx               // a transaction that spends number arg, in the way that the next byte says
-	opAnswer           // up to arg things that the node has asked for are given
+	opAnswer           // up to arg things that the node has asked for are given, all at once if arg is at least 128
 	opPong             // the answer to the last ping, wrong if arg is odd
 	opReconnect        // hang up and call again from another address, the handshake as arg says
 	opSecond           // another link begins to talk, of a kind and with a handshake as arg says
@@ -163,13 +163,14 @@ var conversations = [][]byte{
 	{0, opBlock, 0, opBlock, 6, opBlock, 4, opWait, 130, opBlock, 8, opBlock, 2, opReconnect, 0, opBlock, 3, opReconnect, 0, opBlock, 1, opReconnect, 0, opBlock, 5},
 	{0, opSend, sampleGet, opSend, sampleGet + 1, opSend, sampleGet + 2, opSend, sampleGet + 3, opSend, sampleGet + 4, opWait, 1},
 	{0, opSend, sampleLong - 3, opSend, sampleLong - 4, opAnswer, 9, opSend, sampleLong - 1, opSend, sampleLong - 2, opWait, 2, opAnswer, 9},
+	{0, opHeaders, 19, opAnswer, 255, opWait, 1, opAnswer, 255, opFork, 19, opAnswer, 200, opWait, 1, opAnswer, 200},
 	{0, opHeaders, 19, opAnswer, 2, opMutate, 17, 5, 1, opWait, 40, opAnswer, 30},
 	{0, opSend, 5, opMine, 0, opSend, 8, opSend, 16, opSend, 15, opSend, 18, opSend, 20, opSend, 17, opWait, 1},
 	// Headers with too little work, honest and not.
 	{1, opSend, sampleLong, opSend, sampleLong + 1, opSend, sampleLong + 2, opSend, sampleLong, opSend, sampleLong + 1, opSend, sampleLong + 2, opWait, 2},
 	{1, opSend, sampleLong, opSend, sampleLong + 1, opSend, sampleLong + 2, opSend, sampleLong, opSend, sampleLong, opWait, 200},
 	// Transactions: sent, announced, orphans, pairs, refused ones.
-	{0, opTx, 0, 0, opTx, 1, txAnnounced, opAnswer, 9, opWait, 30, opSend, 13, opMine, 3, opWait, 2, opTx, 7, 0, opTx, 0, txDear, opSubmit, 2, opWait, 60},
+	{0, opTx, 0, 0, opTx, 1, txAnnounced, opAnswer, 9, opWait, 30, opSend, 13, opMine, 3, opWait, 2, opTx, 7, 0, opTx, 0, txDear, opSubmit, 2, opSubmit, 2, opWait, 60, opWait, 255, opWait, 255, opWait, 255, opWait, 255},
 	{0, opSend, sampleLast, opTx, 0, 0, opAnswer, 3, opTx, 1, txSpoilt, opTx, 1, txStripped, opTx, 1, txFree, opMine, 3, opWait, 2},
 	{0, opTx, 0, txFree | txV3 | txAnnounced, opAnswer, 3, opTx, 6, txV3 | txAnnounced, opAnswer, 1, opAnswer, 1, opWait, 10},
 	{0, opTx, 0, txFree | txV3, opTx, 6, txV3 | txSpoilt, opAnswer, 9, opTx, 6, txV3, opSecond, 0, opAnswer, 9, opTx, 6, txV3, opAnswer, 9},

@@ -25,6 +25,7 @@ type player struct {
 	said   []message          // samples to choose from
 	links  []*playerLink
 	calls  int
+	hurry  bool // does not wait for what the node does with a message
 }
 
 type playerLink struct {
@@ -121,7 +122,9 @@ func (p *player) link() *playerLink { return p.links[len(p.links)-1] }
 // send does not mind if the node has hung up.
 func (p *player) send(command string, payload []byte) {
 	_ = p.link().conn.WriteMessage(command, payload)
-	synctest.Wait()
+	if !p.hurry {
+		synctest.Wait()
+	}
 }
 
 func (p *player) say(m message) { p.send(m.command(), m.append(nil)) }
@@ -194,6 +197,7 @@ func (p *player) step(op, arg byte, script *[]byte) {
 		p.addrs(arg)
 	case opSubmit:
 		tx := spend(pick(p.txs, arg), 5000)
+		p.node.Broadcast(tx.TxID())
 		if p.node.pool.Add(tx) == nil {
 			p.txs = append(p.txs, tx)
 		}
@@ -365,8 +369,11 @@ func (p *player) addrs(arg byte) {
 	p.say(list)
 }
 
-// answer gives what the node has asked for, if the player has it.
+// answer gives what the node has asked for, if the player has it; much of it all
+// at once.
 func (p *player) answer(arg byte) {
+	p.hurry = arg >= 128
+	defer func() { p.hurry = false }()
 	for range arg {
 		select {
 		case item := <-p.link().asked:
