@@ -171,6 +171,7 @@ var conversations = [][]byte{
 	{1, opSend, sampleLong, opSend, sampleLong + 1, opSend, sampleLong + 2, opSend, sampleLong, opSend, sampleLong, opWait, 200},
 	// Transactions: sent, announced, orphans, pairs, refused ones.
 	{0, opTx, 0, 0, opTx, 1, txAnnounced, opAnswer, 9, opWait, 30, opSend, 13, opMine, 3, opWait, 2, opTx, 7, 0, opTx, 0, txDear, opSubmit, 2, opSubmit, 2, opWait, 60, opWait, 255, opWait, 255, opWait, 255, opWait, 255},
+	{0, opTx, 0, 0, opTx, 6, txNowhere, opTx, 6, txNowhere, opMine, 1, opWait, 2, opTx, 7, 0},
 	{0, opSend, sampleLast, opTx, 0, 0, opAnswer, 3, opTx, 1, txSpoilt, opTx, 1, txStripped, opTx, 1, txFree, opMine, 3, opWait, 2},
 	{0, opTx, 0, txFree | txV3 | txAnnounced, opAnswer, 3, opTx, 6, txV3 | txAnnounced, opAnswer, 1, opAnswer, 1, opWait, 10},
 	{0, opTx, 0, txFree | txV3, opTx, 6, txV3 | txSpoilt, opAnswer, 9, opTx, 6, txV3, opSecond, 0, opAnswer, 9, opTx, 6, txV3, opAnswer, 9},

@@ -137,8 +137,24 @@ func (n *Node) adopt(o *orphan) {
 		return // nothing is valid without a witness
 	}
 	missing := n.notInPool(parents)
-	if n.relay.keepOrphan(o, missing); len(n.notInPool(missing)) < len(missing) {
-		n.relay.parentCame(missing) // while it was being kept
+	if len(missing) == 0 { // all have come by now, or what it spends is spent
+		n.relay.tryAgain(o)
+		return
+	}
+	n.keepOrphan(o, missing)
+}
+
+// keepOrphan keeps a transaction that the pool has refused when these parents
+// were missing, and asks for them.
+func (n *Node) keepOrphan(o *orphan, missing []consensus.Hash) {
+	r := n.relay
+	r.mu.Lock()
+	o.from = slices.DeleteFunc(o.from, func(p *peer) bool { _, here := r.peers[p]; return !here })
+	r.orphans.add(o)
+	r.wantParents(missing, o.from)
+	r.mu.Unlock()
+	if len(n.notInPool(missing)) < len(missing) {
+		r.parentCame(missing) // while it was being kept
 	}
 }
 
@@ -160,16 +176,10 @@ func (n *Node) askParents(o *orphan, from []*peer) {
 	n.relay.wantParents(missing, from)
 }
 
-func (r *relay) keepOrphan(o *orphan, missing []consensus.Hash) {
+func (r *relay) tryAgain(o *orphan) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(missing) == 0 { // all have come by now, or what it spends is spent
-		r.retry([]*orphan{o})
-		return
-	}
-	o.from = slices.DeleteFunc(o.from, func(p *peer) bool { _, here := r.peers[p]; return !here })
-	r.orphans.add(o)
-	r.wantParents(missing, o.from)
+	r.retry([]*orphan{o})
 }
 
 // wantParents is want for the parents of an orphan, but for those that are
@@ -209,10 +219,9 @@ func (n *Node) retryOrphans() {
 		case err == nil:
 		case errors.Is(err, consensus.ErrMissingInputs):
 			// Those that are missing still may have been refused for their fee,
-			// or come with a wrong witness: they are asked for again.
-			if r.keepOrphan(o, missing); len(n.notInPool(missing)) < len(missing) {
-				r.parentCame(missing) // before it was kept again
-			}
+			// or come with a wrong witness: they are asked for again. If none is,
+			// it spends what is not there.
+			n.keepOrphan(o, missing)
 		default:
 			n.refuse(o, err)
 		}

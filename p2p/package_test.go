@@ -286,6 +286,29 @@ func TestSpoiltPairs(t *testing.T) {
 	})
 }
 
+// All parents are there, and what is spent is not: that is tried once more and
+// then left alone.
+func TestOrphanWithoutHope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add("s", nil)
+		parent := spend(rich(w, 1, s)[0], 1000)
+		s.submit(parent)
+		child := spend(parent, 1000)
+		child.In[0].PrevOut.Index = 7
+		peer := w.call(s, "203.0.113.1:1")
+		peer.shake(ProtocolVersion)
+		peer.say(msgTx{child})
+		peer.settle()
+		synctest.Wait() // comes back only if the node has nothing to do
+		s.relay.mu.Lock()
+		defer s.relay.mu.Unlock()
+		if len(s.relay.orphans) != 1 || len(s.relay.ready) != 0 {
+			t.Errorf("%d orphans, %d to be tried again", len(s.relay.orphans), len(s.relay.ready))
+		}
+	})
+}
+
 // A child waits for a good parent besides the cheap one.
 func TestPairThatMissesAnotherParent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

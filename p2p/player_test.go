@@ -279,6 +279,7 @@ const (
 	txStripped
 	txFree
 	txDear
+	txNowhere // spends an output that there is not
 )
 
 // tx makes a transaction that spends another one.
@@ -293,6 +294,9 @@ func (p *player) tx(arg, way byte) {
 	tx := spend(prev, fee)
 	if way&txV3 != 0 {
 		tx = truc(prev, fee)
+	}
+	if way&txNowhere != 0 {
+		tx.In[0].PrevOut.Index += 3
 	}
 	if way&txSpoilt != 0 {
 		tx = spoilt(tx)
