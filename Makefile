@@ -73,7 +73,7 @@ reorg: ## reorganize DEPTH (1000) blocks of 400 transactions and back, and look 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-bench-import: ## compare the import with btcd's and with btcec alone, in ROUNDS (3) rounds; BENCH_FILE=F imports F
+bench-import: ## compare the import with a sync from peers, with btcd's and with btcec alone, in ROUNDS (3) rounds; BENCH_FILE=F imports F
 	$(GO) run ./testnet/benchimport -rounds $(ROUNDS) -file '$(BENCH_FILE)'
 
 flood: ## have one peer send a mempool 100,000 bad transactions, and compare more templates with ancestor score
