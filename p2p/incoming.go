@@ -191,7 +191,7 @@ func (r *relay) wantParents(txids []consensus.Hash, from []*peer) {
 			ask = append(ask, id)
 		}
 	}
-	for _, p := range from {
+	for _, p := range from[:min(len(from), 1+maxOtherPeers)] { // no more would be remembered
 		r.want(p, ask, true)
 	}
 }
