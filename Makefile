@@ -59,7 +59,7 @@ oracle: ## compare CASES (100000) mutated transactions and blocks with btcd's ve
 
 interop: ## let Lode and btcd (installed for the while) follow each other over TCP
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; GOBIN="$$dir" $(GO) install $(BTCD) && \
-		BTCD="$$dir/btcd" $(GO) test ./testnet -run '^TestInterop$$' -count 1 -v
+		BTCD="$$dir/btcd" $(GO) test ./testnet -run '^Test(Interop|Core)$$' -count 1 -v
 
 crash: ## kill the real binary KILLS (200) times; CRASH_SEED=N repeats what was random
 	CRASH_KILLS=$(KILLS) $(GO) test ./testnet -run '^TestCrash' -count 1 -timeout 2h -v
@@ -73,7 +73,7 @@ reorg: ## reorganize DEPTH (1000) blocks of 400 transactions and back, and look 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-bench-import: ## compare the import with btcd's and with btcec alone, in ROUNDS (3) rounds; BENCH_FILE=F imports F
+bench-import: ## compare the import with a sync from peers, with btcd's and with btcec alone, in ROUNDS (3) rounds; BENCH_FILE=F imports F
 	$(GO) run ./testnet/benchimport -rounds $(ROUNDS) -file '$(BENCH_FILE)'
 
 flood: ## have one peer send a mempool 100,000 bad transactions, and compare more templates with ancestor score

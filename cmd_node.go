@@ -43,7 +43,7 @@ func nodeCommand() *cli.Command {
 			&cli.StringFlag{Name: "tls-cert", Usage: "accept peers by wss:// with the certificate chain in `FILE` (PEM)"},
 			&cli.StringFlag{Name: "tls-key", Usage: "the private key of --tls-cert, in `FILE` (PEM)"},
 			&cli.StringSliceFlag{Name: "trust-proxy", Usage: "believe the reverse proxy at `ADDRESS` (or addr/bits) whom it names in X-Forwarded-For; may be repeated"},
-			&cli.StringFlag{Name: "advertise", Usage: "tell peers that this node can be reached at `URL`"},
+			&cli.StringSliceFlag{Name: "advertise", Usage: "tell peers that this node can be reached at `URL`; may be repeated"},
 			&cli.StringFlag{Name: "rpc-listen", DefaultText: "loopback, the network's port", Usage: "answer RPC calls on `HOST:PORT`"},
 			&cli.StringSliceFlag{Name: "rpc-allow-host", Usage: "answer RPC calls made to the host `NAME` too; may be repeated"},
 			&cli.StringFlag{Name: "mine", Usage: "mine, and be paid at `ADDRESS`"},
@@ -90,7 +90,7 @@ type nodeConfig struct {
 	origins        []string
 	tls            *tls.Config // nil for none
 	proxies        []netip.Prefix
-	advertise      string
+	advertise      []string
 	allowHosts     []string
 	payTo          []byte         // nil if the node does not mine
 	threads        int            // 0 for one per core
@@ -119,7 +119,7 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 		listen:    c.String("listen"),
 		rpcListen: c.String("rpc-listen"),
 		connect:   c.StringSlice("connect"), seeds: c.StringSlice("seed"), outbound: c.Int("outbound"),
-		origins: c.StringSlice("allow-origin"), advertise: c.String("advertise"), allowHosts: c.StringSlice("rpc-allow-host"),
+		origins: c.StringSlice("allow-origin"), advertise: c.StringSlice("advertise"), allowHosts: c.StringSlice("rpc-allow-host"),
 		pace: c.Duration("mine-pace"), reindex: c.Bool("reindex"),
 		snapshot: c.String("snapshot"),
 	}
@@ -201,8 +201,8 @@ func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
 			return err
 		}
 	}
-	if n.advertise != "" {
-		if _, err := p2p.CheckURL(n.advertise, ports); err != nil {
+	for _, url := range n.advertise {
+		if _, err := p2p.CheckURL(url, ports); err != nil {
 			return fmt.Errorf("--advertise: %w", err)
 		}
 	}

@@ -358,7 +358,7 @@ func TestDiscovery(t *testing.T) {
 		for i := range 6 {
 			name := string(rune('a' + i))
 			stations = append(stations, w.add(name, func(c *Config) {
-				c.Advertise = "ws://" + name + ":1"
+				c.Advertise = []string{"ws://" + name + ":1"}
 				c.Outbound = 3
 				if i > 0 {
 					c.Seeds = []string{"ws://a:1"}
@@ -436,7 +436,7 @@ func TestAddedNodes(t *testing.T) {
 		if err := a.AddNode(b.url); err == nil {
 			t.Error("added twice")
 		}
-		if got := a.AddedNodes(); !slices.Equal(got, []string{b.url}) {
+		if got := a.AddedNodes(); !slices.Equal(got, []AddedNode{{b.url, b.url}}) {
 			t.Errorf("added: %v", got)
 		}
 		if err := a.RemoveNode(b.url); err != nil {
@@ -445,11 +445,41 @@ func TestAddedNodes(t *testing.T) {
 		if err := a.RemoveNode(b.url); err == nil {
 			t.Error("removed twice")
 		}
-		w.until("disconnected", func() bool { return len(a.Peers()) == 0 })
+		time.Sleep(2 * time.Minute) // virtual
+		if len(a.Peers()) != 1 {
+			t.Error("the connection has ended with it")
+		}
+		if err := a.Connect(t.Context(), "ws://b:1"); err != nil || len(a.Peers()) != 1 {
+			t.Errorf("connected twice: %v", err)
+		}
+		if err := a.Disconnect(0, b.url); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(5 * time.Minute) // virtual
+		if len(a.Peers()) != 0 {
+			t.Error("dialled after it was removed")
+		}
 		if err := a.Connect(t.Context(), "ws://b:1"); err != nil {
 			t.Error(err)
 		}
 		w.until("connected", func() bool { in, _ := b.ConnectionCount(); return in == 1 })
+		if err := a.AddNode("ws://b:1"); err != nil {
+			t.Error(err)
+		}
+		if got := a.AddedNodes(); !slices.Equal(got, []AddedNode{{"ws://b:1", b.url}}) {
+			t.Errorf("added: %v", got)
+		}
+		time.Sleep(2 * time.Minute) // virtual
+		if len(a.Peers()) != 1 {
+			t.Error("dialled although it was connected")
+		}
+		if err := a.Disconnect(0, b.url); err != nil {
+			t.Error(err)
+		}
+		w.until("connected again", func() bool { in, _ := b.ConnectionCount(); return in == 1 })
+		if err := a.RemoveNode(b.url); err != nil {
+			t.Error(err)
+		}
 		if err := a.Disconnect(0, b.url); err != nil {
 			t.Error(err)
 		}

@@ -13,6 +13,8 @@ import (
 type PeerInfo struct {
 	ID              int64
 	Addr            string // of the socket
+	LocalAddr       string // of this side of the socket; empty if the transport does not know it
+	SeenAs          string // the address of this node that the peer has told; empty for none
 	Transport       string // websocket, or v1 for Bitcoin's framing over TCP
 	URL             string // that was dialled; empty for inbound
 	Kind            string // inbound, manual, outbound-full-relay, block-relay-only or feeler
@@ -25,10 +27,13 @@ type PeerInfo struct {
 	RelayTxs        bool
 	WTxIDRelay      bool
 	AddrV2          bool
+	PresyncHeight   int64    // of its headers that are not kept, as they do not show enough work yet; -1 if there are none
 	SyncedHeaders   int64    // height of the best header that it has shown; -1 for none
 	SyncedBlocks    int64    // height of the last block that it has in common with us; -1 for unknown
 	InFlight        []uint32 // heights of the blocks that it owes
 	FeeFilter       int64    // sat per 1000 vB
+	TxsToAnnounce   int      // that wait to be announced to it
+	LastInv         uint64   // Changes of the mempool when transactions were last announced to it
 	CompactTo       bool     // it was asked to announce blocks in compact form at once (BIP152)
 	CompactFrom     bool     // it has asked for that
 	Sent, Received  Traffic
@@ -52,7 +57,7 @@ func (n *Node) Peers() []PeerInfo {
 	for p, ready := range n.peers {
 		peers = append(peers, p)
 		infos[p] = PeerInfo{
-			ID: p.id, Addr: p.addr, Transport: p.conn.Transport(), URL: p.url, Kind: string(p.kind), Inbound: p.inbound(),
+			ID: p.id, Addr: p.addr, LocalAddr: localAddr(p.conn), SeenAs: p.seenAs, Transport: p.conn.Transport(), URL: p.url, Kind: string(p.kind), Inbound: p.inbound(),
 			Version: p.version, Services: p.services, SubVer: p.userAgent, StartingHeight: p.startHeight,
 			TimeOffset: p.timeOffset, RelayTxs: p.relayTxs, Connected: p.connected, HandshakeIsOver: ready,
 		}
@@ -64,6 +69,7 @@ func (n *Node) Peers() []PeerInfo {
 		list[i] = infos[p]
 		p.describe(&list[i])
 		n.describeSync(p, &list[i])
+		n.relay.describe(p, &list[i])
 	}
 	return list
 }
@@ -75,7 +81,7 @@ func (p *peer) describe(info *PeerInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := &p.stats
-	info.CompactFrom = p.flags.fast
+	info.CompactFrom, info.PresyncHeight = p.flags.fast, p.flags.presynced
 	info.FeeFilter, info.Sent, info.Received = p.flags.feeFilter, s.sent.clone(), s.received.clone()
 	info.LastBlock, info.LastTx, info.Ping, info.MinPing = s.lastBlock, s.lastTx, s.ping, s.minPing
 	info.AddrsProcessed, info.AddrsNotStored = s.addrsIn, s.addrsIn-s.addrsKept
@@ -83,6 +89,12 @@ func (p *peer) describe(info *PeerInfo) {
 	if p.flags.pingNonce != 0 {
 		info.PingWait = time.Since(p.flags.pingSent)
 	}
+}
+
+func (r *relay) describe(p *peer, info *PeerInfo) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	info.TxsToAnnounce, info.LastInv = len(p.relay.out), p.relay.lastInv
 }
 
 func (n *Node) describeSync(p *peer, info *PeerInfo) {
@@ -141,8 +153,8 @@ var (
 )
 
 // AddNode keeps a peer connected from now on.
-func (n *Node) AddNode(url string) error {
-	url, err := n.checkURL(url)
+func (n *Node) AddNode(name string) error {
+	url, err := n.checkURL(name)
 	if err != nil {
 		return err
 	}
@@ -151,14 +163,14 @@ func (n *Node) AddNode(url string) error {
 	if _, ok := n.added[url]; ok {
 		return fmt.Errorf("%w: %s", ErrAdded, url)
 	}
-	n.added[url] = nil
-	if n.ctx != nil {
-		n.keep(url)
-	}
+	a := &addedNode{name, make(chan struct{})}
+	n.added[url] = a
+	n.beginLocked(func() { n.keepConnected(n.ctx, url, a.removed) }) // or Run does
 	return nil
 }
 
-// RemoveNode ends what AddNode or Config.Connect began.
+// RemoveNode ends what AddNode or Config.Connect began: the peer is not dialled
+// any more. If it is connected, it stays so.
 func (n *Node) RemoveNode(url string) error {
 	url, err := n.checkURL(url)
 	if err != nil {
@@ -166,26 +178,36 @@ func (n *Node) RemoveNode(url string) error {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	cancel, ok := n.added[url]
+	a, ok := n.added[url]
 	if !ok {
 		return fmt.Errorf("%w: %s", ErrNotAdded, url)
 	}
 	delete(n.added, url)
-	if cancel != nil {
-		cancel()
-	}
+	close(a.removed)
 	return nil
 }
 
-// AddedNodes lists the URLs that are kept connected.
-func (n *Node) AddedNodes() []string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return slices.Sorted(maps.Keys(n.added))
+// AddedNode is a peer that is kept connected.
+type AddedNode struct {
+	Name string // as the operator wrote it
+	URL  string
 }
 
-// Connect dials a peer once. It returns when the peer has answered the dial or
-// ctx is over; what follows the dial goes on without it.
+// AddedNodes lists the peers that are kept connected, by URL.
+func (n *Node) AddedNodes() (list []AddedNode) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, url := range slices.Sorted(maps.Keys(n.added)) {
+		list = append(list, AddedNode{n.added[url].name, url})
+	}
+	return list
+}
+
+// Advertised lists the URLs at which others can reach this node.
+func (n *Node) Advertised() []string { return slices.Clone(n.cfg.Advertise) }
+
+// Connect dials a peer once, unless it is connected. It returns when the peer has
+// answered the dial or ctx is over; what follows the dial goes on without it.
 func (n *Node) Connect(ctx context.Context, url string) error {
 	url, err := n.checkURL(url)
 	if err != nil {
@@ -193,6 +215,9 @@ func (n *Node) Connect(ctx context.Context, url string) error {
 	}
 	if !n.Active() {
 		return errQuiet
+	}
+	if n.isConnected(url) {
+		return nil
 	}
 	conn, err := n.dial(ctx, url)
 	if err != nil {

@@ -2,13 +2,9 @@ package p2p
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"log/slog"
-	"net"
-	"net/netip"
 	"runtime"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,185 +25,21 @@ const (
 	opRaw              // a command number arg, with a payload of the next byte's length
 	opUnknown          // an unknown command
 	opWait             // time passes: arg seconds
-	opMine             // the node's own miner finds a block
+	opMine             // the node's own miner finds a block, with some of the pool
 	opHeaders          // arg headers on top of the node's tip
-	opBlock            // a block on top of the node's tip, valid if arg is even
-	opTx               // a transaction that spends coin number arg
-	opAnswer           // what the node asks for is answered
-	opReconnect        // hang up and call again from another address, without a handshake if arg is odd
-	opSecond           // another link of the same kind begins to talk
+	opFork             // arg headers on top of a block below it
+	opBlock            // a block on top of the node's tip, changed in the way that arg says
+	opTx               // a transaction that spends number arg, in the way that the next byte says
+	opAnswer           // up to arg things that the node has asked for are given, all at once if arg is at least 128
+	opPong             // the answer to the last ping, wrong if arg is odd
+	opReconnect        // hang up and call again from another address, the handshake as arg says
+	opSecond           // another link begins to talk, of a kind and with a handshake as arg says
+	opTurn             // the link number arg goes on
 	opCompact          // a block on top of the node's tip in compact form, spoilt in the way that arg says
+	opAddrs            // arg addresses
+	opSubmit           // somebody gives the node a transaction that spends number arg
 	opCount
 )
-
-// player is the other side of a conversation.
-type player struct {
-	t      *testing.T
-	spec   *consensus.Spec
-	ledger *chain.Chain
-	node   *Node
-	coins  []*consensus.Tx
-	blocks []*consensus.Block // that it has made
-	said   []message          // samples to choose from
-	links  []*playerLink
-	calls  int
-}
-
-type playerLink struct {
-	conn  Conn
-	asked chan invItem // by getdata of the node
-}
-
-// call connects to the node and reads what it says, at last until it hangs up.
-func (p *player) call(handshake bool) {
-	p.calls++
-	from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, byte(p.calls >> 8), byte(p.calls)}), 1)
-	a, b := Pipe(net.TCPAddrFromAddrPort(from), net.TCPAddrFromAddrPort(netip.MustParseAddrPort("10.0.0.1:1")), 0)
-	l := &playerLink{conn: a, asked: make(chan invItem, 1000)}
-	p.links = append(p.links, l)
-	p.node.Accept(b)
-	go func() {
-		for {
-			command, payload, err := a.ReadMessage()
-			if err != nil {
-				return
-			}
-			m, err := decodeMessage(command, payload)
-			if err != nil {
-				p.t.Errorf("the node sent %s that cannot be read: %v", command, err)
-				return
-			}
-			var items []invItem
-			if inv, ok := m.(*msgInv); ok && inv.cmd == cmdGetData {
-				items = inv.items
-			} else if get, ok := m.(*msgGetBlockTxn); ok {
-				items = []invItem{{invCmpct, get.hash}}
-			}
-			for _, item := range items {
-				select {
-				case l.asked <- item:
-				default:
-				}
-			}
-		}
-	}()
-	if handshake {
-		for _, m := range []message{actorVersion(ProtocolVersion), msgEmpty(cmdWTxIDRelay), msgEmpty(cmdSendAddrV2), msgEmpty(cmdSendAddrURL), msgEmpty(cmdVerack)} {
-			p.send(m.command(), m.append(nil))
-		}
-	}
-}
-
-func (p *player) link() *playerLink { return p.links[len(p.links)-1] }
-
-// send does not mind if the node has hung up.
-func (p *player) send(command string, payload []byte) {
-	_ = p.link().conn.WriteMessage(command, payload)
-	synctest.Wait()
-}
-
-func (p *player) say(m message) { p.send(m.command(), m.append(nil)) }
-
-// take cuts n bytes off the script, or as many as are left, and zeros for the rest.
-func take(script *[]byte, n int) []byte {
-	b := make([]byte, n)
-	*script = (*script)[copy(b, *script):]
-	return b
-}
-
-// step plays one step.
-func (p *player) step(op, arg byte, script *[]byte) {
-	sample := p.said[int(arg)%len(p.said)]
-	payload := sample.append(nil)
-	switch op % opCount {
-	case opSend:
-		p.say(sample)
-	case opMutate:
-		at := take(script, 2)
-		if len(payload) > 0 {
-			payload[int(at[0])%len(payload)] ^= at[1]
-		}
-		p.send(sample.command(), payload)
-	case opTruncate:
-		p.send(sample.command(), payload[:max(0, len(payload)-int(take(script, 1)[0]))])
-	case opRaw:
-		p.send(sample.command(), take(script, int(take(script, 1)[0])))
-	case opUnknown:
-		p.send("hello", []byte{arg})
-	case opWait:
-		time.Sleep(time.Duration(arg) * time.Second) // virtual
-	case opMine:
-		if err := p.ledger.AddBlock(mineOn(p.spec, p.ledger.Tip(), arg)); err != nil {
-			p.t.Fatal(err)
-		}
-	case opHeaders:
-		blocks := mine(p.spec, p.ledger.Tip(), arg, int(arg%20)+1)
-		p.blocks = append(p.blocks, blocks...)
-		p.say(headersOf(blocks))
-	case opBlock:
-		b := mineOn(p.spec, p.ledger.Tip(), arg)
-		if arg%2 == 1 {
-			b.Txs[0].Out[0].Value++
-			b.Seal()
-			work(p.spec, b)
-		}
-		p.say(msgBlock{b})
-	case opTx:
-		p.say(msgTx{spend(p.coins[int(arg)%len(p.coins)], consensus.Amount(arg)*100)})
-	case opAnswer:
-		p.answer(arg)
-	case opReconnect:
-		_ = p.link().conn.Close("")
-		p.call(arg%2 == 0)
-	case opSecond:
-		p.call(arg%2 == 0)
-	case opCompact:
-		p.compact(arg)
-	}
-	synctest.Wait()
-}
-
-// compact sends a block with one transaction that the node may not have.
-func (p *player) compact(arg byte) {
-	p.say(msgSendCmpct{arg%2 == 0, compactVersion})
-	b := mineOn(p.spec, p.ledger.Tip(), arg, spend(p.coins[int(arg)%len(p.coins)], 1000))
-	p.blocks = append(p.blocks, b)
-	m, _ := compactOf(b, uint64(arg))
-	switch arg % 8 {
-	case 1:
-		m.shortIDs = append(m.shortIDs, m.shortIDs...)
-	case 2:
-		m.shortIDs[0]++
-	case 3:
-		m.prefilled[0].tx = b.Txs[1]
-	case 4:
-		m.prefilled, m.shortIDs = append(m.prefilled, placedTx{1, b.Txs[1]}), nil
-	case 5:
-		m.header.Nonce++
-	}
-	p.say(m)
-	p.say(&msgGetBlockTxn{b.Header.Hash(), []uint16{uint16(arg % 3)}})
-}
-
-// answer gives what the node has asked for, if the player has it.
-func (p *player) answer(arg byte) {
-	for range arg {
-		select {
-		case item := <-p.link().asked:
-			i := slices.IndexFunc(p.blocks, func(b *consensus.Block) bool { return b.Header.Hash() == item.hash })
-			switch {
-			case i < 0:
-				p.say(&msgInv{cmdNotFound, []invItem{item}})
-			case item.kind == invCmpct:
-				p.say(&msgBlockTxn{item.hash, p.blocks[i].Txs[1:]})
-			default:
-				p.say(msgBlock{p.blocks[i]})
-			}
-		default:
-			return
-		}
-	}
-}
 
 // bounded checks what a node keeps for its peers.
 func (p *player) bounded() {
@@ -228,6 +60,9 @@ func (p *player) bounded() {
 	if len(n.sync.fast) > maxFast {
 		p.t.Errorf("%d peers are to announce at once", len(n.sync.fast))
 	}
+	if known := len(n.book.all()); known > maxBook {
+		p.t.Errorf("%d addresses", known)
+	}
 	n.relay.mu.Lock()
 	defer n.relay.mu.Unlock()
 	for q := range n.relay.peers {
@@ -238,6 +73,11 @@ func (p *player) bounded() {
 	if len(n.relay.orphans) > maxOrphans || len(n.relay.ready) > maxReady {
 		p.t.Errorf("%d orphans, %d to be tried again", len(n.relay.orphans), len(n.relay.ready))
 	}
+	for _, o := range n.relay.orphans {
+		if len(o.from) > len(n.relay.peers) {
+			p.t.Errorf("an orphan of %d peers, of which there are %d", len(o.from), len(n.relay.peers))
+		}
+	}
 	if len(n.relay.peers) == 0 && len(n.relay.requests) > 0 || len(n.sync.peers) == 0 && len(n.sync.requests) > 0 {
 		p.t.Errorf("with no peer left, %d transactions and %d blocks are asked for", len(n.relay.requests), len(n.sync.requests))
 	}
@@ -246,10 +86,18 @@ func (p *player) bounded() {
 // maxSteps bounds a conversation.
 const maxSteps = 200
 
+// ripe is regtest with coins that can be spent soon, so that a conversation gets
+// to transactions.
+func ripe(t testing.TB) *consensus.Spec {
+	spec := *regtest(t)
+	spec.Rules.Maturity = 2
+	return &spec
+}
+
 // converse plays a conversation with a node of its own. If the first byte is
 // odd, the node knows that the chain must have much work.
 func converse(t *testing.T, script []byte) {
-	spec := regtest(t)
+	spec := ripe(t)
 	if take(&script, 1)[0]%2 == 1 {
 		spec = needing(spec, 2*maxHeaders+100)
 	}
@@ -257,9 +105,16 @@ func converse(t *testing.T, script []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool := mempool.New(mempool.Config{Ledger: ledger, Sigs: sigcheck.New(1000), Policy: mempool.DefaultPolicy(), Now: now})
+	policy := mempool.DefaultPolicy()
+	policy.MaxMemory = 20_000 // a dozen transactions: it may well be full
+	pool := mempool.New(mempool.Config{Ledger: ledger, Sigs: sigcheck.New(1000), Policy: policy, Now: now})
+	ledger.Subscribe(func() {
+		if err := pool.Sync(); err != nil {
+			t.Error(err)
+		}
+	})
 	node := New(Config{
-		Spec: spec, Chain: ledger, Pool: pool, Outbound: -1, UserAgent: "/fuzz/", Advertise: "ws://192.0.2.1:1",
+		Spec: spec, Chain: ledger, Pool: pool, Outbound: -1, UserAgent: "/fuzz/", Advertise: []string{"ws://192.0.2.1:1"},
 		Dial: func(context.Context, string) (Conn, error) { return nil, errUnreachable },
 		Log:  slog.New(slog.DiscardHandler),
 	})
@@ -269,17 +124,15 @@ func converse(t *testing.T, script []byte) {
 	synctest.Wait()
 
 	p := &player{t: t, spec: spec, ledger: ledger, node: node, said: samples(t)}
-	for _, b := range mine(spec, ledger.Tip(), 0, 3) {
-		if err := ledger.AddBlock(b); err != nil {
-			t.Fatal(err)
-		}
-		p.coins, p.blocks = append(p.coins, b.Txs[0]), append(p.blocks, b)
+	for range coinsAtFirst {
+		p.feed(mineOn(spec, ledger.Tip(), 0))
 	}
 	if len(p.said) != sampleInv {
 		t.Fatalf("%d samples: the seeds are out of step", len(p.said))
 	}
 	p.said = append(p.said, p.own()...)
-	p.call(true)
+	p.call(kindInbound)
+	p.shake(0)
 	for steps := 0; len(script) > 0 && steps < maxSteps; steps++ {
 		head := take(&script, 2)
 		p.step(head[0], head[1], &script)
@@ -300,56 +153,58 @@ func converse(t *testing.T, script []byte) {
 	time.Sleep(2 * time.Second) // virtual: LevelDB takes one to end after Close
 }
 
-// Where some of the samples stand, for the seeds.
-const (
-	sampleInv  = 27 // the first of own
-	sampleLong = sampleInv + 12
-	sampleLast = sampleLong + 3
-)
-
-// own are messages about the blocks of this conversation.
-func (p *player) own() []message {
-	genesis, first := p.spec.Rules.GenesisHash(), p.blocks[0].Header.Hash()
-	many := make([]invItem, 2000)
-	for i := range many {
-		many[i].kind = invWTx
-		binary.LittleEndian.PutUint32(many[i].hash[:], uint32(i))
-	}
-	side := mine(p.spec, p.spec.Rules.GenesisState(), 9, 5)
-	p.blocks = append(p.blocks, side...)
-	return []message{
-		&msgInv{cmdInv, []invItem{{invBlock, first}, {invBlock, consensus.Hash{1}}, {invTx, consensus.Hash{2}}}},
-		&msgInv{cmdInv, many}, &msgInv{cmdGetData, many}, &msgInv{cmdNotFound, many},
-		&msgInv{cmdGetData, []invItem{{invBlock, first}, {invBlock | invWitness, first}, {invBlock, consensus.Hash{1}}}},
-		&msgLocate{cmdGetHeaders, ProtocolVersion, []consensus.Hash{genesis}, consensus.Hash{}},
-		&msgLocate{cmdGetHeaders, ProtocolVersion, nil, first},
-		&msgLocate{cmdGetBlocks, ProtocolVersion, []consensus.Hash{first}, consensus.Hash{}},
-		headersOf(side), headersOf(side[3:]), msgBlock{side[0]}, msgBlock{side[4]},
-		headersOf(longChain(p.t, maxHeaders)), headersOf(longChain(p.t, 2*maxHeaders)[maxHeaders:]), headersOf(longChain(p.t, 2*maxHeaders+200)[2*maxHeaders:]),
-		msgTx{spend(spend(p.coins[0], 1000), 1000)},
-	}
+// The seeds, by what they reach.
+var conversations = [][]byte{
+	{},
+	{0, opSend, 0, opSend, 2, opSend, 5},
+	// Blocks: headers, bodies, forks, changed ones.
+	{0, opHeaders, 7, opAnswer, 3, opWait, 5, opAnswer, 20, opMine, 1, opWait, 1},
+	{0, opFork, 3, opAnswer, 20, opWait, 1, opFork, 7, opAnswer, 20, opWait, 1, opMine, 0, opFork, 1, opAnswer, 20},
+	{0, opBlock, 0, opBlock, 6, opBlock, 4, opWait, 130, opBlock, 8, opBlock, 2, opReconnect, 0, opBlock, 3, opReconnect, 0, opBlock, 1, opReconnect, 0, opBlock, 5},
+	{0, opSend, sampleGet, opSend, sampleGet + 1, opSend, sampleGet + 2, opSend, sampleGet + 3, opSend, sampleGet + 4, opWait, 1},
+	{0, opSend, sampleLong - 3, opSend, sampleLong - 4, opAnswer, 9, opSend, sampleLong - 1, opSend, sampleLong - 2, opWait, 2, opAnswer, 9},
+	{0, opHeaders, 19, opAnswer, 255, opWait, 1, opAnswer, 255, opFork, 19, opAnswer, 200, opWait, 1, opAnswer, 200},
+	{0, opHeaders, 19, opAnswer, 2, opMutate, 17, 5, 1, opWait, 40, opAnswer, 30},
+	{0, opSend, 5, opMine, 0, opSend, 8, opSend, 16, opSend, 15, opSend, 18, opSend, 20, opSend, 17, opWait, 1},
+	// Headers with too little work, honest and not.
+	{1, opSend, sampleLong, opSend, sampleLong + 1, opSend, sampleLong + 2, opSend, sampleLong, opSend, sampleLong + 1, opSend, sampleLong + 2, opWait, 2},
+	{1, opSend, sampleLong, opSend, sampleLong + 1, opSend, sampleLong + 2, opSend, sampleLong, opSend, sampleLong, opWait, 200},
+	// Transactions: sent, announced, orphans, pairs, refused ones.
+	{0, opTx, 0, 0, opTx, 1, txAnnounced, opAnswer, 9, opWait, 30, opSend, 13, opMine, 3, opWait, 2, opTx, 7, 0, opTx, 0, txDear, opSubmit, 2, opSubmit, 2, opWait, 60, opWait, 255, opWait, 255, opWait, 255, opWait, 255},
+	{0, opTx, 0, 0, opTx, 6, txNowhere, opTx, 6, txNowhere, opMine, 1, opWait, 2, opTx, 7, 0},
+	{0, opSend, sampleLast, opTx, 0, 0, opAnswer, 3, opTx, 1, txSpoilt, opTx, 1, txStripped, opTx, 1, txFree, opMine, 3, opWait, 2},
+	{0, opTx, 0, txFree | txV3 | txAnnounced, opAnswer, 3, opTx, 6, txV3 | txAnnounced, opAnswer, 1, opAnswer, 1, opWait, 10},
+	{0, opTx, 0, txFree | txV3, opTx, 6, txV3 | txSpoilt, opAnswer, 9, opTx, 6, txV3, opSecond, 0, opAnswer, 9, opTx, 6, txV3, opAnswer, 9},
+	{0, opTx, 0, 0, opTx, 6, 0, opTx, 7, 0, opTx, 8, 0, opTx, 9, 0, opTx, 10, 0, opTx, 1, 0, opTx, 12, 0, opTx, 13, 0, opTx, 14, 0, opTx, 15, 0,
+		opTx, 2, 0, opTx, 17, 0, opTx, 18, 0, opTx, 3, txDear, opTx, 4, txDear, opWait, 6, opTx, 5, 0, opTx, 22, txDear, opAnswer, 9},
+	{0, opSend, sampleInv, opSend, sampleInv + 1, opSend, sampleInv + 3, opWait, 30, opSend, sampleInv + 2, opWait, 200},
+	{0, opReconnect, 1, opTx, 0, txAnnounced, opAnswer, 2, opSubmit, 1, opWait, 60, opSend, 13, opAddrs, 3, opSend, 10},
+	{0, opReconnect, 5, opTx, 0, txAnnounced, opAnswer, 2, opTx, 6, txAnnounced, opAnswer, 2, opSend, 7, opSubmit, 2, opWait, 60},
+	// Compact blocks: known, unknown, spoilt, asked for.
+	{0, opCompact, 0, opAnswer, 9, opCompact, 6, opMine, 1, opAnswer, 9, opCompact, 8, opAnswer, 9, opMine, 2, opWait, 1},
+	{0, opCompact, 1, opAnswer, 9, opCompact, 2, opCompact, 3, opAnswer, 9, opAnswer, 9, opCompact, 4, opReconnect, 0, opCompact, 5},
+	{0, opTx, 1, 0, opTx, 2, 0, opCompact, 32, opCompact, 34, opAnswer, 9, opCompact, 7, opSend, 25, opAnswer, 9, opWait, 30},
+	{0, opSecond, 0, opCompact, 0, opTurn, 0, opCompact, 0, opAnswer, 9, opSecond, 1, opCompact, 7, opTurn, 1, opAnswer, 9, opMine, 0, opWait, 20},
+	{0, opTx, 1, 0, opCompact, 11, opCompact, 10, opCompact, 9, opAnswer, 9, opReconnect, 0, opCompact, 12, opReconnect, 0, opCompact, 32 + 9, opAnswer, 9},
+	{0, opSecond, 1, opSecond, 0, opSecond, 0, opSecond, 0, opCompact, 0, opAnswer, 9, opTurn, 0, opCompact, 1, opAnswer, 9, opCompact, 32, opTurn, 0,
+		opCompact, 34, opAnswer, 9, opTurn, 0, opCompact, 36, opAnswer, 9, opTurn, 0, opCompact, 38, opAnswer, 9, opMine, 0, opWait, 1},
+	{0, opHeaders, 3, opCompact, 0, opAnswer, 1, opCompact, 0, opMine, 0, opMine, 0, opMine, 0, opMine, 0, opMine, 0, opMine, 0, opSend, sampleGet, opSend, sampleGet + 4, opSend, 24},
+	// Several links, of every kind, and time.
+	{0, opSecond, 0, opHeaders, 19, opWait, 11, opSecond, 0, opHeaders, 3, opWait, 130, opAnswer, 16},
+	{0, opSecond, 1, opAddrs, 9, opSecond, 2, opTx, 0, 0, opSecond, 3, opAddrs, 200, opSend, 6, opSecond, 4, opTurn, 0, opSend, 6, opAddrs, 5, opWait, 1},
+	{0, opSecond, 6, opSecond, 11, opSecond, 16, opSecond, 21, opSecond, 26, opSecond, 31, opSecond, 36, opWait, 1},
+	{0, opWait, 130, opPong, 1, opPong, 0, opWait, 255, opWait, 255, opPong, 0, opWait, 255, opWait, 255, opWait, 255, opWait, 255, opWait, 255},
+	{0, opReconnect, 7, opSend, 0, opSend, 0, opUnknown, 0, opWait, 31},
+	{0, opReconnect, 2, opHeaders, 2, opAnswer, 9, opReconnect, 3, opHeaders, 1, opAnswer, 9, opReconnect, 4, opSend, 4, opReconnect, 6, opMine, 0, opWait, 1},
+	// What cannot be read.
+	{0, opMutate, 20, 3, 1, opReconnect, 0, opTruncate, 23, 1, opReconnect, 0, opRaw, 11, 4, 1, 2, 3, 4},
 }
 
 // FuzzConversation has a stranger talk to a node in every way: whatever comes in
 // whatever order, the node must not crash, hang, leave goroutines behind (the
 // bubble would not end) or keep more than its bounds.
 func FuzzConversation(f *testing.F) {
-	for _, script := range [][]byte{
-		{},
-		{0, opSend, 0, opSend, 2, opSend, 5},
-		{0, opHeaders, 7, opAnswer, 3, opWait, 5, opAnswer, 20, opMine, 1, opWait, 1},
-		{0, opBlock, 0, opBlock, 1, opReconnect, 0, opBlock, 2},
-		{0, opTx, 0, opTx, 1, opSend, sampleLast, opMine, 3, opWait, 2},
-		{0, opSend, sampleInv, opSend, sampleInv + 3, opWait, 30, opSend, sampleInv + 4, opWait, 200},
-		{0, opSecond, 0, opHeaders, 19, opWait, 11, opSecond, 0, opHeaders, 3, opWait, 130, opAnswer, 16},
-		{0, opCompact, 0, opAnswer, 9, opCompact, 6, opMine, 1, opAnswer, 9, opCompact, 8, opAnswer, 9, opMine, 2, opWait, 1},
-		{0, opCompact, 1, opAnswer, 9, opCompact, 2, opCompact, 3, opAnswer, 9, opAnswer, 9, opCompact, 4, opReconnect, 0, opCompact, 5},
-		{0, opReconnect, 1, opSend, 0, opSend, 0, opUnknown, 0, opWait, 31},
-		{0, opMutate, 20, 3, 1, opReconnect, 0, opTruncate, 23, 1, opReconnect, 0, opRaw, 11, 4, 1, 2, 3, 4},
-		{0, opSend, sampleLong - 3, opSend, sampleLong - 4, opAnswer, 5, opSend, sampleLong - 1, opSend, sampleLong - 2, opWait, 2},
-		{1, opSend, sampleLong, opSend, sampleLong + 1, opSend, sampleLong + 2, opSend, sampleLong, opSend, sampleLong + 1, opSend, sampleLong + 2, opWait, 2},
-		{1, opSend, sampleLong, opSend, sampleLong + 1, opSend, sampleLong + 2, opSend, sampleLong, opSend, sampleLong, opWait, 200},
-	} {
+	for _, script := range conversations {
 		f.Add(script)
 	}
 	f.Fuzz(func(t *testing.T, script []byte) {

@@ -38,7 +38,9 @@ func (n *Node) handle(p *peer, m message) error {
 	case *msgLocate:
 		n.answerLocate(p, m)
 	case msgHeaders:
-		return n.handleHeaders(p, m)
+		err := n.handleHeaders(p, m)
+		p.notePresync()
+		return err
 	case msgTx:
 		n.handleTx(p, m.Tx)
 	case msgSendCmpct:

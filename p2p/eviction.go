@@ -28,11 +28,16 @@ type candidate struct {
 	group       string // network group
 	keyedGroup  int    // a number for group that only this node knows
 	discouraged bool
+	ready       bool // its handshake is over
 }
 
 // evict chooses who has to go: after those who are kept for a quality, and the
-// half of the others that are connected longest, the youngest of the network
-// group that has most; ok is false if nobody is left. It destroys list.
+// half of the others that are connected longest, one of the network group that has
+// most: of those whose handshake is not over the one who has had most time for it,
+// or else the youngest. (Bitcoin Core takes the youngest. An honest peer is that
+// until its first pong has come, and a flood of connections without a handshake
+// would push it out again and again.) ok is false if nobody is left. It destroys
+// list.
 func evict(list []candidate) (victim candidate, ok bool) {
 	all := func(*candidate) bool { return true }
 	keep := func(count int, which func(*candidate) bool, best func(a, b candidate) int) {
@@ -71,6 +76,9 @@ func evict(list []candidate) (victim candidate, ok bool) {
 			victim, ok = c, true
 		}
 	}
+	if i := slices.IndexFunc(list, func(c candidate) bool { return c.group == victim.group && !c.ready }); i >= 0 {
+		victim = list[i]
+	}
 	return victim, ok
 }
 
@@ -84,7 +92,7 @@ func (n *Node) makeRoom() bool {
 		}
 		c := candidate{
 			peer: p, connected: p.connected, relayTxs: ready && p.relayTxs, group: netGroup(p.host),
-			discouraged: n.bans.isDiscouraged(p.host),
+			discouraged: n.bans.isDiscouraged(p.host), ready: ready,
 		}
 		c.keyedGroup = n.groupKey.hash(1<<31-1, "eviction", c.group)
 		p.mu.Lock()

@@ -19,7 +19,7 @@ func crowdOf(n int, change func(i int, c *candidate)) (list []candidate) {
 	for i := range n {
 		c := candidate{
 			peer: &peer{id: int64(i)}, connected: start.Add(time.Duration(i) * time.Second), relayTxs: true,
-			group: fmt.Sprint("group ", i), keyedGroup: rand.IntN(1 << 30),
+			group: fmt.Sprint("group ", i), keyedGroup: rand.IntN(1 << 30), ready: true,
 		}
 		if change != nil {
 			change(i, &c)
@@ -86,6 +86,10 @@ func TestEvictionOrder(t *testing.T) {
 	})
 	if victim, _ := evict(slices.Clone(list)); victim.peer.id != 39 {
 		t.Errorf("number %d went, want the youngest of the largest group", victim.peer.id)
+	}
+	list[36].ready, list[37].ready, list[50].ready = false, false, false
+	if victim, _ := evict(slices.Clone(list)); victim.peer.id != 36 {
+		t.Errorf("number %d went, want the oldest of the largest group that has not finished its handshake", victim.peer.id)
 	}
 	for i := range list {
 		list[i].discouraged = i == 50

@@ -3,6 +3,7 @@ package p2p
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -34,7 +35,7 @@ func (n *Node) learnAddrs(p *peer, list msgAddrV2) {
 	looked := p.takeAddrTokens(len(list), now)
 	for _, a := range list[:looked] {
 		url, ok := a.url()
-		if !ok || !n.believes(p, url) || url == n.cfg.Advertise {
+		if !ok || !n.believes(p, url) || slices.Contains(n.cfg.Advertise, url) {
 			continue
 		}
 		seen := time.Unix(int64(a.time), 0)
@@ -183,7 +184,12 @@ func (n *Node) meetsForAddrs(p *peer) bool {
 
 // advertise tells a peer where this node listens, if that is known.
 func (n *Node) advertise(p *peer) {
-	if n.cfg.Advertise != "" && p.sharesAddrs() {
-		p.sendAddrs([]address{{URL: n.cfg.Advertise, Services: n.services(), Seen: time.Now()}})
+	if len(n.cfg.Advertise) == 0 || !p.sharesAddrs() {
+		return
 	}
+	var list []address
+	for _, url := range n.cfg.Advertise {
+		list = append(list, address{URL: url, Services: n.services(), Seen: time.Now()})
+	}
+	p.sendAddrs(list)
 }

@@ -100,6 +100,9 @@ func (n *Node) readVersion(p *peer) error {
 	p.version, p.services, p.startHeight, p.relayTxs = min(v.version, ProtocolVersion), v.services, v.startHeight, v.relay && p.kind != kindBlocks
 	p.userAgent = cleanUserAgent(v.userAgent)
 	p.timeOffset = v.time - time.Now().Unix()
+	if ip := netip.AddrFrom16(v.to.ip).Unmap(); !ip.IsUnspecified() {
+		p.seenAs = netip.AddrPortFrom(ip, v.to.port).String()
+	}
 	return nil
 }
 

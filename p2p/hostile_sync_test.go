@@ -288,7 +288,7 @@ func TestReasonsTold(t *testing.T) {
 			}
 		})
 		w.link(s, w.add("other", nil))
-		if err := s.RemoveNode("ws://other:1"); err != nil {
+		if err := errors.Join(s.RemoveNode("ws://other:1"), s.Disconnect(0, "ws://other:1")); err != nil {
 			t.Fatal(err)
 		}
 		if why := <-(<-conns).why; why != errAsked.Error() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"runtime/metrics"
 	"strings"
 	"testing"
 
@@ -136,8 +137,17 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// FuzzMessages makes sure that no input crashes a decoder, and that what is
-// decoded has one encoding only.
+// allocated is how many bytes the program has taken from the heap since it began.
+// Small ones are counted late, a block of memory at a time.
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// FuzzMessages makes sure that no input crashes a decoder or makes it take much
+// more memory than came over the wire, and that what is decoded has one encoding
+// only.
 func FuzzMessages(f *testing.F) {
 	for _, m := range samples(f) {
 		head := putCommand(m.command())
@@ -151,7 +161,11 @@ func FuzzMessages(f *testing.F) {
 		if err != nil {
 			return
 		}
+		before := allocated()
 		m, err := decodeMessage(command, b[commandSize:])
+		if taken, most := allocated()-before, uint64(1<<20+100*len(b)); taken > most {
+			t.Fatalf("%s: %d bytes were taken for %d", command, taken, len(b))
+		}
 		if err != nil {
 			if !errors.Is(err, consensus.ErrDecode) && !errors.Is(err, errUnknownCommand) {
 				t.Fatalf("an error of no kind: %v", err)

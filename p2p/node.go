@@ -18,6 +18,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/mempool"
 )
 
 // Chain is the ledger, as far as the network needs it.
@@ -40,11 +41,14 @@ type Chain interface {
 // Pool is the mempool, as far as the network needs it.
 type Pool interface {
 	Add(*consensus.Tx) error
+	AddPackage([]*consensus.Tx, mempool.FeeRate) mempool.PackageResult
 	ByTxID(consensus.Hash) (*consensus.Tx, bool)
 	ByWTxID(consensus.Hash) (*consensus.Tx, bool)
+	Info(txid consensus.Hash) (mempool.Info, bool)
 	Each(func(wtxid consensus.Hash, tx *consensus.Tx))
 	OnAccept(func(tx *consensus.Tx, txid, wtxid consensus.Hash, feeRate int64))
 	MinFeeRate() int64 // sat per 1000 vB
+	Changes() uint64   // so far
 }
 
 // Config says what a node is connected to.
@@ -59,7 +63,7 @@ type Config struct {
 	Seeds        []string       // URLs to begin with, besides those of Spec
 	Outbound     int            // peers that the node chooses; 0 means DefaultOutbound, less means none
 	MaxUpload    uint64         // bytes a day after which old blocks are not served; 0 means no limit
-	Advertise    string         // URL at which others can reach this node; may be empty
+	Advertise    []string       // URLs at which others can reach this node
 	Dir          string         // where the address book, the anchors and the bans are saved; empty means nowhere
 	TLS          *tls.Config    // of Listen: wss:// in place of ws://; nil means none
 	TrustProxies []netip.Prefix // whose X-Forwarded-For is believed
@@ -104,10 +108,10 @@ type Node struct {
 	peers    map[*peer]bool // true once the handshake is over
 	inbound  int
 	nextID   int64
-	nonces   map[uint64]string // of version messages under way, and the URL that was dialled
-	added    map[string]func() // ends keepConnected, by URL; nil before Run
-	anchors  []string          // block-relay-only peers that the node had when it was stopped
-	sent     uint64            // bytes to peers that have left
+	nonces   map[uint64]string     // of version messages under way, and the URL that was dialled
+	added    map[string]*addedNode // by URL
+	anchors  []string              // block-relay-only peers that the node had when it was stopped
+	sent     uint64                // bytes to peers that have left
 	received uint64
 }
 
@@ -118,7 +122,7 @@ func New(cfg Config) *Node {
 		cfg: cfg, log: cfg.Log, chain: cfg.Chain, pool: cfg.Pool, dial: cfg.Dial, outbound: cfg.Outbound,
 		sync: newSyncer(), relay: newRelay(cfg.TxInterval), dialWake: make(chan struct{}, 1),
 		large: make(chan struct{}, runtime.GOMAXPROCS(0)), judging: semaphore.NewWeighted(maxJudged),
-		peers: make(map[*peer]bool), nonces: make(map[uint64]string), added: make(map[string]func()),
+		peers: make(map[*peer]bool), nonces: make(map[uint64]string), added: make(map[string]*addedNode),
 	}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
@@ -147,16 +151,18 @@ func New(cfg Config) *Node {
 
 // takeURLs brings the URLs of the configuration to where they are used.
 func (n *Node) takeURLs() (err error) {
-	if n.cfg.Advertise != "" {
-		if n.cfg.Advertise, err = n.checkURL(n.cfg.Advertise); err != nil {
+	n.cfg.Advertise = slices.Clone(n.cfg.Advertise)
+	for i, url := range n.cfg.Advertise {
+		if n.cfg.Advertise[i], err = n.checkURL(url); err != nil {
 			return err
 		}
 	}
-	for _, url := range n.cfg.Connect {
-		if url, err = n.checkURL(url); err != nil {
+	for _, name := range n.cfg.Connect {
+		url, err := n.checkURL(name)
+		if err != nil {
 			return err
 		}
-		n.added[url] = nil
+		n.added[url] = &addedNode{name, make(chan struct{})}
 		n.outbound = 0
 	}
 	for _, url := range slices.Concat(n.cfg.Seeds, n.cfg.Spec.Defaults.Seeds) {
@@ -183,8 +189,8 @@ func (n *Node) Run(parent context.Context) error {
 
 	n.mu.Lock()
 	n.ctx, n.stop = ctx, cancel
-	for url := range n.added {
-		n.keep(url)
+	for url, a := range n.added {
+		n.beginLocked(func() { n.keepConnected(ctx, url, a.removed) })
 	}
 	n.mu.Unlock()
 
@@ -246,16 +252,6 @@ func (n *Node) beginLocked(f func()) bool {
 	}
 	n.group.Go(f)
 	return true
-}
-
-// keep keeps a peer connected that the operator asked for. The caller holds mu.
-func (n *Node) keep(url string) {
-	ctx, cancel := context.WithCancelCause(n.ctx)
-	if !n.beginLocked(func() { n.keepConnected(ctx, url) }) {
-		cancel(errStopping)
-		return
-	}
-	n.added[url] = func() { cancel(errAsked) }
 }
 
 // keepLoop does what is due from time to time, until ctx ends.

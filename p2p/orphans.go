@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"slices"
 	"time"
 
 	"lode/consensus"
@@ -20,6 +21,16 @@ type orphan struct {
 	txid    consensus.Hash
 	wtxid   consensus.Hash
 	expires time.Time
+	from    []*peer // that have announced or sent it, guarded by relay.mu
+}
+
+// announcedBy notes that p has announced o, and reports whether that is new.
+func (o *orphan) announcedBy(p *peer) bool {
+	if slices.Contains(o.from, p) {
+		return false
+	}
+	o.from = append(o.from, p)
+	return true
 }
 
 // parents lists the transactions that o spends, each once; ok is false if they
@@ -34,6 +45,11 @@ func (o *orphan) parents() (ids []consensus.Hash, ok bool) {
 		}
 	}
 	return ids, len(ids) <= maxOrphanParents
+}
+
+// spends reports whether o spends an output of a transaction.
+func (o *orphan) spends(txid consensus.Hash) bool {
+	return slices.ContainsFunc(o.tx.In, func(in consensus.TxIn) bool { return in.PrevOut.TxID == txid })
 }
 
 // orphanPool holds a few orphans by witness id. They are so few that it needs no
@@ -74,15 +90,19 @@ func (pool orphanPool) has(txid consensus.Hash) bool {
 // takeChildren removes the orphans that spend an output of a transaction.
 func (pool orphanPool) takeChildren(txid consensus.Hash) (list []*orphan) {
 	for wtxid, o := range pool {
-		for i := range o.tx.In {
-			if o.tx.In[i].PrevOut.TxID == txid {
-				list = append(list, o)
-				delete(pool, wtxid)
-				break
-			}
+		if o.spends(txid) {
+			list = append(list, o)
+			delete(pool, wtxid)
 		}
 	}
 	return list
+}
+
+// forget takes a peer off the lists of those that have announced orphans.
+func (pool orphanPool) forget(p *peer) {
+	for _, o := range pool {
+		o.from = slices.DeleteFunc(o.from, func(q *peer) bool { return q == p })
+	}
 }
 
 // takeAll removes all orphans.

@@ -25,32 +25,49 @@ const (
 	feelerInterval = 2 * time.Minute
 )
 
-// keepConnected dials a peer again and again until ctx ends.
-func (n *Node) keepConnected(ctx context.Context, url string) {
+// addedNode is a peer that the operator has asked for.
+type addedNode struct {
+	name    string        // as the operator wrote it
+	removed chan struct{} // closed by RemoveNode
+}
+
+// keepConnected dials a peer again and again until ctx ends, or until it is
+// removed and the connection ends.
+func (n *Node) keepConnected(ctx context.Context, url string, removed <-chan struct{}) {
 	backoff := firstBackoff
-	for ctx.Err() == nil {
+	for {
 		start := time.Now()
-		err := n.dialAndRun(ctx, url, kindManual)
-		if ctx.Err() != nil {
+		if !n.isConnected(url) { // by Connect, or by a former AddNode
+			err := n.dialAndRun(ctx, url, kindManual)
+			if time.Since(start) >= goodTime {
+				backoff = firstBackoff
+			}
+			if ctx.Err() == nil {
+				n.log.Info("no connection to peer", "url", url, "why", err, "retry", backoff)
+			}
+		}
+		again := time.NewTimer(backoff + rand.N(backoff/4))
+		select {
+		case <-again.C:
+		case <-removed:
+			return
+		case <-ctx.Done():
 			return
 		}
-		if time.Since(start) >= goodTime {
-			backoff = firstBackoff
-		}
-		n.log.Info("no connection to peer", "url", url, "why", err, "retry", backoff)
-		pause(ctx, backoff+rand.N(backoff/4))
 		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
-// pause waits, but not longer than ctx lasts.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
+// isConnected reports whether there is a peer that was dialled at a URL.
+func (n *Node) isConnected(url string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for p := range n.peers {
+		if p.url == url {
+			return true
+		}
 	}
+	return false
 }
 
 // dialAndRun connects to a URL and stays until the connection ends. It gives the
@@ -181,7 +198,10 @@ func (n *Node) tryAddress(ctx context.Context, a *address, kind connectionKind) 
 // this node itself, who is banned, and who is in the network group of another
 // outbound peer.
 func (n *Node) dialFilter(used slots) (allowed func(*address) bool) {
-	urls, groups := map[string]bool{n.cfg.Advertise: true}, make(map[string]bool)
+	urls, groups := make(map[string]bool), make(map[string]bool)
+	for _, url := range n.cfg.Advertise {
+		urls[url] = true
+	}
 	for url, s := range used {
 		urls[url] = true
 		groups[s.group] = s.kind != kindFeeler || groups[s.group]

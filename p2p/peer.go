@@ -50,7 +50,8 @@ type peer struct {
 	relayTxs    bool  // transactions may be announced to it
 	wtxidRelay  bool
 	addrV2      bool
-	addrURL     bool // URLs may be among the addresses that it is sent
+	addrURL     bool   // URLs may be among the addresses that it is sent
+	seenAs      string // the address of this node that it has told; empty for none
 
 	mu    sync.Mutex // guards what follows
 	stats peerStats
@@ -83,6 +84,7 @@ type peerFlags struct {
 	addrTokens  int            // addresses of it that will be looked at
 	addrTime    time.Time      // when the last token came
 	sentFilter  int64          // the fee filter that it was sent; -1 for none
+	presynced   int64          // see PeerInfo.PresyncHeight
 	lastOfInv   consensus.Hash // the last block of an answer to getblocks that may not be all
 
 	waiting   time.Time     // since when the reader waits for a message; zero while it handles one
@@ -124,8 +126,16 @@ func (p *peer) write(command string, payload []byte) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stats.sent.count(command, len(payload))
+	p.stats.sent.count(command, p.headSize()+len(payload))
 	return nil
+}
+
+// headSize is how many bytes precede the payload of a message.
+func (p *peer) headSize() int {
+	if p.conn.Transport() == transportTCP {
+		return frameSize
+	}
+	return commandSize
 }
 
 func (p *peer) writeMessage(m message) error { return p.write(m.command(), m.append(nil)) }
@@ -153,7 +163,7 @@ func (p *peer) read() (message, error) {
 			return nil, err
 		}
 		p.mu.Lock()
-		p.stats.received.count(command, len(payload))
+		p.stats.received.count(command, p.headSize()+len(payload))
 		p.mu.Unlock()
 		if len(payload) >= largeMessage {
 			p.large <- struct{}{} // no other reader that holds one waits for this one
@@ -212,7 +222,7 @@ func (n *Node) runPeer(ctx context.Context, conn Conn, kind connectionKind, url 
 		conn: conn, kind: kind, url: url, addr: conn.RemoteAddr().String(), host: hostOf(conn.RemoteAddr()),
 		connected: time.Now(), drop: drop, out: newSendQueue(), telling: make(chan struct{}, 1), large: n.large,
 	}
-	p.flags.sentFilter, p.flags.addrTokens = -1, firstAddrTokens
+	p.flags.sentFilter, p.flags.presynced, p.flags.addrTokens = -1, -1, firstAddrTokens
 	p.sync.size = bytesInFlight / blocksInFlight
 	p.sync.blocks = make(map[consensus.Hash]time.Time)
 	p.relay.known = newRecentSet(maxKnownTxs)

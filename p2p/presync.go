@@ -44,6 +44,17 @@ func (s *presync) follows(headers msgHeaders) bool {
 	return s != nil && headers[0].Prev == s.last
 }
 
+// notePresync keeps for others how far the first pass has come.
+func (p *peer) notePresync() {
+	height := int64(-1)
+	if s := p.presync; s != nil && len(s.hashes) > 0 {
+		height = int64(s.base.Height) + int64(len(s.hashes)-1)*maxHeaders + int64(s.size)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flags.presynced = height
+}
+
 // enoughWork is the work from which on a chain's headers are kept.
 func (n *Node) enoughWork() consensus.Work {
 	tip := n.chain.Tip()

@@ -51,11 +51,14 @@ func TestHeadersInTwoPasses(t *testing.T) {
 		}
 		a := w.call(s, "203.0.113.1:1")
 		a.shake(ProtocolVersion)
-		for range 3 {
+		for _, height := range []int64{maxHeaders, 2 * maxHeaders, 2*maxHeaders + 200} {
 			a.answerHeaders(headers)
 			time.Sleep(time.Second) // virtual
 			if s.knows(headers[0]) {
 				t.Fatal("a header of the first pass was kept")
+			}
+			if got := s.Peers()[0].PresyncHeight; got != height {
+				t.Errorf("the first pass has come to %d, want %d", got, height)
 			}
 		}
 		for i, last := range []int{maxHeaders, 2 * maxHeaders, len(headers)} {
@@ -67,6 +70,9 @@ func TestHeadersInTwoPasses(t *testing.T) {
 		}
 		if got := a.hear(cmdGetData).(*msgInv); got.items[0].hash != headers[0].Hash() {
 			t.Error("no blocks are asked for")
+		}
+		if got := s.Peers()[0].PresyncHeight; got != -1 {
+			t.Errorf("the first pass is at %d after its end", got)
 		}
 	})
 }

@@ -2,14 +2,12 @@ package p2p
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
 	"lode/consensus"
-	"lode/mempool"
 )
 
 const (
@@ -27,7 +25,7 @@ const (
 	maxTxOut    = 10_000
 
 	maxKnownTxs = 10_000 // remembered per peer as known to it
-	maxRejected = 50_000 // remembered as refused
+	maxRejected = 50_000 // remembered as refused, and as many for their fee alone
 	maxReady    = 2 * maxOrphans
 )
 
@@ -41,8 +39,11 @@ type relay struct {
 	peers    map[*peer]struct{}
 	requests map[consensus.Hash]*txRequest // by the announced hash
 	rejected *recentSet                    // since the last new tip
+	cheap    *recentSet                    // likewise, but a child might pay for them; and pairs that were tried
 	orphans  orphanPool
 	ready    []*orphan // to be tried again
+
+	unbroadcast map[consensus.Hash]time.Time // submitted here and asked for by nobody, by txid, since when
 
 	inboundDue time.Time // when the next announcements go to inbound peers
 }
@@ -55,6 +56,7 @@ type peerRelay struct {
 	inFlight int
 	out      []txNews
 	due      time.Time // when the next of out are announced
+	lastInv  uint64    // Changes of the pool when the last were
 }
 
 // txNews is a transaction that is to be announced.
@@ -69,7 +71,8 @@ func newRelay(interval time.Duration) *relay {
 	}
 	return &relay{
 		interval: interval, wake: make(chan struct{}, 1), peers: make(map[*peer]struct{}),
-		requests: make(map[consensus.Hash]*txRequest), rejected: newRecentSet(maxRejected), orphans: make(orphanPool),
+		requests: make(map[consensus.Hash]*txRequest), rejected: newRecentSet(maxRejected), cheap: newRecentSet(maxRejected),
+		orphans: make(orphanPool), unbroadcast: make(map[consensus.Hash]time.Time),
 	}
 }
 
@@ -84,6 +87,7 @@ func (r *relay) remove(p *peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.peers, p)
+	r.orphans.forget(p)
 	now := time.Now()
 	for hash, req := range r.requests {
 		if req.peer == p {
@@ -98,6 +102,7 @@ func (r *relay) newTip() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.rejected.clear()
+	r.cheap.clear()
 	r.retry(r.orphans.takeAll())
 }
 
@@ -114,7 +119,16 @@ func (r *relay) retry(list []*orphan) {
 func (r *relay) accepted(_ *consensus.Tx, txid, wtxid consensus.Hash, feeRate int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now, tx := time.Now(), txNews{txid, wtxid, feeRate}
+	r.announceSoon(txNews{txid, wtxid, feeRate}, time.Now())
+	r.done(wtxid)
+	r.done(txid)
+	r.retry(r.orphans.takeChildren(txid))
+	poke(r.wake)
+}
+
+// announceSoon has a transaction announced to all peers that may not know it. The
+// caller holds mu.
+func (r *relay) announceSoon(tx txNews, now time.Time) {
 	for p := range r.peers {
 		if !p.relayTxs || len(p.relay.out) >= maxTxOut || p.relay.known.has(tx.item(p).hash) {
 			continue
@@ -124,10 +138,6 @@ func (r *relay) accepted(_ *consensus.Tx, txid, wtxid consensus.Hash, feeRate in
 		}
 		p.relay.out = append(p.relay.out, tx)
 	}
-	r.done(wtxid)
-	r.done(txid)
-	r.retry(r.orphans.takeChildren(txid))
-	poke(r.wake)
 }
 
 // nextDue draws when the next announcement goes to a peer. All inbound peers have
@@ -182,16 +192,17 @@ func (r *relay) takeDue(now time.Time) map[*peer][]txNews {
 
 // announceTxs sends the announcements that are due, of what is still in the pool.
 func (n *Node) announceTxs(now time.Time) {
+	changes := n.pool.Changes()
 	for p, batch := range n.relay.takeDue(now) {
 		batch = slices.DeleteFunc(batch, func(tx txNews) bool {
 			_, have := n.pool.ByWTxID(tx.wtxid)
 			return !have
 		})
-		n.relay.announce(p, batch)
+		n.relay.announce(p, batch, changes)
 	}
 }
 
-func (r *relay) announce(p *peer, batch []txNews) {
+func (r *relay) announce(p *peer, batch []txNews, changes uint64) {
 	p.mu.Lock()
 	least := p.flags.feeFilter
 	p.mu.Unlock()
@@ -206,6 +217,7 @@ func (r *relay) announce(p *peer, batch []txNews) {
 		}
 	}
 	if len(items) > 0 {
+		p.relay.lastInv = changes
 		p.send(&msgInv{cmdInv, items})
 	}
 }
@@ -225,6 +237,8 @@ func (n *Node) relayLoop(ctx context.Context) {
 	defer ticker.Stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	again := time.NewTimer(untilRebroadcast())
+	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -235,6 +249,9 @@ func (n *Node) relayLoop(ctx context.Context) {
 			n.announceTxs(now)
 		case now := <-ticker.C:
 			n.relay.expire(now)
+		case now := <-again.C:
+			n.rebroadcast(now)
+			again.Reset(untilRebroadcast())
 		}
 		if due, ok := n.relay.firstDue(); ok {
 			timer.Reset(time.Until(due))
@@ -244,9 +261,12 @@ func (n *Node) relayLoop(ctx context.Context) {
 
 // handleTxInv asks for the announced transactions that are not known here.
 func (n *Node) handleTxInv(p *peer, items []invItem) {
-	fresh := n.relay.fresh(p, items)
-	if len(fresh) == 0 || n.farBehind() {
+	fresh, orphans := n.relay.fresh(p, items)
+	if len(fresh)+len(orphans) == 0 || n.farBehind() {
 		return
+	}
+	for _, o := range orphans {
+		n.askParents(o, []*peer{p})
 	}
 	wanted := fresh[:0]
 	for _, hash := range fresh {
@@ -266,9 +286,10 @@ func (n *Node) handleTxInv(p *peer, items []invItem) {
 }
 
 // fresh notes that p knows the announced transactions, and lists those that
-// were not refused before. A peer announces by the one kind of hash that it
-// agreed to (BIP339).
-func (r *relay) fresh(p *peer, items []invItem) (list []consensus.Hash) {
+// were not refused before, and the orphans that p had not announced yet: it may
+// have their parents. A peer announces by the one kind of hash that it agreed to
+// (BIP339).
+func (r *relay) fresh(p *peer, items []invItem) (list []consensus.Hash, orphans []*orphan) {
 	kind := uint32(invTx)
 	if p.wtxidRelay {
 		kind = invWTx
@@ -280,154 +301,13 @@ func (r *relay) fresh(p *peer, items []invItem) (list []consensus.Hash) {
 			continue
 		}
 		p.relay.known.add(item.hash)
-		if _, waits := r.orphans[item.hash]; !waits && !r.rejected.has(item.hash) {
+		if o, waits := r.orphans[item.hash]; waits {
+			if o.announcedBy(p) {
+				orphans = append(orphans, o)
+			}
+		} else if !r.rejected.has(item.hash) && !r.cheap.has(item.hash) {
 			list = append(list, item.hash)
 		}
 	}
-	return list
-}
-
-func (n *Node) handleTx(p *peer, tx *consensus.Tx) {
-	txid, wtxid := tx.TxID(), tx.WTxID()
-	defer func() {
-		_, have := n.pool.ByTxID(txid)
-		n.relay.judged(p, txid, have)
-	}()
-	if !n.relay.came(p, txid, wtxid) || n.farBehind() {
-		return
-	}
-	if _, have := n.pool.ByWTxID(wtxid); have {
-		return
-	}
-	defer n.overtaken(n.chain.Tip().Hash)
-	err := n.pool.Add(tx)
-	if err == nil {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.stats.lastTx = time.Now()
-		return
-	}
-	o := &orphan{tx, txid, wtxid, time.Now().Add(orphanLife)}
-	if errors.Is(err, consensus.ErrMissingInputs) {
-		n.adopt(p, o)
-		return
-	}
-	n.refuse(o, err)
-}
-
-// overtaken deals with a verdict that was begun when the tip was another: newTip
-// may have come before the verdict was remembered.
-func (n *Node) overtaken(begun consensus.Hash) {
-	if n.chain.Tip().Hash != begun {
-		n.relay.newTip()
-	}
-}
-
-// came notes that p has sent a transaction, and reports whether it is worth a
-// look.
-func (r *relay) came(p *peer, txid, wtxid consensus.Hash) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if p.wtxidRelay {
-		p.relay.known.add(wtxid)
-	} else {
-		p.relay.known.add(txid)
-	}
-	if wtxid != txid { // without a witness it could be anybody's mutilation
-		r.done(wtxid)
-	}
-	_, waits := r.orphans[wtxid]
-	return !waits && !r.rejected.has(wtxid)
-}
-
-// refuse remembers that a transaction is not wanted. Only the witness id can be
-// remembered: another witness may make the same transaction valid. For the same
-// reason nothing is remembered of one without a witness, whose two ids are one.
-func (n *Node) refuse(o *orphan, err error) {
-	if !mempool.IsRefusal(err) {
-		n.fatal(err)
-		return // the trouble is ours
-	}
-	if errors.Is(err, mempool.ErrKnown) || errors.Is(err, mempool.ErrSameTxID) {
-		return // somebody else was faster
-	}
-	if o.wtxid == o.txid {
-		return
-	}
-	n.log.Debug("transaction refused", "wtxid", o.wtxid, "error", err)
-	n.relay.mu.Lock()
-	defer n.relay.mu.Unlock()
-	n.relay.rejected.add(o.wtxid)
-}
-
-// adopt keeps a transaction until its parents come, and asks for them.
-func (n *Node) adopt(p *peer, o *orphan) {
-	parents, ok := o.parents()
-	if !ok || o.tx.Size() > maxOrphanSize || o.wtxid == o.txid {
-		return // nothing is valid without a witness
-	}
-	missing := n.notInPool(parents)
-	if n.relay.keepOrphan(p, o, missing); len(n.notInPool(missing)) < len(missing) {
-		n.relay.parentCame(missing) // while it was being kept
-	}
-}
-
-func (n *Node) notInPool(txids []consensus.Hash) (list []consensus.Hash) {
-	for _, id := range txids {
-		if _, have := n.pool.ByTxID(id); !have {
-			list = append(list, id)
-		}
-	}
-	return list
-}
-
-func (r *relay) keepOrphan(p *peer, o *orphan, missing []consensus.Hash) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var ask []consensus.Hash
-	for _, id := range missing {
-		if !r.orphans.has(id) {
-			ask = append(ask, id)
-		}
-	}
-	if len(missing) == 0 { // all have come by now, or what it spends is spent
-		r.retry([]*orphan{o})
-		return
-	}
-	r.orphans.add(o)
-	r.want(p, ask, true)
-}
-
-func (r *relay) parentCame(txids []consensus.Hash) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, id := range txids {
-		r.retry(r.orphans.takeChildren(id))
-	}
-}
-
-// retryOrphans tries those again whose parents may be there now.
-func (n *Node) retryOrphans() {
-	r := n.relay
-	r.mu.Lock()
-	list := r.ready
-	r.ready = nil
-	r.mu.Unlock()
-	defer n.overtaken(n.chain.Tip().Hash)
-	for _, o := range list {
-		parents, _ := o.parents()
-		missing := n.notInPool(parents)
-		switch err := n.pool.Add(o.tx); {
-		case err == nil:
-		case errors.Is(err, consensus.ErrMissingInputs):
-			r.mu.Lock()
-			r.orphans.add(o)
-			r.mu.Unlock()
-			if len(n.notInPool(missing)) < len(missing) {
-				r.parentCame(missing) // before it was kept again
-			}
-		default:
-			n.refuse(o, err)
-		}
-	}
+	return list, orphans
 }

@@ -38,6 +38,7 @@ func (n *Node) serveItem(p *peer, r request) (found bool, err error) {
 		if !found {
 			return false, nil
 		}
+		n.relay.wasSent(tx)
 		if item.kind == invTx {
 			return true, p.write(cmdTx, tx.AppendStripped(nil))
 		}

@@ -127,7 +127,7 @@ func TestBlockRelayOnly(t *testing.T) {
 			w.mu.Unlock()
 			ends <- v.relay
 		})
-		s := w.add("s", func(cfg *Config) { cfg.Outbound, cfg.Dial, cfg.Advertise = 1, c.dial, "ws://203.0.113.99:1" })
+		s := w.add("s", func(cfg *Config) { cfg.Outbound, cfg.Dial, cfg.Advertise = 1, c.dial, []string{"ws://203.0.113.99:1"} })
 		for i := range 3 {
 			s.book.learn(ipURL(i, 1), 9, time.Now(), fmt.Sprint(i))
 		}
@@ -159,15 +159,15 @@ func TestBlockRelayOnly(t *testing.T) {
 func TestSilentInboundIsToldNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		s := w.add("s", func(c *Config) { c.Advertise = "ws://203.0.113.99:1" })
+		s := w.add("s", func(c *Config) { c.Advertise = []string{"ws://203.0.113.99:1", "tcp://203.0.113.99:2"} })
 		a, b := w.call(s, "203.0.113.1:1"), w.call(s, "198.51.100.1:1")
 		v := actorVersion(ProtocolVersion)
 		v.relay = false
 		a.shakeAs(v)
 		b.shake(ProtocolVersion)
 		b.say(msgAddrV2{wireAddr("ws://8.8.8.8:1/p2p", 9, time.Now())})
-		if got := b.hear(cmdAddrV2).(msgAddrV2); string(got[0].addr) != "ws://203.0.113.99:1/p2p" {
-			t.Errorf("told %v, want the node's own address", got)
+		if got := b.hear(cmdAddrV2).(msgAddrV2); len(got) != 2 || string(got[0].addr) != "ws://203.0.113.99:1/p2p" || got[1].port != 2 {
+			t.Errorf("told %v, want the node's own addresses", got)
 		}
 		if !a.silentOn(cmdAddrV2) {
 			t.Error("told addresses that it did not ask for")

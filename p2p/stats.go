@@ -5,24 +5,24 @@ import (
 	"time"
 )
 
-// Traffic counts bytes, in all and by command. Commands that are not understood
-// count together as "*other*", as in Bitcoin Core.
+// Traffic counts bytes, in all and by command: of TCP with the head of each
+// message, of a WebSocket with the command and without the frames around it.
+// Commands that are not understood count together as "*other*", as in Bitcoin Core.
 type Traffic struct {
 	Total      uint64
 	PerMessage map[string]uint64
 	Last       time.Time // of the last message; zero before the first
 }
 
-func (t *Traffic) count(command string, payload int) {
+func (t *Traffic) count(command string, size int) {
 	if _, ok := formats[command]; !ok {
 		command = "*other*"
 	}
 	if t.PerMessage == nil {
 		t.PerMessage = make(map[string]uint64)
 	}
-	size := uint64(commandSize + payload)
-	t.Total += size
-	t.PerMessage[command] += size
+	t.Total += uint64(size)
+	t.PerMessage[command] += uint64(size)
 	t.Last = time.Now()
 }
 

@@ -145,6 +145,8 @@ func (f *framed) Close(string) (err error) {
 // RemoteAddr implements Conn.
 func (f *framed) RemoteAddr() net.Addr { return f.c.RemoteAddr() }
 
+func (f *framed) LocalAddr() net.Addr { return f.c.LocalAddr() }
+
 // Transport implements Conn.
 func (f *framed) Transport() string { return transportTCP }
 
@@ -222,4 +224,14 @@ const (
 func isTemporary(err error) bool {
 	errno, ok := errors.AsType[syscall.Errno](err)
 	return ok && errno.Temporary()
+}
+
+// pause waits, but not longer than ctx lasts.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }

@@ -192,7 +192,7 @@ func TestSyncOverTCP(t *testing.T) {
 		t.Fatal(err)
 	}
 	reach(t, a, block.Header.Hash())
-	if peers := n.Peers(); len(peers) != 1 || peers[0].Transport != "v1" {
+	if peers := n.Peers(); len(peers) != 1 || peers[0].Transport != "v1" || peers[0].LocalAddr != l.Addr().String() || peers[0].Received.PerMessage[cmdVerack] != frameSize {
 		t.Errorf("peers %+v", peers)
 	}
 }

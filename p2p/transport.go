@@ -31,6 +31,14 @@ type Conn interface {
 	Transport() string
 }
 
+// localAddr is the address of this side of a connection, if its transport has one.
+func localAddr(c Conn) string {
+	if l, ok := c.(interface{ LocalAddr() net.Addr }); ok {
+		return l.LocalAddr().String()
+	}
+	return ""
+}
+
 // The transports, as getpeerinfo names them: "v1" is Bitcoin Core's name.
 const (
 	transportSocket = "websocket"

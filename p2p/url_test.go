@@ -144,7 +144,7 @@ func TestAddrBothWays(t *testing.T) {
 func TestURLsGoOnlyToThoseWhoKnowThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		s := w.add("s", func(c *Config) { c.Advertise = "ws://203.0.113.99:1" })
+		s := w.add("s", func(c *Config) { c.Advertise = []string{"ws://203.0.113.99:1"} })
 		s.book.learn("ws://8.8.8.8:1/p2p", 9, time.Now(), "x")
 		a := w.call(s, "203.0.113.1:1")
 		a.say(actorVersion(ProtocolVersion))

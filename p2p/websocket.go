@@ -350,5 +350,7 @@ func (s *socket) Close(reason string) (err error) {
 // RemoteAddr implements Conn.
 func (s *socket) RemoteAddr() net.Addr { return s.remote }
 
+func (s *socket) LocalAddr() net.Addr { return s.ws.LocalAddr() }
+
 // Transport implements Conn.
 func (s *socket) Transport() string { return transportSocket }

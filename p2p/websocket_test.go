@@ -73,7 +73,7 @@ func reach(t *testing.T, ledger *chain.Chain, tip consensus.Hash) {
 
 func TestSyncOverWebSocket(t *testing.T) {
 	l, url := listening(t)
-	_, a := realNode(t, func(c *Config) { c.Listen = l })
+	n, a := realNode(t, func(c *Config) { c.Listen = l })
 	_, b := realNode(t, func(c *Config) { c.Connect = []string{url} })
 	for _, block := range mine(regtest(t), a.Tip(), 1, 100) {
 		if err := a.AddBlock(block); err != nil {
@@ -86,6 +86,9 @@ func TestSyncOverWebSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	reach(t, a, block.Header.Hash())
+	if peers := n.Peers(); len(peers) != 1 || peers[0].LocalAddr != l.Addr().String() {
+		t.Errorf("peers %+v", peers)
+	}
 }
 
 func TestWrongNetworkIsRefusedByName(t *testing.T) {

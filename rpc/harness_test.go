@@ -66,7 +66,7 @@ func newNodeWith(tb testing.TB, ledger chain.Config, network string, blocks int,
 	tb.Helper()
 	spec, err := consensus.EmbeddedSpec(network)
 	check(tb, err)
-	n := &testNode{tb: tb, spec: spec, net: &fakeNetwork{added: map[string]bool{}, ports: spec.Defaults.Ports}, clock: &fakeClock{}}
+	n := &testNode{tb: tb, spec: spec, net: &fakeNetwork{added: map[string]string{}, ports: spec.Defaults.Ports}, clock: &fakeClock{}}
 	seed := sha256.Sum256([]byte("the key of the tests"))
 	n.priv, _ = btcec.PrivKeyFromBytes(seed[:])
 	copy(n.key[:], schnorr.SerializePubKey(n.priv.PubKey()))
@@ -126,7 +126,7 @@ type fakeNetwork struct {
 
 	mu      sync.Mutex // guards what follows
 	peers   []p2p.PeerInfo
-	added   map[string]bool
+	added   map[string]string // names by URL
 	dialled []string
 	dropped []string
 	pings   int
@@ -135,6 +135,18 @@ type fakeNetwork struct {
 	known   []p2p.KnownAddress
 	upload  p2p.Upload
 	quiet   bool
+	urls    []string         // that are advertised
+	told    []consensus.Hash // by Broadcast
+}
+
+func (f *fakeNetwork) Broadcast(txids ...consensus.Hash) { f.told = append(f.told, txids...) }
+
+func (f *fakeNetwork) Unbroadcast() map[consensus.Hash]bool {
+	ids := make(map[consensus.Hash]bool)
+	for _, id := range f.told {
+		ids[id] = true
+	}
+	return ids
 }
 
 func (f *fakeNetwork) Bans() []p2p.Ban               { return f.bans }
@@ -172,15 +184,15 @@ func (f *fakeNetwork) Ping() {
 	f.pings++
 }
 
-func (f *fakeNetwork) AddNode(url string) error {
+func (f *fakeNetwork) AddNode(name string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	url, err := p2p.CheckURL(url, f.ports)
-	if err == nil && f.added[url] {
+	url, err := p2p.CheckURL(name, f.ports)
+	if err == nil && f.added[url] != "" {
 		err = fmt.Errorf("%w: %s", p2p.ErrAdded, url)
 	}
 	if err == nil {
-		f.added[url] = true
+		f.added[url] = name
 	}
 	return err
 }
@@ -189,22 +201,23 @@ func (f *fakeNetwork) RemoveNode(url string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	url, err := p2p.CheckURL(url, f.ports)
-	if err == nil && !f.added[url] {
+	if err == nil && f.added[url] == "" {
 		err = fmt.Errorf("%w: %s", p2p.ErrNotAdded, url)
 	}
 	delete(f.added, url)
 	return err
 }
 
-func (f *fakeNetwork) AddedNodes() (urls []string) {
+func (f *fakeNetwork) AddedNodes() (list []p2p.AddedNode) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for url := range f.added {
-		urls = append(urls, url)
+	for url, name := range f.added {
+		list = append(list, p2p.AddedNode{Name: name, URL: url})
 	}
-	slices.Sort(urls)
-	return urls
+	return list
 }
+
+func (f *fakeNetwork) Advertised() []string { return f.urls }
 
 func (f *fakeNetwork) Connect(_ context.Context, url string) error {
 	f.mu.Lock()

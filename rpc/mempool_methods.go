@@ -54,7 +54,7 @@ func (s *Server) getMempoolInfo(context.Context, *params) (any, error) {
 		MaxClusterSize int   `json:"limitclustersize"`
 	}{
 		st.Loaded, st.Count, st.VBytes, st.Memory, coins(st.Fees), st.Policy.MaxMemory, coins(st.MinFeeRate), coins(st.Policy.MinRelay),
-		coins(st.Policy.Increment), 0, true, false, st.Policy.MaxWeight / consensus.WitnessScale, st.Policy.MaxCluster, st.Policy.MaxClusterSize,
+		coins(st.Policy.Increment), len(s.cfg.Network.Unbroadcast()), true, false, st.Policy.MaxWeight / consensus.WitnessScale, st.Policy.MaxCluster, st.Policy.MaxClusterSize,
 	}, nil
 }
 
@@ -71,7 +71,7 @@ func (s *Server) getRawMempool(_ context.Context, p *params) (any, error) {
 		return nil, err
 	}
 	if verbose {
-		return infosJSON(pool.All(), true), nil
+		return s.infosJSON(pool.All(), true), nil
 	}
 	ids, changes := pool.TxIDs()
 	if sequence {
@@ -84,11 +84,11 @@ func (s *Server) getRawMempool(_ context.Context, p *params) (any, error) {
 }
 
 // infosJSON are ids, or descriptions by id.
-func infosJSON(infos []mempool.Info, verbose bool) any {
+func (s *Server) infosJSON(infos []mempool.Info, verbose bool) any {
 	if verbose {
-		entries := make(map[string]any, len(infos))
+		entries, unbroadcast := make(map[string]any, len(infos)), s.cfg.Network.Unbroadcast()
 		for i := range infos {
-			entries[infos[i].TxID.String()] = entryJSON(&infos[i])
+			entries[infos[i].TxID.String()] = entryJSON(&infos[i], unbroadcast[infos[i].TxID])
 		}
 		return entries
 	}
@@ -123,7 +123,7 @@ func (s *Server) relatives(p *params, find func(*mempool.Pool, consensus.Hash) (
 	if !ok {
 		return nil, errNotPooled
 	}
-	return infosJSON(infos, verbose), nil
+	return s.infosJSON(infos, verbose), nil
 }
 
 func (s *Server) getMempoolCluster(_ context.Context, p *params) (any, error) {
@@ -264,10 +264,10 @@ func (s *Server) getMempoolEntry(_ context.Context, p *params) (any, error) {
 	if !ok {
 		return nil, errNotPooled
 	}
-	return entryJSON(&info), nil
+	return entryJSON(&info, s.cfg.Network.Unbroadcast()[id]), nil
 }
 
-func entryJSON(i *mempool.Info) any {
+func entryJSON(i *mempool.Info, unbroadcast bool) any {
 	type fees struct {
 		Base       coins `json:"base"`
 		Modified   coins `json:"modified"`
@@ -293,7 +293,7 @@ func entryJSON(i *mempool.Info) any {
 		Unbroadcast     bool             `json:"unbroadcast"`
 	}{
 		i.Size, i.Weight, i.Time.Unix(), i.Height, i.Descendants.Count, i.Descendants.Size, i.Ancestors.Count, i.Ancestors.Size,
-		i.ChunkWeight, i.WTxID, fees{coins(i.Fee), coins(i.Modified), coins(i.Ancestors.Fees), coins(i.Descendants.Fees), coins(i.Chunk.Fees)}, sorted(i.Depends), sorted(i.SpentBy), i.Signals, false,
+		i.ChunkWeight, i.WTxID, fees{coins(i.Fee), coins(i.Modified), coins(i.Ancestors.Fees), coins(i.Descendants.Fees), coins(i.Chunk.Fees)}, sorted(i.Depends), sorted(i.SpentBy), i.Signals, unbroadcast,
 	}
 }
 

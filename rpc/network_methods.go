@@ -1,13 +1,16 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 
+	"lode/consensus"
 	"lode/p2p"
 )
 
@@ -19,7 +22,8 @@ type Network interface {
 	AddNode(url string) error
 	RemoveNode(url string) error
 	Connect(ctx context.Context, url string) error
-	AddedNodes() []string
+	AddedNodes() []p2p.AddedNode
+	Advertised() []string                      // URLs
 	Disconnect(id int64, address string) error // by address, or by id if that is empty
 	Ping()
 	Syncing() bool
@@ -31,6 +35,8 @@ type Network interface {
 	Upload() p2p.Upload
 	SetActive(active bool)
 	Active() bool
+	Broadcast(txids ...consensus.Hash)    // before they are submitted
+	Unbroadcast() map[consensus.Hash]bool // of the mempool, by txid
 }
 
 func (s *Server) networkMethods() []method {
@@ -40,7 +46,7 @@ func (s *Server) networkMethods() []method {
 		{group, "getpeerinfo", nil, 0, "The connected peers.", s.getPeerInfo},
 		{group, "getconnectioncount", nil, 0, "How many peers are connected.", s.getConnectionCount},
 		{group, "getnettotals", nil, 0, "The traffic with peers, in bytes.", s.getNetTotals},
-		{group, "addnode", []string{"node", "command", "v2transport"}, 2, "add: keep a connection to the peer at a URL; remove: no longer; onetry: connect once.", s.addNode},
+		{group, "addnode", []string{"node", "command", "v2transport"}, 2, "add: keep a connection to the peer at a URL; remove: no longer, though one that there is stays (see disconnectnode); onetry: connect once.", s.addNode},
 		{group, "getaddednodeinfo", []string{"node"}, 0, "The peers that addnode and --connect keep connected.", s.getAddedNodeInfo},
 		{group, "ping", nil, 0, "Measures the round trip to every peer; getpeerinfo tells the result.", s.ping},
 		{group, "disconnectnode", []string{"address", "nodeid"}, 0, "Ends the connection to a peer, named by its address, its URL or its id.", s.disconnectNode},
@@ -66,36 +72,90 @@ func (s *Server) getNetworkInfo(context.Context, *params) (any, error) {
 	}
 	_, _ = fmt.Sscanf(s.cfg.Version, "%d.%d.%d", &major, &minor, &patch) // zero for a version of another form
 	return struct {
-		Version        int      `json:"version"`
-		SubVersion     string   `json:"subversion"`
-		Protocol       int      `json:"protocolversion"`
-		Services       string   `json:"localservices"`
-		ServiceNames   []string `json:"localservicesnames"`
-		Relay          bool     `json:"localrelay"`
-		TimeOffset     int      `json:"timeoffset"`
-		Active         bool     `json:"networkactive"`
-		Connections    int      `json:"connections"`
-		ConnectionsIn  int      `json:"connections_in"`
-		ConnectionsOut int      `json:"connections_out"`
-		Networks       []string `json:"networks"`
-		RelayFee       coins    `json:"relayfee"`
-		IncrementalFee coins    `json:"incrementalfee"`
-		Local          []string `json:"localaddresses"`
-		Warnings       []string `json:"warnings"`
+		Version        int           `json:"version"`
+		SubVersion     string        `json:"subversion"`
+		Protocol       int           `json:"protocolversion"`
+		Services       string        `json:"localservices"`
+		ServiceNames   []string      `json:"localservicesnames"`
+		Relay          bool          `json:"localrelay"`
+		TimeOffset     int64         `json:"timeoffset"`
+		Active         bool          `json:"networkactive"`
+		Connections    int           `json:"connections"`
+		ConnectionsIn  int           `json:"connections_in"`
+		ConnectionsOut int           `json:"connections_out"`
+		Networks       []networkJSON `json:"networks"`
+		RelayFee       coins         `json:"relayfee"`
+		IncrementalFee coins         `json:"incrementalfee"`
+		Local          []localJSON   `json:"localaddresses"`
+		Warnings       []string      `json:"warnings"`
 	}{
-		major*10000 + minor*100 + patch, s.cfg.UserAgent, protocolVersion, fmt.Sprintf("%016x", services), serviceNames(services), true, 0, s.cfg.Network.Active(),
-		in + out, in, out, []string{}, coins(st.Policy.MinRelay), coins(st.Policy.Increment), []string{}, []string{},
+		major*10000 + minor*100 + patch, s.cfg.UserAgent, protocolVersion, fmt.Sprintf("%016x", services), serviceNames(services), true,
+		medianOffset(s.cfg.Network.Peers()), s.cfg.Network.Active(),
+		in + out, in, out, networks, coins(st.Policy.MinRelay), coins(st.Policy.Increment), s.localAddresses(), []string{},
 	}, nil
+}
+
+// networkJSON tells whether a network of BIP155 can be reached.
+type networkJSON struct {
+	Name      string `json:"name"`
+	Limited   bool   `json:"limited"`
+	Reachable bool   `json:"reachable"`
+	Proxy     string `json:"proxy"`
+	Randomize bool   `json:"proxy_randomize_credentials"`
+}
+
+// networks are those that Bitcoin Core lists; there are no proxies here.
+var networks = []networkJSON{
+	{Name: "ipv4", Reachable: true}, {Name: "ipv6", Reachable: true},
+	{Name: "onion", Limited: true}, {Name: "i2p", Limited: true}, {Name: "cjdns", Limited: true},
+}
+
+// localJSON is where this node can be reached.
+type localJSON struct {
+	Address string `json:"address"`
+	Port    uint16 `json:"port"`
+	Score   int    `json:"score"`
+	URL     string `json:"url"`
+}
+
+func (s *Server) localAddresses() []localJSON {
+	const told = 4 // Bitcoin Core's score of what the operator says
+	list := []localJSON{}
+	for _, url := range s.cfg.Network.Advertised() {
+		_, host, port := addressParts(url)
+		list = append(list, localJSON{host, port, told, url})
+	}
+	return list
+}
+
+// medianOffset is by how many seconds the clocks of the peers that this node
+// dialled are ahead; 0 where they are too few to tell, as in Bitcoin Core.
+func medianOffset(peers []p2p.PeerInfo) int64 {
+	var offsets []int64
+	for i := range peers {
+		if peers[i].HandshakeIsOver && !peers[i].Inbound {
+			offsets = append(offsets, peers[i].TimeOffset)
+		}
+	}
+	if len(offsets) < 5 {
+		return 0
+	}
+	slices.Sort(offsets)
+	return offsets[len(offsets)/2]
 }
 
 type peerJSON struct {
 	ID               int64             `json:"id"`
 	Addr             string            `json:"addr"`
+	AddrBind         string            `json:"addrbind,omitempty"`
+	AddrLocal        string            `json:"addrlocal,omitempty"`
 	URL              string            `json:"url,omitempty"`
 	Network          string            `json:"network"`
 	Services         string            `json:"services"`
 	ServiceNames     []string          `json:"servicesnames"`
 	RelayTxs         bool              `json:"relaytxes"`
+	LastInv          uint64            `json:"last_inv_sequence"`
+	ToAnnounce       int               `json:"inv_to_send"`
 	LastSend         int64             `json:"lastsend"`
 	LastRecv         int64             `json:"lastrecv"`
 	LastTx           int64             `json:"last_transaction"`
@@ -111,6 +171,7 @@ type peerJSON struct {
 	SubVer           string            `json:"subver"`
 	Inbound          bool              `json:"inbound"`
 	StartingHeight   int32             `json:"startingheight"`
+	PresyncHeight    int64             `json:"presynced_headers"`
 	SyncedHeaders    int64             `json:"synced_headers"`
 	SyncedBlocks     int64             `json:"synced_blocks"`
 	InFlight         []uint32          `json:"inflight"`
@@ -135,7 +196,7 @@ func (s *Server) getPeerInfo(context.Context, *params) (any, error) {
 			continue
 		}
 		j := peerJSON{
-			ID: p.ID, Addr: p.Addr, URL: p.URL, Network: networkName(p.Addr), Services: fmt.Sprintf("%016x", p.Services), ServiceNames: serviceNames(p.Services),
+			ID: p.ID, Addr: p.Addr, AddrBind: p.LocalAddr, AddrLocal: p.SeenAs, LastInv: p.LastInv, ToAnnounce: p.TxsToAnnounce, PresyncHeight: p.PresyncHeight, URL: p.URL, Network: networkName(p.Addr), Services: fmt.Sprintf("%016x", p.Services), ServiceNames: serviceNames(p.Services),
 			RelayTxs: p.RelayTxs, LastSend: unix(p.Sent.Last), LastRecv: unix(p.Received.Last), LastTx: unix(p.LastTx), LastBlock: unix(p.LastBlock),
 			BytesSent: p.Sent.Total, BytesRecv: p.Received.Total, ConnTime: unix(p.Connected), TimeOffset: p.TimeOffset,
 			Ping: seconds(p.Ping), MinPing: seconds(p.MinPing), PingWait: seconds(p.PingWait), Version: p.Version, SubVer: p.SubVer, Inbound: p.Inbound,
@@ -189,15 +250,13 @@ func seconds(d time.Duration) *float64 {
 	return &s
 }
 
-// serviceNames names the services of a peer (BIP144, BIP159).
+// serviceNames names the services of a peer as Bitcoin Core does, by their bits.
 func serviceNames(services uint64) []string {
+	known := map[int]string{0: "NETWORK", 2: "BLOOM", 3: "WITNESS", 6: "COMPACT_FILTERS", 10: "NETWORK_LIMITED", 11: "P2P_V2"}
 	names := []string{}
-	for _, known := range []struct {
-		bit  uint
-		name string
-	}{{0, "NETWORK"}, {3, "WITNESS"}, {10, "NETWORK_LIMITED"}} {
-		if services&(1<<known.bit) != 0 {
-			names = append(names, known.name)
+	for bit := range 64 {
+		if services&(1<<bit) != 0 {
+			names = append(names, cmp.Or(known[bit], fmt.Sprintf("UNKNOWN[2^%d]", bit)))
 		}
 	}
 	return names
@@ -278,13 +337,13 @@ func (s *Server) getAddedNodeInfo(_ context.Context, p *params) (any, error) {
 		only = clean // as the list has it
 	}
 	peers := s.cfg.Network.Peers()
-	for _, url := range s.cfg.Network.AddedNodes() {
-		if only != "" && only != url {
+	for _, node := range s.cfg.Network.AddedNodes() {
+		if only != "" && only != node.URL {
 			continue
 		}
-		a := added{Node: url, Addresses: []address{}}
+		a := added{Node: node.Name, Addresses: []address{}}
 		for _, peer := range peers {
-			if peer.URL == url && peer.HandshakeIsOver {
+			if peer.URL == node.URL && peer.HandshakeIsOver {
 				a.Connected = true
 				a.Addresses = append(a.Addresses, address{peer.Addr, "outbound"})
 			}

@@ -1,12 +1,14 @@
 package rpc_test
 
 import (
+	"encoding/hex"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"lode/consensus"
 	"lode/p2p"
 )
 
@@ -94,25 +96,25 @@ func TestPeers(t *testing.T) {
 	n.net.peers = []p2p.PeerInfo{
 		{ID: 1, Addr: "8.8.8.8:9555", HandshakeIsOver: false},
 		{
-			ID: 2, Addr: "8.8.4.4:9555", Transport: "websocket", URL: "ws://8.8.4.4:9555/p2p", Kind: "manual", Version: 70016, Services: 0x409, SubVer: "/Lode:1.0.0/", StartingHeight: 7,
+			ID: 2, Addr: "8.8.4.4:9555", LocalAddr: "10.0.0.7:50000", SeenAs: "8.8.8.8:50000", LastInv: 77, TxsToAnnounce: 5, PresyncHeight: 4000, Transport: "websocket", URL: "ws://8.8.4.4:9555/p2p", Kind: "manual", Version: 70016, Services: 0x8c09, SubVer: "/Lode:1.0.0/", StartingHeight: 7,
 			TimeOffset: -2, RelayTxs: true, SyncedHeaders: 8, SyncedBlocks: 7, InFlight: []uint32{8}, FeeFilter: 100, CompactTo: true, Connected: at, LastBlock: at.Add(1e9), LastTx: at.Add(2e9),
 			Sent:     p2p.Traffic{Total: 30, PerMessage: map[string]uint64{"ping": 30}, Last: at.Add(3e9)},
 			Received: p2p.Traffic{Total: 40, PerMessage: map[string]uint64{"pong": 40}, Last: at.Add(4e9)},
 			Ping:     1500 * time.Millisecond, MinPing: time.Second, PingWait: 2 * time.Second, AddrRelay: true, AddrsProcessed: 9, AddrsLimited: 3, HandshakeIsOver: true,
 		},
-		{ID: 3, Addr: "127.0.0.1:50000", Transport: "v1", Kind: "inbound", Inbound: true, SyncedHeaders: -1, SyncedBlocks: -1, Connected: at, HandshakeIsOver: true},
+		{ID: 3, Addr: "127.0.0.1:50000", Transport: "v1", Kind: "inbound", Inbound: true, PresyncHeight: -1, SyncedHeaders: -1, SyncedBlocks: -1, Connected: at, HandshakeIsOver: true},
 	}
 	same(t, ok[any](n, "getpeerinfo"), []any{
 		object{
-			"id": 2, "addr": "8.8.4.4:9555", "url": "ws://8.8.4.4:9555/p2p", "network": "ipv4", "services": "0000000000000409",
-			"servicesnames": []any{"NETWORK", "WITNESS", "NETWORK_LIMITED"}, "relaytxes": true, "lastsend": 1_800_000_003, "lastrecv": 1_800_000_004,
+			"id": 2, "addr": "8.8.4.4:9555", "addrbind": "10.0.0.7:50000", "addrlocal": "8.8.8.8:50000", "last_inv_sequence": 77, "inv_to_send": 5, "presynced_headers": 4000, "url": "ws://8.8.4.4:9555/p2p", "network": "ipv4", "services": "0000000000008c09",
+			"servicesnames": []any{"NETWORK", "WITNESS", "NETWORK_LIMITED", "P2P_V2", "UNKNOWN[2^15]"}, "relaytxes": true, "lastsend": 1_800_000_003, "lastrecv": 1_800_000_004,
 			"last_transaction": 1_800_000_002, "last_block": 1_800_000_001, "bytessent": 30, "bytesrecv": 40, "conntime": 1_800_000_000, "timeoffset": -2,
 			"pingtime": 1.5, "minping": 1, "pingwait": 2, "version": 70016, "subver": "/Lode:1.0.0/", "inbound": false, "startingheight": 7,
 			"synced_headers": 8, "synced_blocks": 7, "inflight": []any{8}, "bip152_hb_to": true, "bip152_hb_from": false, "addr_relay_enabled": true, "addr_processed": 9, "addr_rate_limited": 3, "permissions": []any{}, "session_id": "", "minfeefilter": btc("0.00000100"),
 			"bytessent_per_msg": object{"ping": 30}, "bytesrecv_per_msg": object{"pong": 40}, "connection_type": "manual", "transport_protocol_type": "websocket",
 		},
 		object{
-			"id": 3, "addr": "127.0.0.1:50000", "network": "not_publicly_routable", "services": "0000000000000000", "servicesnames": []any{}, "relaytxes": false,
+			"id": 3, "addr": "127.0.0.1:50000", "last_inv_sequence": 0, "inv_to_send": 0, "presynced_headers": -1, "network": "not_publicly_routable", "services": "0000000000000000", "servicesnames": []any{}, "relaytxes": false,
 			"lastsend": 0, "lastrecv": 0, "last_transaction": 0, "last_block": 0, "bytessent": 0, "bytesrecv": 0, "conntime": 1_800_000_000, "timeoffset": 0,
 			"version": 0, "subver": "", "inbound": true, "startingheight": 0, "synced_headers": -1, "synced_blocks": -1, "inflight": []any{}, "bip152_hb_to": false, "bip152_hb_from": false, "addr_relay_enabled": false, "addr_processed": 0,
 			"addr_rate_limited": 0, "permissions": []any{}, "session_id": "",
@@ -142,13 +144,13 @@ func TestAddNode(t *testing.T) {
 	same(t, ok[any](n, "addnode", "10.0.0.1:18454", "add"), nil)
 	n.refused(-23, "Error: Node already added", "addnode", "10.0.0.1:18454", "add")
 	n.refused(-23, "Error: Node already added", "addnode", "tcp://10.0.0.1:18454", "add")
-	url := n.net.AddedNodes()[0]
-	want := []any{object{"addednode": url, "connected": false, "addresses": []any{}}}
+	url := n.net.AddedNodes()[0].URL
+	want := []any{object{"addednode": "10.0.0.1:18454", "connected": false, "addresses": []any{}}}
 	same(t, ok[any](n, "getaddednodeinfo"), want)
 	same(t, ok[any](n, "getaddednodeinfo", "10.0.0.1:18454"), want) // under the name that it was given
 	n.net.peers = []p2p.PeerInfo{{Addr: "10.0.0.1:18454", URL: url, HandshakeIsOver: true}, {Addr: "10.0.0.1:18455", URL: url}}
 	same(t, ok[any](n, "getaddednodeinfo", url), []any{object{
-		"addednode": url, "connected": true, "addresses": []any{object{"address": "10.0.0.1:18454", "connected": "outbound"}},
+		"addednode": "10.0.0.1:18454", "connected": true, "addresses": []any{object{"address": "10.0.0.1:18454", "connected": "outbound"}},
 	}})
 	n.refused(-24, "Error: Node has not been added.", "getaddednodeinfo", "10.0.0.2:1")
 	n.refused(-24, "Error: Node could not be removed. It has not been added previously.", "addnode", "10.0.0.2:1", "remove")
@@ -164,14 +166,40 @@ func TestAddNode(t *testing.T) {
 	}
 }
 
+// What is submitted here waits for a peer to ask for it.
+func TestUnbroadcast(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 102)
+	sent, other := n.payment(1, 1000), n.payment(2, 1000)
+	check(t, n.pool.Add(other))
+	ok[any](n, "sendrawtransaction", hex.EncodeToString(sent.Bytes()))
+	same(t, ok[object](n, "getmempoolinfo")["unbroadcastcount"], 1)
+	same(t, ok[object](n, "getmempoolentry", sent.TxID())["unbroadcast"], true)
+	same(t, ok[object](n, "getmempoolentry", other.TxID())["unbroadcast"], false)
+	same(t, ok[object](n, "getrawmempool", true)[sent.TxID().String()].(object)["unbroadcast"], true)
+	ok[any](n, "submitpackage", []string{hex.EncodeToString(other.Bytes())})
+	same(t, n.net.told, []consensus.Hash{sent.TxID(), other.TxID()})
+}
+
 func TestNetworkNumbers(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "regtest", 0)
 	same(t, ok[any](n, "getconnectioncount"), 3)
+	n.net.urls = []string{"wss://node.example.org/p2p", "tcp://8.8.8.8:18444"}
+	for _, offset := range []int64{9, 1, 7, 3, 5} {
+		same(t, ok[object](n, "getnetworkinfo")["timeoffset"], 0)
+		n.net.peers = append(n.net.peers, p2p.PeerInfo{TimeOffset: offset, HandshakeIsOver: true}, p2p.PeerInfo{TimeOffset: 100, Inbound: true, HandshakeIsOver: true})
+	}
+	networks := []any{}
+	for _, name := range []string{"ipv4", "ipv6", "onion", "i2p", "cjdns"} {
+		ip := strings.HasPrefix(name, "ip")
+		networks = append(networks, object{"name": name, "limited": !ip, "reachable": ip, "proxy": "", "proxy_randomize_credentials": false})
+	}
 	same(t, ok[any](n, "getnetworkinfo"), object{
 		"version": 10203, "subversion": "/Lode:1.2.3/", "protocolversion": 70016, "localservices": "0000000000000009", "localservicesnames": []any{"NETWORK", "WITNESS"},
-		"localrelay": true, "timeoffset": 0, "networkactive": true, "connections": 3, "connections_in": 1, "connections_out": 2, "networks": []any{},
-		"relayfee": btc("0.00000100"), "incrementalfee": btc("0.00000100"), "localaddresses": []any{}, "warnings": []any{},
+		"localrelay": true, "timeoffset": 5, "networkactive": true, "connections": 3, "connections_in": 1, "connections_out": 2, "networks": networks,
+		"relayfee": btc("0.00000100"), "incrementalfee": btc("0.00000100"), "warnings": []any{},
+		"localaddresses": []any{object{"address": "node.example.org", "port": 443, "score": 4, "url": "wss://node.example.org/p2p"}, object{"address": "8.8.8.8", "port": 18444, "score": 4, "url": "tcp://8.8.8.8:18444"}},
 	})
 	same(t, ok[any](n, "setmocktime", 1_900_000_000), nil)
 	n.net.upload = p2p.Upload{Cycle: 24 * time.Hour}

@@ -53,6 +53,9 @@ func (s *Server) submitPackage(_ context.Context, p *params) (any, error) {
 	if !isTree(txs) {
 		return nil, fail(codeVerify, "package topology disallowed. not child-with-parents or parents depend on each other.")
 	}
+	for _, tx := range txs {
+		s.cfg.Network.Broadcast(tx.TxID())
+	}
 	return packageJSON(txs, s.cfg.Pool.AddPackage(txs, limit))
 }
 

@@ -176,6 +176,7 @@ func (s *Server) sendRawTransaction(_ context.Context, p *params) (any, error) {
 		return nil, first(err, fail(codeInChain, "Transaction outputs already in utxo set"))
 	}
 	if _, ok := s.cfg.Pool.ByTxID(id); ok {
+		s.cfg.Network.Broadcast(id)
 		return id, nil // that is all that was asked, whatever its witness
 	}
 	if limit > 0 {
@@ -187,6 +188,7 @@ func (s *Server) sendRawTransaction(_ context.Context, p *params) (any, error) {
 			return nil, fail(codeVerify, "Fee exceeds maximum configured by user (e.g. -maxtxfee, maxfeerate)")
 		}
 	}
+	s.cfg.Network.Broadcast(id)
 	if err := s.cfg.Pool.Add(tx); err != nil && !errors.Is(err, mempool.ErrKnown) && !errors.Is(err, mempool.ErrSameTxID) {
 		return nil, txError(tx, err)
 	}

@@ -25,6 +25,7 @@ type bitcoinNode struct {
 	peers, rpc string // HOST:PORT
 	find       []any  // the call that mines, without the number of blocks
 	stop       func()
+	log        *logBuffer
 }
 
 // startBtcd runs btcd on regtest, paid at an address.
@@ -37,23 +38,29 @@ func startBtcd(t *testing.T, program, payTo string) *bitcoinNode {
 	return b
 }
 
-// startBitcoind runs Bitcoin Core on regtest.
+// startBitcoind runs Bitcoin Core on regtest, which dials nobody by itself.
 func startBitcoind(t *testing.T, program, payTo string) *bitcoinNode {
+	t.Helper()
+	return startBitcoindWith(t, program, payTo)
+}
+
+func startBitcoindWith(t *testing.T, program, payTo string, flags ...string) *bitcoinNode {
 	t.Helper()
 	b := &bitcoinNode{t: t, peers: freePort(t), rpc: freePort(t), find: []any{"generatetoaddress", payTo}}
 	dir := t.TempDir()
 	_, port, _ := net.SplitHostPort(b.rpc)
-	b.start(dir, program, "-regtest", "-datadir="+dir, "-nodebuglogfile", "-printtoconsole", "-dnsseed=0", "-listenonion=0", "-natpmp=0",
-		"-rpcuser=u", "-rpcpassword=p", "-bind="+b.peers, "-rpcport="+port)
+	b.start(dir, program, append(flags, "-regtest", "-datadir="+dir, "-nodebuglogfile", "-printtoconsole", "-connect=0", "-listen=1", "-dnsseed=0", "-discover=0", "-listenonion=0", "-natpmp=0",
+		"-rpcuser=u", "-rpcpassword=p", "-bind="+b.peers, "-rpcport="+port)...)
 	return b
 }
 
 // start runs the program and waits until it answers.
 func (b *bitcoinNode) start(home, program string, args ...string) {
 	b.t.Helper()
-	cmd, log := exec.Command(program, args...), new(bytes.Buffer)
+	cmd := exec.Command(program, args...)
 	cmd.Env = append(os.Environ(), "HOME="+home)
-	cmd.Stdout, cmd.Stderr = log, log
+	b.log = new(logBuffer)
+	cmd.Stdout, cmd.Stderr = b.log, b.log
 	if err := cmd.Start(); err != nil {
 		b.t.Fatal(err)
 	}
@@ -64,7 +71,7 @@ func (b *bitcoinNode) start(home, program string, args ...string) {
 	b.t.Cleanup(func() {
 		b.stop()
 		if b.t.Failed() {
-			b.t.Logf("log of %s on %s:\n%s", program, b.peers, log)
+			b.t.Logf("log of %s on %s:\n%s", program, b.peers, b.log)
 		}
 	})
 	waitUpTo(b.t, interopPatience, program+" to answer", func() bool { return b.try(nil, "getblockcount") == nil })
@@ -149,6 +156,7 @@ func (x *interop) connect() {
 func (x *interop) disconnect() {
 	x.t.Helper()
 	x.lode.rpc("addnode", x.other.peers, "remove")
+	x.lode.rpc("disconnectnode", x.other.peers)
 	waitUpTo(x.t, interopPatience, "no connection", func() bool {
 		var count int
 		x.other.call(&count, "getconnectioncount")

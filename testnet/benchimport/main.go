@@ -1,7 +1,8 @@
 // Command benchimport measures what `make bench-import` prints: `lode chain
-// import` beside btcd's addblock and beside btcec verifying the same signatures
-// one by one, in paired rounds on the same machine; how the import grows with
-// the chain; and how fast a node starts. Everything is built and kept in one
+// import` beside a node that fetches the same chain from two others, beside
+// btcd's addblock and beside btcec verifying the same signatures one by one, in
+// paired rounds on the same machine; how the import grows with the chain; and how
+// fast a node starts. Everything is built and kept in one
 // temporary directory, which is removed again.
 package main
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,8 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"lode/rpc/client"
 )
 
 // cost is what a run took.
@@ -32,6 +29,11 @@ func timed(cmd *exec.Cmd) (c cost, out []byte, err error) {
 	if err := cmd.Run(); err != nil {
 		return c, nil, fmt.Errorf("%s: %w: %s%s", cmd, err, &stdout, &stderr)
 	}
+	return costOf(cmd, started), stdout.Bytes(), nil
+}
+
+// costOf is what a process took that has just ended.
+func costOf(cmd *exec.Cmd, started time.Time) (c cost) {
 	c.seconds = time.Since(started).Seconds()
 	c.cpu = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 	unit := 1024.0 // Linux counts in KiB
@@ -39,7 +41,7 @@ func timed(cmd *exec.Cmd) (c cost, out []byte, err error) {
 		unit = 1
 	}
 	c.peak = float64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) * unit / 1e6
-	return c, stdout.Bytes(), nil
+	return c
 }
 
 // imported is what `lode chain import --json` says.
@@ -87,45 +89,20 @@ func (b *bench) btcecVerify(ctx context.Context, file string) (c cost, signature
 // from its start to the first answer, and the memory that it has at the end, in
 // MB.
 func (b *bench) start(ctx context.Context, datadir string, idle time.Duration) (ready time.Duration, memory float64, err error) {
-	cmd := exec.CommandContext(ctx, b.lode(), "node", "--network", "regtest", "--datadir", datadir,
-		"--listen", "127.0.0.1:0", "--rpc-listen", "127.0.0.1:0", "--outbound", "0")
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	started := time.Now()
-	if err := cmd.Start(); err != nil {
+	n, err := b.startNode(ctx, datadir)
+	if err != nil {
 		return 0, 0, err
 	}
-	err = waitReady(ctx, filepath.Join(datadir, "regtest"))
-	ready = time.Since(started)
+	err = n.awaitReady(ctx)
+	ready = time.Since(n.started)
 	if err == nil && idle > 0 {
 		select {
 		case <-time.After(idle):
-			memory, err = residentMemory(cmd.Process.Pid)
+			memory, err = residentMemory(n.cmd.Process.Pid)
 		case <-ctx.Done():
 		}
 	}
-	err = errors.Join(err, cmd.Process.Signal(syscall.SIGTERM), cmd.Wait())
-	if err != nil {
-		err = fmt.Errorf("lode node: %w: %s", err, &out)
-	}
-	return ready, memory, err
-}
-
-func waitReady(ctx context.Context, dir string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	for ; ctx.Err() == nil; time.Sleep(500 * time.Microsecond) {
-		address, err := os.ReadFile(filepath.Join(dir, ".rpc-address"))
-		auth, failure := client.Cookie(filepath.Join(dir, ".cookie"))
-		if err != nil || failure != nil {
-			continue
-		}
-		node, err := client.New(strings.TrimSpace(string(address)), auth)
-		if err == nil && node.Call(ctx, "getblockcount", nil, nil) == nil {
-			return nil
-		}
-	}
-	return ctx.Err()
+	return ready, memory, n.stop(err)
 }
 
 // residentMemory is the memory of a process in MB, where /proc tells it.

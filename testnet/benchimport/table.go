@@ -22,7 +22,15 @@ func (b *bench) measure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var lode, btcd, btcec []cost
+	progress("importing it for %d peers", syncPeers)
+	var sources []string
+	for i := range syncPeers {
+		sources = append(sources, filepath.Join(b.dir, fmt.Sprint("peer", i)))
+		if _, _, err := b.lodeImport(ctx, b.file, sources[i]); err != nil {
+			return err
+		}
+	}
+	var lode, sync, btcd, btcec []cost
 	signatures := 0
 	for round := range b.rounds {
 		progress("round %d of %d", round+1, b.rounds)
@@ -30,6 +38,11 @@ func (b *bench) measure(ctx context.Context) error {
 			func() error {
 				c, _, err := b.lodeImport(ctx, b.file, datadir)
 				lode = append(lode, c)
+				return err
+			},
+			func() error {
+				c, err := b.lodeSync(ctx, sources, all.Blocks)
+				sync = append(sync, c)
 				return err
 			},
 			func() error {
@@ -66,6 +79,7 @@ func (b *bench) measure(ctx context.Context) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\tchecks\tseconds\tCPU seconds\tpeak MB\tseconds of each round")
 	row(w, "lode chain import", "every rule and every signature", lode)
+	row(w, fmt.Sprintf("lode node, from %d peers by WebSocket", syncPeers), "every rule and every signature", sync)
 	row(w, "btcd addblock "+addblockVersion, "the form of each block; no amounts, no signatures", btcd)
 	row(w, "btcec, one by one, all cores", fmt.Sprintf("the %d signatures and nothing else", signatures), btcec)
 	if b.longer > 0 {
@@ -84,6 +98,7 @@ func (b *bench) measure(ctx context.Context) error {
 	fmt.Fprintln(w, "\tmeasured\tgoal")
 	goal(w, "lode / btcec, seconds", ratio(lode, btcec), 0.30, "")
 	goal(w, "lode / addblock, seconds", ratio(lode, btcd), 0.25, "")
+	goal(w, "lode, from peers / import, seconds", ratio(sync, lode), 1.3, "")
 	goal(w, "lode, peak memory", median(lode, peak), 120, " MB")
 	if b.longer > 0 {
 		goal(w, fmt.Sprintf("%d times longer / once, seconds", b.longer), ratio(longer, once), float64(b.longer)*1.1, "")
