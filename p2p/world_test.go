@@ -86,14 +86,29 @@ func (w *world) add(name string, change func(*Config)) *station {
 // addLiar is add for a station that changes what it says.
 func (w *world) addLiar(name string, lie lie, change func(*Config)) *station {
 	w.t.Helper()
-	w.mu.Lock()
-	w.added++
-	number := w.added
-	w.mu.Unlock()
-	s := &station{t: w.t, name: name, url: fmt.Sprintf("ws://%s:1/p2p", name), change: change, lie: lie}
-	s.addr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(number)}), 1))
-	s.dir = w.t.TempDir()
+	s := w.station(name)
+	s.change, s.lie, s.dir = change, lie, w.t.TempDir()
 	w.start(s)
+	return s
+}
+
+// mirror starts a station, perhaps one that lies, on the ledger of another, which
+// must not change.
+func (w *world) mirror(name string, of *station, lie lie) *station {
+	w.t.Helper()
+	s := w.station(name)
+	s.lie, s.ledger = lie, of.ledger
+	s.pool = mempool.New(mempool.Config{Ledger: s.ledger, Sigs: sigcheck.New(1000), Policy: mempool.DefaultPolicy(), Now: now})
+	w.run(s, func() error { return nil })
+	return s
+}
+
+func (w *world) station(name string) *station {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.added++
+	s := &station{t: w.t, name: name, url: fmt.Sprintf("ws://%s:1/p2p", name)}
+	s.addr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(w.added)}), 1))
 	return s
 }
 
@@ -111,8 +126,13 @@ func (w *world) start(s *station) {
 		}
 	})
 	s.ledger, s.pool = ledger, pool
+	w.run(s, ledger.Close)
+}
+
+// run has the node of a station begin. In the end what is under it is closed.
+func (w *world) run(s *station, under func() error) {
 	cfg := Config{
-		Spec: w.spec, Chain: ledger, Pool: pool, Outbound: -1, UserAgent: "/test:" + s.name + "/",
+		Spec: w.spec, Chain: s.ledger, Pool: s.pool, Outbound: -1, UserAgent: "/test:" + s.name + "/",
 		Dial: func(ctx context.Context, url string) (Conn, error) { return w.dial(ctx, s, url) },
 		Log: slog.New(slog.NewMultiHandler(
 			slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: w.level}),
@@ -132,7 +152,7 @@ func (w *world) start(s *station) {
 		if err := <-ended; err != nil {
 			w.t.Errorf("%s: %v", s.name, err)
 		}
-		if err := ledger.Close(); err != nil {
+		if err := under(); err != nil {
 			w.t.Error(err)
 		}
 	})
