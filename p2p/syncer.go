@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -126,18 +127,27 @@ func (s *syncer) view(p *peer) (best, sent headerRef) {
 	return p.sync.best, p.sync.sent
 }
 
-// ahead lists the peers that have shown more work than that and can send blocks,
-// and what they have shown.
-func (s *syncer) ahead(of consensus.Work) map[*peer]headerRef {
+// ahead gives the peers that have shown more work than that and can send blocks,
+// and what they have shown. Those that this node dialled come first: what any
+// number of others owe and do not send is asked of them next.
+func (s *syncer) ahead(of consensus.Work) iter.Seq2[*peer, headerRef] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make(map[*peer]headerRef)
+	shown := make(map[*peer]headerRef)
 	for p := range s.peers {
 		if best := p.sync.best; best.work.Gt(&of) && p.serves(best.height, best.height) {
-			list[p] = p.sync.best
+			shown[p] = best
 		}
 	}
-	return list
+	return func(yield func(*peer, headerRef) bool) {
+		for _, inbound := range []bool{false, true} {
+			for p, best := range shown {
+				if p.inbound() == inbound && !yield(p, best) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // headerRef looks up a header that is known and not invalid.
