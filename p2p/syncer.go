@@ -63,7 +63,7 @@ type syncer struct {
 	fast        []*peer   // announce by compact blocks; the one that last gave a new tip comes last
 
 	most     headerRef // the most work that anybody has shown
-	progress time.Time // when that grew, or a block came that was asked for
+	progress time.Time // when that grew, or the lowest missing block on the way to what a peer has shown came
 }
 
 func newSyncer() *syncer {
@@ -197,6 +197,14 @@ func (n *Node) behind(tip consensus.State, blocks uint32) bool {
 		}
 	}
 	return false
+}
+
+// movedOn notes that the lowest missing block on some way has come. Others do not
+// count: the blocks of a chain that grows give no hope for those of another.
+func (s *syncer) movedOn() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.progress = time.Now()
 }
 
 // hopes reports whether something has come lately.
