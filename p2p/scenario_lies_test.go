@@ -10,25 +10,23 @@ import (
 	"lode/testnet/chaingen"
 )
 
-// forgery is a chain that a liar shows in place of the honest one: it answers
-// getheaders with the next of its headers each time, and again from the first
-// when it is through.
+// forgery is a chain that a liar shows in place of the honest one: each answer to
+// getheaders has the next of its headers.
 type forgery struct {
-	headers func(turn int) msgHeaders           // fewer than maxHeaders end a round
-	bodies  map[consensus.Hash]*consensus.Block // that it gives
-	turn    int
+	begin  func() (next func() msgHeaders)     // for each connection
+	bodies map[consensus.Hash]*consensus.Block // that it gives
+	conns  sync.Map                            // what begin gave, by Conn
 }
 
 func (f *forgery) lie(c Conn, command string, payload []byte) error {
 	switch command {
-	case cmdVersion:
-		f.turn = 0
 	case cmdHeaders:
-		headers := f.headers(f.turn)
-		if f.turn++; len(headers) < maxHeaders {
-			f.turn = 0
+		next, begun := f.conns.Load(c)
+		if !begun {
+			next = f.begin()
+			f.conns.Store(c, next)
 		}
-		return c.WriteMessage(cmdHeaders, headers.append(nil))
+		return c.WriteMessage(cmdHeaders, next.(func() msgHeaders)().append(nil))
 	case cmdNotFound: // so says the honest node beneath
 		for _, hash := range askedHashes(payload) {
 			if body, ok := f.bodies[hash]; ok {
@@ -53,11 +51,19 @@ func askedHashes(notFound []byte) (hashes []consensus.Hash) {
 	return hashes
 }
 
-// inTurns gives the headers of a chain of blocks.
-func inTurns(blocks []*consensus.Block) func(turn int) msgHeaders {
-	return func(turn int) msgHeaders {
-		from := min(turn*maxHeaders, len(blocks))
-		return headersOf(blocks[from:min(from+maxHeaders, len(blocks))])
+// inTurns gives the headers of a chain of blocks, and again from the first when
+// it is through.
+func inTurns(blocks []*consensus.Block) func() func() msgHeaders {
+	return func() func() msgHeaders {
+		from := 0
+		return func() msgHeaders {
+			to := min(from+maxHeaders, len(blocks))
+			headers := headersOf(blocks[from:to])
+			if from = to; len(headers) < maxHeaders {
+				from = 0
+			}
+			return headers
+		}
 	}
 }
 
@@ -145,30 +151,29 @@ func syncLies(honest []*consensus.Block) map[string]syncLie {
 			return c.WriteMessage(cmdHeaders, headers.append(nil))
 		}), 0),
 		"headers without end": {func() lie { // and with so little work that they never have as much as the honest
-			last := consensus.Header{}
-			f := &forgery{headers: func(turn int) msgHeaders {
-				if time.Sleep(4 * time.Second); turn == 0 { // virtual
-					last = spec.Rules.Genesis().Header
-				}
-				list := make(msgHeaders, maxHeaders)
-				for i := range list {
-					h := &list[i]
-					*h = consensus.Header{Version: last.Version, Prev: last.Hash(), Time: last.Time + 1, Bits: last.Bits}
-					for spec.Rules.CheckWork(h) != nil {
-						h.Nonce++
+			return (&forgery{begin: func() func() msgHeaders {
+				last := spec.Rules.Genesis().Header
+				return func() msgHeaders {
+					time.Sleep(4 * time.Second) // virtual
+					list := make(msgHeaders, maxHeaders)
+					for i := range list {
+						h := &list[i]
+						*h = consensus.Header{Version: last.Version, Prev: last.Hash(), Time: last.Time + 1, Bits: last.Bits}
+						for spec.Rules.CheckWork(h) != nil {
+							h.Nonce++
+						}
+						last = *h
 					}
-					last = *h
+					return list
 				}
-				return list
-			}}
-			return f.lie
+			}}).lie
 		}, leaderTerm},
 		"a chain with little work": {func() lie {
-			return (&forgery{headers: inTurns(mine(spec, genesis, 65, len(honest)+20))}).lie
+			return (&forgery{begin: inTurns(mine(spec, genesis, 65, len(honest)+20))}).lie
 		}, 0},
-		"a better chain without bodies": {func() lie { return (&forgery{headers: inTurns(better)}).lie }, 0},
+		"a better chain without bodies": {func() lie { return (&forgery{begin: inTurns(better)}).lie }, 0},
 		"a better chain that is invalid": {func() lie {
-			f := &forgery{headers: inTurns(invalid), bodies: make(map[consensus.Hash]*consensus.Block)}
+			f := &forgery{begin: inTurns(invalid), bodies: make(map[consensus.Hash]*consensus.Block)}
 			for _, b := range invalid {
 				f.bodies[b.Header.Hash()] = b
 			}
