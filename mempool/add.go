@@ -178,6 +178,7 @@ func later(list, round []*adding) (later []*adding) {
 
 // locked calls f with the pool locked and up to date with the ledger.
 func (p *Pool) locked(f func(*chain.Reader) error) error {
+	defer p.announceReturned()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.cfg.Ledger.Read(func(r *chain.Reader) error {

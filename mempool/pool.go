@@ -92,6 +92,7 @@ type Pool struct {
 	estimator estimator
 	change    uint64 // counts changes, for whoever waits for them
 	selected  selected
+	returned  []*Entry // from blocks that do not count any more, to be announced
 
 	queue  queue       // of what Add was given
 	loaded atomic.Bool // see Loaded
@@ -115,11 +116,24 @@ func New(cfg Config) *Pool {
 }
 
 // OnAccept has f called, with no lock held, for every transaction that was
-// accepted by itself. feeRate is in sat per 1,000 virtual bytes.
+// accepted by itself, or that has come back from a block that does not count any
+// more: where that block never was, nobody else can tell of it. feeRate is in sat
+// per 1,000 virtual bytes.
 func (p *Pool) OnAccept(f func(tx *consensus.Tx, txid, wtxid consensus.Hash, feeRate int64)) {
 	p.hookMu.Lock()
 	defer p.hookMu.Unlock()
 	p.hooks = append(p.hooks, f)
+}
+
+// announceReturned announces what has come back since it was called last.
+func (p *Pool) announceReturned() {
+	p.mu.Lock()
+	list := p.returned
+	p.returned = nil
+	p.mu.Unlock()
+	for _, e := range list {
+		p.announce(e)
+	}
 }
 
 func (p *Pool) announce(e *Entry) {

@@ -19,9 +19,7 @@ const maxReturned = 20_000_000
 // Sync brings the pool up to date with the ledger. Everything else that needs
 // it does so by itself; this is for whoever was told of a new tip.
 func (p *Pool) Sync() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.cfg.Ledger.Read(p.sync)
+	return p.locked(func(*chain.Reader) error { return nil })
 }
 
 func (p *Pool) sync(r *chain.Reader) error {
@@ -140,6 +138,9 @@ func (p *Pool) comeBack(r *chain.Reader, c *candidate) error {
 		c.Time, c.Height = was.Time, was.Height
 	}
 	p.commit(c.change)
+	if was.Time.IsZero() {
+		p.returned = append(p.returned, &c.Entry)
+	}
 	return nil
 }
 

@@ -299,16 +299,9 @@ func (n *Node) took(p *peer, hash consensus.Hash, status chain.Status, err error
 	p.mu.Lock()
 	p.stats.lastBlock = time.Now()
 	p.mu.Unlock()
-	if status == chain.Connected && n.sync.idle() && n.chain.Tip().Hash == hash && n.chain.BestHeader().Hash == hash {
+	if status == chain.Connected && n.chain.Tip().Hash == hash && !n.Syncing() {
 		n.prefer(p)
 	}
-}
-
-// idle reports whether no block is awaited.
-func (s *syncer) idle() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.requests) == 0
 }
 
 // askWhole asks p for a block in full, if that is its turn; otherwise whoever is

@@ -38,6 +38,14 @@ type path struct {
 	full   bool // there may be more behind them
 }
 
+// lowest is the first of the blocks; zero if there are none.
+func (w *path) lowest() (hash consensus.Hash) {
+	if len(w.blocks) > 0 {
+		hash = w.blocks[0].hash
+	}
+	return hash
+}
+
 type missingBlock struct {
 	hash   consensus.Hash
 	height uint32
@@ -111,7 +119,10 @@ func (d *downloader) pathTo(target consensus.Hash) *path {
 	if way == nil {
 		way = &path{full: true}
 	}
-	way.blocks = d.stillMissing(way.blocks)
+	lowest := way.lowest()
+	if way.blocks = d.stillMissing(way.blocks); way.lowest() != lowest {
+		d.node.sync.movedOn()
+	}
 	// An empty one is looked at again: a ledger that waits for its snapshot
 	// names no block, and then all above its base.
 	if (way.full || len(way.blocks) == 0) && len(way.blocks) < downloadWindow/2 {
@@ -244,9 +255,6 @@ func (s *syncer) arrived(p *peer, hash consensus.Hash, good bool) {
 		p.sync.progress = p.waited(time.Now())
 	}
 	asked := s.requests[hash].peer == p
-	if good && (owed || asked) {
-		s.progress = time.Now()
-	}
 	if good || asked {
 		delete(s.requests, hash)
 	}

@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -62,7 +63,7 @@ type syncer struct {
 	fast        []*peer   // announce by compact blocks; the one that last gave a new tip comes last
 
 	most     headerRef // the most work that anybody has shown
-	progress time.Time // when that grew, or a block came that was asked for
+	progress time.Time // when that grew, or the lowest missing block on the way to what a peer has shown came
 }
 
 func newSyncer() *syncer {
@@ -126,18 +127,27 @@ func (s *syncer) view(p *peer) (best, sent headerRef) {
 	return p.sync.best, p.sync.sent
 }
 
-// ahead lists the peers that have shown more work than that and can send blocks,
-// and what they have shown.
-func (s *syncer) ahead(of consensus.Work) map[*peer]headerRef {
+// ahead gives the peers that have shown more work than that and can send blocks,
+// and what they have shown. Those that this node dialled come first: what any
+// number of others owe and do not send is asked of them next.
+func (s *syncer) ahead(of consensus.Work) iter.Seq2[*peer, headerRef] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make(map[*peer]headerRef)
+	shown := make(map[*peer]headerRef)
 	for p := range s.peers {
 		if best := p.sync.best; best.work.Gt(&of) && p.serves(best.height, best.height) {
-			list[p] = p.sync.best
+			shown[p] = best
 		}
 	}
-	return list
+	return func(yield func(*peer, headerRef) bool) {
+		for _, inbound := range []bool{false, true} {
+			for p, best := range shown {
+				if p.inbound() == inbound && !yield(p, best) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // headerRef looks up a header that is known and not invalid.
@@ -187,6 +197,14 @@ func (n *Node) behind(tip consensus.State, blocks uint32) bool {
 		}
 	}
 	return false
+}
+
+// movedOn notes that the lowest missing block on some way has come. Others do not
+// count: the blocks of a chain that grows give no hope for those of another.
+func (s *syncer) movedOn() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.progress = time.Now()
 }
 
 // hopes reports whether something has come lately.

@@ -38,9 +38,7 @@ func (r *relay) want(p *peer, hashes []consensus.Hash, byTxID bool) {
 	now := time.Now()
 	for _, hash := range hashes {
 		if req, ok := r.requests[hash]; ok {
-			if req.peer != p && len(req.others) < maxOtherPeers && !slices.Contains(req.others, p) {
-				req.others = append(req.others, p)
-			}
+			req.remember(p)
 			continue
 		}
 		if p.relay.assigned >= maxTxAssigned {
@@ -51,6 +49,20 @@ func (r *relay) want(p *peer, hashes []consensus.Hash, byTxID bool) {
 		p.relay.queue = append(p.relay.queue, hash)
 	}
 	r.pump(p)
+}
+
+// remember has p asked too, if those before it do not answer. Peers that this
+// node dialled come before any number of those that came by themselves.
+func (req *txRequest) remember(p *peer) {
+	if req.peer == p || slices.Contains(req.others, p) {
+		return
+	}
+	at := len(req.others)
+	if first := slices.IndexFunc(req.others, (*peer).inbound); first >= 0 && !p.inbound() {
+		at = first
+	}
+	req.others = slices.Insert(req.others, at, p)
+	req.others = req.others[:min(len(req.others), maxOtherPeers)]
 }
 
 // pump asks p for what waits in its queue. The caller holds mu.

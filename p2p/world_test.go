@@ -37,8 +37,13 @@ type world struct {
 	spec    *consensus.Spec
 	latency time.Duration
 
-	mu       sync.Mutex // guards what follows
-	stations map[string]*station
+	level slog.Level // from which on the log of the stations is kept
+
+	complaints logText // the warnings of all stations
+
+	mu       sync.Mutex          // guards what follows
+	stations map[string]*station // that run
+	added    int
 	open     []link
 	cut      func(a, b string) bool // by name; nil cuts nothing
 }
@@ -55,6 +60,8 @@ type station struct {
 	name   string
 	url    string
 	addr   net.Addr
+	change func(*Config)
+	lie    lie    // nil in an honest one
 	dir    string // of the ledger
 	ledger *chain.Chain
 	pool   *mempool.Pool
@@ -63,39 +70,77 @@ type station struct {
 
 func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { time.Sleep(2 * time.Second) }) // virtual: LevelDB takes one to end after Close
-	return &world{t: t, spec: regtest(t), latency: 10 * time.Millisecond, stations: make(map[string]*station)}
+	return &world{t: t, spec: regtest(t), latency: 10 * time.Millisecond, level: slog.LevelDebug, stations: make(map[string]*station)}
 }
 
-// now is the time of the ledgers: the bubbles of synctest live in the year 2000,
+// now is the time of the ledgers: the bubbles of synctest begin in the year 2000,
 // before the genesis block.
-func now() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
+func now() time.Time { return time.Now().AddDate(26, 0, 0) }
 
 // add starts a station; change may adjust its configuration.
 func (w *world) add(name string, change func(*Config)) *station {
 	w.t.Helper()
+	return w.addLiar(name, nil, change)
+}
+
+// addLiar is add for a station that changes what it says.
+func (w *world) addLiar(name string, lie lie, change func(*Config)) *station {
+	w.t.Helper()
+	s := w.station(name)
+	s.change, s.lie, s.dir = change, lie, w.t.TempDir()
+	w.start(s)
+	return s
+}
+
+// mirror starts a station, perhaps one that lies, on the ledger of another, which
+// must not change.
+func (w *world) mirror(name string, of *station, lie lie) *station {
+	w.t.Helper()
+	s := w.station(name)
+	s.lie, s.ledger = lie, of.ledger
+	s.pool = mempool.New(mempool.Config{Ledger: s.ledger, Sigs: sigcheck.New(1000), Policy: mempool.DefaultPolicy(), Now: now})
+	w.run(s, func() error { return nil })
+	return s
+}
+
+func (w *world) station(name string) *station {
 	w.mu.Lock()
-	number := len(w.stations) + 1
-	w.mu.Unlock()
+	defer w.mu.Unlock()
+	w.added++
 	s := &station{t: w.t, name: name, url: fmt.Sprintf("ws://%s:1/p2p", name)}
-	s.addr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(number)}), 1))
-	var err error
-	s.dir = w.t.TempDir()
-	if s.ledger, err = chain.Open(chain.Config{Dir: s.dir, Spec: w.spec, Now: now}); err != nil {
+	s.addr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(w.added)}), 1))
+	return s
+}
+
+// start has a station begin with what is in its directory.
+func (w *world) start(s *station) {
+	w.t.Helper()
+	ledger, err := chain.Open(chain.Config{Dir: s.dir, Spec: w.spec, Now: now})
+	if err != nil {
 		w.t.Fatal(err)
 	}
-	s.pool = mempool.New(mempool.Config{Ledger: s.ledger, Sigs: sigcheck.New(1000), Policy: mempool.DefaultPolicy(), Now: now})
-	s.ledger.Subscribe(func() {
-		if err := s.pool.Sync(); err != nil {
+	pool := mempool.New(mempool.Config{Ledger: ledger, Sigs: sigcheck.New(1000), Policy: mempool.DefaultPolicy(), Now: now})
+	ledger.Subscribe(func() {
+		if err := pool.Sync(); err != nil {
 			w.t.Error(err)
 		}
 	})
+	s.ledger, s.pool = ledger, pool
+	w.run(s, ledger.Close)
+}
+
+// run has the node of a station begin. In the end what is under it is closed.
+func (w *world) run(s *station, under func() error) {
 	cfg := Config{
-		Spec: w.spec, Chain: s.ledger, Pool: s.pool, Outbound: -1, UserAgent: "/test:" + name + "/",
+		Spec: w.spec, Chain: s.ledger, Pool: s.pool, Outbound: -1, UserAgent: "/test:" + s.name + "/",
 		Dial: func(ctx context.Context, url string) (Conn, error) { return w.dial(ctx, s, url) },
-		Log:  slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", name),
+		Log: slog.New(slog.NewMultiHandler(
+			slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: w.level}),
+			slog.NewTextHandler(&w.complaints, &slog.HandlerOptions{Level: slog.LevelWarn}),
+		)).With("node", s.name),
 	}
-	if change != nil {
-		change(&cfg)
+	if s.change != nil {
+		s.change(&cfg)
 	}
 	s.Node = New(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -105,9 +150,9 @@ func (w *world) add(name string, change func(*Config)) *station {
 	s.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
-			w.t.Errorf("%s: %v", name, err)
+			w.t.Errorf("%s: %v", s.name, err)
 		}
-		if err := s.ledger.Close(); err != nil {
+		if err := under(); err != nil {
 			w.t.Error(err)
 		}
 	})
@@ -115,7 +160,6 @@ func (w *world) add(name string, change func(*Config)) *station {
 	w.mu.Lock()
 	w.stations[s.url] = s
 	w.mu.Unlock()
-	return s
 }
 
 var errUnreachable = errors.New("unreachable")
@@ -129,8 +173,8 @@ func (w *world) dial(_ context.Context, from *station, url string) (Conn, error)
 	}
 	a, b := Pipe(from.addr, to.addr, w.latency)
 	w.open = append(w.open, link{from.name, to.name, a})
-	to.Accept(b)
-	return a, nil
+	to.Accept(to.says(b))
+	return from.says(a), nil
 }
 
 // partition cuts the links that cut names and opens all others.
