@@ -325,7 +325,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	})
 	templates := miner.NewTemplates(miner.TemplatesConfig{Ledger: ledger, Pool: pool, Now: n.clock.Now, Log: n.log, Ready: func() error {
 		if peers.Syncing() || ledger.AwaitsSnapshot() {
-			return errSyncing
+			return miner.ErrSyncing
 		}
 		return nil
 	}})
@@ -339,7 +339,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	}
 	defer release()
 	cfg := rpc.Config{
-		Spec: n.spec, Chain: ledger, Pool: pool, Network: peers, Clock: &n.clock, Version: version, UserAgent: userAgent, Stop: stop, Log: n.log,
+		Spec: n.spec, Chain: ledger, Pool: pool, Templates: templates, Network: peers, Clock: &n.clock, Version: version, UserAgent: userAgent, Stop: stop, Log: n.log,
 		Dir: n.dir, User: rpc.CookieUser, Password: password, AllowHosts: n.allowHosts,
 	}
 	if mining != nil {
@@ -365,8 +365,6 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	n.log.Info("node stopped", "height", ledger.Tip().Height)
 	return err
 }
-
-var errSyncing = errors.New("the node is still fetching blocks that its peers have shown")
 
 // listenForPeers opens the ports for peers; a listener is nil if it is off.
 func (n *nodeConfig) listenForPeers() (socket, tcp net.Listener, err error) {

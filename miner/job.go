@@ -17,7 +17,7 @@ type Job struct {
 	Prev        consensus.Hash
 	Bits        uint32
 	Time        uint32 // when the job was given; it passes while the job is worked on
-	MaxTime     uint32 // no later time is of use
+	MaxTime     uint32 // no later time was of use then; it passes too
 	Coinbase1   []byte // the coinbase without its witness, up to the extra nonce
 	Coinbase2   []byte // and from there on
 	ExtraSize   int    // bytes of the extra nonce, 1 to 8

@@ -26,8 +26,9 @@ type Workers struct {
 // space is a job of which parts were handed out.
 type space struct {
 	*Job
-	began time.Time
-	next  atomic.Uint64 // the extra nonce that nobody has yet
+	began   time.Time
+	next    atomic.Uint64 // the extra nonce that nobody has yet
+	working atomic.Int32  // threads that are at it
 }
 
 // NewWorkers prepares threads, 0 for one per core, that search with a kernel,
@@ -80,7 +81,9 @@ func (w *Workers) Run(ctx context.Context) {
 		wg.Go(func() {
 			search := w.kernel.NewSearch()
 			for s := w.wait(ctx); s != nil; s = w.wait(ctx) {
+				s.working.Add(1)
 				w.grind(ctx, search, s)
+				s.working.Add(-1)
 			}
 		})
 	}
@@ -118,8 +121,9 @@ func (w *Workers) grind(ctx context.Context, search *kernel.Search, s *space) {
 		header := s.Header(s.extra(i % s.spaces()))
 		// Each round over all extra nonces has another time, so that nothing is
 		// searched twice.
-		header.Time = s.Time + uint32(max(uint64(time.Since(s.began)/time.Second), i/s.spaces()))
-		if header.Time > s.MaxTime {
+		passed, round := uint64(time.Since(s.began)/time.Second), i/s.spaces()
+		header.Time = s.Time + uint32(max(passed, round))
+		if uint64(header.Time) > uint64(s.MaxTime)+passed {
 			w.end(s)
 			return
 		}

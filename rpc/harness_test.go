@@ -82,7 +82,14 @@ func newNodeWith(tb testing.TB, ledger chain.Config, network string, blocks int,
 	n.pool.Load(context.Background(), filepath.Join(tb.TempDir(), "mempool.dat"))
 	cfg := rpc.Config{
 		Dir:  tb.TempDir(),
-		Spec: spec, Chain: n.chain, Pool: n.pool, Network: n.net, Clock: n.clock, Version: "1.2.3", UserAgent: "/Lode:1.2.3/",
+		Spec: spec, Chain: n.chain, Pool: n.pool, Network: n.net,
+		Templates: miner.NewTemplates(miner.TemplatesConfig{Ledger: n.chain, Pool: n.pool, Now: n.clock.Now, Ready: func() error {
+			if n.net.syncing {
+				return miner.ErrSyncing
+			}
+			return nil
+		}}),
+		Clock: n.clock, Version: "1.2.3", UserAgent: "/Lode:1.2.3/",
 		Stop: func() { n.stops.Add(1) }, User: user, Password: password,
 	}
 	for _, f := range change {
