@@ -138,6 +138,7 @@ type fakeNetwork struct {
 	dropped []string
 	pings   int
 	syncing bool
+	alone   bool
 	bans    []p2p.Ban
 	known   []p2p.KnownAddress
 	upload  p2p.Upload
@@ -168,10 +169,15 @@ func (f *fakeNetwork) Unban(subnet netip.Prefix) error {
 	return nil
 }
 
-func (f *fakeNetwork) Peers() []p2p.PeerInfo          { return f.peers }
-func (f *fakeNetwork) ConnectionCount() (in, out int) { return 1, 2 }
-func (f *fakeNetwork) NetTotals() (in, out uint64)    { return 300, 400 }
-func (f *fakeNetwork) Syncing() bool                  { return f.syncing }
+func (f *fakeNetwork) Peers() []p2p.PeerInfo { return f.peers }
+func (f *fakeNetwork) ConnectionCount() (in, out int) {
+	if f.alone {
+		return 0, 0
+	}
+	return 1, 2
+}
+func (f *fakeNetwork) NetTotals() (in, out uint64) { return 300, 400 }
+func (f *fakeNetwork) Syncing() bool               { return f.syncing }
 
 func (f *fakeNetwork) Ping() {
 	f.mu.Lock()

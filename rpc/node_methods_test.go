@@ -11,10 +11,10 @@ import (
 )
 
 // allMethods is every method that there is.
-var allMethods = strings.Fields(`addnode clearbanned decoderawtransaction disconnectnode dumptxoutset estimatesmartfee generatetoaddress getaddednodeinfo
+var allMethods = strings.Fields(`addnode clearbanned decoderawtransaction disconnectnode dumptxoutset estimatesmartfee generateblock generatetoaddress getaddednodeinfo
 	getaddressbalance getaddressdeltas getaddresstxids getaddrmaninfo getbestblockhash getblock getblockchaininfo
-	getblockcount getblockhash getblockheader getchainstates getchaintips getconnectioncount getdifficulty getindexinfo
-	getmemoryinfo getmempoolentry getmempoolinfo getmininginfo getnettotals getnetworkinfo getnodeaddresses getpeerinfo
+	getblockcount getblockhash getblockheader getblocktemplate getchainstates getchaintips getconnectioncount getdifficulty getindexinfo
+	getmemoryinfo getmempoolentry getmempoolinfo getmininginfo getnettotals getnetworkhashps getnetworkinfo getnodeaddresses getpeerinfo
 	getprioritisedtransactions getrawmempool getrawtransaction gettxout gettxoutsetinfo help invalidateblock listbanned ping
 	preciousblock prioritisetransaction pruneblockchain reconsiderblock sendrawtransaction setban setmocktime
 	setnetworkactive stop submitblock submitheader submitpackage testmempoolaccept uptime validateaddress`)
