@@ -56,7 +56,7 @@ func TestTestBlock(t *testing.T) {
 			t.Fatalf("the tip itself: %v", err)
 		}
 	}
-	if len(reasons) < 8 {
+	if len(reasons) < 7 {
 		t.Errorf("only %v", reasons)
 	}
 	if err := c.Close(); err != nil {
