@@ -49,7 +49,7 @@ func nodeCommand() *cli.Command {
 			&cli.StringFlag{Name: "mine", Usage: "mine, and be paid at `ADDRESS`"},
 			&cli.IntFlag{Name: "threads", DefaultText: "one per core", Usage: "mine on `N` threads"},
 			&cli.StringFlag{Name: "kernel", DefaultText: "the fastest, measured when mining begins", Usage: "mine with the kernel `NAME`; `lode mine --benchmark` lists them"},
-			&cli.DurationFlag{Name: "mine-pace", DefaultText: "1s where the difficulty is fixed, else none", Usage: "wait at least `TIME` between two mined blocks"},
+			paceFlag(),
 			&cli.IntFlag{Name: "prune", Usage: "keep blocks and undo data below `MB` megabytes (at least 550) by removing the oldest; 1 removes them only at the call pruneblockchain, 0 never"},
 			&cli.BoolFlag{Name: "txindex", Usage: "keep an index of all transactions, for getrawtransaction; without it the index is removed"},
 			&cli.BoolFlag{Name: "addrindex", Usage: "keep an index of the transactions of every address, for getaddresstxids and the like; without it the index is removed"},
@@ -120,7 +120,7 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 		rpcListen: c.String("rpc-listen"),
 		connect:   c.StringSlice("connect"), seeds: c.StringSlice("seed"), outbound: c.Int("outbound"),
 		origins: c.StringSlice("allow-origin"), advertise: c.String("advertise"), allowHosts: c.StringSlice("rpc-allow-host"),
-		pace: c.Duration("mine-pace"), reindex: c.Bool("reindex"),
+		pace: paceOf(c, spec), reindex: c.Bool("reindex"),
 		snapshot: c.String("snapshot"),
 	}
 	if s := c.String("snapshot-hash"); s != "" {
@@ -151,9 +151,6 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 	}
 	if n.rpcListen == "" {
 		n.rpcListen = fmt.Sprintf("127.0.0.1:%d", spec.Defaults.Ports.RPC)
-	}
-	if !c.IsSet("mine-pace") && spec.Rules.Difficulty.Algorithm == consensus.AlgorithmFixed {
-		n.pace = time.Second
 	}
 	if err := n.readPeerFlags(c); err != nil {
 		return nil, err

@@ -15,12 +15,13 @@ type pacer struct {
 	until time.Time  // when to go on after a find
 }
 
-// rest waits until the next block may be found.
-func (p *pacer) rest(ctx context.Context) {
+// rest waits until the next block may be found, and reports whether it had to.
+func (p *pacer) rest(ctx context.Context) bool {
 	p.mu.Lock()
 	wait := time.Until(p.until)
 	p.mu.Unlock()
 	sleep(ctx, wait)
+	return wait > 0
 }
 
 // found begins a pause; undo takes that back, as if nothing had been found.

@@ -79,7 +79,6 @@ func permanent(err error) bool {
 func (r *Remote) Run(ctx context.Context, work func(*Job)) error {
 	worked, said, id, wait := false, "", "", firstRetry
 	for {
-		r.pacer.rest(ctx)
 		job, next, err := r.next(ctx, id)
 		switch {
 		case ctx.Err() != nil:
@@ -104,6 +103,10 @@ func (r *Remote) Run(ctx context.Context, work func(*Job)) error {
 			r.cfg.Log.Info("the node has work again")
 		}
 		worked, said, id, wait = true, "", next, firstRetry
+		if r.pacer.rest(ctx) {
+			id = "" // there may be a better one by now
+			continue
+		}
 		r.give(job, work)
 		if id == "" { // it knows no long polling
 			r.wait(ctx, refreshEvery)

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"lode/chain"
 	"lode/consensus"
@@ -216,6 +217,7 @@ func (n *fakeNode) startRemote(t *testing.T) *remote {
 // TestRemote mines for a node: its transactions go into the first block, and
 // every block pays as was asked.
 func TestRemote(t *testing.T) {
+	t.Parallel()
 	n := newFakeNode(t)
 	fees := n.fill(t)
 	m := n.startRemote(t)
@@ -241,6 +243,7 @@ func hardBits(template map[string]any) {
 // TestRemoteFollowsTips has blocks come from elsewhere: the long poll ends, and
 // there is work on the new tip.
 func TestRemoteFollowsTips(t *testing.T) {
+	t.Parallel()
 	n := newFakeNode(t)
 	n.change = hardBits
 	m := n.startRemote(t)
@@ -266,6 +269,7 @@ func TestRemoteFollowsTips(t *testing.T) {
 // TestRemoteOutage takes the node away, and brings it back with another
 // password. The miner rests meanwhile, and says so once.
 func TestRemoteOutage(t *testing.T) {
+	t.Parallel()
 	n := newFakeNode(t)
 	n.change = hardBits
 	address := n.server.Listener.Addr().String()
@@ -297,6 +301,7 @@ func TestRemoteOutage(t *testing.T) {
 
 // TestRemoteSyncing waits for a node that has no template yet.
 func TestRemoteSyncing(t *testing.T) {
+	t.Parallel()
 	n := newFakeNode(t)
 	n.failed = &client.Error{Code: -10, Message: "is in initial sync"}
 	m := n.startRemote(t)
@@ -315,6 +320,7 @@ func TestRemoteSyncing(t *testing.T) {
 
 // TestRemoteVerdicts tells apart what the node says about blocks, and goes on.
 func TestRemoteVerdicts(t *testing.T) {
+	t.Parallel()
 	n := newFakeNode(t)
 	n.reasons = []string{"inconclusive", "bad-cb-amount", "stale-prevblk", "duplicate", "high-hash"}
 	n.drops = 1
@@ -330,8 +336,29 @@ func TestRemoteVerdicts(t *testing.T) {
 	}
 }
 
+// TestRemotePace keeps blocks apart.
+func TestRemotePace(t *testing.T) {
+	t.Parallel()
+	n := newFakeNode(t)
+	const pace = 200 * time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	m := New(NewRemote(RemoteConfig{Dial: n.dial, PayTo: payTo, Pace: pace}), NewWorkers(1, nil), nil)
+	ended := make(chan error, 1)
+	began := time.Now()
+	go func() { ended <- m.Run(ctx) }()
+	eventually(t, "no blocks are found", func() bool { return n.ledger.Tip().Height >= 10 })
+	if took := time.Since(began); took < 3*pace {
+		t.Errorf("four blocks in %v", took)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestRemoteWithoutLongPolls asks again by itself after a block.
 func TestRemoteWithoutLongPolls(t *testing.T) {
+	t.Parallel()
 	n := newFakeNode(t)
 	n.longPolls = false
 	m := n.startRemote(t)
@@ -340,6 +367,7 @@ func TestRemoteWithoutLongPolls(t *testing.T) {
 
 // TestRemoteEnds ends at once where there can be no work.
 func TestRemoteEnds(t *testing.T) {
+	t.Parallel()
 	n := newFakeNode(t)
 	for _, test := range []struct {
 		name   string
@@ -366,6 +394,7 @@ func TestRemoteEnds(t *testing.T) {
 }
 
 func TestRemoteTemplate(t *testing.T) {
+	t.Parallel()
 	n := newNode(t, unchanged)
 	n.fill(t)
 	tmpl := n.assemble(t)
