@@ -136,3 +136,32 @@ func TestMeter(t *testing.T) {
 		}
 	}
 }
+
+// TestWorkersTimePasses: what is too late for now is not too late for ever.
+func TestWorkersTimePasses(t *testing.T) {
+	for _, test := range []struct {
+		passed time.Duration
+		tried  bool
+	}{{0, false}, {9 * time.Second, false}, {10 * time.Hour, true}} {
+		w := NewWorkers(1, kernel.Available()[0])
+		ctx, cancel := context.WithCancel(t.Context())
+		job := hardJob(time.Now())
+		job.ExtraSize, job.MaxTime = 1, job.Time
+		s := &space{Job: job, began: time.Now().Add(-test.passed)}
+		s.next.Store(256 * 10) // ten rounds over all extra nonces, each a second later
+		w.current.Store(s)
+		done := make(chan struct{})
+		go func() { defer close(done); w.grind(ctx, w.kernel.NewSearch(), s) }()
+		if test.tried {
+			eventually(t, "nothing is tried", func() bool { return w.hashes.Load() > 0 })
+		}
+		if !test.tried {
+			<-done
+		}
+		if tried := w.hashes.Load() > 0; tried != test.tried {
+			t.Errorf("after %v: tried %v, want %v", test.passed, tried, test.tried)
+		}
+		cancel()
+		<-done
+	}
+}
