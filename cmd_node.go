@@ -328,7 +328,9 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	}})
 	var mining *miner.Miner
 	if n.payTo != nil {
-		mining = miner.New(miner.NewLocal(templates, n.payTo, n.pace, n.log), miner.NewWorkers(n.threads, n.kernel), n.log)
+		workers := miner.NewWorkers(n.threads, n.kernel)
+		workers.YieldTo(ledger.Busy)
+		mining = miner.New(miner.NewLocal(templates, n.payTo, n.pace, n.log), workers, n.log)
 	}
 	release, password, err := n.publish(rpcListener.Addr())
 	if err != nil {

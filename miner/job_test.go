@@ -3,6 +3,7 @@ package miner
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -89,6 +90,34 @@ func TestWorkers(t *testing.T) {
 	if w.HashRate() < 0 {
 		t.Error("negative hash rate")
 	}
+}
+
+// TestWorkersYield has the threads rest while something else is more important.
+func TestWorkersYield(t *testing.T) {
+	var busy atomic.Bool
+	w := NewWorkers(2, nil)
+	w.YieldTo(busy.Load)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { w.Run(ctx) })
+	w.Work(hardJob(time.Now()))
+	for range 3 {
+		before := w.hashes.Load()
+		eventually(t, "nothing is tried", func() bool { return w.hashes.Load() > before })
+		busy.Store(true)
+		eventually(t, "the threads go on", func() bool {
+			before := w.hashes.Load()
+			time.Sleep(5 * time.Millisecond)
+			return w.hashes.Load() == before
+		})
+		busy.Store(false)
+	}
+	busy.Store(true) // another job, and the end, do not wait
+	old := w.current.Load()
+	w.Work(hardJob(time.Now()))
+	eventually(t, "a thread stays at the old job", func() bool { return old.working.Load() == 0 })
 }
 
 // TestWorkersOnce wants one find only.

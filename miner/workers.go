@@ -17,6 +17,7 @@ type Workers struct {
 	found   chan Found
 	hashes  atomic.Uint64 // tried so far
 	meter   meter
+	busy    func() bool // see YieldTo
 
 	current atomic.Pointer[space] // nil while there is nothing to do
 	mu      sync.Mutex            // held to change current, and to wait for a change
@@ -37,10 +38,16 @@ func NewWorkers(threads int, k *kernel.Kernel) *Workers {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	w := &Workers{threads: threads, kernel: k, found: make(chan Found, 64)}
+	w := &Workers{threads: threads, kernel: k, found: make(chan Found, 64), busy: func() bool { return false }}
 	w.changed.L = &w.mu
 	return w
 }
+
+// YieldTo has all threads rest while busy says so. It must come before Run.
+func (w *Workers) YieldTo(busy func() bool) { w.busy = busy }
+
+// busyEvery is how often a thread that rests looks whether it must go on resting.
+const busyEvery = 200 * time.Microsecond
 
 // Threads is how many there are.
 func (w *Workers) Threads() int { return w.threads }
@@ -112,8 +119,8 @@ func (w *Workers) end(s *space) {
 
 // grind searches the nonces of one extra nonce after another, each at the time
 // of its beginning. Between two chunks, which take less than a millisecond, it
-// looks whether there is another job, and lets run whatever else wants to:
-// whoever validates a block gets its core at once, and mining has what is left.
+// looks whether there is another job, and whether somebody needs the core more;
+// whatever else wants to run gets its turn then.
 func (w *Workers) grind(ctx context.Context, search *kernel.Search, s *space) {
 	chunk := search.Chunk()
 	for {
@@ -129,6 +136,9 @@ func (w *Workers) grind(ctx context.Context, search *kernel.Search, s *space) {
 		}
 		search.Set(header, &s.Target)
 		for first, last := uint32(0), false; !last; first += chunk {
+			for w.busy() && w.current.Load() == s && ctx.Err() == nil {
+				time.Sleep(busyEvery)
+			}
 			if w.current.Load() != s || ctx.Err() != nil {
 				return
 			}
