@@ -28,6 +28,7 @@ type fakeNode struct {
 	*node
 	templates *Templates
 	server    *httptest.Server
+	url       string
 	password  atomic.Value
 	asked     atomic.Int64 // calls of getblocktemplate
 	waiting   atomic.Int64 // of them that wait
@@ -45,6 +46,7 @@ func newFakeNode(t *testing.T) *fakeNode {
 	n.templates = NewTemplates(TemplatesConfig{Ledger: n.ledger, Pool: n.pool})
 	n.password.Store("first")
 	n.server = httptest.NewServer(http.HandlerFunc(n.serve))
+	n.url = n.server.URL
 	t.Cleanup(func() { n.server.CloseClientConnections(); n.server.Close() })
 	return n
 }
@@ -171,7 +173,7 @@ func (n *fakeNode) submitBlock(param json.RawMessage) any {
 }
 
 func (n *fakeNode) dial() (*client.Client, error) {
-	return client.New(n.server.URL, client.Auth{User: "u", Password: n.password.Load().(string)})
+	return client.New(n.url, client.Auth{User: "u", Password: n.password.Load().(string)})
 }
 
 // remote is a miner that works for the node.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,9 +17,9 @@ import (
 type keeper struct {
 	*node
 	*Templates
-	pool  *hardPool
-	ready error
-	now   time.Time
+	pool    *hardPool
+	syncing atomic.Bool
+	now     time.Time
 }
 
 func newKeeper(t *testing.T) *keeper {
@@ -31,7 +32,12 @@ func newKeeper(t *testing.T) *keeper {
 func (k *keeper) during(t *testing.T, test func(t *testing.T)) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(k.now.Sub(time.Now())) // this time begins in 2000
-		k.Templates = NewTemplates(TemplatesConfig{Ledger: k.ledger, Pool: k.pool, Ready: func() error { return k.ready }})
+		k.Templates = NewTemplates(TemplatesConfig{Ledger: k.ledger, Pool: k.pool, Ready: func() error {
+			if k.syncing.Load() {
+				return ErrSyncing
+			}
+			return nil
+		}})
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { _ = k.Run(ctx) })
@@ -185,7 +191,7 @@ func TestTemplatesErrors(t *testing.T) {
 	now := k.now
 	k.during(t, func(t *testing.T) {
 		_, changed := k.current(t)
-		k.ready = ErrSyncing
+		k.syncing.Store(true)
 		if _, _, err := k.Current(); !errors.Is(err, ErrSyncing) {
 			t.Errorf("a node that is syncing: %v", err)
 		}
@@ -195,7 +201,7 @@ func TestTemplatesErrors(t *testing.T) {
 		if closed(changed) {
 			t.Error("there is a template meanwhile")
 		}
-		k.ready = nil
+		k.syncing.Store(false)
 		time.Sleep(2 * refreshEvery)
 		if !closed(changed) {
 			t.Error("nobody is told when there is a template again")
