@@ -62,9 +62,6 @@ func (j *Job) Header(extra []byte) consensus.Header {
 	return consensus.Header{Version: j.Version, Prev: j.Prev, MerkleRoot: root, Time: j.Time, Bits: j.Bits}
 }
 
-// maxScript is how long the script of a coinbase may be.
-const maxScript = 100
-
 // Split gives the halves of the coinbase of t that pays outs: between them go
 // size bytes of an extra nonce, behind fixed. Both together have 8 to 75 bytes.
 func (t *Template) Split(fixed []byte, size int, outs ...consensus.TxOut) (before, after []byte) {

@@ -31,7 +31,7 @@ func newKeeper(t *testing.T) *keeper {
 // during runs a test while the templates are kept up to date.
 func (k *keeper) during(t *testing.T, test func(t *testing.T)) {
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(k.now.Sub(time.Now())) // this time begins in 2000
+		time.Sleep(time.Until(k.now)) // this time begins in 2000
 		k.Templates = NewTemplates(TemplatesConfig{Ledger: k.ledger, Pool: k.pool, Ready: func() error {
 			if k.syncing.Load() {
 				return ErrSyncing

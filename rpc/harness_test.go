@@ -61,11 +61,15 @@ func newNode(tb testing.TB, network string, blocks int, change ...func(*rpc.Conf
 	return newNodeWith(tb, chain.Config{}, network, blocks, change...)
 }
 
-// newNodeWith is newNode with a ledger of another kind.
+// newNodeWith is newNode with a ledger of another kind, or on another network if
+// that has one.
 func newNodeWith(tb testing.TB, ledger chain.Config, network string, blocks int, change ...func(*rpc.Config)) *testNode {
 	tb.Helper()
-	spec, err := consensus.EmbeddedSpec(network)
-	check(tb, err)
+	spec, err := ledger.Spec, error(nil)
+	if spec == nil {
+		spec, err = consensus.EmbeddedSpec(network)
+		check(tb, err)
+	}
 	n := &testNode{tb: tb, spec: spec, net: &fakeNetwork{added: map[string]bool{}, ports: spec.Defaults.Ports}, clock: &fakeClock{}}
 	seed := sha256.Sum256([]byte("the key of the tests"))
 	n.priv, _ = btcec.PrivKeyFromBytes(seed[:])

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,7 +17,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"lode/chain"
 	"lode/consensus"
+	"lode/testnet/chaingen"
 )
 
 // segwit is the request that every miner makes.
@@ -110,6 +114,34 @@ func TestGetBlockTemplate(t *testing.T) {
 	if n.pool.Sync() != nil || n.pool.Stats().Count != 0 {
 		t.Error("the pool is not empty")
 	}
+}
+
+// TestTemplateUpgrades tells miners what to signal for, what is in force, and how
+// heavy a block may be.
+func TestTemplateUpgrades(t *testing.T) {
+	t.Parallel()
+	spec := chaingen.Spec(func(s *consensus.Spec) {
+		s.Defaults.Upgrades = []consensus.Upgrade{
+			{Name: "lighter", Height: 3, MaxBlockWeight: 100_000},
+			{Name: "asked", MaxBlockWeight: 4_000_000, Signal: consensus.Signal{Bit: 3, Timeout: 1000, Window: 4, Threshold: 3}},
+		}
+	})
+	n := newNodeWith(t, chain.Config{Spec: spec}, "", 0)
+	seen := make(map[string]bool)
+	for range 16 {
+		g := ok[gbt](n, "getblocktemplate", segwit)
+		rules := strings.Join(g.Rules[3:], ",")
+		bit, asked := g.Signals["asked"]
+		if signals := g.Version>>3&1 == 1; signals != asked || asked && bit != 3 {
+			t.Errorf("height %d: version %08x, signals %v", g.Height, g.Version, g.Signals)
+		}
+		if light := g.Weight == 100_000; light != strings.Contains(rules, "lighter") || light != (g.Height >= 3) {
+			t.Errorf("height %d: weight limit %d, rules %s", g.Height, g.Weight, rules)
+		}
+		seen[fmt.Sprint(rules, asked)] = true
+		n.wantSubmit(solve(g.block(t, n.script)), "")
+	}
+	same(t, slices.Sorted(maps.Keys(seen)), []string{"false", "lighter,askedfalse", "lighterfalse", "lightertrue"})
 }
 
 func TestGetBlockTemplateRefusals(t *testing.T) {
