@@ -89,13 +89,15 @@ func runMiner(c *cli.Context, n *network) error {
 	m := miner.New(source, workers, log)
 	if screen.terminal {
 		m.Show(func(s miner.Stats) {
-			screen.status(fmt.Sprintf("%.2f MH/s on %d threads, %d accepted, %d rejected, %d stale", s.HashRate/1e6, workers.Threads(), s.Accepted, s.Rejected, s.Stale))
+			screen.status(fmt.Sprintf("%.2f MH/s, threads %d, accepted %d, rejected %d, stale %d", s.HashRate/1e6, workers.Threads(), s.Accepted, s.Rejected, s.Stale))
 		})
 	}
-	err = m.Run(c.Context)
+	if err := m.Run(c.Context); err != nil {
+		return err
+	}
 	s := m.Stats()
 	log.Info("mining ends", "accepted", s.Accepted, "rejected", s.Rejected, "stale", s.Stale)
-	return err
+	return nil
 }
 
 // workSource is where work comes from, by the flags.

@@ -97,7 +97,7 @@ func (s *Server) output(p *params, i int) []byte {
 		return arg, ok && closed
 	}
 	if arg, ok := inside("raw"); ok {
-		if script, err := hex.DecodeString(arg); err == nil {
+		if script, err := hex.DecodeString(arg); err == nil && len(script) > 0 {
 			return script
 		}
 	}

@@ -302,6 +302,7 @@ func TestGenerateBlock(t *testing.T) {
 		message     string
 	}{
 		{"x", []any{}, -5, "Error: Invalid address or descriptor"},
+		{"raw()", []any{}, -5, "Error: Invalid address or descriptor"},
 		{"raw(zz)", []any{}, -5, "Error: Invalid address or descriptor"},
 		{"addr(" + n.address, []any{}, -5, "Error: Invalid address or descriptor"},
 		{"tr(" + n.address + ")", []any{}, -5, "Error: Invalid address or descriptor"},
