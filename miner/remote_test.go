@@ -419,6 +419,15 @@ func TestRemoteTemplate(t *testing.T) {
 	if err != nil || job.MaxTime != 77 || job.Time != tmpl.MinTime || job.Target != target || len(job.Branch) != len(tmpl.Branch) {
 		t.Errorf("%+v, %v", job, err)
 	}
+	// btcd commits to witnesses only where there are some.
+	job, err = read(func(m map[string]any) { m["transactions"] = []any{}; delete(m, "default_witness_commitment") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := job.template.Solve(&Found{Job: job, Extra: job.extra(1), Header: job.Header(job.extra(1))})
+	if err != nil || len(b.Txs[0].Out) != 1 || b.Txs[0].HasWitness() {
+		t.Errorf("a block without a commitment: %v", err)
+	}
 	for _, test := range []struct {
 		field string
 		value any

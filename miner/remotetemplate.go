@@ -16,6 +16,10 @@ import (
 // of a block in hex are 8 MB, and what else is said of them may be as much.
 const maxTemplate = 32 << 20
 
+// maxCommitment bounds the script that commits to the witnesses, of which BIP141
+// needs 38 bytes.
+const maxCommitment = 80
+
 // errTemplate is the kind of error for a template that cannot be worked on.
 var errTemplate = errors.New("the node's template is of no use")
 
@@ -55,8 +59,8 @@ func (r *remoteTemplate) job(payTo []byte) (*Job, error) {
 	switch {
 	case r.Value == nil || *r.Value < 0:
 		return fail("it has no coinbasevalue")
-	case err != nil || len(commitment) == 0 || len(commitment) > consensus.HeaderSize:
-		return fail("it has no default_witness_commitment")
+	case err != nil || len(commitment) > maxCommitment:
+		return fail("default_witness_commitment %.80q", r.Commitment)
 	case r.Height == 0 || r.Height > math.MaxInt32:
 		return fail("height %d", r.Height)
 	}
@@ -87,6 +91,9 @@ func (r *remoteTemplate) job(payTo []byte) (*Job, error) {
 		tx, err := consensus.DecodeTx(raw)
 		if err != nil {
 			return fail("transaction %d: %v", i, err)
+		}
+		if tx.HasWitness() && len(commitment) == 0 {
+			return fail("it has no default_witness_commitment for transaction %d", i) // BIP145
 		}
 		t.Entries = append(t.Entries, &mempool.Entry{Tx: tx})
 		ids = append(ids, tx.TxID())

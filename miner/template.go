@@ -44,7 +44,7 @@ type Template struct {
 	Value      consensus.Amount // what the coinbase may pay: the subsidy and the fees
 	Weight     int              // of the block, with all that is reserved for its header and coinbase
 	Entries    []*mempool.Entry // parents before children
-	Commitment []byte           // the output script that commits to the witnesses (BIP141)
+	Commitment []byte           // the output script that commits to the witnesses (BIP141); none if a node elsewhere says so
 	Branch     []consensus.Hash // from the coinbase up to the merkle root
 	Change     uint64           // of the pool, see Pool.Changes
 }
@@ -92,7 +92,10 @@ func (t *Template) Time(now time.Time) uint32 {
 // Coinbase pays outs, which sum up to Value at most, and commits to the
 // witnesses. extra, of 8 to 75 bytes, must be another one each time.
 func (t *Template) Coinbase(extra []byte, outs ...consensus.TxOut) *consensus.Tx {
-	all := append(append(make([]consensus.TxOut, 0, len(outs)+1), outs...), consensus.TxOut{Script: t.Commitment})
+	all := append(make([]consensus.TxOut, 0, len(outs)+1), outs...)
+	if len(t.Commitment) > 0 {
+		all = append(all, consensus.TxOut{Script: t.Commitment})
+	}
 	return consensus.NewCoinbase(consensus.CoinbaseScript(t.Height, extra), all)
 }
 
