@@ -114,6 +114,7 @@ func (r *Remote) Run(ctx context.Context, work func(*Job)) error {
 	}
 }
 
+// give hands out a job, or none.
 func (r *Remote) give(job *Job, work func(*Job)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,7 +138,7 @@ var errHurry = errors.New("not worth waiting for")
 // next asks for the template that comes after the one with an id, or for one at
 // once if the id is empty, and makes a job of it.
 func (r *Remote) next(ctx context.Context, id string) (job *Job, nextID string, err error) {
-	request := map[string]any{"rules": []string{"segwit"}, "capabilities": []string{"coinbasetxn", "coinbasevalue", "longpoll", "workid"}}
+	request := map[string]any{"rules": []string{"segwit"}, "capabilities": []string{"coinbasevalue", "longpoll"}}
 	waiting, done := r.begin(ctx, id != "")
 	defer done()
 	if waiting.Err() != nil {
@@ -163,15 +164,14 @@ func (r *Remote) begin(ctx context.Context, waits bool) (context.Context, func()
 	ctx, cancel := context.WithCancel(ctx)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if hurry := r.hurry; hurry && waits {
-		cancel()
-	}
-	r.hurry = false
+	r.cancel = func() {}
 	if waits {
 		r.cancel = cancel
-	} else {
-		r.cancel = func() {}
 	}
+	if r.hurry {
+		r.cancel()
+	}
+	r.hurry = false
 	return ctx, cancel
 }
 
