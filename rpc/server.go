@@ -157,8 +157,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the request could not be read: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	// A call may take long, and the deadline of the request would end it.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a recorder has none
 	s.serveRPC(w, r.WithContext(ctx), body)
 }
 

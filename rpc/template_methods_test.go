@@ -427,23 +427,36 @@ func TestLongPollInBatch(t *testing.T) {
 	})
 }
 
-// deadlineConn remembers the deadline for reads.
+// deadlines are those of a connection, in Unix nanoseconds; 0 for none, -1 before
+// there was any.
+type deadlines struct{ read, write atomic.Int64 }
+
+// deadlineConn remembers its deadlines.
 type deadlineConn struct {
 	net.Conn
-	deadline *atomic.Int64 // Unix nanoseconds; 0 for none
+	*deadlines
+}
+
+func keep(at *atomic.Int64, t time.Time) {
+	at.Store(0)
+	if !t.IsZero() {
+		at.Store(t.UnixNano())
+	}
 }
 
 func (c deadlineConn) SetReadDeadline(t time.Time) error {
-	c.deadline.Store(0)
-	if !t.IsZero() {
-		c.deadline.Store(t.UnixNano())
-	}
+	keep(&c.read, t)
 	return c.Conn.SetReadDeadline(t)
+}
+
+func (c deadlineConn) SetWriteDeadline(t time.Time) error {
+	keep(&c.write, t)
+	return c.Conn.SetWriteDeadline(t)
 }
 
 type deadlineListener struct {
 	net.Listener
-	deadline atomic.Int64
+	deadlines
 }
 
 func (l *deadlineListener) Accept() (net.Conn, error) {
@@ -451,18 +464,18 @@ func (l *deadlineListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return deadlineConn{conn, &l.deadline}, nil
+	return deadlineConn{conn, &l.deadlines}, nil
 }
 
-// TestLongPollHasNoDeadline: what bounds the reading of a request must not end a
-// call that takes longer.
+// TestLongPollHasNoDeadline: what bounds the reading of a request and the writing
+// of an answer must not end a call that takes longer.
 func TestLongPollHasNoDeadline(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "regtest", 1)
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	l := &deadlineListener{Listener: inner}
-	l.deadline.Store(-1)
+	l.read.Store(-1)
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -473,15 +486,14 @@ func TestLongPollHasNoDeadline(t *testing.T) {
 		}
 	})
 	wg.Go(func() {
-		defer stop()
-		for began := time.Now(); l.deadline.Load() != 0; time.Sleep(time.Millisecond) {
+		for began := time.Now(); l.read.Load() != 0 || l.write.Load() != 0; time.Sleep(time.Millisecond) {
 			if time.Since(began) > 3*time.Minute {
 				t.Error("there is a deadline while the call waits")
+				stop()
 				return
 			}
 		}
 		n.mine(1)
-		time.Sleep(time.Second) // for the answer; the end of the server lets it finish too
 	})
 	r, err := http.NewRequest(http.MethodPost, "http://"+inner.Addr().String(), strings.NewReader(`{"method":"getblocktemplate","params":[{"rules":["segwit"],"longpollid":1}],"id":1}`))
 	check(t, err)
