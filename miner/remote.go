@@ -91,7 +91,7 @@ func (r *Remote) Run(ctx context.Context, work func(*Job)) error {
 				return err
 			}
 			r.give(nil, work)
-			if kind := kindOf(err); said != kind {
+			if kind := kindOf(err); said == "" || kind != said && kind != gone {
 				said = kind
 				r.cfg.Log.Warn("no work from the node, trying again until there is", "error", err)
 			}
@@ -122,13 +122,17 @@ func (r *Remote) give(job *Job, work func(*Job)) {
 	work(job)
 }
 
-// kindOf tells one outage from another: the node is gone, or it is there and has
-// no template.
+// gone is the kind of the errors of a node that does not answer. One that stops
+// may have said something before, and that is enough for one outage.
+const gone = "gone"
+
+// kindOf tells one outage from another: the node is gone, or it is there and says
+// by a code why it has no template.
 func kindOf(err error) string {
 	if e, ok := errors.AsType[*client.Error](err); ok {
 		return strconv.Itoa(e.Code)
 	}
-	return "outage"
+	return gone
 }
 
 // errHurry is the error of a call that was ended because there is something new

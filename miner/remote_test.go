@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -28,7 +27,7 @@ type fakeNode struct {
 	*node
 	templates *Templates
 	server    *httptest.Server
-	url       string
+	url       atomic.Value
 	password  atomic.Value
 	asked     atomic.Int64 // calls of getblocktemplate
 	waiting   atomic.Int64 // of them that wait
@@ -46,7 +45,7 @@ func newFakeNode(t *testing.T) *fakeNode {
 	n.templates = NewTemplates(TemplatesConfig{Ledger: n.ledger, Pool: n.pool})
 	n.password.Store("first")
 	n.server = httptest.NewServer(http.HandlerFunc(n.serve))
-	n.url = n.server.URL
+	n.url.Store(n.server.URL)
 	t.Cleanup(func() { n.server.CloseClientConnections(); n.server.Close() })
 	return n
 }
@@ -173,7 +172,7 @@ func (n *fakeNode) submitBlock(param json.RawMessage) any {
 }
 
 func (n *fakeNode) dial() (*client.Client, error) {
-	return client.New(n.url, client.Auth{User: "u", Password: n.password.Load().(string)})
+	return client.New(n.url.Load().(string), client.Auth{User: "u", Password: n.password.Load().(string)})
 }
 
 // remote is a miner that works for the node.
@@ -268,13 +267,12 @@ func TestRemoteFollowsTips(t *testing.T) {
 	}
 }
 
-// TestRemoteOutage takes the node away, and brings it back with another
+// TestRemoteOutage takes the node away, and brings it back elsewhere with another
 // password. The miner rests meanwhile, and says so once.
 func TestRemoteOutage(t *testing.T) {
 	t.Parallel()
 	n := newFakeNode(t)
 	n.change = hardBits
-	address := n.server.Listener.Addr().String()
 	m := n.startRemote(t)
 	working := func() bool { return m.workers.current.Load() != nil }
 	for round := range 2 {
@@ -283,14 +281,8 @@ func TestRemoteOutage(t *testing.T) {
 		n.server.Close()
 		eventually(t, "it goes on", func() bool { return !working() })
 		n.password.Store(fmt.Sprint("next", round))
-		var l net.Listener
-		eventually(t, "the port is taken", func() (ok bool) {
-			var err error
-			l, err = net.Listen("tcp", address)
-			return err == nil
-		})
-		n.server = &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(n.serve)}}
-		n.server.Start()
+		n.server = httptest.NewServer(http.HandlerFunc(n.serve))
+		n.url.Store(n.server.URL)
 	}
 	eventually(t, "no work again", func() bool { return working() && n.waiting.Load() == 1 })
 	if got := strings.Count(m.log.String(), "no work from the node"); got != 2 {
