@@ -1,46 +1,146 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math"
 	"runtime"
+	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"lode/consensus"
+	"lode/miner"
 	"lode/miner/kernel"
+	"lode/rpc/client"
 )
 
 func mineCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "mine",
-		Usage: "measure how fast this machine mines",
-		Description: "With --benchmark it measures every kernel, the implementations of SHA-256d, that this\n" +
+		Usage: "mine for a node that runs elsewhere, or measure how fast this machine mines",
+		Description: "With --address it mines for the node at --rpc, which may be Bitcoin Core's on regtest: it\n" +
+			"asks for work (getblocktemplate), waits for news by long polling, and comes back by\n" +
+			"itself when the node was away or has no work yet. A node mines by itself with\n" +
+			"`lode node --mine ADDRESS`.\n\n" +
+			"With --benchmark it measures every kernel, the implementations of SHA-256d, that this\n" +
 			"CPU can run: Go's standard library (stdlib) and Lode's own. They run in short turns, so\n" +
 			"that what else the machine does falls on all alike. A hash is one try: a nonce with one\n" +
 			"version of the header. Where a kernel can, it tries each nonce with several versions, which\n" +
-			"share a part of the work (version rolling, BIP320). To mine, give an address to the\n" +
-			"node: `lode node --mine ADDRESS`. It measures by itself and takes the fastest.",
-		Flags: append(networkFlags(),
+			"share a part of the work (version rolling, BIP320). Without --kernel a miner measures by\n" +
+			"itself and takes the fastest.",
+		Flags: slices.Concat(networkFlags(), rpcFlags(), []cli.Flag{
+			&cli.StringFlag{Name: "address", Usage: "mine for a node, and be paid at `ADDRESS`"},
 			&cli.BoolFlag{Name: "benchmark", Usage: "measure, and mine nothing"},
-			&cli.StringFlag{Name: "kernel", DefaultText: "all", Usage: "measure the kernel `NAME` and the standard library"},
-			&cli.BoolFlag{Name: "one-version", Usage: "try each nonce with one version, as for a pool that allows no version rolling"},
-			&cli.IntFlag{Name: "threads", DefaultText: "one per core", Usage: "measure on `N` threads"},
+			&cli.StringFlag{Name: "kernel", DefaultText: "the fastest; with --benchmark all", Usage: "mine with the kernel `NAME`, or measure it and the standard library"},
+			&cli.BoolFlag{Name: "one-version", Usage: "with --benchmark: try each nonce with one version, as for a pool that allows no version rolling"},
+			&cli.IntFlag{Name: "threads", DefaultText: "one per core", Usage: "use `N` threads"},
+			paceFlag(),
 			&cli.Float64Flag{Name: "seconds", Value: 3, Usage: "measure each kernel for `S` seconds"},
 			jsonFlag(),
-		),
+		}),
 		Action: func(c *cli.Context) error {
-			if _, err := networkOf(c); err != nil { // it does not matter here, but a wrong one is an error
+			n, err := networkOf(c)
+			if err != nil {
 				return err
 			}
-			if !c.Bool("benchmark") {
-				return usageError(c.Command.HelpName, "give --benchmark; to mine, use `lode node --mine ADDRESS`")
+			if c.Bool("benchmark") {
+				return runBenchmark(c)
 			}
-			return runBenchmark(c)
+			return runMiner(c, n)
 		},
 	}
+}
+
+// paceFlag is the flag of every command that mines.
+func paceFlag() cli.Flag {
+	return withEnv(&cli.DurationFlag{Name: "mine-pace", DefaultText: "1s where the difficulty is fixed, else none", Usage: "wait at least `TIME` between two mined blocks"})[0]
+}
+
+// paceOf is what paceFlag asks for.
+func paceOf(c *cli.Context, spec *consensus.Spec) time.Duration {
+	if !c.IsSet("mine-pace") && spec.Rules.Difficulty.Algorithm == consensus.AlgorithmFixed {
+		return time.Second
+	}
+	return c.Duration("mine-pace")
+}
+
+// runMiner mines until it is told to end.
+func runMiner(c *cli.Context, n *network) error {
+	threads, err := threadsOf(c)
+	if err != nil {
+		return err
+	}
+	var fixed *kernel.Kernel
+	if name := c.String("kernel"); name != "" {
+		if fixed, err = kernel.ByName(name); err != nil {
+			return usageError(c.Command.HelpName, "--kernel: %v", err)
+		}
+	}
+	screen := newScreen(c.App.Writer)
+	defer screen.close()
+	log := slog.New(slog.NewTextHandler(screen, nil))
+	source, err := workSource(c, n, log)
+	if err != nil {
+		return err
+	}
+	workers := miner.NewWorkers(threads, fixed)
+	m := miner.New(source, workers, log)
+	if screen.terminal {
+		m.Show(func(s miner.Stats) {
+			screen.status(fmt.Sprintf("%.2f MH/s, threads %d, accepted %d, rejected %d, stale %d", s.HashRate/1e6, workers.Threads(), s.Accepted, s.Rejected, s.Stale))
+		})
+	}
+	if err := m.Run(c.Context); err != nil {
+		return err
+	}
+	s := m.Stats()
+	log.Info("mining ends", "accepted", s.Accepted, "rejected", s.Rejected, "stale", s.Stale)
+	return nil
+}
+
+// workSource is where work comes from, by the flags.
+func workSource(c *cli.Context, n *network, log *slog.Logger) (miner.Source, error) {
+	switch {
+	case c.String("address") != "":
+		return nodeSource(c, n, log)
+	case c.String("rpc") != "":
+		return nil, usageError(c.Command.HelpName, "--rpc wants --address, where the blocks pay to")
+	}
+	return nil, usageError(c.Command.HelpName, "say what to do: --address to mine for a node, or --benchmark")
+}
+
+// nodeSource is a node as the source of work.
+func nodeSource(c *cli.Context, n *network, log *slog.Logger) (miner.Source, error) {
+	key, err := consensus.ParseAddress(n.spec.Defaults.AddressPrefix, c.String("address"))
+	if err != nil {
+		return nil, fmt.Errorf("--address: %w", err)
+	}
+	first, err := n.client(c)
+	if err != nil {
+		return nil, err
+	}
+	log.Info("mining for a node", "node", first.URL(), "address", c.String("address"))
+	return &explained{n, first, miner.NewRemote(miner.RemoteConfig{
+		Dial:  func() (*client.Client, error) { return n.client(c) }, // with the cookie of the node that runs now
+		PayTo: consensus.TaprootScript(key), Pace: paceOf(c, n.spec), Log: log,
+	})}, nil
+}
+
+// explained is a source that says what to do about its errors.
+type explained struct {
+	net    *network
+	client *client.Client
+	*miner.Remote
+}
+
+// Run is that of the source.
+func (e *explained) Run(ctx context.Context, work func(*miner.Job)) error {
+	return e.net.explain(e.client, e.Remote.Run(ctx, work))
 }
 
 func runBenchmark(c *cli.Context) error {

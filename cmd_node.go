@@ -49,7 +49,7 @@ func nodeCommand() *cli.Command {
 			&cli.StringFlag{Name: "mine", Usage: "mine, and be paid at `ADDRESS`"},
 			&cli.IntFlag{Name: "threads", DefaultText: "one per core", Usage: "mine on `N` threads"},
 			&cli.StringFlag{Name: "kernel", DefaultText: "the fastest, measured when mining begins", Usage: "mine with the kernel `NAME`; `lode mine --benchmark` lists them"},
-			&cli.DurationFlag{Name: "mine-pace", DefaultText: "1s where the difficulty is fixed, else none", Usage: "wait at least `TIME` between two mined blocks"},
+			paceFlag(),
 			&cli.IntFlag{Name: "prune", Usage: "keep blocks and undo data below `MB` megabytes (at least 550) by removing the oldest; 1 removes them only at the call pruneblockchain, 0 never"},
 			&cli.BoolFlag{Name: "txindex", Usage: "keep an index of all transactions, for getrawtransaction; without it the index is removed"},
 			&cli.BoolFlag{Name: "addrindex", Usage: "keep an index of the transactions of every address, for getaddresstxids and the like; without it the index is removed"},
@@ -120,7 +120,7 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 		rpcListen: c.String("rpc-listen"),
 		connect:   c.StringSlice("connect"), seeds: c.StringSlice("seed"), outbound: c.Int("outbound"),
 		origins: c.StringSlice("allow-origin"), advertise: c.StringSlice("advertise"), allowHosts: c.StringSlice("rpc-allow-host"),
-		pace: c.Duration("mine-pace"), reindex: c.Bool("reindex"),
+		pace: paceOf(c, spec), reindex: c.Bool("reindex"),
 		snapshot: c.String("snapshot"),
 	}
 	if s := c.String("snapshot-hash"); s != "" {
@@ -151,9 +151,6 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 	}
 	if n.rpcListen == "" {
 		n.rpcListen = fmt.Sprintf("127.0.0.1:%d", spec.Defaults.Ports.RPC)
-	}
-	if !c.IsSet("mine-pace") && spec.Rules.Difficulty.Algorithm == consensus.AlgorithmFixed {
-		n.pace = time.Second
 	}
 	if err := n.readPeerFlags(c); err != nil {
 		return nil, err
@@ -325,13 +322,15 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	})
 	templates := miner.NewTemplates(miner.TemplatesConfig{Ledger: ledger, Pool: pool, Now: n.clock.Now, Log: n.log, Ready: func() error {
 		if peers.Syncing() || ledger.AwaitsSnapshot() {
-			return errSyncing
+			return miner.ErrSyncing
 		}
 		return nil
 	}})
 	var mining *miner.Miner
 	if n.payTo != nil {
-		mining = miner.New(miner.NewLocal(templates, n.payTo, n.pace, n.log), miner.NewWorkers(n.threads, n.kernel), n.log)
+		workers := miner.NewWorkers(n.threads, n.kernel)
+		workers.YieldTo(ledger.Busy)
+		mining = miner.New(miner.NewLocal(templates, n.payTo, n.pace, n.log), workers, n.log)
 	}
 	release, password, err := n.publish(rpcListener.Addr())
 	if err != nil {
@@ -339,7 +338,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	}
 	defer release()
 	cfg := rpc.Config{
-		Spec: n.spec, Chain: ledger, Pool: pool, Network: peers, Clock: &n.clock, Version: version, UserAgent: userAgent, Stop: stop, Log: n.log,
+		Spec: n.spec, Chain: ledger, Pool: pool, Templates: templates, Network: peers, Clock: &n.clock, Version: version, UserAgent: userAgent, Stop: stop, Log: n.log,
 		Dir: n.dir, User: rpc.CookieUser, Password: password, AllowHosts: n.allowHosts,
 	}
 	if mining != nil {
@@ -366,8 +365,6 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	n.log.Info("node stopped", "height", ledger.Tip().Height)
 	return err
 }
-
-var errSyncing = errors.New("the node is still fetching blocks that its peers have shown")
 
 // listenForPeers opens the ports for peers; a listener is nil if it is off.
 func (n *nodeConfig) listenForPeers() (socket, tcp net.Listener, err error) {

@@ -41,6 +41,7 @@ func walletCommand() *cli.Command {
 				&cli.StringFlag{Name: "mnemonic-file", Usage: "read the words from `FILE`, - is standard input (default: ask on the terminal)"})},
 			{Name: "address", Usage: "print an address that nobody has paid to yet", Action: walletAddress, Flags: append(walletFlags(),
 				&cli.BoolFlag{Name: "new", Usage: "one that was never handed out"},
+				&cli.BoolFlag{Name: "for-miner", Usage: "in the old form (BIP173) that the --coinbase-addr of other miners reads; never for receiving"},
 				&cli.StringFlag{Name: "label", Usage: "remember `TEXT` with it"})},
 			{Name: "addresses", Usage: "list the addresses that were handed out", Flags: walletFlags(), Action: walletAddresses},
 			{Name: "balance", Usage: "say how much there is", Flags: walletFlags(), Action: walletBalance,
@@ -272,18 +273,29 @@ func walletAddress(c *cli.Context) error {
 		if a.Gap >= wallet.GapLimit {
 			fmt.Fprintf(c.App.ErrWriter, "lode: note: %d addresses before this one are unused; restoring from the words alone looks only %d ahead\n", a.Gap, wallet.GapLimit)
 		}
-		return s.print(newAddressLine(w, a), func(out io.Writer) { fmt.Fprintln(out, a.Address) })
+		line := newAddressLine(w, a)
+		if !c.Bool("for-miner") {
+			return s.print(line, func(out io.Writer) { fmt.Fprintln(out, a.Address) })
+		}
+		key, err := consensus.ParseAddress(s.net.spec.Defaults.AddressPrefix, a.Address)
+		if err != nil {
+			return err
+		}
+		line.ForMiner = consensus.MinerAddress(s.net.spec.Defaults.AddressPrefix, key)
+		fmt.Fprintf(c.App.ErrWriter, "lode: note: this form is for the --coinbase-addr of a miner, never for receiving; blocks pay to %s\n", a.Address)
+		return s.print(line, func(out io.Writer) { fmt.Fprintln(out, line.ForMiner) })
 	})
 }
 
 // addressLine is an address with its whole path.
 type addressLine struct {
 	wallet.Address
-	Path string `json:"path"`
+	Path     string `json:"path"`
+	ForMiner string `json:"for_miner,omitempty"` // never for receiving, see consensus.MinerAddress
 }
 
 func newAddressLine(w *wallet.Wallet, a wallet.Address) addressLine {
-	return addressLine{a, w.Account().Path(a.Path)}
+	return addressLine{Address: a, Path: w.Account().Path(a.Path)}
 }
 
 func walletAddresses(c *cli.Context) error {

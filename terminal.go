@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -102,5 +103,52 @@ func showProgress(w *os.File, work string) (progress func(done, total int64), en
 		if terminal && shown {
 			fmt.Fprintln(w)
 		}
+	}
+}
+
+// screen is an output whose last line on a terminal tells how things are; what
+// is written goes above it.
+type screen struct {
+	w        io.Writer
+	terminal bool
+
+	mu   sync.Mutex // guards what follows, and w
+	line string
+}
+
+func newScreen(w io.Writer) *screen {
+	f, ok := w.(*os.File)
+	return &screen{w: w, terminal: ok && term.IsTerminal(int(f.Fd()))}
+}
+
+// clearLine goes to the beginning of the line and empties it (ECMA-48, EL).
+const clearLine = "\r\x1b[K"
+
+// Write writes whole lines.
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.line == "" {
+		return s.w.Write(p)
+	}
+	_, err := fmt.Fprintf(s.w, "%s%s%s", clearLine, p, s.line)
+	return len(p), err
+}
+
+// status shows another last line.
+func (s *screen) status(line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.line = line
+	fmt.Fprint(s.w, clearLine, line)
+}
+
+// close leaves the last line as it is.
+func (s *screen) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.line != "" {
+		s.line = ""
+		fmt.Fprintln(s.w)
 	}
 }

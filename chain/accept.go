@@ -40,6 +40,8 @@ type Verdict struct {
 // SubmitBlocks is SubmitBlock for several blocks, which are stored in this order.
 // Signatures are verified together.
 func (c *Chain) SubmitBlocks(blocks ...*consensus.Block) []Verdict {
+	c.submitting.Add(1)
+	defer c.submitting.Add(-1)
 	list := make([]submission, len(blocks))
 	onAllCores(len(blocks), func(i int) {
 		list[i].block = parsedBlock{blocks[i], blocks[i].TxIDs()}
@@ -60,6 +62,10 @@ func (c *Chain) SubmitBlocks(blocks ...*consensus.Block) []Verdict {
 	}
 	return verdicts
 }
+
+// Busy reports whether blocks are being validated: a good time to leave the cores
+// alone.
+func (c *Chain) Busy() bool { return c.submitting.Load() > 0 }
 
 // submission is a block, which has passed CheckBlock, on its way into the
 // ledger, and what became of it.

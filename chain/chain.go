@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"lode/consensus"
@@ -68,6 +69,7 @@ type Chain struct {
 	blocks     *files
 	undos      *files
 	indexes    []*index
+	submitting atomic.Int32 // calls that submit blocks, see Busy
 
 	inboxMu sync.Mutex // guards what follows; may be taken with mu held
 	inbox   []*submission

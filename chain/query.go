@@ -19,12 +19,14 @@ type HeaderInfo struct {
 	Pruned     bool           // its block was stored
 	Invalid    bool           // it or an ancestor broke a rule
 	Active     bool           // it is part of the active chain
+	Connected  bool           // its block has passed every rule: it is, or was, part of the active chain
 }
 
 func (c *Chain) info(n *node) HeaderInfo {
 	return HeaderInfo{
 		Header: n.header, Hash: n.hash(), Height: n.height(), Work: n.state.Work, MedianTime: n.state.MedianTime(),
 		HaveBlock: n.has(statusBody), Pruned: n.has(statusPruned), Invalid: n.has(statusFailed), Active: c.isActive(n),
+		Connected: c.isActive(n) || n.has(statusUndo),
 	}
 }
 

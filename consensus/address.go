@@ -13,11 +13,20 @@ var ErrAddress = errors.New("not a usable address")
 
 // Address writes a Taproot output key in bech32m (BIP350) with the prefix of a
 // network.
-func Address(prefix string, key [32]byte) string {
+func Address(prefix string, key [32]byte) string { return encodeAddress(bech32.EncodeM, prefix, key) }
+
+// MinerAddress is Address with the checksum of BIP173 in place of BIP350's. Mining
+// programs that know no other read it as the place where a coinbase pays to. Nobody
+// else is to see it, and ParseAddress refuses it.
+func MinerAddress(prefix string, key [32]byte) string {
+	return encodeAddress(bech32.Encode, prefix, key)
+}
+
+func encodeAddress(encode func(string, []byte) (string, error), prefix string, key [32]byte) string {
 	data, err := bech32.ConvertBits(key[:], 8, 5, true)
 	if err == nil {
 		var s string
-		if s, err = bech32.EncodeM(prefix, append([]byte{1}, data...)); err == nil {
+		if s, err = encode(prefix, append([]byte{1}, data...)); err == nil {
 			return s
 		}
 	}

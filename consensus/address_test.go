@@ -25,6 +25,15 @@ func TestGoodAddresses(t *testing.T) {
 	}
 }
 
+// TestMinerAddress writes the one of BIP350's bad examples that only has the old
+// checksum.
+func TestMinerAddress(t *testing.T) {
+	key := [32]byte(unhex(t, goodAddresses[1].key))
+	if got, want := MinerAddress("bc", key), "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqh2y7hd"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 // What BIP173 and BIP350 list, with what is wrong about it. The valid ones
 // among them are of kinds that Lode has no outputs for.
 var badAddresses = []struct{ prefix, address, says string }{

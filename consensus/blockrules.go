@@ -8,10 +8,16 @@ func (r *Rules) CheckBlock(b *Block, ids []Hash) error {
 	if err := r.CheckWork(&b.Header); err != nil {
 		return err
 	}
+	return r.CheckUnsolved(b, ids)
+}
+
+// CheckUnsolved is CheckBlock without the proof of work, for blocks that are not
+// mined yet.
+func (r *Rules) CheckUnsolved(b *Block, ids []Hash) error {
 	if err := checkMerkleRoot(b, ids); err != nil {
 		return err
 	}
-	return r.CheckBody(b, ids)
+	return r.checkBody(b, ids)
 }
 
 // checkMerkleRoot comes before every rule about the transactions: until it has
@@ -27,9 +33,7 @@ func checkMerkleRoot(b *Block, ids []Hash) error {
 	return nil
 }
 
-// CheckBody is CheckBlock without the proof of work and the merkle root, for
-// templates that are not mined yet.
-func (r *Rules) CheckBody(b *Block, ids []Hash) error {
+func (r *Rules) checkBody(b *Block, ids []Hash) error {
 	if len(b.Txs) == 0 || b.StrippedSize()*WitnessScale > r.MaxBlockWeight {
 		return broken(ErrBlockLength, "size limits failed")
 	}

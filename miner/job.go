@@ -17,7 +17,7 @@ type Job struct {
 	Prev        consensus.Hash
 	Bits        uint32
 	Time        uint32 // when the job was given; it passes while the job is worked on
-	MaxTime     uint32 // no later time is of use
+	MaxTime     uint32 // no later time was of use then; it passes too
 	Coinbase1   []byte // the coinbase without its witness, up to the extra nonce
 	Coinbase2   []byte // and from there on
 	ExtraSize   int    // bytes of the extra nonce, 1 to 8
@@ -61,9 +61,6 @@ func (j *Job) Header(extra []byte) consensus.Header {
 	root := consensus.BranchRoot(consensus.DoubleSHA256(j.Coinbase(extra)), j.Branch)
 	return consensus.Header{Version: j.Version, Prev: j.Prev, MerkleRoot: root, Time: j.Time, Bits: j.Bits}
 }
-
-// maxScript is how long the script of a coinbase may be.
-const maxScript = 100
 
 // Split gives the halves of the coinbase of t that pays outs: between them go
 // size bytes of an extra nonce, behind fixed. Both together have 8 to 75 bytes.

@@ -3,6 +3,7 @@ package miner
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,6 +92,34 @@ func TestWorkers(t *testing.T) {
 	}
 }
 
+// TestWorkersYield has the threads rest while something else is more important.
+func TestWorkersYield(t *testing.T) {
+	var busy atomic.Bool
+	w := NewWorkers(2, nil)
+	w.YieldTo(busy.Load)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { w.Run(ctx) })
+	w.Work(hardJob(time.Now()))
+	for range 3 {
+		before := w.hashes.Load()
+		eventually(t, "nothing is tried", func() bool { return w.hashes.Load() > before })
+		busy.Store(true)
+		eventually(t, "the threads go on", func() bool {
+			before := w.hashes.Load()
+			time.Sleep(5 * time.Millisecond)
+			return w.hashes.Load() == before
+		})
+		busy.Store(false)
+	}
+	busy.Store(true) // another job, and the end, do not wait
+	old := w.current.Load()
+	w.Work(hardJob(time.Now()))
+	eventually(t, "a thread stays at the old job", func() bool { return old.working.Load() == 0 })
+}
+
 // TestWorkersOnce wants one find only.
 func TestWorkersOnce(t *testing.T) {
 	w := runWorkers(t, 4, kernel.Available()[0])
@@ -134,5 +163,34 @@ func TestMeter(t *testing.T) {
 		if got := m.rate(step.count, at(step.s)); got != step.want {
 			t.Errorf("after %v s: %v, want %v", step.s, got, step.want)
 		}
+	}
+}
+
+// TestWorkersTimePasses: what is too late for now is not too late for ever.
+func TestWorkersTimePasses(t *testing.T) {
+	for _, test := range []struct {
+		passed time.Duration
+		tried  bool
+	}{{0, false}, {9 * time.Second, false}, {10 * time.Hour, true}} {
+		w := NewWorkers(1, kernel.Available()[0])
+		ctx, cancel := context.WithCancel(t.Context())
+		job := hardJob(time.Now())
+		job.ExtraSize, job.MaxTime = 1, job.Time
+		s := &space{Job: job, began: time.Now().Add(-test.passed)}
+		s.next.Store(256 * 10) // ten rounds over all extra nonces, each a second later
+		w.current.Store(s)
+		done := make(chan struct{})
+		go func() { defer close(done); w.grind(ctx, w.kernel.NewSearch(), s) }()
+		if test.tried {
+			eventually(t, "nothing is tried", func() bool { return w.hashes.Load() > 0 })
+		}
+		if !test.tried {
+			<-done
+		}
+		if tried := w.hashes.Load() > 0; tried != test.tried {
+			t.Errorf("after %v: tried %v, want %v", test.passed, tried, test.tried)
+		}
+		cancel()
+		<-done
 	}
 }

@@ -2,7 +2,6 @@ package miner
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,31 +16,25 @@ import (
 type Local struct {
 	templates *Templates
 	payTo     []byte
-	pace      time.Duration
+	pacer     pacer
 	log       *slog.Logger
+	again     chan struct{} // a find was refused
 
-	mu    sync.Mutex // guards what follows
-	job   *Job       // given last; nil while there is none
-	until time.Time  // when to go on after a find
-	again chan struct{}
+	mu  sync.Mutex // guards what follows
+	job *Job       // given last; nil while there is none
 }
 
 // NewLocal is a source that pays to a script. It rests for pace after a block
-// that was found: where the difficulty is fixed that keeps the subsidy from being
-// used up in seconds.
+// that was found.
 func NewLocal(templates *Templates, payTo []byte, pace time.Duration, log *slog.Logger) *Local {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Local{templates: templates, payTo: payTo, pace: pace, log: log, again: make(chan struct{}, 1)}
+	return &Local{templates: templates, payTo: payTo, pacer: pacer{every: pace}, log: log, again: make(chan struct{}, 1)}
 }
 
-const (
-	retryAfter = time.Second // how long to wait when there is no template
-	// The extra nonce of a local job: random bytes, so that no two coinbases are
-	// alike anywhere, and a number that counts what the threads search.
-	randomSize, countSize = 8, 8
-)
+// retryAfter is how long to wait when there is no template.
+const retryAfter = time.Second
 
 // Run implements Source. It ends early with an error of kind chain.ErrFatal.
 func (l *Local) Run(ctx context.Context, work func(*Job)) error {
@@ -58,7 +51,7 @@ func (l *Local) Run(ctx context.Context, work func(*Job)) error {
 	defer cancel()
 	said := ""
 	for ctx.Err() == nil {
-		l.rest(ctx)
+		l.pacer.rest(ctx)
 		t, changed, err := l.templates.Current()
 		if errors.Is(err, chain.ErrFatal) {
 			return err
@@ -93,39 +86,12 @@ func (l *Local) Run(ctx context.Context, work func(*Job)) error {
 	return nil
 }
 
-// rest waits until the pace allows the next block.
-func (l *Local) rest(ctx context.Context) {
-	l.mu.Lock()
-	wait := time.Until(l.until)
-	l.mu.Unlock()
-	sleep(ctx, wait)
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
-}
-
 func (l *Local) newJob(t *Template) (*Job, error) {
 	target, ok := consensus.TargetFromBits(t.Bits)
 	if !ok {
 		return nil, fmt.Errorf("template with impossible bits %08x", t.Bits)
 	}
-	random := make([]byte, randomSize)
-	if _, err := rand.Read(random); err != nil {
-		return nil, err
-	}
-	before, after := t.Split(random, countSize, consensus.TxOut{Value: t.Value, Script: l.payTo})
-	job := t.Job(before, after, countSize, t.Time(l.templates.Now()), target)
-	job.Once = true
-	return job, nil
+	return t.ownJob(l.payTo, t.Time(l.templates.Now()), target)
 }
 
 // Submit implements Source.
@@ -134,10 +100,7 @@ func (l *Local) Submit(_ context.Context, f *Found) (v Verdict, err error) {
 	if err != nil {
 		return v, err
 	}
-	l.mu.Lock()
-	before := l.until
-	l.until = time.Now().Add(l.pace) // before the new tip asks for the next job
-	l.mu.Unlock()
+	undo := l.pacer.found() // before the new tip asks for the next job
 	if l.templates.Ledger().Tip().Hash != block.Prev {
 		v = Verdict{Stale, "there is another block at its height"} // and it may be of use yet
 	}
@@ -147,9 +110,7 @@ func (l *Local) Submit(_ context.Context, f *Found) (v Verdict, err error) {
 		}
 		return v, nil
 	}
-	l.mu.Lock()
-	l.until = before
-	l.mu.Unlock()
+	undo()
 	poke(l.again)
 	if errors.Is(err, chain.ErrFatal) {
 		return v, err

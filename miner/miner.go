@@ -45,6 +45,7 @@ type Miner struct {
 	source                    Source
 	workers                   *Workers
 	log                       *slog.Logger
+	show                      func(Stats)
 	accepted, rejected, stale atomic.Uint64
 }
 
@@ -55,6 +56,10 @@ func New(source Source, workers *Workers, log *slog.Logger) *Miner {
 	}
 	return &Miner{source: source, workers: workers, log: log}
 }
+
+// Show has f called every second with how the miner does, in place of a line in
+// the log now and then. It must come before Run.
+func (m *Miner) Show(f func(Stats)) { m.show = f }
 
 // Stats is how the miner does.
 func (m *Miner) Stats() Stats {
@@ -121,7 +126,9 @@ func (m *Miner) report(ctx context.Context) {
 		case <-tick.C:
 		}
 		s := m.Stats()
-		if time.Since(last) >= reportEvery {
+		if m.show != nil {
+			m.show(s)
+		} else if time.Since(last) >= reportEvery {
 			last = time.Now()
 			m.log.Info("mining", "hashes_per_second", uint64(s.HashRate), "accepted", s.Accepted, "rejected", s.Rejected, "stale", s.Stale)
 		}

@@ -42,8 +42,9 @@ type Template struct {
 	MinTime    uint32           // the earliest time that the rules allow
 	MaxTime    uint32           // the latest that this node accepted when the template was made
 	Value      consensus.Amount // what the coinbase may pay: the subsidy and the fees
+	Weight     int              // of the block, with all that is reserved for its header and coinbase
 	Entries    []*mempool.Entry // parents before children
-	Commitment []byte           // the output script that commits to the witnesses (BIP141)
+	Commitment []byte           // the output script that commits to the witnesses (BIP141); none if a node elsewhere says so
 	Branch     []consensus.Hash // from the coinbase up to the merkle root
 	Change     uint64           // of the pool, see Pool.Changes
 }
@@ -67,8 +68,10 @@ func assemble(rules *consensus.Rules, pool Pool, now time.Time, reserved int) (*
 		return nil, fmt.Errorf("%w: it is set to %s, and the chain needs a block after %s", ErrClock, now.UTC().Format(time.DateTime), time.Unix(int64(s.Tip.MedianTime()), 0).UTC().Format(time.DateTime))
 	}
 	ids, witnessIDs := make([]consensus.Hash, 1+len(s.Txs)), make([]consensus.Hash, 1+len(s.Txs))
+	t.Weight = min(reserved, rules.MaxBlockWeight)
 	for i, e := range s.Txs {
 		ids[1+i], witnessIDs[1+i] = e.TxID, e.WTxID
+		t.Weight += e.Weight
 	}
 	root, _ := consensus.MerkleRoot(witnessIDs)
 	t.Commitment = consensus.WitnessCommitment(root, [32]byte{})
@@ -89,7 +92,10 @@ func (t *Template) Time(now time.Time) uint32 {
 // Coinbase pays outs, which sum up to Value at most, and commits to the
 // witnesses. extra, of 8 to 75 bytes, must be another one each time.
 func (t *Template) Coinbase(extra []byte, outs ...consensus.TxOut) *consensus.Tx {
-	all := append(append(make([]consensus.TxOut, 0, len(outs)+1), outs...), consensus.TxOut{Script: t.Commitment})
+	all := append(make([]consensus.TxOut, 0, len(outs)+1), outs...)
+	if len(t.Commitment) > 0 {
+		all = append(all, consensus.TxOut{Script: t.Commitment})
+	}
 	return consensus.NewCoinbase(consensus.CoinbaseScript(t.Height, extra), all)
 }
 

@@ -2,6 +2,7 @@ package miner
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,10 @@ type TemplatesConfig struct {
 	Log      *slog.Logger     // nil means none
 }
 
+// ErrSyncing is the reason of a node that lacks blocks which its peers have
+// shown: what it could make would come too late.
+var ErrSyncing = errors.New("the node is still fetching blocks that its peers have shown")
+
 // Templates keeps a template of the next block: a new one at each new tip, and
 // one with what came into the pool every few seconds, in the background as long
 // as somebody has asked of late.
@@ -29,11 +34,12 @@ type Templates struct {
 	poked  chan struct{} // the ledger has changed
 	wanted chan struct{} // somebody asks after a long time
 
-	making  sync.Mutex // held while a template is made, so that several who ask share it
-	mu      sync.Mutex // guards what follows
-	current *Template
+	making  sync.Mutex    // held while a template is made, so that several who ask share it
+	mu      sync.Mutex    // guards what follows
+	current *Template     // nil if there is none
 	made    time.Time     // current
-	changed chan struct{} // closed when there is another
+	last    *Template     // that was made, for this or for Generate
+	changed chan struct{} // closed when current is out of date
 }
 
 const (
@@ -67,9 +73,16 @@ func (t *Templates) Rules() *consensus.Rules { return t.cfg.Ledger.Rules() }
 // Ledger is what the templates come after.
 func (t *Templates) Ledger() Ledger { return t.cfg.Ledger }
 
+// Last is the template that was made last, nil if there was none yet.
+func (t *Templates) Last() *Template {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.last
+}
+
 // Current gives a template for the present tip, and a channel that is closed
-// when there is a better one. The error is Ready's, of kind ErrClock, or of the
-// ledger.
+// when it is worth while to ask again. The error is Ready's, of kind ErrClock,
+// or of the ledger.
 func (t *Templates) Current() (*Template, <-chan struct{}, error) {
 	if now := time.Now().Unix(); t.used.Swap(now) < now-int64(unusedAfter/time.Second) {
 		poke(t.wanted)
@@ -90,15 +103,34 @@ func (t *Templates) get() (*Template, <-chan struct{}, error) {
 		(current.Change == t.cfg.Pool.Changes() || time.Since(made) < refreshEvery) {
 		return current, changed, nil
 	}
-	current, err := assemble(t.cfg.Ledger.Rules(), t.cfg.Pool, t.cfg.Now(), t.cfg.Reserved)
+	current, err := t.assemble(t.cfg.Pool)
 	if err != nil {
 		return nil, nil, err
 	}
+	return current, t.replace(current), nil
+}
+
+// assemble makes a template for whatever purpose.
+func (t *Templates) assemble(pool Pool) (*Template, error) {
+	made, err := assemble(t.cfg.Ledger.Rules(), pool, t.cfg.Now(), t.cfg.Reserved)
+	if err != nil {
+		return nil, err
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	close(t.changed)
-	t.current, t.made, t.changed = current, time.Now(), make(chan struct{})
-	return current, t.changed, nil
+	t.last = made
+	return made, nil
+}
+
+// replace makes another template the current one, or none.
+func (t *Templates) replace(current *Template) (changed <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if current != nil || t.current != nil {
+		close(t.changed)
+		t.current, t.made, t.changed = current, time.Now(), make(chan struct{})
+	}
+	return t.changed
 }
 
 // Run keeps the template up to date until ctx ends.
@@ -116,6 +148,7 @@ func (t *Templates) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if time.Now().Unix()-t.used.Load() > int64(unusedAfter/time.Second) {
+			t.replace(nil) // whoever works on it all the while asks again
 			continue
 		}
 		if _, _, err := t.get(); err != nil {

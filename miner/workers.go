@@ -17,6 +17,7 @@ type Workers struct {
 	found   chan Found
 	hashes  atomic.Uint64 // tried so far
 	meter   meter
+	busy    func() bool // see YieldTo
 
 	current atomic.Pointer[space] // nil while there is nothing to do
 	mu      sync.Mutex            // held to change current, and to wait for a change
@@ -26,8 +27,9 @@ type Workers struct {
 // space is a job of which parts were handed out.
 type space struct {
 	*Job
-	began time.Time
-	next  atomic.Uint64 // the extra nonce that nobody has yet
+	began   time.Time
+	next    atomic.Uint64 // the extra nonce that nobody has yet
+	working atomic.Int32  // threads that are at it
 }
 
 // NewWorkers prepares threads, 0 for one per core, that search with a kernel,
@@ -36,10 +38,16 @@ func NewWorkers(threads int, k *kernel.Kernel) *Workers {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	w := &Workers{threads: threads, kernel: k, found: make(chan Found, 64)}
+	w := &Workers{threads: threads, kernel: k, found: make(chan Found, 64), busy: func() bool { return false }}
 	w.changed.L = &w.mu
 	return w
 }
+
+// YieldTo has all threads rest while busy says so. It must come before Run.
+func (w *Workers) YieldTo(busy func() bool) { w.busy = busy }
+
+// busyEvery is how often a thread that rests looks whether it must go on resting.
+const busyEvery = 200 * time.Microsecond
 
 // Threads is how many there are.
 func (w *Workers) Threads() int { return w.threads }
@@ -80,7 +88,9 @@ func (w *Workers) Run(ctx context.Context) {
 		wg.Go(func() {
 			search := w.kernel.NewSearch()
 			for s := w.wait(ctx); s != nil; s = w.wait(ctx) {
+				s.working.Add(1)
 				w.grind(ctx, search, s)
+				s.working.Add(-1)
 			}
 		})
 	}
@@ -109,8 +119,8 @@ func (w *Workers) end(s *space) {
 
 // grind searches the nonces of one extra nonce after another, each at the time
 // of its beginning. Between two chunks, which take less than a millisecond, it
-// looks whether there is another job, and lets run whatever else wants to:
-// whoever validates a block gets its core at once, and mining has what is left.
+// looks whether there is another job, and whether somebody needs the core more;
+// whatever else wants to run gets its turn then.
 func (w *Workers) grind(ctx context.Context, search *kernel.Search, s *space) {
 	chunk := search.Chunk()
 	for {
@@ -118,13 +128,17 @@ func (w *Workers) grind(ctx context.Context, search *kernel.Search, s *space) {
 		header := s.Header(s.extra(i % s.spaces()))
 		// Each round over all extra nonces has another time, so that nothing is
 		// searched twice.
-		header.Time = s.Time + uint32(max(uint64(time.Since(s.began)/time.Second), i/s.spaces()))
-		if header.Time > s.MaxTime {
+		passed, round := uint64(time.Since(s.began)/time.Second), i/s.spaces()
+		header.Time = s.Time + uint32(max(passed, round))
+		if uint64(header.Time) > uint64(s.MaxTime)+passed {
 			w.end(s)
 			return
 		}
 		search.Set(header, &s.Target)
 		for first, last := uint32(0), false; !last; first += chunk {
+			for w.busy() && w.current.Load() == s && ctx.Err() == nil {
+				time.Sleep(busyEvery)
+			}
 			if w.current.Load() != s || ctx.Err() != nil {
 				return
 			}

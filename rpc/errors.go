@@ -38,7 +38,9 @@ const (
 	codeNodeNotAdded   = -24
 	codeNotConnected   = -29
 	codeSubnet         = -30
+	codeNoPeers        = -9
 	codeStopping       = -9
+	codeSyncing        = -10
 )
 
 func fail(code int, format string, args ...any) error {

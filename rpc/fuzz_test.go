@@ -26,11 +26,13 @@ func FuzzServe(f *testing.F) {
 	for _, name := range allMethods {
 		seeds = append(seeds, fmt.Sprintf(`{"method":%q,"params":[],"id":1}`, name))
 	}
+	seeds = append(seeds, fmt.Sprintf(`{"method":"getblocktemplate","params":[{"mode":"proposal","data":%q}]}`, hexBlock(block)))
 	for method, params := range map[string]string{
 		"getblock": fmt.Sprintf(`%q,3`, hash), "getblockheader": fmt.Sprintf(`%q,true`, hash), "getblockhash": `5`, "gettxout": fmt.Sprintf(`%q,0,true`, payment.TxID()),
 		"gettxoutsetinfo": `"muhash",null,true`, "getrawtransaction": fmt.Sprintf(`%q,2,%q`, block.Txs[0].TxID(), hash), "decoderawtransaction": fmt.Sprintf(`%q,true`, hexTx(payment)),
 		"sendrawtransaction": fmt.Sprintf(`%q,0.1,"1e-8"`, hexTx(payment)), "testmempoolaccept": fmt.Sprintf(`[%q],0`, hexTx(payment)), "submitblock": fmt.Sprintf(`%q,""`, hexBlock(block)),
-		"submitheader": fmt.Sprintf(`%q`, header), "generatetoaddress": fmt.Sprintf(`1,%q,10`, n.address), "getmempoolentry": fmt.Sprintf(`%q`, payment.TxID()),
+		"submitheader": fmt.Sprintf(`%q`, header), "generatetoaddress": fmt.Sprintf(`1,%q,10`, n.address), "getblocktemplate": fmt.Sprintf(`{"rules":["segwit"],"longpollid":"%s5","mode":"template"}`, hash),
+		"generateblock": fmt.Sprintf(`%q,[%q],false`, n.address, hexTx(payment)), "getnetworkhashps": `-1,50`, "getmempoolentry": fmt.Sprintf(`%q`, payment.TxID()),
 		"getmempoolancestors": fmt.Sprintf(`%q,true`, payment.TxID()), "gettxspendingprevout": fmt.Sprintf(`[{"txid":%q,"vout":0}]`, payment.TxID()),
 		"getrawmempool": `true,false`, "estimatesmartfee": `6,"economical"`, "validateaddress": fmt.Sprintf(`%q`, n.address), "addnode": `"10.0.0.1:1","add",false`,
 		"setban": `"192.0.2.0/24","add",60,false`, "getnodeaddresses": `2,"ipv4"`, "setnetworkactive": `true`, "dumptxoutset": `"coins","latest"`,

@@ -61,11 +61,15 @@ func newNode(tb testing.TB, network string, blocks int, change ...func(*rpc.Conf
 	return newNodeWith(tb, chain.Config{}, network, blocks, change...)
 }
 
-// newNodeWith is newNode with a ledger of another kind.
+// newNodeWith is newNode with a ledger of another kind, or on another network if
+// that has one.
 func newNodeWith(tb testing.TB, ledger chain.Config, network string, blocks int, change ...func(*rpc.Config)) *testNode {
 	tb.Helper()
-	spec, err := consensus.EmbeddedSpec(network)
-	check(tb, err)
+	spec, err := ledger.Spec, error(nil)
+	if spec == nil {
+		spec, err = consensus.EmbeddedSpec(network)
+		check(tb, err)
+	}
 	n := &testNode{tb: tb, spec: spec, net: &fakeNetwork{added: map[string]string{}, ports: spec.Defaults.Ports}, clock: &fakeClock{}}
 	seed := sha256.Sum256([]byte("the key of the tests"))
 	n.priv, _ = btcec.PrivKeyFromBytes(seed[:])
@@ -82,7 +86,14 @@ func newNodeWith(tb testing.TB, ledger chain.Config, network string, blocks int,
 	n.pool.Load(context.Background(), filepath.Join(tb.TempDir(), "mempool.dat"))
 	cfg := rpc.Config{
 		Dir:  tb.TempDir(),
-		Spec: spec, Chain: n.chain, Pool: n.pool, Network: n.net, Clock: n.clock, Version: "1.2.3", UserAgent: "/Lode:1.2.3/",
+		Spec: spec, Chain: n.chain, Pool: n.pool, Network: n.net,
+		Templates: miner.NewTemplates(miner.TemplatesConfig{Ledger: n.chain, Pool: n.pool, Now: n.clock.Now, Ready: func() error {
+			if n.net.syncing {
+				return miner.ErrSyncing
+			}
+			return nil
+		}}),
+		Clock: n.clock, Version: "1.2.3", UserAgent: "/Lode:1.2.3/",
 		Stop: func() { n.stops.Add(1) }, User: user, Password: password,
 	}
 	for _, f := range change {
@@ -131,6 +142,7 @@ type fakeNetwork struct {
 	dropped []string
 	pings   int
 	syncing bool
+	alone   bool
 	bans    []p2p.Ban
 	known   []p2p.KnownAddress
 	upload  p2p.Upload
@@ -173,10 +185,15 @@ func (f *fakeNetwork) Unban(subnet netip.Prefix) error {
 	return nil
 }
 
-func (f *fakeNetwork) Peers() []p2p.PeerInfo          { return f.peers }
-func (f *fakeNetwork) ConnectionCount() (in, out int) { return 1, 2 }
-func (f *fakeNetwork) NetTotals() (in, out uint64)    { return 300, 400 }
-func (f *fakeNetwork) Syncing() bool                  { return f.syncing }
+func (f *fakeNetwork) Peers() []p2p.PeerInfo { return f.peers }
+func (f *fakeNetwork) ConnectionCount() (in, out int) {
+	if f.alone {
+		return 0, 0
+	}
+	return 1, 2
+}
+func (f *fakeNetwork) NetTotals() (in, out uint64) { return 300, 400 }
+func (f *fakeNetwork) Syncing() bool               { return f.syncing }
 
 func (f *fakeNetwork) Ping() {
 	f.mu.Lock()

@@ -3,8 +3,10 @@ package rpc
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"math"
+	"strings"
 
 	"lode/chain"
 	"lode/consensus"
@@ -14,27 +16,151 @@ import (
 func (s *Server) miningMethods() []method {
 	const group = "Mining"
 	return []method{
-		{group, "generatetoaddress", []string{"nblocks", "address", "maxtries"}, 2, "Mines blocks at once, each paying to the address; maxtries (1000000 if absent) bounds the hashes tried.", s.generateToAddress},
+		{group, "getblocktemplate", []string{"template_request"}, 1, "What to mine (BIP22, 23, 9, 145): give {\"rules\": [\"segwit\"]}. With the longpollid of an earlier answer it waits until that is out of date. {\"mode\": \"proposal\", \"data\": HEX} judges a block without a proof of work.", s.getBlockTemplate},
 		{group, "submitblock", []string{"hexdata", "dummy"}, 1, "Hands in a block. The answer is null, or why not (BIP22).", s.submitBlock},
 		{group, "submitheader", []string{"hexdata"}, 1, "Hands in a header.", s.submitHeader},
+		{group, "getmininginfo", nil, 0, "What a miner wants to know.", s.getMiningInfo},
+		{group, "getnetworkhashps", []string{"nblocks", "height"}, 0, "About how many hashes a second the network tried over the last nblocks (120 if absent, -1 for those since the difficulty changed) up to a height (-1 for the tip).", s.getNetworkHashRate},
+		{group, "generatetoaddress", []string{"nblocks", "address", "maxtries"}, 2, "Mines blocks at once, each paying to the address; maxtries (1000000 if absent) bounds the hashes tried.", s.generateToAddress},
+		{group, "generateblock", []string{"output", "transactions", "submit"}, 2, "Mines a block at once of the transactions given, each in hex or by its id in the mempool, which pays to an address, addr(ADDRESS) or raw(HEX). It gets no fees. If submit is false it is shown in hex, and not handed in.", s.generateBlock},
 		{group, "prioritisetransaction", []string{"txid", "dummy", "fee_delta"}, 3, "Has a transaction treated as if it paid fee_delta sat more, or less, until it is confirmed; dummy is 0 or null.", s.prioritiseTransaction},
 		{group, "getprioritisedtransactions", nil, 0, "What prioritisetransaction was told and still holds.", s.getPrioritisedTransactions},
-		{group, "getmininginfo", nil, 0, "What a miner wants to know.", s.getMiningInfo},
 	}
 }
 
 func (s *Server) generateToAddress(ctx context.Context, p *params) (any, error) {
 	count := p.integer(0, 0, math.MinInt32, math.MaxInt32)
 	payTo := s.payTo(p, 1)
-	tries := p.integer(2, 1_000_000, 0, math.MaxInt32)
+	tries := p.integer(2, defaultTries, 0, math.MaxInt32)
 	if p.err != nil {
 		return nil, p.err
 	}
-	hashes, err := miner.Generate(ctx, s.cfg.Chain, s.cfg.Pool, payTo, int(max(count, 0)), uint64(tries), s.cfg.Clock.Now)
+	hashes, err := s.cfg.Templates.Generate(ctx, payTo, int(max(count, 0)), uint64(tries))
 	if err != nil && !errors.Is(err, miner.ErrTries) && ctx.Err() == nil {
 		return nil, err
 	}
 	return hashes, nil // fewer than asked for if the tries were used up or the node stops, as Bitcoin Core has it
+}
+
+// defaultTries bounds the hashes that are tried for a call.
+const defaultTries = 1_000_000
+
+func (s *Server) generateBlock(ctx context.Context, p *params) (any, error) {
+	payTo, submit := s.output(p, 0), p.flag(2, true)
+	txs := s.txsOrIDs(p, 1)
+	if p.err != nil {
+		return nil, p.err
+	}
+	t, err := s.cfg.Templates.Empty()
+	if err != nil {
+		return nil, err
+	}
+	block, err := t.Unsolved(payTo, s.cfg.Clock.Now(), txs...)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cfg.Chain.TestBlock(block); err != nil {
+		reason, ok := chain.Reason(err)
+		if !ok {
+			return nil, err
+		}
+		if e, ok := errors.AsType[*consensus.RuleError](err); ok && e.Detail != "" {
+			reason += ", " + e.Detail
+		}
+		return nil, fail(codeVerify, "TestBlockValidity failed: %s", reason)
+	}
+	if err := miner.Solve(ctx, block, defaultTries); errors.Is(err, miner.ErrTries) {
+		return nil, fail(codeMisc, "Failed to make block.")
+	} else if err != nil {
+		return nil, err
+	}
+	answer := struct {
+		Hash consensus.Hash `json:"hash"`
+		Hex  string         `json:"hex,omitempty"`
+	}{Hash: block.Header.Hash()}
+	if !submit {
+		answer.Hex = hex.EncodeToString(block.Bytes())
+		return answer, nil
+	}
+	return answer, s.cfg.Chain.AddBlock(block)
+}
+
+// output reads where to pay to: an address, or one of two descriptors (BIP385).
+func (s *Server) output(p *params, i int) []byte {
+	text := p.text(i, "")
+	if p.err != nil {
+		return nil
+	}
+	inside := func(name string) (string, bool) {
+		rest, ok := strings.CutPrefix(text, name+"(")
+		arg, closed := strings.CutSuffix(rest, ")")
+		return arg, ok && closed
+	}
+	if arg, ok := inside("raw"); ok {
+		if script, err := hex.DecodeString(arg); err == nil && len(script) > 0 {
+			return script
+		}
+	}
+	if arg, ok := inside("addr"); ok {
+		text = arg
+	}
+	key, err := consensus.ParseAddress(s.cfg.Spec.Defaults.AddressPrefix, text)
+	if err != nil {
+		p.fail(fail(codeAddress, "Error: Invalid address or descriptor"))
+		return nil
+	}
+	return consensus.TaprootScript(key)
+}
+
+// txsOrIDs reads a list of transactions, in hex or by their ids in the mempool.
+func (s *Server) txsOrIDs(p *params, i int) (txs []*consensus.Tx) {
+	var list []json.RawMessage
+	if p.err != nil || !p.given(i, "array") || !p.into(i, &list, "array") {
+		return nil
+	}
+	for _, raw := range list {
+		var text string
+		if jsonType(raw) != "string" || json.Unmarshal(raw, &text) != nil {
+			p.fail(fail(codeType, "JSON value of type %s is not of expected type string", jsonType(raw)))
+			return nil
+		}
+		tx, err := s.txOrID(text)
+		if err != nil {
+			p.fail(err)
+			return nil
+		}
+		txs = append(txs, tx)
+	}
+	return txs
+}
+
+func (s *Server) txOrID(text string) (*consensus.Tx, error) {
+	if id, err := consensus.ParseHash(text); err == nil {
+		tx, ok := s.cfg.Pool.ByTxID(id)
+		if !ok {
+			return nil, fail(codeAddress, "Transaction %s not in mempool.", text)
+		}
+		return tx, nil
+	}
+	if raw, err := hex.DecodeString(text); err == nil {
+		if tx, err := consensus.DecodeTx(raw); err == nil {
+			return tx, nil
+		}
+	}
+	return nil, fail(codeDecode, "Transaction decode failed for %.80s. Make sure the tx has at least one input.", text)
+}
+
+// decodeBlock reads a block in hex. What follows it is ignored, as Bitcoin Core
+// does.
+func decodeBlock(text string) (*consensus.Block, error) {
+	raw, err := hex.DecodeString(text)
+	if err == nil {
+		d := consensus.NewDecoder(raw)
+		if block := d.Block(); d.Err() == nil {
+			return block, nil
+		}
+	}
+	return nil, fail(codeDecode, "Block decode failed")
 }
 
 func (s *Server) submitBlock(_ context.Context, p *params) (any, error) {
@@ -42,32 +168,20 @@ func (s *Server) submitBlock(_ context.Context, p *params) (any, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	raw, err := hex.DecodeString(text)
+	block, err := decodeBlock(text)
 	if err != nil {
-		return nil, fail(codeDecode, "Block decode failed")
-	}
-	d := consensus.NewDecoder(raw)
-	block := d.Block()
-	if d.Err() != nil { // what follows the block is ignored, as Bitcoin Core does
-		return nil, fail(codeDecode, "Block decode failed")
+		return nil, err
 	}
 	if _, known := s.cfg.Chain.Header(block.Prev); known {
 		block.FillReservedValue()
 	}
 	status, err := s.cfg.Chain.SubmitBlock(block)
-	if errors.Is(err, chain.ErrFatal) {
-		return nil, err
-	}
-	if err != nil {
-		if reason, ok := chain.Reason(err); ok {
-			return reason, nil
-		}
-		return nil, err
-	}
-	switch status {
-	case chain.Duplicate:
+	switch {
+	case err != nil:
+		return refusal(err)
+	case status == chain.Duplicate:
 		return "duplicate", nil
-	case chain.Stored:
+	case status == chain.Stored:
 		return "inconclusive", nil
 	}
 	return nil, nil
@@ -107,6 +221,10 @@ func (s *Server) getMiningInfo(context.Context, *params) (any, error) {
 	tip := s.cfg.Chain.Tip()
 	bits := s.bitsOf(tip.Hash)
 	next := s.cfg.Spec.Rules.NextBits(&tip)
+	rate, err := s.networkHashRate(defaultRateBlocks, int64(tip.Height))
+	if err != nil {
+		return nil, err
+	}
 	type nextJSON struct {
 		Height     uint32  `json:"height"`
 		Bits       string  `json:"bits"`
@@ -117,21 +235,90 @@ func (s *Server) getMiningInfo(context.Context, *params) (any, error) {
 	if s.cfg.Mining != nil {
 		local = s.cfg.Mining.Stats()
 	}
+	var weight, txs *int
+	if last := s.cfg.Templates.Last(); last != nil {
+		count := len(last.Entries)
+		weight, txs = &last.Weight, &count
+	}
 	return struct {
-		Blocks     uint32   `json:"blocks"`
-		Bits       string   `json:"bits"`
-		Difficulty float64  `json:"difficulty"`
-		Target     string   `json:"target"`
-		PooledTx   int      `json:"pooledtx"`
-		Chain      string   `json:"chain"`
-		Next       nextJSON `json:"next"`
-		HashRate   uint64   `json:"localhashps"` // of the miner in this node
-		Found      uint64   `json:"localblocks"` // found by it since it started
-		Warnings   []string `json:"warnings"`
+		Blocks      uint32   `json:"blocks"`
+		Weight      *int     `json:"currentblockweight,omitempty"` // of the last template, as are those below
+		Txs         *int     `json:"currentblocktx,omitempty"`     // without the coinbase
+		Bits        string   `json:"bits"`
+		Difficulty  float64  `json:"difficulty"`
+		Target      string   `json:"target"`
+		NetworkRate float64  `json:"networkhashps"`
+		PooledTx    int      `json:"pooledtx"`
+		MinFee      coins    `json:"blockmintxfee"` // templates take whatever the pool has
+		Chain       string   `json:"chain"`
+		Next        nextJSON `json:"next"`
+		HashRate    uint64   `json:"localhashps"` // of the miner in this node
+		Found       uint64   `json:"localblocks"` // found by it since it started
+		Warnings    []string `json:"warnings"`
 	}{
-		tip.Height, consensus.Bits(bits).String(), difficulty(bits), targetHex(bits), pool.Stats().Count, s.cfg.Spec.Name,
-		nextJSON{tip.Height + 1, consensus.Bits(next).String(), difficulty(next), targetHex(next)}, uint64(local.HashRate), local.Accepted, []string{},
+		tip.Height, weight, txs, consensus.Bits(bits).String(), difficulty(bits), targetHex(bits), rate, pool.Stats().Count, 0, s.cfg.Spec.Name,
+		nextJSON{tip.Height + 1, consensus.Bits(next).String(), difficulty(next), targetHex(next)}, uint64(local.HashRate), local.Accepted, s.warnings(),
 	}, nil
+}
+
+// defaultRateBlocks is how many blocks the network's hash rate is taken over.
+const defaultRateBlocks = 120
+
+func (s *Server) getNetworkHashRate(_ context.Context, p *params) (any, error) {
+	count := p.integer(0, defaultRateBlocks, math.MinInt32, math.MaxInt32)
+	height := p.integer(1, -1, math.MinInt32, math.MaxInt32)
+	if p.err != nil {
+		return nil, p.err
+	}
+	if count < -1 || count == 0 {
+		return nil, fail(codeParameter, "Invalid nblocks. Must be a positive number or -1.")
+	}
+	if tip := int64(s.cfg.Chain.Tip().Height); height < -1 || height > tip {
+		return nil, fail(codeParameter, "Block does not exist at specified height")
+	} else if height == -1 {
+		height = tip
+	}
+	return s.networkHashRate(count, height)
+}
+
+// networkHashRate is how many hashes a second were needed for count blocks up to
+// a height, -1 for all since the difficulty changed.
+func (s *Server) networkHashRate(count, height int64) (float64, error) {
+	last, err := s.headerAt(height)
+	if err != nil || height == 0 {
+		return 0, err
+	}
+	if count == -1 {
+		count = 0
+		for h := last; count < height && h.Header.Bits == last.Header.Bits; count++ {
+			if h, err = s.header(h.Header.Prev); err != nil {
+				return 0, err
+			}
+		}
+	}
+	count = min(count, height)
+	first, err := s.headerAt(height - count)
+	if err != nil {
+		return 0, err
+	}
+	earliest, latest := first.Header.Time, first.Header.Time
+	for _, h := range s.cfg.Chain.HeadersAfter([]consensus.Hash{first.Hash}, last.Hash, int(count)) {
+		earliest, latest = min(earliest, h.Time), max(latest, h.Time)
+	}
+	if earliest == latest {
+		return 0, nil
+	}
+	work := new(consensus.Work).Sub(&last.Work, &first.Work)
+	return work.Float64() / float64(latest-earliest), nil
+}
+
+// headerAt is the header at a height of the active chain.
+func (s *Server) headerAt(height int64) (info chain.HeaderInfo, err error) {
+	hash, ok := s.cfg.Chain.HashAt(uint32(height))
+	if !ok {
+		return info, fail(codeParameter, "Block does not exist at specified height") // any more
+	}
+	return s.header(hash)
 }
 
 func (s *Server) prioritiseTransaction(_ context.Context, p *params) (any, error) {

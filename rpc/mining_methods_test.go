@@ -2,6 +2,8 @@ package rpc_test
 
 import (
 	"encoding/hex"
+	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -210,11 +212,122 @@ func TestGetMiningInfo(t *testing.T) {
 	difficulty := btc(regtestDifficulty)
 	want := object{
 		"blocks": 101, "bits": "207fffff", "difficulty": difficulty, "target": regtestTarget, "pooledtx": 1, "chain": "regtest",
-		"next":        object{"height": 102, "bits": "207fffff", "difficulty": difficulty, "target": regtestTarget},
-		"localhashps": 1234, "localblocks": 5, "warnings": []any{},
+		"next":          object{"height": 102, "bits": "207fffff", "difficulty": difficulty, "target": regtestTarget},
+		"networkhashps": ok[json.Number](n, "getnetworkhashps"), "blockmintxfee": btc("0.00000000"), "localhashps": 1234, "localblocks": 5, "warnings": []any{},
 	}
 	same(t, ok[any](n, "getmininginfo"), want)
 	idle := newNode(t, "regtest", 0)
 	info := ok[object](idle, "getmininginfo")
 	same(t, []any{info["localhashps"], info["localblocks"], info["pooledtx"]}, []any{0, 0, 0})
+}
+
+func TestGetNetworkHashRate(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 0)
+	zero := func(params ...any) {
+		t.Helper()
+		same(t, ok[any](n, "getnetworkhashps", params...), 0)
+	}
+	zero()
+	// Ten blocks, ten minutes apart, each of two hashes.
+	began := time.Now().Truncate(time.Second)
+	for i := range 10 {
+		n.clock.Set(began.Add(time.Duration(i) * 10 * time.Minute))
+		n.mine(1)
+	}
+	near := func(want float64, params ...any) {
+		t.Helper()
+		if got := ok[float64](n, "getnetworkhashps", params...); math.Abs(got/want-1) > 1e-9 {
+			t.Errorf("%v: %v hashes a second, want %v", params, got, want)
+		}
+	}
+	near(2./600, 1)
+	near(2./600, 9)
+	near(2./600, 3, 7)
+	whole := float64(20) / float64(n.chain.Tip().Time-n.block(0).Time)
+	near(whole)
+	near(whole, 10)
+	near(whole, 100000)
+	near(whole, -1)
+	near(whole, 120, -1)
+	zero(100, 0)
+	zero(-1, 0)
+	near(2/float64(n.block(1).Time-n.block(0).Time), 100, 1)
+	for _, count := range []int{0, -2, -100} {
+		n.refused(-8, "Invalid nblocks. Must be a positive number or -1.", "getnetworkhashps", count)
+	}
+	for _, height := range []int{11, -2, 1 << 30} {
+		n.refused(-8, "Block does not exist at specified height", "getnetworkhashps", 100, height)
+	}
+	n.refused(-3, "Wrong type passed:\n{\n    \"Position 1 (nblocks)\": \"JSON value of type string is not of expected type number\"\n}", "getnetworkhashps", "a")
+}
+
+func TestGenerateBlock(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 103)
+	inPool, other := n.payment(1, 1000), n.payment(2, 5000)
+	check(t, n.pool.Add(inPool))
+	check(t, n.pool.Add(n.payment(3, 1000)))
+	type answer struct {
+		Hash consensus.Hash
+		Hex  string
+	}
+	made := ok[answer](n, "generateblock", n.address, []string{inPool.TxID().String(), hexTx(other)})
+	b := n.block(104)
+	if made.Hash != b.Header.Hash() || made.Hex != "" || len(b.Txs) != 3 || b.Txs[1].TxID() != inPool.TxID() || b.Txs[2].TxID() != other.TxID() {
+		t.Errorf("%+v, %d transactions", made, len(b.Txs))
+	}
+	if got := b.Txs[0].OutputSum(); got != 50*consensus.SatPerCoin {
+		t.Errorf("the coinbase pays %d", got)
+	}
+	// Without submit it is only shown.
+	tip := n.chain.Tip().Hash
+	for _, output := range []string{n.address, "addr(" + n.address + ")", "raw(" + hex.EncodeToString(n.script) + ")"} {
+		made = ok[answer](n, "generateblock", output, []any{}, false)
+		raw, err := hex.DecodeString(made.Hex)
+		check(t, err)
+		shown, err := consensus.DecodeBlock(raw)
+		check(t, err)
+		if shown.Header.Hash() != made.Hash || len(shown.Txs) != 1 || string(shown.Txs[0].Out[0].Script) != string(n.script) || n.chain.Tip().Hash != tip {
+			t.Errorf("%s: %+v", output, made)
+		}
+		check(t, n.chain.TestBlock(shown))
+	}
+	n.wantSubmit(n.decode(made.Hex), "")
+
+	lost := n.child(n.payment(3, 2000), 1000)
+	for _, test := range []struct {
+		output, txs any
+		code        int
+		message     string
+	}{
+		{"x", []any{}, -5, "Error: Invalid address or descriptor"},
+		{"raw()", []any{}, -5, "Error: Invalid address or descriptor"},
+		{"raw(zz)", []any{}, -5, "Error: Invalid address or descriptor"},
+		{"addr(" + n.address, []any{}, -5, "Error: Invalid address or descriptor"},
+		{"tr(" + n.address + ")", []any{}, -5, "Error: Invalid address or descriptor"},
+		{n.address, []any{5}, -3, "JSON value of type number is not of expected type string"},
+		{n.address, []any{"00"}, -22, "Transaction decode failed for 00. Make sure the tx has at least one input."},
+		{n.address, []any{other.TxID().String()}, -5, "Transaction " + other.TxID().String() + " not in mempool."},
+		{n.address, []any{hexTx(lost)}, -25, "TestBlockValidity failed: bad-txns-inputs-missingorspent, "},
+		{"raw(51)", []any{}, -25, "TestBlockValidity failed: bad-txns-output-type"},
+	} {
+		_, failure := n.call("generateblock", test.output, test.txs)
+		if failure == nil || failure.Code != test.code || !strings.HasPrefix(failure.Message, test.message) {
+			t.Errorf("%v: %+v, want %s", test.output, failure, test.message)
+		}
+	}
+	if n.pool.Stats().Count == 0 {
+		t.Error("the pool has lost transactions")
+	}
+}
+
+// decode reads a block in hex.
+func (n *testNode) decode(text string) *consensus.Block {
+	n.tb.Helper()
+	raw, err := hex.DecodeString(text)
+	check(n.tb, err)
+	b, err := consensus.DecodeBlock(raw)
+	check(n.tb, err)
+	return b
 }

@@ -13,10 +13,10 @@ import (
 )
 
 // allMethods is every method that there is.
-var allMethods = strings.Fields(`addnode clearbanned decoderawtransaction disconnectnode dumptxoutset estimatesmartfee generatetoaddress getaddednodeinfo
+var allMethods = strings.Fields(`addnode clearbanned decoderawtransaction disconnectnode dumptxoutset estimatesmartfee generateblock generatetoaddress getaddednodeinfo
 	getaddressbalance getaddressdeltas getaddresstxids getaddrmaninfo getbestblockhash getblock getblockchaininfo
-	getblockcount getblockhash getblockheader getchainstates getchaintips getconnectioncount getdifficulty getindexinfo
-	getmemoryinfo getmempoolancestors getmempoolcluster getmempooldescendants getmempoolentry getmempoolfeeratediagram getmempoolinfo getmininginfo getnettotals getnetworkinfo getnodeaddresses getpeerinfo
+	getblockcount getblockhash getblockheader getblocktemplate getchainstates getchaintips getconnectioncount getdifficulty getindexinfo
+	getmemoryinfo getmempoolancestors getmempoolcluster getmempooldescendants getmempoolentry getmempoolfeeratediagram getmempoolinfo getmininginfo getnettotals getnetworkhashps getnetworkinfo getnodeaddresses getpeerinfo
 	getprioritisedtransactions getrawmempool getrawtransaction gettxout gettxoutsetinfo gettxspendingprevout help invalidateblock listbanned ping
 	preciousblock prioritisetransaction pruneblockchain reconsiderblock savemempool sendrawtransaction setban setmocktime
 	setnetworkactive stop submitblock submitheader submitpackage testmempoolaccept uptime validateaddress`)

@@ -176,15 +176,22 @@ func (p *params) hash(i int, name string) (h consensus.Hash) {
 	if p.err != nil {
 		return h
 	}
+	h, err := parseHash(s, name)
+	if err != nil {
+		p.fail(err)
+	}
+	return h
+}
+
+func parseHash(s, name string) (consensus.Hash, error) {
 	if len(s) != 64 {
-		p.fail(fail(codeParameter, "%s must be of length 64 (not %d, for '%.80s')", name, len(s), s))
-		return h
+		return consensus.Hash{}, fail(codeParameter, "%s must be of length 64 (not %d, for '%.80s')", name, len(s), s)
 	}
 	h, err := consensus.ParseHash(s)
 	if err != nil {
-		p.fail(fail(codeParameter, "%s must be hexadecimal string (not '%s')", name, s))
+		return consensus.Hash{}, fail(codeParameter, "%s must be hexadecimal string (not '%s')", name, s)
 	}
-	return h
+	return h, nil
 }
 
 // tx reads a transaction in hex; failure is the error for one that is malformed.

@@ -33,6 +33,7 @@ type Config struct {
 	Clock     Clock
 	Version   string // as in "0.1.0"
 	UserAgent string // as peers see it
+	Templates *miner.Templates
 	Mining    Mining // nil while the node does not mine
 	Stop      func() // asks the node to stop
 	Log       *slog.Logger
@@ -59,13 +60,15 @@ type Server struct {
 	table   map[string]*method
 	started time.Time
 	slots   chan struct{} // bounds the requests that are worked on at once
+	waiting chan struct{} // bounds those that wait for something to happen
 	guessed atomic.Int64  // Unix nanoseconds of the last warning of a wrong password
+
+	templateTxs templateTxs
 }
 
 const (
-	maxBody     = 32 << 20 // a block in hex takes 8 MB
-	maxRequests = 64
-	guessDelay  = 250 * time.Millisecond
+	maxBody    = 32 << 20 // a block in hex takes 8 MB
+	guessDelay = 250 * time.Millisecond
 )
 
 // New prepares a server; Serve runs it.
@@ -73,7 +76,7 @@ func New(cfg Config) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, started: time.Now(), slots: make(chan struct{}, maxRequests)}
+	s := &Server{cfg: cfg, started: time.Now(), slots: make(chan struct{}, maxRequests), waiting: make(chan struct{}, maxLongPolls)}
 	s.table = s.methods()
 	return s
 }
@@ -84,7 +87,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler:           s,
 		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       60 * time.Second, // for writing see writeTimeout: a call may take long
+		ReadTimeout:       60 * time.Second, // of a request; for writing see writeTimeout: a call may take long
 		IdleTimeout:       5 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
@@ -139,13 +142,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	default:
+	slot, ctx, ok := s.take(r.Context())
+	if !ok {
 		http.Error(w, "too many calls at once", http.StatusServiceUnavailable)
 		return
 	}
+	defer slot.release()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		http.Error(w, fmt.Sprintf("the request is larger than %d bytes", maxBody), http.StatusRequestEntityTooLarge)
@@ -155,7 +157,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the request could not be read: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	s.serveRPC(w, r, body)
+	s.serveRPC(w, r.WithContext(ctx), body)
 }
 
 // warnOfGuess logs a wrong password, but not each of a thousand.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -277,4 +278,52 @@ func followEachOther(t *testing.T, start func(payTo string) *bitcoinNode) {
 	if err := x.other.try(&theirs, "gettxoutsetinfo", "muhash"); err == nil && ours != theirs { // btcd has no such call
 		t.Errorf("UTXO sets differ: %v here, %v there", ours, theirs)
 	}
+	x.compareTemplates()
+	x.mineForOther()
+}
+
+// compareTemplates asks both for work on the same tip. What the moment or the node
+// decides is left out.
+func (x *interop) compareTemplates() {
+	x.t.Helper()
+	var ours, theirs map[string]any
+	x.lode.call(&ours, "getblocktemplate", `{"rules":["segwit"]}`)
+	x.other.call(&theirs, "getblocktemplate", map[string]any{"rules": []string{"segwit"}})
+	for name, want := range theirs {
+		switch name {
+		case "longpollid", "curtime", "capabilities", "mutable", "rules", "vbavailable", "maxtime", "longpolluri", "version", "submitold", "sigoplimit", "coinbaseaux":
+			continue
+		}
+		if got := ours[name]; fmt.Sprint(got) != fmt.Sprint(want) {
+			x.t.Errorf("template: %s is %v, and the other's %v", name, got, want)
+		}
+	}
+}
+
+// mineForOther has `lode mine` find blocks for the other node, with tips from
+// elsewhere in between.
+func (x *interop) mineForOther() {
+	x.t.Helper()
+	log := new(logBuffer)
+	cmd := exec.Command(program, "mine", "--network", "regtest", "--rpc", "http://u:p@"+x.other.rpc, "--address", x.pay, "--threads", "1", "--mine-pace", "10ms")
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		x.t.Fatal(err)
+	}
+	found := func() int { return strings.Count(log.String(), "mined block") }
+	for range 3 {
+		before := found()
+		waitUpTo(x.t, interopPatience, "blocks found for the other", func() bool { return found() >= before+3 })
+		x.mine(1)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		x.t.Error(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		x.t.Error(err)
+	}
+	if strings.Contains(log.String(), "refused") {
+		x.t.Errorf("the other has refused blocks:\n%s", log)
+	}
+	waitUpTo(x.t, interopPatience, "one tip", func() bool { return x.tip() == x.other.tip() })
 }
