@@ -21,7 +21,8 @@ const (
 
 // estimator counts transactions by fee rate. The pool's mu guards it.
 type estimator struct {
-	blocks  int // since the first that confirmed something
+	blocks  int  // since the first that confirmed something
+	counts  bool // something, which has to fade
 	buckets [estimateBuckets]estimateBucket
 }
 
@@ -45,7 +46,9 @@ func (e *estimator) block() {
 	if e.blocks > 0 {
 		e.blocks++
 	}
-	e.fade(1)
+	if e.counts {
+		e.fade(1)
+	}
 }
 
 // fade lets what was counted fade as some blocks do.
@@ -61,7 +64,7 @@ func (e *estimator) confirmed(n *node, height uint32) {
 	if n.bucket == 0 || height <= n.Height {
 		return
 	}
-	e.blocks = max(e.blocks, 1)
+	e.blocks, e.counts = max(e.blocks, 1), true
 	b := &e.buckets[n.bucket-1]
 	b.total++
 	b.rates += float64(n.Rate())
@@ -79,6 +82,7 @@ func (e *estimator) left(n *node, height uint32) {
 	b := &e.buckets[n.bucket-1]
 	for t := 1; t <= min(int(height-n.Height), estimateTarget); t++ {
 		b.failed[t]++
+		e.counts = true
 	}
 }
 

@@ -94,6 +94,7 @@ func (p *Pool) LoadEstimates(path string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.estimator = saved.estimator
+	p.estimator.counts = true
 	p.cfg.Log.Info("loaded the fee estimates", "file", path, "saved", saved.at.UTC(), "height", saved.height, "blocks", saved.blocks)
 }
 
