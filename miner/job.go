@@ -78,7 +78,7 @@ func (t *Template) Job(before, after []byte, size int, now uint32, target consen
 	return &Job{
 		Version: t.Version, Prev: t.Tip.Hash, Bits: t.Bits, Time: now, MaxTime: t.MaxTime,
 		Coinbase1: before, Coinbase2: after, ExtraSize: size, Branch: t.Branch, Target: target,
-		template: t,
+		VersionMask: t.Rollable, template: t,
 	}
 }
 

@@ -65,18 +65,29 @@ func TestWorkers(t *testing.T) {
 	eventually(t, "nothing is tried", func() bool { return w.hashes.Load() > 0 })
 	easy, _ := consensus.TargetFromBits(0x2000ffff)
 	job := hardJob(time.Now())
-	job.Target = easy
+	const mask = 0x1800e000
+	job.Target, job.VersionMask = easy, mask
 	w.Work(job)
+	rolled := 0
 	seen := make(map[consensus.Hash]bool)
 	for range 1000 {
 		f := <-w.Found()
 		want := job.Header(f.Extra)
 		want.Nonce, want.Time = f.Header.Nonce, f.Header.Time
+		if f.Header.Version != want.Version {
+			rolled++
+		}
+		want.Version ^= (f.Header.Version ^ want.Version) & mask
 		hash := f.Header.Hash()
 		if f.Job != job || f.Header != want || !hash.MeetsTarget(&easy) || seen[hash] {
 			t.Fatalf("a wrong find: %+v", f)
 		}
 		seen[hash] = true
+	}
+	if can := kernel.FastestRolling().NewSearch(); rolled == 0 {
+		if can.Roll(mask); can.Versions() > 1 {
+			t.Error("no version was changed")
+		}
 	}
 	w.Work(nil)
 	eventually(t, "the threads go on", func() bool { // what is under way is taken, and then there is no more

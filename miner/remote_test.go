@@ -18,6 +18,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/miner/kernel"
 	"lode/rpc/client"
 )
 
@@ -410,6 +411,13 @@ func TestRemoteTemplate(t *testing.T) {
 	target, _ := consensus.TargetFromBits(tmpl.Bits)
 	if err != nil || job.MaxTime != 77 || job.Time != tmpl.MinTime || job.Target != target || len(job.Branch) != len(tmpl.Branch) {
 		t.Errorf("%+v, %v", job, err)
+	}
+	if job.VersionMask != kernel.VersionBits {
+		t.Errorf("the bits %08x of the version may change", job.VersionMask)
+	}
+	job, err = read(func(m map[string]any) { m["vbavailable"] = map[string]int{"a": 13, "b": 3, "strange": -1} })
+	if err != nil || job.VersionMask != kernel.VersionBits&^(1<<13) {
+		t.Errorf("the bits %08x of the version may change: %v", job.VersionMask, err)
 	}
 	// btcd commits to witnesses only where there are some.
 	job, err = read(func(m map[string]any) { m["transactions"] = []any{}; delete(m, "default_witness_commitment") })

@@ -10,6 +10,7 @@ import (
 
 	"lode/consensus"
 	"lode/mempool"
+	"lode/miner/kernel"
 )
 
 // maxTemplate bounds the answer to getblocktemplate, in bytes: the transactions
@@ -28,6 +29,7 @@ type remoteTemplate struct {
 	Version    int32          `json:"version"`
 	Rules      []string       `json:"rules"`
 	Prev       consensus.Hash `json:"previousblockhash"`
+	Upgrades   map[string]int `json:"vbavailable"` // by which upgrades are signalled (BIP9)
 	Txs        []remoteTx     `json:"transactions"`
 	Value      *int64         `json:"coinbasevalue"` // sat
 	LongPollID string         `json:"longpollid"`
@@ -77,7 +79,10 @@ func (r *remoteTemplate) job(payTo []byte) (*Job, error) {
 	}
 	t := &Template{
 		Tip: consensus.State{Hash: r.Prev, Height: r.Height - 1}, Height: r.Height, Version: r.Version, Bits: uint32(r.Bits), MinTime: r.MinTime,
-		MaxTime: math.MaxUint32, Value: consensus.Amount(*r.Value), Commitment: commitment,
+		MaxTime: math.MaxUint32, Value: consensus.Amount(*r.Value), Commitment: commitment, Rollable: kernel.VersionBits,
+	}
+	for _, bit := range r.Upgrades {
+		t.Rollable &^= 1 << (uint(bit) % 32)
 	}
 	if r.MaxTime != nil {
 		t.MaxTime = *r.MaxTime

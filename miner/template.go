@@ -10,6 +10,7 @@ import (
 
 	"lode/consensus"
 	"lode/mempool"
+	"lode/miner/kernel"
 )
 
 // Ledger is what the miner needs of the chain.
@@ -46,6 +47,7 @@ type Template struct {
 	Entries    []*mempool.Entry // parents before children
 	Commitment []byte           // the output script that commits to the witnesses (BIP141); none if a node elsewhere says so
 	Branch     []consensus.Hash // from the coinbase up to the merkle root
+	Rollable   uint32           // the bits of Version that miners may change, see kernel.RollableBits
 	Change     uint64           // of the pool, see Pool.Changes
 }
 
@@ -62,7 +64,7 @@ func assemble(rules *consensus.Rules, pool Pool, now time.Time, reserved int) (*
 	height := s.Tip.Height + 1
 	t := &Template{
 		Tip: s.Tip, Height: height, Version: rules.BlockVersion(&s.Tip), Bits: rules.NextBits(&s.Tip),
-		MinTime: s.Tip.MedianTime() + 1, MaxTime: s.Latest, Value: rules.Subsidy(height) + s.Fees, Entries: s.Txs, Change: s.Change,
+		MinTime: s.Tip.MedianTime() + 1, MaxTime: s.Latest, Value: rules.Subsidy(height) + s.Fees, Entries: s.Txs, Rollable: kernel.RollableBits(rules, &s.Tip), Change: s.Change,
 	}
 	if t.Time(now) > t.MaxTime {
 		return nil, fmt.Errorf("%w: it is set to %s, and the chain needs a block after %s", ErrClock, now.UTC().Format(time.DateTime), time.Unix(int64(s.Tip.MedianTime()), 0).UTC().Format(time.DateTime))

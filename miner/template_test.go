@@ -8,6 +8,7 @@ import (
 	"lode/consensus"
 	"lode/consensus/sigcheck"
 	"lode/mempool"
+	"lode/miner/kernel"
 	"lode/testnet/chaingen"
 )
 
@@ -66,7 +67,7 @@ func TestAssembleUpgrades(t *testing.T) {
 	n := newNode(t, func(s *consensus.Spec) {
 		s.Defaults.Upgrades = []consensus.Upgrade{
 			{Name: "small", Height: 7, MaxBlockWeight: 9500},
-			{Name: "asked", MaxBlockWeight: 4_000_000, Signal: consensus.Signal{Bit: 3, Start: 0, Timeout: 1000, Window: 2, Threshold: 2}},
+			{Name: "asked", MaxBlockWeight: 4_000_000, Signal: consensus.Signal{Bit: 14, Start: 0, Timeout: 1000, Window: 2, Threshold: 2}},
 		}
 	})
 	for range 3 {
@@ -84,6 +85,9 @@ func TestAssembleUpgrades(t *testing.T) {
 		}
 	}
 	tip := n.ledger.Tip()
+	if got := n.assemble(t).Rollable; got != kernel.VersionBits&^(1<<14) {
+		t.Errorf("the bits %08x of the version may change", got)
+	}
 	if got, want := n.assemble(t).Version, n.spec.Rules.BlockVersion(&tip); got != want {
 		t.Errorf("version %x, want %x", got, want)
 	}

@@ -13,7 +13,7 @@ import (
 // Workers are the threads that search. All work on the job that was given last.
 type Workers struct {
 	threads int
-	kernel  *kernel.Kernel // nil: measured when work begins
+	kernel  *kernel.Kernel // nil for the fastest, which is measured when work begins
 	found   chan Found
 	hashes  atomic.Uint64 // tried so far
 	meter   meter
@@ -74,9 +74,6 @@ func (w *Workers) Work(j *Job) {
 
 // Run searches until ctx ends.
 func (w *Workers) Run(ctx context.Context) {
-	if w.kernel == nil {
-		w.kernel = kernel.Fastest()
-	}
 	w.HashRate() // it counts from now
 	defer context.AfterFunc(ctx, func() {
 		w.mu.Lock() // so that nobody is between the look at ctx and the wait
@@ -86,15 +83,31 @@ func (w *Workers) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	for range w.threads {
 		wg.Go(func() {
-			search := w.kernel.NewSearch()
+			searches := make(map[*kernel.Kernel]*kernel.Search)
 			for s := w.wait(ctx); s != nil; s = w.wait(ctx) {
+				k := w.kernelFor(s.Job)
+				if searches[k] == nil {
+					searches[k] = k.NewSearch()
+				}
 				s.working.Add(1)
-				w.grind(ctx, search, s)
+				w.grind(ctx, searches[k], s)
 				s.working.Add(-1)
 			}
 		})
 	}
 	wg.Wait()
+}
+
+// kernelFor is the kernel for a job: which is the fastest is another matter where
+// versions may be changed.
+func (w *Workers) kernelFor(j *Job) *kernel.Kernel {
+	switch {
+	case w.kernel != nil:
+		return w.kernel
+	case j.VersionMask != 0:
+		return kernel.FastestRolling()
+	}
+	return kernel.Fastest()
 }
 
 // wait gives what to work on, or nil when ctx has ended.
@@ -122,7 +135,8 @@ func (w *Workers) end(s *space) {
 // looks whether there is another job, and whether somebody needs the core more;
 // whatever else wants to run gets its turn then.
 func (w *Workers) grind(ctx context.Context, search *kernel.Search, s *space) {
-	chunk := search.Chunk()
+	search.Roll(s.VersionMask)
+	chunk, versions := search.Chunk(), uint64(search.Versions())
 	for {
 		i := s.next.Add(1) - 1
 		header := s.Header(s.extra(i % s.spaces()))
@@ -142,22 +156,20 @@ func (w *Workers) grind(ctx context.Context, search *kernel.Search, s *space) {
 			if w.current.Load() != s || ctx.Err() != nil {
 				return
 			}
-			for nonce := range search.Hits(first, chunk) {
-				found := Found{Job: s.Job, Extra: s.extra(i % s.spaces()), Header: header}
-				found.Header.Nonce = nonce
+			for hit := range search.Headers(first, chunk) {
 				if s.Once {
 					if !w.current.CompareAndSwap(s, nil) {
 						return
 					}
-					w.hashes.Add(uint64(nonce-first) + 1)
+					w.hashes.Add((uint64(hit.Nonce-first) + 1) * versions)
 				}
 				select {
-				case w.found <- found:
+				case w.found <- Found{Job: s.Job, Extra: s.extra(i % s.spaces()), Header: hit}:
 				case <-ctx.Done():
 					return
 				}
 			}
-			w.hashes.Add(uint64(chunk))
+			w.hashes.Add(uint64(chunk) * versions)
 			last = first+chunk == 0
 			runtime.Gosched()
 		}
