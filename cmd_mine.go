@@ -21,7 +21,7 @@ func mineCommand() *cli.Command {
 			"CPU can run: Go's standard library (stdlib) and Lode's own. They run in short turns, so\n" +
 			"that what else the machine does falls on all alike. To mine, give an address to the\n" +
 			"node: `lode node --mine ADDRESS`. It measures by itself and takes the fastest.",
-		Flags: append(networkFlags(),
+		Flags: append(append(networkFlags(), mineStratumFlags()...),
 			&cli.BoolFlag{Name: "benchmark", Usage: "measure, and mine nothing"},
 			&cli.StringFlag{Name: "kernel", DefaultText: "all", Usage: "measure the kernel `NAME` and the standard library"},
 			&cli.IntFlag{Name: "threads", DefaultText: "one per core", Usage: "measure on `N` threads"},
@@ -31,6 +31,9 @@ func mineCommand() *cli.Command {
 		Action: func(c *cli.Context) error {
 			if _, err := networkOf(c); err != nil { // it does not matter here, but a wrong one is an error
 				return err
+			}
+			if c.String("stratum") != "" && !c.Bool("benchmark") {
+				return runStratum(c)
 			}
 			if !c.Bool("benchmark") {
 				return usageError(c.Command.HelpName, "give --benchmark; to mine, use `lode node --mine ADDRESS`")
