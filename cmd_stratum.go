@@ -38,8 +38,8 @@ func poolConfigOf(c *cli.Context) (p poolConfig, err error) {
 	if p.window < 1 || p.window > 1000 {
 		return p, usageError(c.Command.HelpName, "--pool-window %d: want 1 to 1000", p.window)
 	}
-	if math.IsNaN(p.shares) || p.shares < 0.1 || p.shares > 600 {
-		return p, usageError(c.Command.HelpName, "--pool-shares %v: want 0.1 to 600", p.shares)
+	if math.IsNaN(p.shares) || p.shares < 1 || p.shares > 600 {
+		return p, usageError(c.Command.HelpName, "--pool-shares %v: want 1 to 600", p.shares)
 	}
 	return p, nil
 }

@@ -51,12 +51,12 @@ const (
 	maxDifficulty = 1e18
 )
 
-// The difficulty changes after so long, or after so many more shares than were
-// wanted in that time that chance does not explain them.
+// The difficulty changes after a period, or when so many more shares have come than
+// were wanted in it that chance does not explain them.
 const (
 	retargetAfter = 30 * time.Second
+	retargetLeast = 5 // shares that are wanted in a period
 	retargetEarly = 2
-	retargetLeast = 8 // shares
 	maxRise       = 256
 	maxFall       = 8
 	tolerance     = 1.5 // a factor up to this, up or down, changes nothing
@@ -82,8 +82,8 @@ func (v *vardiff) accepted(hashes float64) {
 // another. It must be asked with each share and every few seconds.
 func (v *vardiff) next(current float64, now time.Time) (difficulty float64, changed bool) {
 	elapsed := now.Sub(v.since)
-	wanted := v.perMinute * retargetAfter.Minutes()
-	if elapsed < retargetAfter && float64(v.shares) < max(retargetLeast, retargetEarly*wanted) {
+	wanted := max(retargetLeast, v.perMinute*retargetAfter.Minutes())
+	if elapsed.Minutes() < wanted/v.perMinute && float64(v.shares) < retargetEarly*wanted {
 		return current, false
 	}
 	// The hash rate that was seen, and what share it makes once in its time. No
