@@ -167,7 +167,7 @@ func TestClient(t *testing.T) {
 			f := &miner.Found{Job: c.job, Extra: []byte{1, 2, 3, 4, 5, 6, 7, 8}[:c.job.ExtraSize], Header: consensus.Header{Version: 0x20006000, Time: 0x386d4390, Nonce: 0xabc}}
 			var wg sync.WaitGroup
 			wg.Go(func() {
-				if v, err := w.client.Submit(t.Context(), f); err != nil || v != c.want {
+				if v, err := w.client.Submit(w.t.Context(), f); err != nil || v != c.want {
 					t.Errorf("%s: %+v %v", c.answer, v, err)
 				}
 			})
@@ -183,7 +183,7 @@ func TestClient(t *testing.T) {
 		f := &miner.Found{Job: j, Extra: []byte{1, 2, 3, 4}}
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			if _, err := w.client.Submit(t.Context(), f); err == nil {
+			if _, err := w.client.Submit(w.t.Context(), f); err == nil {
 				t.Error("a share without an answer is accepted")
 			}
 		})
@@ -194,7 +194,7 @@ func TestClient(t *testing.T) {
 			t.Error("it mines on without a connection")
 		}
 		synctest.Wait()
-		if v, err := w.client.Submit(t.Context(), f); err != nil || v.Outcome != miner.Stale {
+		if v, err := w.client.Submit(w.t.Context(), f); err != nil || v.Outcome != miner.Stale {
 			t.Errorf("a share of a lost connection: %+v %v", v, err)
 		}
 	})
