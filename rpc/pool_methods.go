@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 
-	"lode/consensus"
 	"lode/miner/stratum"
 )
 
@@ -46,8 +45,8 @@ func (s *Server) getPoolInfo(context.Context, *params) (any, error) {
 		Payees int     `json:"payees"`
 	}
 	type payoutJSON struct {
-		Address string           `json:"address"`
-		Amount  consensus.Amount `json:"amount"`
+		Address string `json:"address"`
+		Amount  coins  `json:"amount"`
 	}
 	workers := make([]workerJSON, len(info.Workers))
 	for i, w := range info.Workers {
@@ -58,21 +57,25 @@ func (s *Server) getPoolInfo(context.Context, *params) (any, error) {
 	}
 	payouts := make([]payoutJSON, len(info.Payouts))
 	for i, p := range info.Payouts {
-		payouts[i] = payoutJSON(p)
+		payouts[i] = payoutJSON{p.Address, coins(p.Amount)}
+	}
+	carry := make(map[string]coins, len(info.Carry))
+	for address, amount := range info.Carry {
+		carry[address] = coins(amount)
 	}
 	return struct {
-		Connections int                         `json:"connections"`
-		HashRate    float64                     `json:"hashrate"`
-		Shares      sharesJSON                  `json:"shares"`
-		Refused     uint64                      `json:"refused"` // names of workers, and shares under such
-		Blocks      int                         `json:"blocks"`  // of the pool, in the chain
-		Orphans     int                         `json:"orphans"` // not in it
-		Window      windowJSON                  `json:"window"`
-		Payouts     []payoutJSON                `json:"payouts"` // of the next block, as it is worked on now
-		Carry       map[string]consensus.Amount `json:"carry"`   // owed to an address, or paid in advance
-		Workers     []workerJSON                `json:"workers"`
+		Connections int              `json:"connections"`
+		HashRate    float64          `json:"hashrate"`
+		Shares      sharesJSON       `json:"shares"`
+		Refused     uint64           `json:"refused"` // names of workers, and shares under such
+		Blocks      int              `json:"blocks"`  // of the pool, in the chain
+		Orphans     int              `json:"orphans"` // not in it
+		Window      windowJSON       `json:"window"`
+		Payouts     []payoutJSON     `json:"payouts"` // of the next block, as it is worked on now
+		Carry       map[string]coins `json:"carry"`   // what an address is owed; less than zero if it was paid in advance
+		Workers     []workerJSON     `json:"workers"`
 	}{
 		info.Connections, math.Round(info.HashRate), sharesJSON(info.Shares), info.Nobody, info.Blocks, info.Orphans,
-		windowJSON{info.Window, info.WindowSize, info.Payees}, payouts, info.Carry, workers,
+		windowJSON{info.Window, info.WindowSize, info.Payees}, payouts, carry, workers,
 	}, nil
 }

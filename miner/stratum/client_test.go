@@ -99,11 +99,21 @@ type clientWorld struct {
 	t      *testing.T
 	client *stratum.Client
 	pools  chan *fakePool // connections that the client makes
-	dialed []string       // where to; read it when nothing goes on
-	fail   error          // of the next dials
 	jobs   chan *miner.Job
 	log    *logBuffer
 	ended  chan error
+
+	mu     sync.Mutex // guards what follows
+	dialed []string   // where to
+	fail   error      // of the next dials
+}
+
+// refuse sets the error of the next dials, and gives those so far.
+func (w *clientWorld) refuse(err error) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fail = err
+	return w.dialed
 }
 
 func withClient(t *testing.T, test func(*clientWorld)) {
@@ -113,6 +123,8 @@ func withClient(t *testing.T, test func(*clientWorld)) {
 		w.client, err = stratum.NewClient(stratum.ClientConfig{
 			URL: "stratum+tcp://pool.example:3333", User: "me.rig", Password: "x", UserAgent: "lode/test", Log: slog.New(slog.NewTextHandler(w.log, nil)),
 			Dial: func(_ context.Context, address string) (net.Conn, error) {
+				w.mu.Lock()
+				defer w.mu.Unlock()
 				w.dialed = append(w.dialed, address)
 				if w.fail != nil {
 					return nil, w.fail
@@ -205,14 +217,12 @@ func TestClientOutage(t *testing.T) {
 	withClient(t, func(w *clientWorld) {
 		p := <-w.pools
 		synctest.Wait()
-		w.fail = errors.New("nobody listens")
+		w.refuse(errors.New("nobody listens"))
 		p.conn.Close()
 		time.Sleep(10 * time.Minute)
-		if n := len(w.dialed); n < 10 || n > 30 {
+		if n := len(w.refuse(nil)); n < 10 || n > 30 {
 			t.Errorf("%d attempts in ten minutes", n)
 		}
-		synctest.Wait()
-		w.fail = nil
 		p = <-w.pools
 		p.hello()
 		p.say(fmt.Sprintf(subscribed, 4), authorized, aJob("1"))
@@ -292,7 +302,7 @@ func TestClientReconnect(t *testing.T) {
 		p = <-w.pools
 		p.hello()
 		synctest.Wait()
-		if got := fmt.Sprint(w.dialed); got != "[pool.example:3333 pool.example:4444 pool.example:4444]" {
+		if got := fmt.Sprint(w.refuse(nil)); got != "[pool.example:3333 pool.example:4444 pool.example:4444]" {
 			t.Errorf("connects to %s", got)
 		}
 		if log := w.log.String(); !strings.Contains(log, "evil.example") || !strings.Contains(log, "text=hi") {

@@ -71,8 +71,11 @@ func (c *conn) run(ctx context.Context) error {
 	c.cut = cut
 	c.mu.Unlock()
 	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cut(nil)
+	defer func() {
+		cut(nil)
+		_ = c.net.Close()
+		wg.Wait()
+	}()
 	defer context.AfterFunc(ctx, func() { _ = c.net.Close() })()
 	wg.Go(func() { c.write(ctx) })
 	err := c.read()

@@ -134,12 +134,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	var wg sync.WaitGroup
 	defer func() {
 		stop()
+		_ = l.Close()
 		wg.Wait()
 		if err := s.accounts.save(); err != nil {
 			s.cfg.Log.Error("the state of the pool is not on disk", "error", err)
 		}
 	}()
-	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	wg.Go(func() { s.accept(ctx, l, &wg) })
 	wg.Go(func() { s.keep(ctx) })
 	return s.hand(ctx)
@@ -298,6 +298,10 @@ func (s *Server) found(c *conn, w *worker, i *issue, sol solution, h consensus.H
 	if err := s.cfg.Ledger.AddBlock(block); err != nil {
 		s.accounts.forget(hash)
 		s.cfg.Log.Error("the block of a share was refused", "hash", hash, "worker", w.name, "error", err)
+		return
+	}
+	if info, _ := s.cfg.Ledger.Header(hash); !info.Active {
+		s.cfg.Log.Info("a share made a block beside the chain", "hash", hash, "height", i.template.Height, "worker", w.name)
 		return
 	}
 	s.cfg.Log.Info("the pool found a block", "hash", hash, "height", i.template.Height, "worker", w.name, "transactions", len(block.Txs))

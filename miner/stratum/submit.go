@@ -44,28 +44,27 @@ func (c *conn) share(w *worker, m *message) *Error {
 	// A stale share counts for nothing, but its block may still become the better
 	// one.
 	stale := i.template.Tip.Hash != c.s.current.Load().template.Tip.Hash
+	now, hashes := time.Now(), hashesOf(i.difficulty)
 	err = c.remember(i, sol)
-	if err == errDuplicate {
+	switch {
+	case err == errDuplicate:
 		return err
+	case err == nil && stale:
+		err = errStale
+	case err == nil: // before its block has everybody paid anew
+		w.accepted(hashes, now)
+		c.s.credit(w.payee, i.score)
 	}
 	if hash.MeetsTarget(&i.work.target) {
 		c.s.found(c, w, i, sol, h)
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		c.mu.Lock()
+		c.vardiff.accepted(hashes)
+		c.mu.Unlock()
+		c.adjust(now)
 	}
-	if stale {
-		return errStale
-	}
-	now := time.Now()
-	hashes := hashesOf(i.difficulty)
-	w.accepted(hashes, now)
-	c.s.credit(w.payee, i.score)
-	c.mu.Lock()
-	c.vardiff.accepted(hashes)
-	c.mu.Unlock()
-	c.adjust(now)
-	return nil
+	return err
 }
 
 // remember makes sure that a share counts once.
