@@ -203,7 +203,7 @@ func (a *accounts) distribute(value consensus.Amount) distribution {
 	if len(a.window.scores) == 0 {
 		return distribution{}
 	}
-	return distribute(value, a.window.scores, carry, a.cfg.Dust)
+	return distribute(value, a.window.scores, carry, a.cfg.Dust, a.cfg.payees())
 }
 
 // carry is what is carried over on the present tip. The caller holds mu.

@@ -101,9 +101,6 @@ func apportion(total uint64, weights []uint64) []uint64 {
 	return parts
 }
 
-// MaxPayees is how many a block pays at most.
-const MaxPayees = 100
-
 // payment is what one payee gets of a block.
 type payment struct {
 	Payee  string // an address
@@ -119,11 +116,11 @@ type distribution struct {
 // distribute divides the value of a block. Each payee is owed a part in
 // proportion to its score, and what was carried over from the blocks before.
 // Those to whom most is owed are paid, in proportion to it, as many as get at
-// least dust each, up to MaxPayees. What the others are owed is carried over. A
+// least dust each, up to a number. What the others are owed is carried over. A
 // block has nobody to keep that for them: so those who are paid get it in advance,
 // and are owed less the next time. scores must not be empty, and carry must sum
 // up to zero.
-func distribute(value consensus.Amount, scores map[string]uint64, carry map[string]consensus.Amount, dust consensus.Amount) distribution {
+func distribute(value consensus.Amount, scores map[string]uint64, carry map[string]consensus.Amount, dust consensus.Amount, most int) distribution {
 	owed := make([]payment, 0, len(scores)+len(carry))
 	for payee := range scores {
 		owed = append(owed, payment{Payee: payee})
@@ -148,7 +145,7 @@ func distribute(value consensus.Amount, scores map[string]uint64, carry map[stri
 	slices.SortFunc(owed, func(a, b payment) int {
 		return cmp.Or(cmp.Compare(b.Amount, a.Amount), cmp.Compare(a.Payee, b.Payee))
 	})
-	d.Pay = pay(value, owed, dust)
+	d.Pay = pay(value, owed, dust, most)
 	for _, p := range d.Pay {
 		d.Due[p.Payee] -= p.Amount
 	}
@@ -161,11 +158,11 @@ func distribute(value consensus.Amount, scores map[string]uint64, carry map[stri
 }
 
 // pay divides value among the first of those to whom most is owed.
-func pay(value consensus.Amount, owed []payment, dust consensus.Amount) []payment {
+func pay(value consensus.Amount, owed []payment, dust consensus.Amount, most int) []payment {
 	n := 0
 	var weights []uint64
 	var sum uint64
-	for n < min(len(owed), MaxPayees) && owed[n].Amount > 0 {
+	for n < min(len(owed), most) && owed[n].Amount > 0 {
 		weights = append(weights, uint64(owed[n].Amount))
 		sum += weights[n]
 		n++

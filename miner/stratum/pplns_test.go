@@ -59,7 +59,7 @@ func TestDistribute(t *testing.T) {
 		for range blocks {
 			scores := genScores(t, 250)
 			value := consensus.Amount(rapid.Int64Range(0, 50e8).Draw(t, "value"))
-			d := distribute(value, scores, carry, dust)
+			d := distribute(value, scores, carry, dust, MaxPayees)
 			checkDistribution(t, d, value)
 			addDue(carry, d.Due)
 			var total uint64
@@ -100,7 +100,7 @@ func TestDistributeExactly(t *testing.T) {
 			total += s
 		}
 		value := consensus.Amount(rapid.Int64Range(1e9, 50e8).Draw(t, "value"))
-		d := distribute(value, scores, nil, dust)
+		d := distribute(value, scores, nil, dust, MaxPayees)
 		checkDistribution(t, d, value)
 		if len(d.Due) != 0 {
 			t.Fatalf("carried over: %v", d.Due)
@@ -143,7 +143,7 @@ func TestDistributeStories(t *testing.T) {
 		{"nothing to pay", 0, map[string]uint64{"a": 1, "b": 1}, nil, "[{a 0}] map[]"},
 		{"nothing but what is owed", 0, map[string]uint64{"a": 1}, map[string]consensus.Amount{"a": -5, "b": 5}, "[{b 0}] map[]"},
 	} {
-		d := distribute(c.value, c.scores, c.carry, dust)
+		d := distribute(c.value, c.scores, c.carry, dust, MaxPayees)
 		if got := show(d); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
@@ -158,7 +158,7 @@ func TestManyPayees(t *testing.T) {
 	}
 	const value, blocks = 5e8, 30
 	for range blocks {
-		d := distribute(value, scores, carry, dust)
+		d := distribute(value, scores, carry, dust, MaxPayees)
 		checkDistribution(t, d, value)
 		addDue(carry, d.Due)
 		for _, p := range d.Pay {

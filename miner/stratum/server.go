@@ -50,9 +50,25 @@ type Config struct {
 	Log             *slog.Logger
 }
 
-// ReservedWeight is what a block must keep free for its header and a coinbase
-// that pays a pool, in weight units: Bitcoin Core's 8000, and 43 bytes a payee.
-const ReservedWeight = 8000 + MaxPayees*43*consensus.WitnessScale
+// MaxPayees is how many a block pays at most.
+const MaxPayees = 100
+
+// What a coinbase takes, in weight units: an output that pays to an address has 43
+// bytes, and Bitcoin Core keeps 8000 for the header and the rest.
+const (
+	payeeWeight    = 43 * consensus.WitnessScale
+	ReservedWeight = 8000 + MaxPayees*payeeWeight // of a block that pays a pool
+)
+
+// payees is how many a block of the network can pay.
+func (c *Config) payees() int {
+	const rest = 2000 // of a block without transactions, with room to spare
+	limit := c.Spec.Rules.MaxBlockWeight
+	for _, u := range c.Spec.Defaults.Upgrades {
+		limit = min(limit, u.MaxBlockWeight)
+	}
+	return min(MaxPayees, max(1, (limit-rest)/payeeWeight))
+}
 
 // Server hands out work to miners and pays them.
 type Server struct {
