@@ -14,7 +14,7 @@ import (
 var allMethods = strings.Fields(`addnode clearbanned decoderawtransaction disconnectnode dumptxoutset estimatesmartfee generatetoaddress getaddednodeinfo
 	getaddressbalance getaddressdeltas getaddresstxids getaddrmaninfo getbestblockhash getblock getblockchaininfo
 	getblockcount getblockhash getblockheader getchainstates getchaintips getconnectioncount getdifficulty getindexinfo
-	getmemoryinfo getmempoolentry getmempoolinfo getmininginfo getnettotals getnetworkinfo getnodeaddresses getpeerinfo
+	getmemoryinfo getmempoolentry getmempoolinfo getmininginfo getnettotals getnetworkinfo getnodeaddresses getpeerinfo getpoolinfo
 	getprioritisedtransactions getrawmempool getrawtransaction gettxout gettxoutsetinfo help invalidateblock listbanned ping
 	preciousblock prioritisetransaction pruneblockchain reconsiderblock sendrawtransaction setban setmocktime
 	setnetworkactive stop submitblock submitheader submitpackage testmempoolaccept uptime validateaddress`)
