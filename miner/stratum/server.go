@@ -44,7 +44,7 @@ type Config struct {
 	Window          int     // blocks whose shares are paid: 2, as Rosenfeld proposes
 	SharesPerMinute float64 // of a connection: 20
 	Difficulty      float64 // that a connection begins with: 0.001
-	LeastDifficulty float64 // that of one hash
+	LeastDifficulty float64 // 0.000001: a slow CPU has a share in a second
 	MaxConnections  int     // 4096
 	MaxPerAddress   int     // 256; loopback is exempt
 	Log             *slog.Logger
@@ -91,7 +91,7 @@ func NewServer(cfg Config) (*Server, error) {
 	orDefault(&cfg.Window, 2)
 	orDefault(&cfg.SharesPerMinute, 20)
 	orDefault(&cfg.Difficulty, 0.001)
-	orDefault(&cfg.LeastDifficulty, minDifficulty)
+	orDefault(&cfg.LeastDifficulty, 1e-6)
 	orDefault(&cfg.MaxConnections, 4096)
 	orDefault(&cfg.MaxPerAddress, 256)
 	if cfg.Log == nil {
@@ -156,6 +156,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			s.cfg.Log.Error("the state of the pool is not on disk", "error", err)
 		}
 	}()
+	s.cfg.Log.Info("serving miners by Stratum", "address", l.Addr().String())
 	wg.Go(func() { s.accept(ctx, l, &wg) })
 	wg.Go(func() { s.keep(ctx) })
 	return s.hand(ctx)

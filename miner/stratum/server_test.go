@@ -102,7 +102,7 @@ func (p *pool) serve(dir string, change func(*stratum.Config)) {
 	templates := miner.NewTemplates(miner.TemplatesConfig{Ledger: p.ledger, Pool: p.txs, Reserved: stratum.ReservedWeight})
 	cfg := stratum.Config{
 		Spec: p.spec, Ledger: p.ledger, Templates: templates, Dir: dir, Dust: 330, Window: 50,
-		Difficulty: someOf, SharesPerMinute: noLimit, Log: slog.New(slog.NewTextHandler(p.log, nil)),
+		Difficulty: someOf, LeastDifficulty: hash1, SharesPerMinute: noLimit, Log: slog.New(slog.NewTextHandler(p.log, nil)),
 	}
 	if change != nil {
 		change(&cfg)

@@ -93,7 +93,7 @@ func (l *load) run(ctx context.Context) error {
 	}
 	for _, c := range conns {
 		readers.Go(func() {
-			if err := c.read(); err != nil && !errors.Is(err, net.ErrClosed) {
+			if err := c.read(); !errors.Is(err, net.ErrClosed) {
 				l.mu.Lock()
 				l.failed = err
 				l.mu.Unlock()

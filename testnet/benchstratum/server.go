@@ -53,7 +53,7 @@ func servePool(ctx context.Context) (err error) {
 	templates := miner.NewTemplates(miner.TemplatesConfig{Ledger: ledger, Pool: pool, Reserved: stratum.ReservedWeight})
 	server, err := stratum.NewServer(stratum.Config{
 		Spec: spec, Ledger: ledger, Templates: templates, Dir: dir, Dust: 330,
-		Difficulty: difficulty(), SharesPerMinute: float64(60 * *rate),
+		Difficulty: difficulty(), LeastDifficulty: difficulty(), SharesPerMinute: float64(60 * *rate),
 	})
 	if err != nil {
 		return err
