@@ -399,6 +399,47 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestReorganized takes back what a block carried over when the ledger drops it, and
+// counts it again when it returns.
+func TestReorganized(t *testing.T) {
+	p := newPool(t, func(c *stratum.Config) { c.Dust = 20e8 })
+	rich, poor := p.address(1), p.address(2)
+	a, b := p.miner(rich), p.miner(poor)
+	next := func(m *rawMiner, user string) consensus.Hash {
+		tip := p.ledger.Tip()
+		m.waitFor(t, func(j *rawJob) bool { return bytes.Equal(j.prev, tip.Hash[:]) })
+		m.good(t, user)
+		return p.ledger.Tip().Hash
+	}
+	for _, m := range []*rawMiner{a, a, a} {
+		next(m, rich)
+	}
+	next(b, poor)
+	if carry := p.server.Info().Carry; len(carry) != 0 {
+		t.Fatalf("carried over: %v", carry)
+	}
+	// The first block that owes him anything: a quarter of the subsidy, below the line.
+	hash := next(a, rich)
+	want := fmt.Sprint(map[string]consensus.Amount{rich: -12.5e8, poor: 12.5e8})
+	expect := func(when, want string, blocks, orphans int) {
+		t.Helper()
+		if info := p.server.Info(); fmt.Sprint(info.Carry) != want || info.Blocks != blocks || info.Orphans != orphans {
+			t.Errorf("%s: %v, %d blocks and %d orphans", when, info.Carry, info.Blocks, info.Orphans)
+		}
+	}
+	expect("in the chain", want, 5, 0)
+	check(t, p.ledger.InvalidateBlock(hash))
+	expect("reorganized away", "map[]", 4, 1)
+	check(t, p.ledger.ReconsiderBlock(hash))
+	expect("back", want, 5, 0)
+	// The next block pays both: 10 and 12.5 coins are above the line.
+	next(a, rich)
+	if paid := p.paid(p.ledger.Tip().Height); paid[poor] != 22.5e8 || paid[rich] != 27.5e8 {
+		t.Errorf("the next block pays %v", paid)
+	}
+	expect("paid", "map[]", 6, 0)
+}
+
 // TestNotReady waits while there is no template, and says so once.
 func TestNotReady(t *testing.T) {
 	var mu sync.Mutex
