@@ -358,7 +358,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 		cfg.Mining = mining
 	}
 	if miners != nil {
-		cfg.MiningPool = miners
+		cfg.Miners = miners
 	}
 
 	tip := ledger.Tip()

@@ -28,10 +28,10 @@ type sharesJSON struct {
 }
 
 func (s *Server) getPoolInfo(context.Context, *params) (any, error) {
-	if s.cfg.MiningPool == nil {
+	if s.cfg.Miners == nil {
 		return nil, fail(codeMisc, "This node serves no pool: start it with --stratum HOST:PORT")
 	}
-	info := s.cfg.MiningPool.Info()
+	info := s.cfg.Miners.Info()
 	type workerJSON struct {
 		Name        string     `json:"name"`
 		Connections int        `json:"connections"`

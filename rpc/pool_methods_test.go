@@ -26,7 +26,7 @@ func (fakePool) Info() stratum.Info {
 func TestGetPoolInfo(t *testing.T) {
 	none := newNode(t, "regtest", 0)
 	none.refused(-1, "This node serves no pool: start it with --stratum HOST:PORT", "getpoolinfo")
-	n := newNode(t, "regtest", 0, func(c *rpc.Config) { c.MiningPool = fakePool{} })
+	n := newNode(t, "regtest", 0, func(c *rpc.Config) { c.Miners = fakePool{} })
 	same(t, ok[any](n, "getpoolinfo"), object{
 		"connections": 2, "hashrate": 1_000_000, "refused": 6, "blocks": 7, "orphans": 1,
 		"shares":  object{"accepted": 5, "stale": 4, "duplicate": 3, "low": 2, "invalid": 1},

@@ -26,21 +26,21 @@ import (
 
 // Config is what the server reports on and acts upon.
 type Config struct {
-	Spec       *consensus.Spec
-	Chain      *chain.Chain
-	Pool       *mempool.Pool
-	Network    Network
-	Clock      Clock
-	Version    string     // as in "0.1.0"
-	UserAgent  string     // as peers see it
-	Mining     Mining     // nil while the node does not mine
-	MiningPool MiningPool // nil if the node serves none
-	Stop       func()     // asks the node to stop
-	Log        *slog.Logger
+	Spec      *consensus.Spec
+	Chain     *chain.Chain
+	Pool      *mempool.Pool
+	Network   Network
+	Clock     Clock
+	Version   string // as in "0.1.0"
+	UserAgent string // as peers see it
+	Mining    Mining // nil while the node does not mine
+	Stop      func() // asks the node to stop
+	Log       *slog.Logger
 
-	Dir            string   // where relative paths begin
-	User, Password string   // what a caller must know, see WriteCookie
-	AllowHosts     []string // names besides the loopback's that callers may use for this server
+	Dir            string     // where relative paths begin
+	User, Password string     // what a caller must know, see WriteCookie
+	AllowHosts     []string   // names besides the loopback's that callers may use for this server
+	Miners         MiningPool // nil if the node serves no pool
 }
 
 // Mining is what the server tells of a miner in the same process.
