@@ -16,8 +16,9 @@ import (
 func mineCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "mine",
-		Usage: "measure how fast this machine mines",
-		Description: "With --benchmark it measures every kernel, the implementations of SHA-256d, that this\n" +
+		Usage: "mine for a pool, or measure how fast this machine mines",
+		Description: "With --stratum it mines for a pool of SHA-256d, and connects again by itself.\n\n" +
+			"With --benchmark it measures every kernel, the implementations of SHA-256d, that this\n" +
 			"CPU can run: Go's standard library (stdlib) and Lode's own. They run in short turns, so\n" +
 			"that what else the machine does falls on all alike. To mine, give an address to the\n" +
 			"node: `lode node --mine ADDRESS`. It measures by itself and takes the fastest.",
@@ -36,7 +37,7 @@ func mineCommand() *cli.Command {
 				return runStratum(c)
 			}
 			if !c.Bool("benchmark") {
-				return usageError(c.Command.HelpName, "give --benchmark; to mine, use `lode node --mine ADDRESS`")
+				return usageError(c.Command.HelpName, "give --stratum or --benchmark; to mine, use `lode node --mine ADDRESS`")
 			}
 			return runBenchmark(c)
 		},

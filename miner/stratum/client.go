@@ -30,6 +30,7 @@ type Client struct {
 	host string
 
 	address string // where to connect to; used by Run alone
+	greeted bool   // it was said that there is a connection; used by Run alone
 	session slot
 }
 
@@ -72,9 +73,6 @@ func (c *Client) Run(ctx context.Context, work func(*miner.Job)) error {
 	backoff, down := leastBackoff, false
 	for ctx.Err() == nil {
 		err := c.connect(ctx, func(j *miner.Job) {
-			if down {
-				c.cfg.Log.Info("the pool is there again", "pool", c.cfg.URL)
-			}
 			backoff, down = leastBackoff, false
 			work(j)
 		})
@@ -87,6 +85,7 @@ func (c *Client) Run(ctx context.Context, work func(*miner.Job)) error {
 		}
 		if !down { // one line for an outage, however long
 			c.cfg.Log.Warn("no connection to the pool, trying on", "pool", c.cfg.URL, "error", err)
+			c.greeted = false
 		}
 		down = true
 		sleep(ctx, backoff/2+rand.N(backoff/2)) // not all miners at once

@@ -232,7 +232,7 @@ func TestClientOutage(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if log := w.log.String(); strings.Count(log, "\n") != 2 || !strings.Contains(log, "no connection") || !strings.Contains(log, "there again") {
+		if log := w.log.String(); strings.Count(log, "\n") != 2 || !strings.Contains(log, "no connection") || !strings.Contains(log, "connected to the pool") {
 			t.Errorf("log of one outage:\n%s", log)
 		}
 	})

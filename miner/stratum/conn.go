@@ -19,8 +19,9 @@ import (
 type conn struct {
 	s       *Server
 	net     net.Conn
-	from    string // for the log
-	address netip.Addr
+	from    string     // for the log
+	address netip.Addr // of IPv6, the network of 64 bits
+	local   bool       // it is the loopback's
 	extra1  [extra1Size]byte
 	out     chan []byte // lines to be written
 	cut     context.CancelCauseFunc
@@ -55,7 +56,10 @@ const (
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{s: s, net: nc, from: nc.RemoteAddr().String(), out: make(chan []byte, maxQueue), users: make(map[string]*worker)}
 	if a, err := netip.ParseAddrPort(c.from); err == nil {
-		c.address = a.Addr().Unmap()
+		c.address, c.local = a.Addr().Unmap(), a.Addr().Unmap().IsLoopback()
+	}
+	if c.address.Is6() { // whoever has one has the 2^64 beside it
+		c.address = netip.PrefixFrom(c.address, 64).Masked().Addr()
 	}
 	c.cut = func(error) {}
 	c.difficulty = s.cfg.Difficulty

@@ -46,7 +46,7 @@ type Config struct {
 	Difficulty      float64 // that a connection begins with: 0.001
 	LeastDifficulty float64 // 0.000001: a slow CPU has a share in a second
 	MaxConnections  int     // 4096
-	MaxPerAddress   int     // 256; loopback is exempt
+	MaxPerAddress   int     // 256, in IPv6 per network of 64 bits; loopback is exempt
 	Log             *slog.Logger
 }
 
@@ -211,7 +211,7 @@ func (s *Server) enter(c *conn) error {
 	if len(s.conns) >= s.cfg.MaxConnections {
 		return fmt.Errorf("there are %d connections already", len(s.conns))
 	}
-	if s.from[c.address] >= s.cfg.MaxPerAddress && !c.address.IsLoopback() {
+	if s.from[c.address] >= s.cfg.MaxPerAddress && !c.local {
 		return fmt.Errorf("there are %d connections from its address already", s.from[c.address])
 	}
 	s.conns[c] = struct{}{}

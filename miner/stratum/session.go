@@ -245,6 +245,10 @@ func (s *session) answered(m *message) (*miner.Job, error) {
 			return nil, fmt.Errorf("%w %w", errRefused, err)
 		}
 		st.authorized = true
+		if !s.c.greeted {
+			s.c.greeted = true
+			s.c.cfg.Log.Info("connected to the pool, waiting for work", "pool", s.c.cfg.URL, "user", s.c.cfg.User)
+		}
 		return s.job()
 	default:
 		s.mu.Lock()

@@ -222,9 +222,8 @@ func (m *rawMiner) mine(t *testing.T, user string, rate float64, d time.Duration
 	return accepted
 }
 
-// TestVardiffMiner has miners of two speeds come to twenty shares a minute each,
-// be paid in proportion to their work, and not be told another difficulty without
-// need.
+// TestVardiffMiner has miners of two speeds come to about twenty shares a minute
+// each, and be paid in proportion to their work.
 func TestVardiffMiner(t *testing.T) {
 	virtual(t, func(c *stratum.Config) { c.Window = 1000 }, func(p *virtualPool) {
 		slow, fast := p.address(1), p.address(2)
