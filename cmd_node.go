@@ -301,14 +301,17 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	for _, l := range []net.Listener{peerListener, tcpListener} {
+		if l != nil {
+			defer l.Close()
+		}
+	}
 	minerListener, err := n.listenForMiners()
 	if err != nil {
 		return err
 	}
-	for _, l := range []net.Listener{peerListener, tcpListener, minerListener} {
-		if l != nil {
-			defer l.Close()
-		}
+	if minerListener != nil {
+		defer minerListener.Close()
 	}
 
 	sigs := sigcheck.New(200_000)
