@@ -197,39 +197,51 @@ func (a *accounts) full(payee string) bool {
 // distribute divides the value of a block on the present tip. It pays nobody if
 // there are no shares.
 func (a *accounts) distribute(value consensus.Amount) distribution {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	carry := a.carry()
-	if len(a.window.scores) == 0 {
+	a.mu.Lock()
+	scores := maps.Clone(a.window.scores)
+	a.mu.Unlock()
+	if len(scores) == 0 {
 		return distribution{}
 	}
-	return distribute(value, a.window.scores, carry, a.cfg.Dust, a.cfg.payees())
+	return distribute(value, scores, carry, a.cfg.Dust, a.cfg.payees())
 }
 
-// carry is what is carried over on the present tip. The caller holds mu.
+// carry is what is carried over on the present tip. Blocks that are deep enough
+// become part of it for good. The ledger is asked without the lock: while it takes
+// in a block, shares go on.
 func (a *accounts) carry() map[string]consensus.Amount {
-	a.settle()
+	tip, active := a.cfg.Ledger.Tip(), a.active()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for len(a.blocks) > 0 && a.blocks[0].Height+settledAfter <= tip.Height {
+		if b := a.blocks[0]; active[b.Hash] {
+			addDue(a.settled, b.Due)
+			a.found++
+			trim(a.settled, a.window.scores, maxPayees)
+		}
+		a.blocks = a.blocks[1:]
+	}
 	carry := maps.Clone(a.settled)
 	for _, b := range a.blocks {
-		if info, ok := a.cfg.Ledger.Header(b.Hash); ok && info.Active {
+		if active[b.Hash] {
 			addDue(carry, b.Due)
 		}
 	}
 	return carry
 }
 
-// settle takes in the blocks that are deep enough. The caller holds mu.
-func (a *accounts) settle() {
-	tip := a.cfg.Ledger.Tip()
-	for len(a.blocks) > 0 && a.blocks[0].Height+settledAfter <= tip.Height {
-		b := a.blocks[0]
-		a.blocks = a.blocks[1:]
-		if info, ok := a.cfg.Ledger.Header(b.Hash); ok && info.Active {
-			addDue(a.settled, b.Due)
-			a.found++
-			trim(a.settled, a.window.scores, maxPayees)
-		}
+// active says which of the blocks are part of the chain.
+func (a *accounts) active() map[consensus.Hash]bool {
+	a.mu.Lock()
+	blocks := slices.Clone(a.blocks)
+	a.mu.Unlock()
+	active := make(map[consensus.Hash]bool, len(blocks))
+	for _, b := range blocks {
+		info, ok := a.cfg.Ledger.Header(b.Hash)
+		active[b.Hash] = ok && info.Active
 	}
+	return active
 }
 
 func addDue(carry, due map[string]consensus.Amount) {

@@ -65,8 +65,6 @@ func TestCarryFollowsTheChain(t *testing.T) {
 	}
 	expect := func(when string, want consensus.Amount) {
 		t.Helper()
-		a.mu.Lock()
-		defer a.mu.Unlock()
 		if carry := a.carry(); carry[poor] != want || carry[rich] != -want {
 			t.Fatalf("%s: %v", when, carry)
 		}

@@ -69,14 +69,15 @@ func (ws *workers) list(now time.Time) (list []WorkerInfo, nobody uint64) {
 }
 
 func (a *accounts) describe(info *Info) {
+	info.Carry = a.carry()
+	active := a.active()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	info.Carry = a.carry()
 	info.Window = float64(a.window.total) / scoreOne
 	info.Payees = len(a.window.scores)
 	info.Blocks = a.found
 	for _, b := range a.blocks {
-		if h, ok := a.cfg.Ledger.Header(b.Hash); ok && h.Active {
+		if active[b.Hash] {
 			info.Blocks++
 		} else {
 			info.Orphans++
