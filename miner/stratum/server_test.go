@@ -402,7 +402,10 @@ func TestRestart(t *testing.T) {
 // TestReorganized takes back what a block carried over when the ledger drops it, and
 // counts it again when it returns.
 func TestReorganized(t *testing.T) {
-	p := newPool(t, func(c *stratum.Config) { c.Dust = 20e8 })
+	dir, change := t.TempDir(), func(c *stratum.Config) { c.Dust = 20e8 }
+	p := newPool(t, nil)
+	p.stop()
+	p.serve(dir, change)
 	rich, poor := p.address(1), p.address(2)
 	a, b := p.miner(rich), p.miner(poor)
 	next := func(m *rawMiner, user string) consensus.Hash {
@@ -432,8 +435,11 @@ func TestReorganized(t *testing.T) {
 	expect("reorganized away", "map[]", 4, 1)
 	check(t, p.ledger.ReconsiderBlock(hash))
 	expect("back", want, 5, 0)
+	p.stop() // so that no job of the time between is left
+	p.serve(dir, change)
+	expect("after a restart", want, 5, 0)
 	// The next block pays both: 10 and 12.5 coins are above the line.
-	next(a, rich)
+	next(p.miner(rich), rich)
 	if paid := p.paid(p.ledger.Tip().Height); paid[poor] != 22.5e8 || paid[rich] != 27.5e8 {
 		t.Errorf("the next block pays %v", paid)
 	}

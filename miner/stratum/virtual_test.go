@@ -137,8 +137,11 @@ type virtualPool struct {
 	log    *logBuffer
 }
 
-// blockBits is a difficulty of 65,536 hashes a block.
-const blockBits = 0x1f00ffff
+// A block takes 65,536 hashes.
+const (
+	blockBits       = 0x1f00ffff
+	blockDifficulty = 0x1p-16
+)
 
 // virtual runs a test in a bubble.
 func virtual(t *testing.T, change func(*stratum.Config), test func(*virtualPool)) {
@@ -274,7 +277,7 @@ func TestDifficulties(t *testing.T) {
 		m := p.miner(user)
 		first := m.last()
 		for len(m.jobs) < 3 { // too many shares at once
-			s := m.find(m.last(), m.last().difficulty, 0)
+			s := m.find(m.last(), m.last().difficulty, blockDifficulty)
 			a, err := m.submit(user, s)
 			if check(t, err); string(a.Result) != "true" {
 				t.Fatal(a.Error)
@@ -297,8 +300,8 @@ func TestDifficulties(t *testing.T) {
 		_, err = other.call("mining.suggest_difficulty", 1e9)
 		check(t, err)
 		check(t, other.begin(user))
-		if most := 65536 * hash1; math.Abs(other.last().difficulty/most-1) > 1e-3 {
-			t.Errorf("the highest difficulty is %v, that of a block %v", other.last().difficulty, most)
+		if math.Abs(other.last().difficulty/blockDifficulty-1) > 1e-3 {
+			t.Errorf("the highest difficulty is %v, that of a block %v", other.last().difficulty, blockDifficulty)
 		}
 		third := newRawMiner(p.connect())
 		check(t, third.subscribe())
@@ -322,7 +325,7 @@ func TestRenew(t *testing.T) {
 		if len(m.jobs) < 2 || m.last().clean || m.last().time <= old.time || !bytes.Equal(m.last().prev, old.prev) {
 			t.Fatalf("after a minute there are %d jobs: %+v", len(m.jobs), m.last())
 		}
-		s := m.find(old, 65536*hash1*0.9999, 0)
+		s := m.find(old, blockDifficulty, 0)
 		a, err := m.submit(user, s)
 		if check(t, err); string(a.Result) != "true" {
 			t.Errorf("a share of the old job: %v", a.Error)
