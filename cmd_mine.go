@@ -22,18 +22,19 @@ import (
 func mineCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "mine",
-		Usage: "mine for a node that runs elsewhere, or measure how fast this machine mines",
+		Usage: "mine for a node that runs elsewhere or for a pool, or measure how fast this machine mines",
 		Description: "With --address it mines for the node at --rpc, which may be Bitcoin Core's on regtest: it\n" +
 			"asks for work (getblocktemplate), waits for news by long polling, and comes back by\n" +
 			"itself when the node was away or has no work yet. A node mines by itself with\n" +
 			"`lode node --mine ADDRESS`.\n\n" +
+			"With --stratum it mines for a pool of SHA-256d, and connects again by itself.\n\n" +
 			"With --benchmark it measures every kernel, the implementations of SHA-256d, that this\n" +
 			"CPU can run: Go's standard library (stdlib) and Lode's own. They run in short turns, so\n" +
 			"that what else the machine does falls on all alike. A hash is one try: a nonce with one\n" +
 			"version of the header. Where a kernel can, it tries each nonce with several versions, which\n" +
 			"share a part of the work (version rolling, BIP320). Without --kernel a miner measures by\n" +
 			"itself and takes the fastest.",
-		Flags: slices.Concat(networkFlags(), rpcFlags(), []cli.Flag{
+		Flags: slices.Concat(networkFlags(), rpcFlags(), mineStratumFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "address", Usage: "mine for a node, and be paid at `ADDRESS`"},
 			&cli.BoolFlag{Name: "benchmark", Usage: "measure, and mine nothing"},
 			&cli.StringFlag{Name: "kernel", DefaultText: "the fastest; with --benchmark all", Usage: "mine with the kernel `NAME`, or measure it and the standard library"},
@@ -106,12 +107,14 @@ func runMiner(c *cli.Context, n *network) error {
 // workSource is where work comes from, by the flags.
 func workSource(c *cli.Context, n *network, log *slog.Logger) (miner.Source, error) {
 	switch {
+	case c.String("stratum") != "":
+		return stratumSource(c, log)
 	case c.String("address") != "":
 		return nodeSource(c, n, log)
 	case c.String("rpc") != "":
 		return nil, usageError(c.Command.HelpName, "--rpc wants --address, where the blocks pay to")
 	}
-	return nil, usageError(c.Command.HelpName, "say what to do: --address to mine for a node, or --benchmark")
+	return nil, usageError(c.Command.HelpName, "say what to do: --address to mine for a node, --stratum to mine for a pool, or --benchmark")
 }
 
 // nodeSource is a node as the source of work.

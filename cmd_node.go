@@ -32,7 +32,7 @@ func nodeCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "node",
 		Usage: "run a full node until it is stopped (Ctrl-C, SIGTERM or `lode rpc stop`)",
-		Flags: slices.Concat(networkFlags(), ledgerFlags(), withEnv(
+		Flags: slices.Concat(networkFlags(), ledgerFlags(), stratumFlags(), withEnv(
 			&cli.StringFlag{Name: "listen", DefaultText: "all addresses, the network's port", Usage: "accept peers on `HOST:PORT` by WebSocket; \"off\" for none"},
 			&cli.StringFlag{Name: "listen-tcp", DefaultText: "off", Usage: "accept peers on `HOST:PORT` by Bitcoin's TCP protocol; without a port, on that of the network"},
 			&cli.StringSliceFlag{Name: "connect", Usage: "keep a connection to the peer at `URL` (ws://host:port, wss://…, tcp://host:port), and make no others; may be repeated"},
@@ -96,6 +96,7 @@ type nodeConfig struct {
 	threads        int            // 0 for one per core
 	kernel         *kernel.Kernel // nil for the fastest
 	pace           time.Duration
+	pool           poolConfig
 	reindex        bool
 	cache          int64 // bytes
 	prune          int64 // bytes, see chain.Config
@@ -164,6 +165,9 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 	}
 	n.maxUpload = uint64(upload) << 20
 	if n.policy, err = policyOf(c); err != nil {
+		return nil, err
+	}
+	if n.pool, err = poolConfigOf(c); err != nil {
 		return nil, err
 	}
 	if n.threads, err = threadsOf(c); err != nil {
@@ -299,6 +303,13 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 			defer l.Close()
 		}
 	}
+	minerListener, err := n.listenForMiners()
+	if err != nil {
+		return err
+	}
+	if minerListener != nil {
+		defer minerListener.Close()
+	}
 
 	sigs := sigcheck.New(200_000)
 	ledger, err := chain.Open(chain.Config{
@@ -320,12 +331,16 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, MaxUpload: n.maxUpload, Advertise: n.advertise, Pruned: n.prune != chain.PruneNever,
 		Dir: n.dir, AllowOrigins: n.origins, UserAgent: userAgent, Now: n.clock.Now, Log: n.log,
 	})
-	templates := miner.NewTemplates(miner.TemplatesConfig{Ledger: ledger, Pool: pool, Now: n.clock.Now, Log: n.log, Ready: func() error {
+	templates := miner.NewTemplates(miner.TemplatesConfig{Ledger: ledger, Pool: pool, Now: n.clock.Now, Log: n.log, Reserved: n.pool.reservedWeight(), Ready: func() error {
 		if peers.Syncing() || ledger.AwaitsSnapshot() {
 			return miner.ErrSyncing
 		}
 		return nil
 	}})
+	miners, err := n.newPool(ledger, templates)
+	if err != nil {
+		return err
+	}
 	var mining *miner.Miner
 	if n.payTo != nil {
 		workers := miner.NewWorkers(n.threads, n.kernel)
@@ -344,6 +359,9 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	if mining != nil {
 		cfg.Mining = mining
 	}
+	if miners != nil {
+		cfg.Miners = miners
+	}
 
 	tip := ledger.Tip()
 	n.log.Info("node started", "version", version, "network", n.spec.Name, "height", tip.Height, "tip", tip.Hash,
@@ -360,6 +378,9 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	group.Go(func() error { pool.Load(ctx, saved); return nil })
 	if mining != nil {
 		group.Go(func() error { return mining.Run(ctx) })
+	}
+	if miners != nil {
+		group.Go(func() error { return miners.Serve(ctx, minerListener) })
 	}
 	err = errors.Join(group.Wait(), pool.Save(saved), pool.SaveEstimates(estimates))
 	n.log.Info("node stopped", "height", ledger.Tip().Height)

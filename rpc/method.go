@@ -35,7 +35,7 @@ func (m *method) usage() string {
 func (s *Server) methods() map[string]*method {
 	table := make(map[string]*method)
 	groups := [][]method{
-		s.chainMethods(), s.storageMethods(), s.snapshotMethods(), s.txMethods(), s.mempoolMethods(), s.miningMethods(), s.networkMethods(), s.controlMethods(),
+		s.chainMethods(), s.storageMethods(), s.snapshotMethods(), s.txMethods(), s.mempoolMethods(), s.miningMethods(), s.poolMethods(), s.networkMethods(), s.controlMethods(),
 	}
 	for _, group := range groups {
 		for i := range group {

@@ -38,9 +38,10 @@ type Config struct {
 	Stop      func() // asks the node to stop
 	Log       *slog.Logger
 
-	Dir            string   // where relative paths begin
-	User, Password string   // what a caller must know, see WriteCookie
-	AllowHosts     []string // names besides the loopback's that callers may use for this server
+	Dir            string     // where relative paths begin
+	User, Password string     // what a caller must know, see WriteCookie
+	AllowHosts     []string   // names besides the loopback's that callers may use for this server
+	Miners         MiningPool // nil if the node serves no pool
 }
 
 // Mining is what the server tells of a miner in the same process.
