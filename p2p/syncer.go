@@ -35,6 +35,9 @@ type peerSync struct {
 	lastFull    consensus.Hash // the end of its last full headers message
 	unconnected int            // headers messages in a row whose parent is not known
 
+	gave uint32 // the height of the last tip that it was the first to give
+	late int    // compact blocks in a row that it sent unasked when the block was here
+
 	judged   int                          // blocks that it has sent and that are being judged
 	size     int                          // of its last blocks, on average, bytes
 	blocks   map[consensus.Hash]time.Time // asked for and not come, since when
@@ -62,7 +65,8 @@ type syncer struct {
 	fast        []*peer   // announce by compact blocks; the one that last gave a new tip comes last
 
 	most     headerRef // the most work that anybody has shown
-	progress time.Time // when that grew, or a block came that was asked for
+	grew     time.Time // when that did
+	progress time.Time // when that was, or a block came that was asked for
 }
 
 func newSyncer() *syncer {
@@ -102,7 +106,8 @@ func (s *syncer) shown(p *peer, ref headerRef) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ref.work.Gt(&s.most.work) {
-		s.most, s.progress = ref, time.Now()
+		s.grew = time.Now()
+		s.most, s.progress = ref, s.grew
 	}
 	if ref.work.Gt(&p.sync.best.work) {
 		p.sync.best = ref

@@ -18,6 +18,7 @@ import (
 
 var (
 	rounds = flag.Int("netsim.rounds", 1, "networks to measure")
+	exTxs = flag.Int("ex.txs", 2000, "")
 	seed   = flag.Uint64("netsim.seed", 1, "of the first network")
 )
 
@@ -95,7 +96,7 @@ func (s spread) run(t *testing.T, seed uint64) (res result) {
 			}
 		}
 	}
-	const pause = 20 * time.Second
+	const pause = 3 * time.Second
 	time.Sleep(pause)
 	for _, b := range made.Blocks[3:] {
 		for _, n := range nodes {
@@ -143,7 +144,7 @@ func (r *result) String() string {
 func TestPropagation(t *testing.T) {
 	for i := range uint64(*rounds) {
 		synctest.Test(t, func(t *testing.T) {
-			s := spread{nodes: 100, outbound: 8, txs: 2000, warmUp: 20, line: p2p.Line{Latency: 100 * time.Millisecond, Rate: 2_500_000}}
+			s := spread{nodes: 100, outbound: 8, txs: *exTxs, warmUp: 20, line: p2p.Line{Latency: 100 * time.Millisecond, Rate: 2_500_000 * (*exTxs+50)/2050}}
 			res := s.run(t, *seed+i)
 			t.Log(res.String())
 		})
