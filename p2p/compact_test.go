@@ -170,9 +170,8 @@ func TestTooManyForACompactBlock(t *testing.T) {
 	}
 }
 
-// Those who gave one of the last tips are preferred, three at most. One of them
-// is always a peer that this node chose, and who prefers this node is not the
-// third.
+// The last three that gave a new tip are preferred. One of them is always a peer
+// that this node chose, and who prefers this node is not the third.
 func TestPreferredPeers(t *testing.T) {
 	s := newSyncer()
 	var peers []*peer
@@ -185,25 +184,19 @@ func TestPreferredPeers(t *testing.T) {
 		s.peers[p] = struct{}{}
 		peers = append(peers, p)
 	}
-	height := uint32(0)
 	prefer := func(i int, wantAdded bool, wantOut *peer) {
 		t.Helper()
-		height++
-		if added, out := s.prefer(peers[i], height); added != wantAdded || out != wantOut {
+		if added, out := s.prefer(peers[i]); added != wantAdded || out != wantOut {
 			t.Errorf("%d: added %v, out %v", i, added, out)
 		}
 	}
 	prefer(0, true, nil)
 	prefer(1, true, nil)
+	prefer(6, false, nil)
 	prefer(2, true, nil)
-	prefer(3, false, nil) // all others were the first of late
-	height += fastTerm
 	prefer(3, true, peers[1])
 	prefer(2, false, nil)
-	height += fastTerm
-	prefer(6, false, nil)
 	prefer(4, true, peers[3])
-	height += fastTerm
 	prefer(0, false, nil)
 	prefer(5, true, peers[2])
 	s.remove(peers[0])
@@ -224,7 +217,7 @@ func TestLatePeers(t *testing.T) {
 		}
 		s.peers[p] = struct{}{}
 		peers = append(peers, p)
-		s.prefer(p, 1)
+		s.prefer(p)
 	}
 	late := func(i, times int) (demoted bool) {
 		for range times {
@@ -238,7 +231,7 @@ func TestLatePeers(t *testing.T) {
 	if late(1, maxLate-1) {
 		t.Error("one lost its place too early")
 	}
-	s.prefer(peers[1], 2)
+	s.prefer(peers[1])
 	if late(1, maxLate-1) {
 		t.Error("being the first did not count")
 	}

@@ -32,10 +32,6 @@ const (
 	// come too late: maxLate in a row, when the block was here already.
 	minFast = 2
 	maxLate = 4
-	// fastTerm is for how many blocks a peer keeps its place among them after
-	// it was the first to give one: where blocks are found at many places all
-	// peers would have it in turn, and none would know.
-	fastTerm = 8
 	// pushWait is the part of a round trip, to the one who would be asked, that
 	// a compact block is waited for which a peer may send unasked: it takes
 	// longer to come than a header that was sent at the same time.
@@ -312,8 +308,8 @@ func (n *Node) took(p *peer, hash consensus.Hash, status chain.Status, err error
 	p.mu.Lock()
 	p.stats.lastBlock = time.Now()
 	p.mu.Unlock()
-	if tip := n.chain.Tip(); status == chain.Connected && n.sync.idle() && tip.Hash == hash && n.chain.BestHeader().Hash == hash {
-		n.prefer(p, tip.Height)
+	if status == chain.Connected && n.sync.idle() && n.chain.Tip().Hash == hash && n.chain.BestHeader().Hash == hash {
+		n.prefer(p)
 	}
 }
 
@@ -400,11 +396,11 @@ func (s *syncer) takeBack(p *peer, hash consensus.Hash) bool {
 
 // prefer has p, which was the first to give a new tip, announce the next ones by
 // compact blocks at once, in place of the one that has not done so for longest.
-func (n *Node) prefer(p *peer, height uint32) {
+func (n *Node) prefer(p *peer) {
 	if !p.speaksCompact() {
 		return
 	}
-	added, demoted := n.sync.prefer(p, height)
+	added, demoted := n.sync.prefer(p)
 	if demoted != nil {
 		demoted.send(msgSendCmpct{false, compactVersion})
 	}
@@ -417,13 +413,13 @@ func (n *Node) prefer(p *peer, height uint32) {
 // the inbound slots cannot take all of these places. Of two peers only one
 // prefers the other if it can choose: what reaches both at once crosses in one
 // direction then.
-func (s *syncer) prefer(p *peer, height uint32) (added bool, demoted *peer) {
+func (s *syncer) prefer(p *peer) (added bool, demoted *peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, here := s.peers[p]; !here {
 		return false, nil
 	}
-	p.sync.gave, p.sync.late = height, 0
+	p.sync.late = 0
 	if i := slices.Index(s.fast, p); i >= 0 {
 		s.fast = append(slices.Delete(s.fast, i, i+1), p)
 		return false, nil
@@ -437,9 +433,6 @@ func (s *syncer) prefer(p *peer, height uint32) (added bool, demoted *peer) {
 			out = 1
 		}
 		demoted = s.fast[out]
-		if demoted.sync.gave+fastTerm > height {
-			return false, nil
-		}
 		s.fast = slices.Delete(s.fast, out, out+1)
 	}
 	s.fast = append(s.fast, p)

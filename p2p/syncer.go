@@ -35,8 +35,7 @@ type peerSync struct {
 	lastFull    consensus.Hash // the end of its last full headers message
 	unconnected int            // headers messages in a row whose parent is not known
 
-	gave uint32 // the height of the last tip that it was the first to give
-	late int    // compact blocks in a row that it sent unasked when the block was here
+	late int // compact blocks in a row that it sent unasked when the block was here
 
 	judged   int                          // blocks that it has sent and that are being judged
 	size     int                          // of its last blocks, on average, bytes
