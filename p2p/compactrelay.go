@@ -348,7 +348,7 @@ func (s *syncer) claim(p *peer, hash consensus.Hash, parts bool) bool {
 	}
 	now := time.Now()
 	if len(p.sync.blocks) == 0 {
-		p.sync.progress = p.waited(now)
+		p.sync.progress, p.sync.flows = p.waited(now), false
 	}
 	p.sync.blocks[hash] = now
 	if !others {

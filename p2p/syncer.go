@@ -41,6 +41,8 @@ type peerSync struct {
 	size     int                          // of its last blocks, on average, bytes
 	blocks   map[consensus.Hash]time.Time // asked for and not come, since when
 	progress time.Duration                // peer.waited when the last of them came, or the first was asked for
+	flows    bool                         // the last of them came when the next was asked for already
+	pace     time.Duration                // between two that came so, on average; 0 if there were none
 }
 
 // blockRequest says who is to send a block, or has sent it.
