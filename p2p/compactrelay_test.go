@@ -102,6 +102,58 @@ func TestBlocksCrossInCompactForm(t *testing.T) {
 	})
 }
 
+// While a preferred peer may send a block unasked, who announces it by its header
+// is asked only a sixteenth of a round trip later.
+func TestPushIsAwaited(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		preferred bool          // there is such a peer
+		pushed    time.Duration // when it sends the block after the header; 0 for never
+		want      time.Duration // when the other is asked after its header; 0 for never
+	}{
+		{"nobody is preferred", false, 0, 320 * time.Millisecond},
+		{"the push comes soon", true, 10 * time.Millisecond, 0},
+		{"the push comes too late", true, 50 * time.Millisecond, 340 * time.Millisecond},
+		{"no push comes", true, 0, 340 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.latency = 160 * time.Millisecond
+				s := w.add("s", nil)
+				first := w.compactActor(s, "203.0.113.1:1", false)
+				other := w.compactActor(s, "203.0.113.2:1", false)
+				other.say(msgPong(other.hear(cmdPing).(msgPing)))
+				other.stillThere()
+				if c.preferred {
+					first.say(compact(t, mineOn(w.spec, s.ledger.Tip(), 1)))
+					if got := first.hear(cmdSendCmpct).(msgSendCmpct); !got.highBandwidth {
+						t.Fatal("the peer is not preferred")
+					}
+					other.stillThere()
+				}
+				block := mineOn(w.spec, s.ledger.Tip(), 2)
+				start := time.Now()
+				other.say(msgHeaders{block.Header})
+				if c.pushed > 0 {
+					time.Sleep(c.pushed) // virtual
+					first.say(compact(t, block))
+				}
+				if c.want == 0 {
+					if !other.silentOn(cmdGetData) {
+						t.Error("it was asked")
+					}
+					return
+				}
+				got := other.hear(cmdGetData).(*msgInv)
+				if took := time.Since(start); took != c.want || got.items[0] != (invItem{invCmpct, block.Header.Hash()}) {
+					t.Errorf("asked for %v after %v, want %v", got.items, took, c.want)
+				}
+			})
+		})
+	}
+}
+
 // spendingBlock is a block on the tip of s with transactions that nobody knows.
 func (s *station) spendingBlock(spec *consensus.Spec, salt byte, coins ...*consensus.Tx) *consensus.Block {
 	var txs []*consensus.Tx

@@ -72,10 +72,11 @@ func (d *downloader) schedule(now time.Time) {
 			way = d.pathTo(best.hash)
 			used[best.hash] = way
 		}
-		next := p.speaksCompact() && d.node.followsTip(best.hash)
-		if wait := d.node.sync.awaitPush(p, best.hash, now); next && wait > 0 {
-			time.AfterFunc(wait, func() { poke(d.node.sync.wake) })
-			continue
+		if p.speaksCompact() && d.node.followsTip(best.hash) {
+			if wait := d.node.sync.awaitPush(p, best.hash, now); wait > 0 {
+				time.AfterFunc(wait, func() { poke(d.node.sync.wake) })
+				continue
+			}
 		}
 		items := d.assign(p, best, way, now)
 		if len(items) == 1 && p.speaksCompact() && d.node.followsTip(items[0].hash) {

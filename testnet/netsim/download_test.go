@@ -1,6 +1,7 @@
 package netsim
 
 import (
+	"errors"
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
@@ -34,18 +35,22 @@ func bulky(t *testing.T, spec *consensus.Spec, blocks, size int) []*consensus.Bl
 }
 
 // download is how long a new node takes to get a chain from as many peers as
-// there are lines.
-func download(t *testing.T, spec *consensus.Spec, blocks []*consensus.Block, lines ...p2p.Line) (took time.Duration) {
+// there are lines, and how many blocks it is sent. The link to a peer is cut after
+// a time, unless that is 0.
+func download(t *testing.T, spec *consensus.Spec, blocks []*consensus.Block, cut time.Duration, lines ...p2p.Line) (took time.Duration, sent int) {
 	synctest.Test(t, func(t *testing.T) {
 		sigs := sigcheck.New(0)
-		w := New(Config{
-			Spec: spec, Dir: t.TempDir(), Sigs: sigs,
-			Line: func(_, to int) p2p.Line { return lines[to] },
-		})
+		w := New(Config{Spec: spec, Dir: t.TempDir(), Sigs: sigs, Line: func(_, to int) p2p.Line { return lines[to] }})
 		source, err := chain.Open(chain.Config{Dir: t.TempDir(), Spec: spec, Now: Now, Sigs: sigs})
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer func() {
+			if err := errors.Join(w.Close(), source.Close()); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(2 * time.Second) // virtual, as in Close
+		}()
 		for _, v := range source.SubmitBlocks(blocks...) {
 			if v.Err != nil {
 				t.Fatal(v.Err)
@@ -61,46 +66,57 @@ func download(t *testing.T, spec *consensus.Spec, blocks []*consensus.Block, lin
 			t.Fatal(err)
 		}
 		start, tip := time.Now(), source.Tip().Hash
-		for i := range lines {
-			if err := n.AddNode(w.nodes[i].URL); err != nil {
+		for _, peer := range w.nodes[:len(lines)] {
+			if err := n.AddNode(peer.URL); err != nil {
 				t.Fatal(err)
 			}
 		}
-		ok := false
-		for !ok && time.Since(start) < time.Hour {
-			time.Sleep(10 * time.Millisecond)
-			synctest.Wait()
-			var at time.Time
-			if at, ok = n.Reached(tip); ok {
-				took = at.Sub(start)
-			}
+		if cut > 0 {
+			time.AfterFunc(cut, func() { w.Cut(func(_, to int) bool { return to == 0 }) })
 		}
-		if !ok {
-			t.Errorf("the chain is not there after an hour, at height %d", n.Ledger.Tip().Height)
+		at, ok := n.Reached(tip)
+		for ; !ok; at, ok = n.Reached(tip) {
+			if time.Since(start) > time.Hour {
+				t.Fatalf("after an hour the chain is there up to block %d", n.Ledger.Tip().Height)
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
 		}
 		received, _ := n.TakeTraffic()
-		t.Logf("%d peers: %v, blocks %v", len(lines), took, received["block"])
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := source.Close(); err != nil {
-			t.Error(err)
-		}
-		time.Sleep(2 * time.Second)
+		took, sent = at.Sub(start), received["block"].Messages
 	})
-	return took
+	return took, sent
 }
 
-// Four peers are nearly four times as fast as one, and three if one of them is
-// hardly of any use.
+// Four peers are nearly four times as fast as one, and three if the fourth is
+// hardly of any use, or leaves. Hardly a block is sent twice.
 func TestDownload(t *testing.T) {
+	const (
+		megabit = 1e6 / 8
+		count   = 1500 // more than the window of the download
+	)
 	spec := chaingen.Spec(func(*consensus.Spec) {})
-	fast := p2p.Line{Latency: 50 * time.Millisecond, Rate: 20e6 / 8}
-	slow := fast
+	blocks := bulky(t, spec, count, 40_000)
+	line := p2p.Line{Latency: 50 * time.Millisecond, Rate: 20 * megabit}
+	one, _ := download(t, spec, blocks, 0, line)
+	slow := line
 	slow.Rate /= 50
-	blocks := bulky(t, spec, 1500, 40_000)
-	one := download(t, spec, blocks, fast)
-	four := download(t, spec, blocks, fast, fast, fast, fast)
-	three := download(t, spec, blocks, fast, fast, fast, slow)
-	t.Log(one, four, float64(one)/float64(four), float64(one)/float64(three))
+	for _, c := range []struct {
+		name  string
+		cut   time.Duration
+		first p2p.Line
+		times float64 // as fast as one peer, at least
+		twice int     // blocks, at most
+	}{
+		{"four", 0, line, 3.2, 15},
+		{"one of four slow", 0, slow, 2.8, 15},
+		{"one of four cut", time.Second, line, 2.8, 15},
+	} {
+		took, sent := download(t, spec, blocks, c.cut, c.first, line, line, line)
+		times := float64(one) / float64(took)
+		t.Logf("%s: %v, %.2f times as fast as one peer with %v, %d of %d blocks twice", c.name, took, times, one, sent-count, count)
+		if times < c.times || sent-count > c.twice {
+			t.Errorf("%s: want %.2f times as fast, and at most %d blocks twice", c.name, c.times, c.twice)
+		}
+	}
 }
