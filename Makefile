@@ -13,7 +13,7 @@ SECONDS     ?= 600
 DEPTH       ?= 1000
 BTCD        := github.com/btcsuite/btcd@v0.26.2
 
-.PHONY: help build test race lint fuzz oracle interop crash faults reorg bench bench-import flood generate generated arm64 testnet clean
+.PHONY: help build test race lint fuzz oracle interop crash faults reorg bench bench-import bench-net flood generate generated arm64 testnet clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ bench: ## run the benchmarks
 
 bench-import: ## compare the import with btcd's and with btcec alone, in ROUNDS (3) rounds; BENCH_FILE=F imports F
 	$(GO) run ./testnet/benchimport -rounds $(ROUNDS) -file '$(BENCH_FILE)'
+
+bench-net: ## simulate how blocks spread and how chains are fetched, in virtual time, in ROUNDS (3) networks
+	$(GO) test ./testnet/netsim -run 'PropagationTable|Download' -count 1 -timeout 1h -v -netsim.bench $(ROUNDS)
 
 flood: ## have one peer send a mempool 100,000 bad transactions, and compare more templates with ancestor score
 	$(GO) test ./mempool -run 'Flood|TemplateFees' -count 1 -timeout 30m -v -flood.n=100000 -template.cases=100
