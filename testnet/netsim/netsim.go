@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"testing/synctest"
 	"time"
 
 	"lode/chain"
@@ -103,11 +104,12 @@ func New(cfg Config) *Network { return &Network{cfg: cfg} }
 // before any genesis block.
 func Now() time.Time { return time.Now().AddDate(26, 0, 0) }
 
-// Add starts a node on a ledger, or on a new one of its own if that is nil.
+// Add starts a node on a ledger, or on a new one of its own if that is nil, and
+// returns when it can be dialled.
 func (w *Network) Add(ledger *chain.Chain) (*Node, error) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	number := len(w.nodes)
+	w.mu.Unlock()
 	n := &Node{
 		Number: number, URL: fmt.Sprintf("ws://node%d:1/p2p", number), Ledger: ledger, own: ledger == nil,
 		addr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(number >> 8), byte(number)}), 1)),
@@ -138,6 +140,9 @@ func (w *Network) Add(ledger *chain.Chain) (*Node, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	n.stop = stop
 	go func() { n.end <- n.Run(ctx) }()
+	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.nodes = append(w.nodes, n)
 	return n, nil
 }

@@ -101,7 +101,6 @@ func (s *spread) run(t *testing.T, seed uint64) (list []passage) {
 			}
 		}
 	}
-	synctest.Wait()
 	s.connect(t, w, random)
 	miners := random.Perm(s.nodes)[:s.miners]
 	for i, b := range made.Blocks[3:] {
