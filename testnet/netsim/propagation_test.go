@@ -38,7 +38,7 @@ type spread struct {
 
 // propagation is the network for which there are limits.
 var propagation = spread{
-	name: "compact blocks", nodes: 100, outbound: 8, miners: 10, warmUp: 20, blocks: 3, txs: 2000,
+	name: "compact blocks", nodes: 100, outbound: 8, miners: 10, warmUp: 40, blocks: 3, txs: 2000,
 	line: p2p.Line{Latency: 100 * time.Millisecond, Rate: 20e6 / 8},
 }
 
@@ -212,7 +212,7 @@ func (s spread) measure(t *testing.T, networks int) summary {
 func TestPropagation(t *testing.T) {
 	s := propagation
 	if testing.Short() {
-		s.nodes, s.miners, s.blocks = 30, 3, 1
+		s.nodes, s.miners, s.warmUp, s.blocks = 30, 3, 10, 1
 	}
 	sum := s.measure(t, 1)
 	t.Log(table(sum))
