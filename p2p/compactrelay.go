@@ -261,6 +261,10 @@ func (n *Node) assemble(p *peer, hash consensus.Hash, m *msgCmpctBlock, mayAsk b
 	if len(missing) == 0 {
 		return n.assembled(p, hash, b, nil)
 	}
+	if info, _ := n.chain.Header(hash); info.HaveBlock { // by now, and the pool has let go of what is in it
+		n.sync.arrived(p, hash, true)
+		return nil
+	}
 	if mayAsk {
 		p.partials[hash] = b
 		p.send(&msgGetBlockTxn{hash, missing})

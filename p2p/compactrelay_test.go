@@ -3,6 +3,7 @@ package p2p
 import (
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,6 +151,41 @@ func TestPushIsAwaited(t *testing.T) {
 					t.Errorf("asked for %v after %v, want %v", got.items, took, c.want)
 				}
 			})
+		})
+	}
+}
+
+// tardyPool is asked for the transactions of a block when the ledger has just
+// got that from elsewhere.
+type tardyPool struct {
+	Pool
+	overtake func()
+}
+
+func (p *tardyPool) Each(f func(consensus.Hash, *consensus.Tx)) {
+	p.overtake()
+	p.Pool.Each(f)
+}
+
+// What is in a block leaves the pool with it, and is not asked for then.
+func TestNothingIsMissingOfAKnownBlock(t *testing.T) {
+	for _, known := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			pool := &tardyPool{overtake: func() {}}
+			s := w.add("s", func(c *Config) { pool.Pool, c.Pool = c.Pool, pool })
+			block := s.spendingBlock(w.spec, 1, rich(w, 1, s)...)
+			if known {
+				pool.overtake = sync.OnceFunc(func() { s.feed(block) })
+			}
+			a := w.compactActor(s, "203.0.113.1:1", false)
+			a.say(compact(t, block))
+			if silent := a.silentOn(cmdGetBlockTxn); silent != known {
+				t.Errorf("the block is known: %v, nothing of it was asked for: %v", known, silent)
+			}
+			if owed := s.Peers(); known && len(owed) > 0 && len(owed[0].InFlight) > 0 {
+				t.Errorf("blocks %v are awaited", owed[0].InFlight)
+			}
 		})
 	}
 }
