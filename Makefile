@@ -13,7 +13,7 @@ SECONDS     ?= 600
 DEPTH       ?= 1000
 BTCD        := github.com/btcsuite/btcd@v0.26.2
 
-.PHONY: help build test race lint fuzz oracle interop crash faults reorg bench bench-import bench-stratum flood generate generated arm64 testnet clean
+.PHONY: help build test race lint fuzz oracle interop crash faults reorg bench bench-import bench-net bench-stratum flood generate generated arm64 testnet clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ bench-import: ## compare the import with a sync from peers, with btcd's and with
 
 bench-stratum: ## load a pool with 1,000 connections and 10,000 shares a second, and time its jobs
 	@d=$$(mktemp -d); trap 'rm -rf "$$d"' EXIT; $(GO) build -o "$$d/bench" ./testnet/benchstratum && "$$d/bench"
+
+bench-net: ## simulate how blocks spread and how chains are fetched, in virtual time, in ROUNDS (3) networks
+	$(GO) test ./testnet/netsim -run 'PropagationTable|Download' -count 1 -timeout 1h -v -netsim.bench $(ROUNDS)
 
 flood: ## have one peer send a mempool 100,000 bad transactions, and compare more templates with ancestor score
 	$(GO) test ./mempool -run 'Flood|TemplateFees' -count 1 -timeout 30m -v -flood.n=100000 -template.cases=100

@@ -75,13 +75,13 @@ func (p *Pool) LoadEstimates(path string) {
 	saved, err := loadEstimates(path)
 	switch age := p.cfg.Now().Sub(saved.at); {
 	case errors.Is(err, os.ErrNotExist):
-		p.cfg.Log.Info("fee estimates begin anew: none were saved", "file", path)
+		p.cfg.Log.Info("fee estimates begin empty: none were saved", "file", path)
 		return
 	case err != nil:
-		p.cfg.Log.Warn("fee estimates begin anew: the saved ones cannot be read", "file", path, "error", err)
+		p.cfg.Log.Warn("fee estimates begin empty: the saved ones cannot be read", "file", path, "error", err)
 		return
 	case age > estimatesMaxAge || age < -estimatesMaxAge:
-		p.cfg.Log.Info("fee estimates begin anew: the saved ones are too old, or from a time to come", "file", path, "saved", saved.at.UTC())
+		p.cfg.Log.Info("fee estimates begin empty: the saved ones are too old, or from a time to come", "file", path, "saved", saved.at.UTC())
 		return
 	}
 	var height uint32

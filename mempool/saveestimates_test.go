@@ -154,7 +154,7 @@ func TestSaveEstimatesDamaged(t *testing.T) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if p, log := w.estimates(path); known(p) || strings.Count(log, "\n") != 1 || !strings.Contains(log, "begin anew") {
+		if p, log := w.estimates(path); known(p) || strings.Count(log, "\n") != 1 || !strings.Contains(log, "begin empty") {
 			t.Errorf("%s: %q", name, log)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -169,16 +170,17 @@ func TestTooManyForACompactBlock(t *testing.T) {
 	}
 }
 
-// The last three that gave a new tip are preferred, and one of them is always a
-// peer that this node chose.
+// The last three that gave a new tip are preferred. One of them is always a peer
+// that this node chose, and who prefers this node is not the third.
 func TestPreferredPeers(t *testing.T) {
 	s := newSyncer()
 	var peers []*peer
-	for i := range 6 {
+	for i := range 7 {
 		p := &peer{id: int64(i), kind: kindInbound}
 		if i == 0 {
 			p.kind = kindOutbound
 		}
+		p.flags.fast = i == 1 || i == 6
 		s.peers[p] = struct{}{}
 		peers = append(peers, p)
 	}
@@ -190,6 +192,7 @@ func TestPreferredPeers(t *testing.T) {
 	}
 	prefer(0, true, nil)
 	prefer(1, true, nil)
+	prefer(6, false, nil)
 	prefer(2, true, nil)
 	prefer(3, true, peers[1])
 	prefer(2, false, nil)
@@ -199,5 +202,48 @@ func TestPreferredPeers(t *testing.T) {
 	s.remove(peers[0])
 	if len(s.fast) != 2 {
 		t.Errorf("%d are preferred", len(s.fast))
+	}
+}
+
+// A preferred peer whose compact blocks come too late again and again loses its
+// place, but for the last two and the last that this node chose.
+func TestLatePeers(t *testing.T) {
+	s, hash := newSyncer(), consensus.Hash{1}
+	var peers []*peer
+	for i := range 3 {
+		p := &peer{id: int64(i), kind: kindInbound, sync: peerSync{blocks: map[consensus.Hash]time.Time{}}}
+		if i == 0 {
+			p.kind = kindOutbound
+		}
+		s.peers[p] = struct{}{}
+		peers = append(peers, p)
+		s.prefer(p)
+	}
+	late := func(i, times int) (demoted bool) {
+		for range times {
+			demoted = s.cameLate(peers[i], hash)
+		}
+		return demoted
+	}
+	if late(0, 2*maxLate) {
+		t.Error("the last that this node chose lost its place")
+	}
+	if late(1, maxLate-1) {
+		t.Error("one lost its place too early")
+	}
+	s.prefer(peers[1])
+	if late(1, maxLate-1) {
+		t.Error("being the first did not count")
+	}
+	peers[1].sync.blocks[hash] = time.Now()
+	if late(1, 1) {
+		t.Error("one lost its place for what it was asked for")
+	}
+	delete(peers[1].sync.blocks, hash)
+	if !late(1, 1) || slices.Contains(s.fast, peers[1]) {
+		t.Error("one kept its place")
+	}
+	if late(2, 2*maxLate) || len(s.fast) != minFast {
+		t.Error("one of the last two lost its place")
 	}
 }

@@ -28,6 +28,14 @@ const (
 )
 
 const (
+	// minFast is how many of those peers are kept though their compact blocks
+	// come too late: maxLate in a row, when the block was here already.
+	minFast = 2
+	maxLate = 4
+	// pushWait is the part of a round trip, to the one who would be asked, that
+	// a compact block is waited for which a peer may send unasked: it takes
+	// longer to come than a header that was sent at the same time.
+	pushWait = 16
 	// maxPartials is how many blocks are put together from one peer at a time.
 	maxPartials = 3
 	// maxCompactSize bounds, in bytes, a compact block that is sent unasked.
@@ -215,6 +223,7 @@ func (n *Node) handleCompact(p *peer, m *msgCmpctBlock) error {
 	info, _ := n.chain.Header(hash)
 	ref, tip := headerRef{hash, info.Height, info.Work}, n.chain.Tip()
 	if info.HaveBlock {
+		n.cameLate(p, hash)
 		n.sync.shownCompact(p, ref)
 		n.sync.arrived(p, hash, true)
 		return nil
@@ -251,6 +260,10 @@ func (n *Node) assemble(p *peer, hash consensus.Hash, m *msgCmpctBlock, mayAsk b
 	missing := b.missing()
 	if len(missing) == 0 {
 		return n.assembled(p, hash, b, nil)
+	}
+	if info, _ := n.chain.Header(hash); info.HaveBlock { // by now, and the pool has let go of what is in it
+		n.sync.arrived(p, hash, true)
+		return nil
 	}
 	if mayAsk {
 		p.partials[hash] = b
@@ -332,7 +345,7 @@ func (s *syncer) claim(p *peer, hash consensus.Hash, parts bool) bool {
 	}
 	now := time.Now()
 	if len(p.sync.blocks) == 0 {
-		p.sync.progress = p.waited(now)
+		p.sync.progress, p.sync.flows = p.waited(now), false
 	}
 	p.sync.blocks[hash] = now
 	if !others {
@@ -394,20 +407,26 @@ func (n *Node) prefer(p *peer) {
 }
 
 // prefer keeps one peer that this node chose among the preferred: whoever fills
-// the inbound slots cannot take all of these places.
+// the inbound slots cannot take all of these places. Of two peers only one
+// prefers the other if it can choose: what reaches both at once crosses in one
+// direction then.
 func (s *syncer) prefer(p *peer) (added bool, demoted *peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, here := s.peers[p]; !here {
 		return false, nil
 	}
+	p.sync.late = 0
 	if i := slices.Index(s.fast, p); i >= 0 {
 		s.fast = append(slices.Delete(s.fast, i, i+1), p)
 		return false, nil
 	}
+	if len(s.fast) >= minFast && p.wantsCompact() {
+		return false, nil
+	}
 	if len(s.fast) >= maxFast {
 		out := 0
-		if p.inbound() && !s.fast[0].inbound() && s.fast[1].inbound() && s.fast[2].inbound() {
+		if p.inbound() && s.isLastChosen(s.fast[0]) {
 			out = 1
 		}
 		demoted = s.fast[out]
@@ -415,6 +434,55 @@ func (s *syncer) prefer(p *peer) (added bool, demoted *peer) {
 	}
 	s.fast = append(s.fast, p)
 	return true, demoted
+}
+
+// isLastChosen reports whether p is the only one of the preferred peers that did
+// not come by itself. The caller holds mu.
+func (s *syncer) isLastChosen(p *peer) bool {
+	return !p.inbound() && !slices.ContainsFunc(s.fast, func(q *peer) bool { return q != p && !q.inbound() })
+}
+
+// cameLate notes that p has sent a compact block that was here already. Who does
+// that again and again with nobody having asked need not send them at once.
+func (n *Node) cameLate(p *peer, hash consensus.Hash) {
+	if n.sync.cameLate(p, hash) {
+		p.send(msgSendCmpct{false, compactVersion})
+	}
+}
+
+func (s *syncer) cameLate(p *peer, hash consensus.Hash) (demoted bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.Index(s.fast, p)
+	if _, owes := p.sync.blocks[hash]; owes || i < 0 {
+		return false
+	}
+	p.sync.late++
+	if p.sync.late < maxLate || len(s.fast) <= minFast || s.isLastChosen(p) {
+		return false
+	}
+	p.sync.late = 0
+	s.fast = slices.Delete(s.fast, i, i+1)
+	return true
+}
+
+// awaitPush is how long to wait before p is asked for the next block, best,
+// because another peer may send it unasked.
+func (s *syncer) awaitPush(p *peer, best consensus.Hash, now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	may := func(q *peer) bool { return q.sync.best.work.Lt(&s.most.work) }
+	if best != s.most.hash || !slices.ContainsFunc(s.fast, may) {
+		return 0
+	}
+	return s.grew.Add(p.roundTrip() / pushWait).Sub(now)
+}
+
+// roundTrip is the shortest that was measured; 0 for none.
+func (p *peer) roundTrip() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stats.minPing
 }
 
 // serveCompact sends a block in compact form, or in full if it lies too deep for

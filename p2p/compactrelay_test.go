@@ -3,6 +3,7 @@ package p2p
 import (
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,6 +101,93 @@ func TestBlocksCrossInCompactForm(t *testing.T) {
 			}
 		}
 	})
+}
+
+// While a preferred peer may send a block unasked, who announces it by its header
+// is asked only a sixteenth of a round trip later.
+func TestPushIsAwaited(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		preferred bool          // there is such a peer
+		pushed    time.Duration // when it sends the block after the header; 0 for never
+		want      time.Duration // when the other is asked after its header; 0 for never
+	}{
+		{"nobody is preferred", false, 0, 320 * time.Millisecond},
+		{"the push comes soon", true, 10 * time.Millisecond, 0},
+		{"the push comes too late", true, 50 * time.Millisecond, 340 * time.Millisecond},
+		{"no push comes", true, 0, 340 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.latency = 160 * time.Millisecond
+				s := w.add("s", nil)
+				first := w.compactActor(s, "203.0.113.1:1", false)
+				other := w.compactActor(s, "203.0.113.2:1", false)
+				other.say(msgPong(other.hear(cmdPing).(msgPing)))
+				other.stillThere()
+				if c.preferred {
+					first.say(compact(t, mineOn(w.spec, s.ledger.Tip(), 1)))
+					if got := first.hear(cmdSendCmpct).(msgSendCmpct); !got.highBandwidth {
+						t.Fatal("the peer is not preferred")
+					}
+					other.stillThere()
+				}
+				block := mineOn(w.spec, s.ledger.Tip(), 2)
+				start := time.Now()
+				other.say(msgHeaders{block.Header})
+				if c.pushed > 0 {
+					time.Sleep(c.pushed) // virtual
+					first.say(compact(t, block))
+				}
+				if c.want == 0 {
+					if !other.silentOn(cmdGetData) {
+						t.Error("it was asked")
+					}
+					return
+				}
+				got := other.hear(cmdGetData).(*msgInv)
+				if took := time.Since(start); took != c.want || got.items[0] != (invItem{invCmpct, block.Header.Hash()}) {
+					t.Errorf("asked for %v after %v, want %v", got.items, took, c.want)
+				}
+			})
+		})
+	}
+}
+
+// tardyPool is asked for the transactions of a block when the ledger has just
+// got that from elsewhere.
+type tardyPool struct {
+	Pool
+	overtake func()
+}
+
+func (p *tardyPool) Each(f func(consensus.Hash, *consensus.Tx)) {
+	p.overtake()
+	p.Pool.Each(f)
+}
+
+// What is in a block leaves the pool with it, and is not asked for then.
+func TestNothingIsMissingOfAKnownBlock(t *testing.T) {
+	for _, known := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			pool := &tardyPool{overtake: func() {}}
+			s := w.add("s", func(c *Config) { pool.Pool, c.Pool = c.Pool, pool })
+			block := s.spendingBlock(w.spec, 1, rich(w, 1, s)...)
+			if known {
+				pool.overtake = sync.OnceFunc(func() { s.feed(block) })
+			}
+			a := w.compactActor(s, "203.0.113.1:1", false)
+			a.say(compact(t, block))
+			if silent := a.silentOn(cmdGetBlockTxn); silent != known {
+				t.Errorf("the block is known: %v, nothing of it was asked for: %v", known, silent)
+			}
+			if owed := s.Peers(); known && len(owed) > 0 && len(owed[0].InFlight) > 0 {
+				t.Errorf("blocks %v are awaited", owed[0].InFlight)
+			}
+		})
+	}
 }
 
 // spendingBlock is a block on the tip of s with transactions that nobody knows.

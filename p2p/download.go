@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"slices"
 	"time"
 
 	"lode/consensus"
@@ -20,6 +21,12 @@ const (
 	// free is asked for what it owes; stallTimeout, before it is dropped.
 	moveTimeout  = 10 * time.Second
 	stallTimeout = messageTimeout
+	// A peer that finds nothing else to do helps one that is slowPeer times as
+	// slow and has more to send than it can in slowTime, with one in helpShare
+	// of the blocks that a peer is asked for at a time.
+	slowPeer  = 4
+	slowTime  = time.Second
+	helpShare = 4
 	// maxUnaskedAhead is how far, in blocks, above the tip a block that nobody
 	// asked for may lie.
 	maxUnaskedAhead = 288
@@ -73,7 +80,13 @@ func (d *downloader) schedule(now time.Time) {
 			way = d.pathTo(best.hash)
 			used[best.hash] = way
 		}
-		items := d.node.sync.assign(p, best, way, now)
+		if p.speaksCompact() && d.node.followsTip(best.hash) {
+			if wait := d.node.sync.awaitPush(p, best.hash, now); wait > 0 {
+				time.AfterFunc(wait, func() { poke(d.node.sync.wake) })
+				continue
+			}
+		}
+		items := d.assign(p, best, way, now)
 		if len(items) == 1 && p.speaksCompact() && d.node.followsTip(items[0].hash) {
 			items[0].kind = invCmpct
 		}
@@ -106,7 +119,7 @@ func (d *downloader) scheduleHistory(now time.Time) {
 		if info, ok := d.node.chain.Header(best.hash); !ok || !info.Active {
 			continue
 		}
-		if items := d.node.sync.assign(p, best, &way, now); len(items) > 0 {
+		if items := d.assign(p, best, &way, now); len(items) > 0 {
 			p.send(&msgInv{cmdGetData, items})
 		}
 	}
@@ -147,28 +160,40 @@ func (d *downloader) stillMissing(blocks []missingBlock) []missingBlock {
 	return kept
 }
 
-// assign chooses the blocks that p is asked for now.
+// assign chooses the blocks that p is asked for now. One of the path may have come
+// since it was looked for.
+func (d *downloader) assign(p *peer, best headerRef, way *path, now time.Time) []invItem {
+	return slices.DeleteFunc(d.node.sync.assign(p, best, way, now), func(item invItem) bool {
+		info, _ := d.node.chain.Header(item.hash)
+		if info.HaveBlock {
+			d.node.sync.arrived(p, item.hash, true)
+		}
+		return info.HaveBlock
+	})
+}
+
 func (s *syncer) assign(p *peer, best headerRef, way *path, now time.Time) (items []invItem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, here := s.peers[p]; !here {
 		return nil
 	}
-	// A peer that finds nothing to do helps with what another has owed for
-	// long: who sends all but the lowest block must not hold up the window.
+	// A peer that finds nothing else to do helps with what another is slow to send:
+	// who sends all but the lowest block must not hold up the window.
+	limit, free := p.sync.limit(), s.free
 	for _, help := range []bool{false, true} {
-		if help && len(p.sync.blocks) > 0 {
-			break
+		if help {
+			limit, free = limit/helpShare, func(hash consensus.Hash, now time.Time) bool { return s.needsHelp(hash, p, now) }
 		}
 		for _, b := range way.blocks {
-			if len(p.sync.blocks) >= p.sync.limit() || b.height >= way.blocks[0].height+downloadWindow {
+			if len(p.sync.blocks) >= limit || b.height >= way.blocks[0].height+downloadWindow {
 				break
 			}
-			if _, owes := p.sync.blocks[b.hash]; owes || !p.serves(b.height, best.height) || !s.free(b.hash, now, help) {
+			if _, owes := p.sync.blocks[b.hash]; owes || !p.serves(b.height, best.height) || !free(b.hash, now) {
 				continue
 			}
 			if len(p.sync.blocks) == 0 {
-				p.sync.progress = p.waited(now)
+				p.sync.progress, p.sync.flows = p.waited(now), false
 			}
 			p.sync.blocks[b.hash] = now
 			s.requests[b.hash] = blockRequest{peer: p, at: now}
@@ -184,10 +209,22 @@ func (s *peerSync) limit() int {
 }
 
 // free reports whether a block may be asked for: from nobody yet, or from one
-// who does not get on; to help, also from one who is slow. The caller holds mu.
-func (s *syncer) free(hash consensus.Hash, now time.Time, help bool) bool {
+// who does not get on. The caller holds mu.
+func (s *syncer) free(hash consensus.Hash, now time.Time) bool {
 	r, asked := s.requests[hash]
-	return !asked || !r.here && now.Sub(r.at) > moveTimeout && (help || s.idleTime(r.peer, now) > moveTimeout)
+	return !asked || !r.here && now.Sub(r.at) > moveTimeout && s.idleTime(r.peer, now) > moveTimeout
+}
+
+// needsHelp reports whether a block was asked from one who is slow, and may be
+// asked from p too. The caller holds mu.
+func (s *syncer) needsHelp(hash consensus.Hash, p *peer, now time.Time) bool {
+	r, asked := s.requests[hash]
+	if !asked || r.here {
+		return false
+	}
+	pace := max(r.peer.sync.pace, s.idleTime(r.peer, now))
+	isSlow := p.sync.pace > 0 && pace > slowPeer*p.sync.pace && pace*time.Duration(len(r.peer.sync.blocks)) > slowTime
+	return isSlow || now.Sub(r.at) > moveTimeout
 }
 
 // idleTime is how long this side has waited for p without getting any of the
@@ -219,12 +256,24 @@ func (s *syncer) received(p *peer, hash consensus.Hash, size int) bool {
 		return false
 	}
 	delete(p.sync.blocks, hash)
-	p.sync.progress = p.waited(time.Now())
+	p.sync.came(p.waited(time.Now()))
 	p.sync.size = (7*p.sync.size + size) / 8
 	p.sync.judged++
 	s.requests[hash] = blockRequest{peer: p, here: true}
 	poke(s.wake)
 	return true
+}
+
+// came notes that a block has come when p had been waited for that long.
+func (s *peerSync) came(waited time.Duration) {
+	if s.flows {
+		pace := max(waited-s.progress, 1)
+		if s.pace > 0 {
+			pace = (3*s.pace + pace) / 4
+		}
+		s.pace = pace
+	}
+	s.progress, s.flows = waited, len(s.blocks) > 0
 }
 
 // judged notes that what followed from the verdict on a received block has

@@ -36,10 +36,14 @@ type peerSync struct {
 	lastFull    consensus.Hash // the end of its last full headers message
 	unconnected int            // headers messages in a row whose parent is not known
 
+	late int // compact blocks in a row that it sent unasked when the block was here
+
 	judged   int                          // blocks that it has sent and that are being judged
 	size     int                          // of its last blocks, on average, bytes
 	blocks   map[consensus.Hash]time.Time // asked for and not come, since when
 	progress time.Duration                // peer.waited when the last of them came, or the first was asked for
+	flows    bool                         // the last of them came when the next was asked for already
+	pace     time.Duration                // between two that came so, on average; 0 if there were none
 }
 
 // blockRequest says who is to send a block, or has sent it.
@@ -63,7 +67,8 @@ type syncer struct {
 	fast        []*peer   // announce by compact blocks; the one that last gave a new tip comes last
 
 	most     headerRef // the most work that anybody has shown
-	progress time.Time // when that grew, or the lowest missing block on the way to what a peer has shown came
+	grew     time.Time // when that did
+	progress time.Time // when that was, or the lowest missing block on the way to what a peer has shown came
 }
 
 func newSyncer() *syncer {
@@ -103,7 +108,8 @@ func (s *syncer) shown(p *peer, ref headerRef) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ref.work.Gt(&s.most.work) {
-		s.most, s.progress = ref, time.Now()
+		s.grew = time.Now()
+		s.most, s.progress = ref, s.grew
 	}
 	if ref.work.Gt(&p.sync.best.work) {
 		p.sync.best = ref
