@@ -45,6 +45,7 @@ func nodeCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "trust-proxy", Usage: "believe the reverse proxy at `ADDRESS` (or addr/bits) whom it names in X-Forwarded-For; may be repeated"},
 			&cli.StringSliceFlag{Name: "advertise", Usage: "tell peers that this node can be reached at `URL`; may be repeated"},
 			&cli.StringFlag{Name: "rpc-listen", DefaultText: "loopback, the network's port", Usage: "answer RPC calls on `HOST:PORT`"},
+			&cli.BoolFlag{Name: "open-metrics", Usage: "let other machines read /metrics on the RPC port too, without a password"},
 			&cli.StringSliceFlag{Name: "rpc-allow-host", Usage: "answer RPC calls made to the host `NAME` too; may be repeated"},
 			&cli.StringFlag{Name: "mine", Usage: "mine, and be paid at `ADDRESS`"},
 			&cli.IntFlag{Name: "threads", DefaultText: "one per core", Usage: "mine on `N` threads"},
@@ -92,6 +93,7 @@ type nodeConfig struct {
 	proxies        []netip.Prefix
 	advertise      []string
 	allowHosts     []string
+	openMetrics    bool
 	payTo          []byte         // nil if the node does not mine
 	threads        int            // 0 for one per core
 	kernel         *kernel.Kernel // nil for the fastest
@@ -120,7 +122,7 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 		listen:    c.String("listen"),
 		rpcListen: c.String("rpc-listen"),
 		connect:   c.StringSlice("connect"), seeds: c.StringSlice("seed"), outbound: c.Int("outbound"),
-		origins: c.StringSlice("allow-origin"), advertise: c.StringSlice("advertise"), allowHosts: c.StringSlice("rpc-allow-host"),
+		origins: c.StringSlice("allow-origin"), advertise: c.StringSlice("advertise"), allowHosts: c.StringSlice("rpc-allow-host"), openMetrics: c.Bool("open-metrics"),
 		pace: paceOf(c, spec), reindex: c.Bool("reindex"),
 		snapshot: c.String("snapshot"),
 	}
@@ -354,7 +356,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	defer release()
 	cfg := rpc.Config{
 		Spec: n.spec, Chain: ledger, Pool: pool, Templates: templates, Network: peers, Clock: &n.clock, Version: version, UserAgent: userAgent, Stop: stop, Log: n.log,
-		Dir: n.dir, User: rpc.CookieUser, Password: password, AllowHosts: n.allowHosts,
+		Dir: n.dir, User: rpc.CookieUser, Password: password, AllowHosts: n.allowHosts, OpenMetrics: n.openMetrics,
 	}
 	if mining != nil {
 		cfg.Mining = mining

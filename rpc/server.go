@@ -42,6 +42,7 @@ type Config struct {
 	User, Password string     // what a caller must know, see WriteCookie
 	AllowHosts     []string   // names besides the loopback's that callers may use for this server
 	Miners         MiningPool // nil if the node serves no pool
+	OpenMetrics    bool       // /metrics answers not only callers on loopback
 }
 
 // Mining is what the server tells of a miner in the same process.
@@ -63,6 +64,7 @@ type Server struct {
 	slots   chan struct{} // bounds the requests that are worked on at once
 	waiting chan struct{} // bounds those that wait for something to happen
 	guessed atomic.Int64  // Unix nanoseconds of the last warning of a wrong password
+	metrics http.Handler
 
 	templateTxs templateTxs
 }
@@ -78,7 +80,7 @@ func New(cfg Config) *Server {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{cfg: cfg, started: time.Now(), slots: make(chan struct{}, maxRequests), waiting: make(chan struct{}, maxLongPolls)}
-	s.table = s.methods()
+	s.table, s.metrics = s.methods(), s.newMetrics()
 	return s
 }
 
@@ -121,6 +123,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case !originAllowed(r):
 		http.Error(w, "requests from other web pages are refused", http.StatusForbidden)
+		return
+	case r.URL.Path == "/metrics":
+		s.serveMetrics(w, r)
 		return
 	case r.URL.Path != "/":
 		http.NotFound(w, r)
