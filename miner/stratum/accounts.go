@@ -100,13 +100,17 @@ func (a *accounts) readAccounts(b []byte) error {
 	if err := json.Unmarshal(b, &saved); err != nil {
 		return fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	if saved.Version != fileVersion || saved.Found < 0 {
+	if saved.Version != fileVersion {
 		return fmt.Errorf("%w: version %d, want %d", errDamaged, saved.Version, fileVersion)
 	}
+	if saved.Found < 0 {
+		return fmt.Errorf("%w: %d blocks were found", errDamaged, saved.Found)
+	}
+	most := a.cfg.Spec.Rules.MaxMoney
 	for _, due := range append([]foundBlock{{Due: saved.Carry}}, saved.Blocks...) {
 		var sum consensus.Amount
 		for payee, amount := range due.Due {
-			if canonical, err := a.cfg.payee(payee); err != nil || canonical != payee || max(amount, -amount) > a.cfg.Spec.Rules.MaxMoney {
+			if canonical, err := a.cfg.payee(payee); err != nil || canonical != payee || amount < -most || amount > most {
 				return fmt.Errorf("%w: %.100q is owed %d sat", errDamaged, payee, amount)
 			}
 			sum += amount
@@ -309,5 +313,9 @@ func writeFile(file string, doc any) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return nil
+	dir, err := os.Open(filepath.Dir(file)) // so that the new name outlasts a power cut
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }

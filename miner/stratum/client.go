@@ -93,7 +93,7 @@ func (c *Client) Run(ctx context.Context, work func(*miner.Job)) error {
 			continue
 		}
 		c.address = c.home // where it has sent to may be gone for good
-		if !down { // one line for an outage, however long
+		if !down {         // one line for an outage, however long
 			c.cfg.Log.Warn("no connection to the pool, trying on", "pool", c.cfg.URL, "error", err)
 			c.greeted = false
 		}
