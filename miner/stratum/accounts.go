@@ -257,16 +257,24 @@ func addDue(carry, due map[string]consensus.Amount) {
 }
 
 // record remembers a block before the ledger has it, so that it is accounted for
-// whatever happens then.
-func (a *accounts) record(b foundBlock) {
+// whatever happens then. It reports false for one that was recorded before: a share
+// that is one too many of its job may come any number of times.
+func (a *accounts) record(b foundBlock) (first bool) {
 	a.mu.Lock()
-	a.blocks = append(a.blocks, b)
+	first = !slices.ContainsFunc(a.blocks, func(other foundBlock) bool { return other.Hash == b.Hash })
+	if first {
+		a.blocks = append(a.blocks, b)
+	}
 	a.mu.Unlock()
+	if !first {
+		return false
+	}
 	if len(b.Due) > 0 { // else it changes nothing but a count
 		if err := a.saveAccounts(); err != nil {
 			a.cfg.Log.Error("what the pool carries over is not on disk", "error", err)
 		}
 	}
+	return true
 }
 
 // forget is for a block that the ledger refused.

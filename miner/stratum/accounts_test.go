@@ -77,7 +77,9 @@ func TestCarryFollowsTheChain(t *testing.T) {
 		}
 	}
 	expect("before the block", 0)
-	a.record(foundBlock{hash, 11, d.Due})
+	if !a.record(foundBlock{hash, 11, d.Due}) || a.record(foundBlock{hash, 11, d.Due}) {
+		t.Error("a block is recorded twice, or not at all")
+	}
 	expect("the ledger does not have it", 0)
 	ledger.active[hash] = true
 	ledger.height = 11

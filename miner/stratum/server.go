@@ -315,7 +315,9 @@ func (s *Server) found(c *conn, w *worker, i *issue, sol solution, h consensus.H
 		return
 	}
 	hash := h.Hash()
-	s.accounts.record(foundBlock{Hash: hash, Height: i.template.Height, Due: i.pay.Due})
+	if !s.accounts.record(foundBlock{Hash: hash, Height: i.template.Height, Due: i.pay.Due}) {
+		return
+	}
 	if err := s.cfg.Ledger.AddBlock(block); err != nil {
 		s.accounts.forget(hash)
 		s.cfg.Log.Error("the block of a share was refused", "hash", hash, "worker", w.name, "error", err)
