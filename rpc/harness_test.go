@@ -151,9 +151,15 @@ type fakeNetwork struct {
 	told    []consensus.Hash // by Broadcast
 }
 
-func (f *fakeNetwork) Broadcast(txids ...consensus.Hash) { f.told = append(f.told, txids...) }
+func (f *fakeNetwork) Broadcast(txids ...consensus.Hash) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.told = append(f.told, txids...)
+}
 
 func (f *fakeNetwork) Unbroadcast() map[consensus.Hash]bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	ids := make(map[consensus.Hash]bool)
 	for _, id := range f.told {
 		ids[id] = true
