@@ -59,7 +59,13 @@ func mineCommand() *cli.Command {
 
 // paceFlag is the flag of every command that mines.
 func paceFlag() cli.Flag {
-	return withEnv(&cli.DurationFlag{Name: "mine-pace", DefaultText: "1s where the difficulty is fixed, else none", Usage: "wait at least `TIME` between two mined blocks"})[0]
+	return withEnv(&cli.DurationFlag{Name: "mine-pace", DefaultText: "1s where the difficulty is fixed, else none", Usage: "wait at least `TIME` between two mined blocks",
+		Action: func(c *cli.Context, d time.Duration) error {
+			if d < 0 {
+				return usageError(c.Command.HelpName, "--mine-pace %v: want 0 or more", d)
+			}
+			return nil
+		}})[0]
 }
 
 // paceOf is what paceFlag asks for.
@@ -107,6 +113,8 @@ func runMiner(c *cli.Context, n *network) error {
 // workSource is where work comes from, by the flags.
 func workSource(c *cli.Context, n *network, log *slog.Logger) (miner.Source, error) {
 	switch {
+	case c.String("stratum") != "" && c.String("address") != "":
+		return nil, usageError(c.Command.HelpName, "--stratum is for a pool and --address for a node: choose one")
 	case c.String("stratum") != "":
 		return stratumSource(c, log)
 	case c.String("address") != "":

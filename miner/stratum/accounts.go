@@ -100,13 +100,17 @@ func (a *accounts) readAccounts(b []byte) error {
 	if err := json.Unmarshal(b, &saved); err != nil {
 		return fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	if saved.Version != fileVersion || saved.Found < 0 {
+	if saved.Version != fileVersion {
 		return fmt.Errorf("%w: version %d, want %d", errDamaged, saved.Version, fileVersion)
 	}
+	if saved.Found < 0 {
+		return fmt.Errorf("%w: %d blocks were found", errDamaged, saved.Found)
+	}
+	most := a.cfg.Spec.Rules.MaxMoney
 	for _, due := range append([]foundBlock{{Due: saved.Carry}}, saved.Blocks...) {
 		var sum consensus.Amount
 		for payee, amount := range due.Due {
-			if canonical, err := a.cfg.payee(payee); err != nil || canonical != payee || max(amount, -amount) > a.cfg.Spec.Rules.MaxMoney {
+			if canonical, err := a.cfg.payee(payee); err != nil || canonical != payee || amount < -most || amount > most {
 				return fmt.Errorf("%w: %.100q is owed %d sat", errDamaged, payee, amount)
 			}
 			sum += amount
@@ -253,16 +257,24 @@ func addDue(carry, due map[string]consensus.Amount) {
 }
 
 // record remembers a block before the ledger has it, so that it is accounted for
-// whatever happens then.
-func (a *accounts) record(b foundBlock) {
+// whatever happens then. It reports false for one that was recorded before: a share
+// that is one too many of its job may come any number of times.
+func (a *accounts) record(b foundBlock) (first bool) {
 	a.mu.Lock()
-	a.blocks = append(a.blocks, b)
+	first = !slices.ContainsFunc(a.blocks, func(other foundBlock) bool { return other.Hash == b.Hash })
+	if first {
+		a.blocks = append(a.blocks, b)
+	}
 	a.mu.Unlock()
+	if !first {
+		return false
+	}
 	if len(b.Due) > 0 { // else it changes nothing but a count
 		if err := a.saveAccounts(); err != nil {
 			a.cfg.Log.Error("what the pool carries over is not on disk", "error", err)
 		}
 	}
+	return true
 }
 
 // forget is for a block that the ledger refused.
@@ -309,5 +321,9 @@ func writeFile(file string, doc any) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return nil
+	dir, err := os.Open(filepath.Dir(file)) // so that the new name outlasts a power cut
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }

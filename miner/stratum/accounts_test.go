@@ -77,7 +77,9 @@ func TestCarryFollowsTheChain(t *testing.T) {
 		}
 	}
 	expect("before the block", 0)
-	a.record(foundBlock{hash, 11, d.Due})
+	if !a.record(foundBlock{hash, 11, d.Due}) || a.record(foundBlock{hash, 11, d.Due}) {
+		t.Error("a block is recorded twice, or not at all")
+	}
 	expect("the ledger does not have it", 0)
 	ledger.active[hash] = true
 	ledger.height = 11
@@ -138,6 +140,7 @@ func TestDamagedFiles(t *testing.T) {
 		{"another network", accountsFile, strings.Replace(good, address(1), consensus.Address("lode", [32]byte{1}), 1), true},
 		{"another case", accountsFile, strings.Replace(good, address(1), strings.ToUpper(address(1)), 1), true},
 		{"too much", accountsFile, strings.NewReplacer(":5", ":2100000000000001", ":-5", ":-2100000000000001").Replace(good), true},
+		{"the least number twice", accountsFile, strings.NewReplacer(":5", ":-9223372036854775808", ":-5", ":-9223372036854775808").Replace(good), true},
 		{"another version", accountsFile, strings.Replace(good, `"version":1`, `"version":2`, 1), true},
 		{"a block's sum", accountsFile, strings.Replace(good, `[]`, `[{"hash":"`+consensus.Hash{}.String()+`","height":1,"due":{"`+address(1)+`":1}}]`, 1), true},
 		{"a window", windowFile, `{"version":1,"slices":[{"` + address(1) + `":5}]}`, false},

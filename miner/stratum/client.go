@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"strconv"
 	"time"
 
 	"lode/miner"
@@ -26,10 +27,10 @@ type ClientConfig struct {
 
 // Client is a pool as a source of work. It implements miner.Source.
 type Client struct {
-	cfg  ClientConfig
-	host string
+	cfg        ClientConfig
+	host, home string // the host, and HOST:PORT
 
-	address string // where to connect to; used by Run alone
+	address string // where to connect to: home, or where the pool has sent to; used by Run alone
 	greeted bool   // it was said that there is a connection; used by Run alone
 	session slot
 }
@@ -42,7 +43,10 @@ var ErrURL = errors.New("not the URL of a pool")
 // NewClient prepares a source; Run connects.
 func NewClient(cfg ClientConfig) (*Client, error) {
 	u, err := url.Parse(cfg.URL)
-	if err != nil || u.Scheme != scheme || u.Hostname() == "" || u.Port() == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+	if err == nil {
+		_, err = strconv.ParseUint(u.Port(), 10, 16)
+	}
+	if err != nil || u.Scheme != scheme || u.Hostname() == "" || u.Port() == "0" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("%w: %.100q: want %s://HOST:PORT", ErrURL, cfg.URL, scheme)
 	}
 	if cfg.Log == nil {
@@ -52,7 +56,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		d := net.Dialer{Timeout: dialTimeout}
 		cfg.Dial = func(ctx context.Context, address string) (net.Conn, error) { return d.DialContext(ctx, "tcp", address) }
 	}
-	return &Client{cfg: cfg, host: u.Hostname(), address: u.Host}, nil
+	return &Client{cfg: cfg, host: u.Hostname(), home: u.Host, address: u.Host}, nil
 }
 
 const (
@@ -80,10 +84,16 @@ func (c *Client) Run(ctx context.Context, work func(*miner.Job)) error {
 		if errors.Is(err, errRefused) {
 			return err
 		}
-		if _, moved := errors.AsType[*move](err); moved || ctx.Err() != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if m, moved := errors.AsType[*move](err); moved {
+			c.address = m.address
+			sleep(ctx, leastBackoff) // it may send its miners round in a circle
 			continue
 		}
-		if !down { // one line for an outage, however long
+		c.address = c.home // where it has sent to may be gone for good
+		if !down {         // one line for an outage, however long
 			c.cfg.Log.Warn("no connection to the pool, trying on", "pool", c.cfg.URL, "error", err)
 			c.greeted = false
 		}
@@ -127,9 +137,6 @@ func (c *Client) connect(ctx context.Context, work func(*miner.Job)) error {
 			continue
 		}
 		job, err := s.handle(line)
-		if m, ok := errors.AsType[*move](err); ok {
-			c.address = m.address
-		}
 		if err != nil {
 			return err
 		}

@@ -224,6 +224,9 @@ func (c *conn) authorize(m *message) (string, *Error) {
 	if len(name) > maxName {
 		return "", fail(codeUnauthorized, "Unauthorized worker: a name of %d characters, want at most %d", len(name), maxName)
 	}
+	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' }) { // it is shown on terminals
+		return "", fail(codeUnauthorized, "Unauthorized worker: want a name of printable ASCII characters")
+	}
 	if c.users[name] != nil {
 		return "true", nil
 	}

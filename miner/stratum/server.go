@@ -17,6 +17,7 @@ import (
 	"lode/chain"
 	"lode/consensus"
 	"lode/miner"
+	"lode/miner/kernel"
 )
 
 // Templates is where the server takes its work from, see miner.Templates.
@@ -79,6 +80,7 @@ type Server struct {
 	refresh  chan struct{}        // the shares have begun
 	quarrels bucket               // lines in the log about connections that were cut
 	next     atomic.Uint32        // extra nonce of the next connection
+	rollable uint32               // bits of the version, the same at every tip; see kernel.RollableBits
 
 	mu    sync.Mutex // guards what follows
 	conns map[*conn]struct{}
@@ -99,6 +101,8 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, refresh: make(chan struct{}, 1), conns: make(map[*conn]struct{}), from: make(map[netip.Addr]int)}
 	s.workers.byName = make(map[string]*worker)
+	tip := cfg.Ledger.Tip()
+	s.rollable = kernel.RollableBits(&cfg.Spec.Rules, &tip)
 	s.quarrels.set(20, 1)
 	var err error
 	s.accounts, err = openAccounts(&s.cfg)
@@ -311,7 +315,9 @@ func (s *Server) found(c *conn, w *worker, i *issue, sol solution, h consensus.H
 		return
 	}
 	hash := h.Hash()
-	s.accounts.record(foundBlock{Hash: hash, Height: i.template.Height, Due: i.pay.Due})
+	if !s.accounts.record(foundBlock{Hash: hash, Height: i.template.Height, Due: i.pay.Due}) {
+		return
+	}
 	if err := s.cfg.Ledger.AddBlock(block); err != nil {
 		s.accounts.forget(hash)
 		s.cfg.Log.Error("the block of a share was refused", "hash", hash, "worker", w.name, "error", err)

@@ -263,6 +263,8 @@ func TestErrors(t *testing.T) {
 	call("no name", 24, "mining.authorize")
 	call("a number", 24, "mining.authorize", 5)
 	call("a long name", 24, "mining.authorize", user+"."+strings.Repeat("r", 100))
+	call("a name with a line feed", 24, "mining.authorize", user+".\n")
+	call("a name that is not ASCII", 24, "mining.authorize", user+".\u202e")
 	call("an address of another network", 24, "mining.authorize", consensus.Address("lode", [32]byte{1, 1}), "x")
 	check(t, m.subscribe())
 	call("a share of nobody", 24, "mining.submit", user, "1", "00000000", "00000000", "00000000")

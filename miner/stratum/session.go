@@ -411,6 +411,11 @@ func (s *session) submit(ctx context.Context, f *miner.Found) (miner.Verdict, er
 		err = s.write(line)
 	}
 	s.mu.Unlock()
+	defer func() { // also if there was no answer
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.waiting, id)
+	}()
 	if err != nil {
 		return miner.Verdict{}, err
 	}

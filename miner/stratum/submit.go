@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"time"
-
-	"lode/miner/kernel"
 )
 
 // submit takes a share: [user, job, extra nonce 2, time, nonce], and with BIP310
@@ -161,8 +159,7 @@ func (c *conn) configure(m *message) string {
 			}
 			asked = v
 		}
-		tip := c.s.cfg.Ledger.Tip()
-		c.mask = kernel.RollableBits(&c.s.cfg.Spec.Rules, &tip) & uint32(asked)
+		c.mask = c.s.rollable & uint32(asked)
 		result[extension] = true
 		result["version-rolling.mask"] = fmt.Sprintf("%08x", c.mask)
 	}
