@@ -36,11 +36,11 @@ func (p *Pool) sync(r *chain.Reader) error {
 	for {
 		u, err := r.UpdatesSince(p.point, updateLimit)
 		if errors.Is(err, chain.ErrPruned) { // so far behind that the way is gone: what is still valid stays
-			p.point, reorganized = r.Tip().Hash, true
+			p.point, p.height, reorganized = r.Tip().Hash, r.Tip().Height, true
 			break
 		}
 		if errors.Is(err, chain.ErrNotFound) && len(p.byTxID) == 0 { // the ledger has begun with a snapshot
-			p.point = r.Tip().Hash
+			p.point, p.height = r.Tip().Hash, r.Tip().Height
 			return nil
 		}
 		if err != nil {
