@@ -37,6 +37,7 @@ func (p *Pool) sync(r *chain.Reader) error {
 		u, err := r.UpdatesSince(p.point, updateLimit)
 		if errors.Is(err, chain.ErrPruned) { // so far behind that the way is gone: what is still valid stays
 			p.point, p.height, reorganized = r.Tip().Hash, r.Tip().Height, true
+			dependent = p.inOrder()
 			break
 		}
 		if errors.Is(err, chain.ErrNotFound) && len(p.byTxID) == 0 { // the ledger has begun with a snapshot

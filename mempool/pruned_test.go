@@ -1,0 +1,62 @@
+package mempool_test
+
+import (
+	"testing"
+
+	"lode/chain"
+	"lode/consensus"
+	"lode/mempool"
+)
+
+// TestPrunedWay has a pool fall so far behind that the blocks which it missed are
+// pruned: what they contain or conflict with goes, and the rest stays.
+func TestPrunedWay(t *testing.T) {
+	w := startWorld(t, mempool.DefaultPolicy())
+	ledger, err := chain.Open(chain.Config{Dir: t.TempDir(), Spec: generated, Sigs: w.sigs, Prune: chain.PruneByHand})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ledger.Close()
+	w.ledger = ledger
+	for _, b := range w.gen.Blocks[1:] {
+		w.submit(t, b)
+	}
+	w.pool = w.newPool()
+	coins := w.coins()
+	confirmed, beaten, stays := w.pay(t, 1000, 1, coins[0]), w.pay(t, 1000, 1, coins[1]), w.pay(t, 1000, 1, coins[2])
+	for _, tx := range []*consensus.Tx{confirmed, beaten, stays} {
+		w.add(t, w.outputs(tx))
+	}
+	child := w.add(t, w.pay(t, 1000, 1, first(beaten)))
+	w.confirm(t, confirmed, w.pay(t, 5000, 1, coins[1]))
+	point := w.gen.Tip().Height
+	from := coins[3]
+	for range 20 { // more than one file of blocks
+		wide := &consensus.Tx{Version: 2, In: []consensus.TxIn{{PrevOut: from, Sequence: 0xffffffff}}, Out: []consensus.TxOut{{Value: w.gen.Coins[from].Value, Script: w.gen.Script()}}}
+		for range 14 {
+			wide.Out = append(wide.Out, consensus.TxOut{Script: consensus.DataScript(make([]byte, 65_000))})
+		}
+		w.gen.Sign(wide, []consensus.Coin{w.gen.Coins[from]})
+		w.confirm(t, wide)
+		from = first(wide)
+	}
+	for range chain.KeptBlocks {
+		w.confirm(t)
+	}
+	if err := ledger.PruneTo(w.gen.Tip().Height); err != nil {
+		t.Fatal(err)
+	}
+	if at := ledger.Pruning().Height; at < point {
+		t.Fatalf("pruned up to %d only", at)
+	}
+	w.check(t)
+	for _, tx := range []*consensus.Tx{confirmed, beaten, child} {
+		if _, in := w.pool.ByTxID(tx.TxID()); in {
+			t.Errorf("%s is there", tx.TxID())
+		}
+	}
+	if _, in := w.pool.ByTxID(stays.TxID()); !in {
+		t.Error("what is valid is gone")
+	}
+	w.add(t, w.pay(t, 1000, 1, coins[4]))
+}
