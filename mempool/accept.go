@@ -64,7 +64,7 @@ func (p *Pool) examine(r *chain.Reader, c *candidate, t terms) error {
 
 // again examines c again, which passed before, if it must.
 func (p *Pool) again(r *chain.Reader, c *candidate) error {
-	if c.tip != p.point || !c.confirmed {
+	if c.tip != p.point || !c.confirmed || c.fee != modified(c.Fee, p.deltas[c.TxID]) {
 		return p.examine(r, c, alone)
 	}
 	if c.seen == p.change {

@@ -1,8 +1,11 @@
 package mempool_test
 
 import (
+	"context"
+	"path/filepath"
 	"testing"
 
+	"lode/chain"
 	"lode/consensus"
 	"lode/mempool"
 )
@@ -48,5 +51,60 @@ func TestEstimate(t *testing.T) {
 		if !ok || blocks != c.blocks || got < c.want-1 || got > c.want+1 {
 			t.Errorf("target %d: %d for %d blocks (%v), want %d for %d", c.target, got, blocks, ok, c.want, c.blocks)
 		}
+	}
+}
+
+// TestEstimateAfterSnapshot has a pool that is in use when its ledger begins with
+// a snapshot: what confirms after that counts.
+func TestEstimateAfterSnapshot(t *testing.T) {
+	w := startWorld(t, mempool.DefaultPolicy())
+	name := filepath.Join(t.TempDir(), "snapshot")
+	made, err := w.ledger.WriteSnapshot(t.Context(), name, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ledger, err := chain.Open(chain.Config{Dir: t.TempDir(), Spec: generated, Sigs: w.sigs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ledger.Close()
+	if err := ledger.UseSnapshot(t.Context(), name, made.Hash); err != nil {
+		t.Fatal(err)
+	}
+	w.ledger = ledger
+	w.pool = w.newPool()
+	w.sync(t)
+	var headers []consensus.Header
+	for _, b := range w.gen.Blocks[1:] {
+		headers = append(headers, b.Header)
+	}
+	tips := make(chan struct{}, 100)
+	defer ledger.Subscribe(func() { tips <- struct{}{} })()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- ledger.RunSnapshot(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := ledger.AddHeaders(headers); err != nil {
+		t.Fatal(err)
+	}
+	for ledger.Tip().Height < w.gen.Tip().Height {
+		<-tips
+	}
+	w.sync(t)
+	w.learn(t, 12)
+	if _, _, ok := w.pool.Estimate(2, 85); !ok {
+		t.Error("what was confirmed after the snapshot does not count")
+	}
+}
+
+func (w *world) sync(t *testing.T) {
+	t.Helper()
+	if err := w.pool.Sync(); err != nil {
+		t.Fatal(err)
 	}
 }

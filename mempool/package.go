@@ -169,12 +169,12 @@ func (p *Pool) addTogether(list []*adding) error {
 				return err
 			}
 		}
-		p.commit(list[0].candidate.change)
 		for _, a := range list {
 			if a.entry, a.paid = &a.candidate.Entry, a.candidate.fee; !a.time.IsZero() {
 				a.entry.Time = a.time
 			}
 		}
+		p.commit(list[0].candidate.change)
 		return nil
 	})
 }

@@ -31,6 +31,7 @@ func (p *Pool) Prioritise(id consensus.Hash, delta consensus.Amount) (ok bool) {
 		delete(p.deltas, id)
 	}
 	if !there {
+		p.change++ // it may be on its way in
 		return true
 	}
 	n.fee = modified(n.Fee, p.deltas[id])

@@ -25,6 +25,10 @@ const FileName = "mempool.dat"
 // the SHA-256 of it all behind that.
 const saveVersion = 1
 
+// maxSaved is how many bytes long a file may be at least. A pool is shorter than the
+// memory that it takes, but it may have been allowed more when it was saved.
+const maxSaved = 1_000_000_000
+
 // Save replaces a file by one with all transactions, when they came, and what
 // Prioritise was told. A crash at any instant leaves the old file or the new.
 // It does nothing while Load has not read the old one to its end.
@@ -68,6 +72,25 @@ func replaceFile(path string, write func(*bufio.Writer)) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
+// readFile reads a file of at most most bytes.
+func readFile(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > most {
+		return nil, fmt.Errorf("it is %d bytes long, and may be %d", info.Size(), most)
+	}
+	raw := make([]byte, info.Size())
+	_, err = io.ReadFull(f, raw)
+	return raw, err
+}
+
 // checked is what replaceFile has written, without the checksum.
 func checked(raw []byte) ([]byte, error) {
 	body := raw[:max(0, len(raw)-sha256.Size)]
@@ -95,7 +118,7 @@ func writeSaved(w *bufio.Writer, list []*node, deltas map[consensus.Hash]consens
 // Load takes in what Save has left, as far as it is valid now and not expired,
 // and logs what came of that. It goes on while the pool is in use, until ctx ends.
 func (p *Pool) Load(ctx context.Context, path string) {
-	raw, err := os.ReadFile(path)
+	raw, err := readFile(path, max(int64(p.cfg.Policy.MaxMemory), maxSaved))
 	if errors.Is(err, os.ErrNotExist) {
 		p.cfg.Log.Info("the mempool begins empty: none was saved", "file", path)
 		p.loaded.Store(true)

@@ -103,6 +103,12 @@ func TestSaveDamaged(t *testing.T) {
 			t.Errorf("%s: %d transactions, log %q", name, p.Stats().Count, log)
 		}
 	}
+	if err := os.Truncate(path, 1<<40); err != nil { // which takes no room on the disk
+		t.Fatal(err)
+	}
+	if p, log := w.loaded(path); p.Stats().Count != 0 || strings.Count(log, "\n") != 1 || !strings.Contains(log, "1099511627776 bytes long") || !p.Loaded() {
+		t.Errorf("a huge file: %d transactions, log %q", p.Stats().Count, log)
+	}
 	p, log := w.loaded(filepath.Join(t.TempDir(), "none"))
 	if p.Stats().Count != 0 || strings.Count(log, "\n") != 1 {
 		t.Errorf("no file: log %q", log)

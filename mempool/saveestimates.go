@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"time"
@@ -84,17 +83,17 @@ func (p *Pool) LoadEstimates(path string) {
 		p.cfg.Log.Info("fee estimates begin empty: the saved ones are too old, or from a time to come", "file", path, "saved", saved.at.UTC())
 		return
 	}
-	var height uint32
-	if err := p.cfg.Ledger.Read(func(r *chain.Reader) error { height = r.Tip().Height; return nil }); err != nil {
+	err = p.locked(func(*chain.Reader) error { // so that the pool has a height to save, though no block comes
+		if p.height > saved.height {
+			saved.fade(int(p.height - saved.height))
+		}
+		p.estimator = saved.estimator
+		p.estimator.counts = true
+		return nil
+	})
+	if err != nil {
 		return // and the node stops for that
 	}
-	if height > saved.height {
-		saved.fade(int(height - saved.height))
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.estimator = saved.estimator
-	p.estimator.counts = true
 	p.cfg.Log.Info("loaded the fee estimates", "file", path, "saved", saved.at.UTC(), "height", saved.height, "blocks", saved.blocks)
 }
 
@@ -106,12 +105,7 @@ type savedEstimates struct {
 }
 
 func loadEstimates(path string) (s savedEstimates, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return s, err
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, estimatesSize+1))
+	raw, err := readFile(path, estimatesSize)
 	if err != nil {
 		return s, err
 	}

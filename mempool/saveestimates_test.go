@@ -78,6 +78,15 @@ func TestSaveEstimates(t *testing.T) {
 		t.Errorf("log: %s", log)
 	}
 
+	// One that stops before anything happens saves what it has read.
+	p.Load(t.Context(), filepath.Join(t.TempDir(), "none"))
+	if err := p.SaveEstimates(path); err != nil {
+		t.Fatal(err)
+	}
+	if p, log := w.estimates(path); !same(t, p, w.pool) || !strings.Contains(log, "height=20") {
+		t.Errorf("what was read and saved again is not the same: %s", log)
+	}
+
 	// Blocks that were not watched let it fade, until too little is left: of 48
 	// transactions 20 are wanted.
 	for range 300 {

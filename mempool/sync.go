@@ -35,13 +35,12 @@ func (p *Pool) sync(r *chain.Reader) error {
 	var dependent []*node // spend what reverted transactions made
 	for {
 		u, err := r.UpdatesSince(p.point, updateLimit)
-		if errors.Is(err, chain.ErrPruned) { // so far behind that the way is gone: what is still valid stays
-			p.point, reorganized = r.Tip().Hash, true
+		if errors.Is(err, chain.ErrPruned) || errors.Is(err, chain.ErrNotFound) {
+			// So far behind that the way is gone, or a block on it is damaged, or
+			// the ledger has begun with a snapshot: what is still valid stays.
+			p.point, p.height, reorganized = r.Tip().Hash, r.Tip().Height, true
+			dependent = p.inOrder()
 			break
-		}
-		if errors.Is(err, chain.ErrNotFound) && len(p.byTxID) == 0 { // the ledger has begun with a snapshot
-			p.point = r.Tip().Hash
-			return nil
 		}
 		if err != nil {
 			return err

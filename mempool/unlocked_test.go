@@ -1,6 +1,7 @@
 package mempool_test
 
 import (
+	"errors"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -107,4 +108,46 @@ func TestVerifiedUnlocked(t *testing.T) {
 			t.Error("what the reorganization returned is not there")
 		}
 	}
+}
+
+// during is a verifier that does something the first time.
+type during struct {
+	*sigcheck.Checker
+	do func()
+}
+
+func (v *during) Verify(checks []consensus.SpendCheck) error {
+	if do := v.do; do != nil {
+		v.do = nil
+		do()
+	}
+	return v.Checker.Verify(checks)
+}
+
+// TestPrioritisedMeanwhile prioritises what is being verified: it comes in as that.
+func TestPrioritisedMeanwhile(t *testing.T) {
+	w := startWorld(t, mempool.DefaultPolicy())
+	v := &during{Checker: w.sigs}
+	w.pool = mempool.New(mempool.Config{Ledger: w.ledger, Sigs: v, Policy: w.policy, Now: func() time.Time { return w.now }})
+	coins := w.coins()
+	tx := w.pay(t, 1000, 1, coins[0])
+	v.do = func() { w.pool.Prioritise(tx.TxID(), 500) }
+	w.add(t, tx)
+	parent, child := w.cheapParent(t, 1000, coins[1])
+	v.do = func() { w.pool.Prioritise(child.TxID(), 500) }
+	w.pack(t, nil, parent, child)
+	for _, id := range []consensus.Hash{tx.TxID(), child.TxID()} {
+		if info, _ := w.pool.Info(id); info.Modified != 1500 {
+			t.Errorf("%s has the fee %d, want 1500", id, info.Modified)
+		}
+	}
+	w.check(t)
+
+	// What would not come in any more does not.
+	cheap := w.pay(t, 1000, 1, coins[2])
+	v.do = func() { w.pool.Prioritise(cheap.TxID(), -1000) }
+	if err := w.pool.Add(cheap); !mempool.IsTooCheap(err) && !errors.Is(err, mempool.ErrMinRelayFee) {
+		t.Errorf("%v, want a fee that is too low", err)
+	}
+	w.check(t)
 }
