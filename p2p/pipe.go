@@ -54,9 +54,9 @@ func (m *pipeMessage) size() int { return FrameSize + len(m.payload) }
 type pipeLane struct {
 	line        Line
 	sent, taken chan struct{} // poked when a message is
-	free        time.Time     // when the last message has left; only the writer uses it
 
 	mu    sync.Mutex // guards what follows
+	free  time.Time  // when the last message has left
 	queue []pipeMessage
 	bytes int // of queue, against pipeWindow
 }
@@ -72,8 +72,10 @@ func (l *pipeLane) isFull() bool {
 	return l.bytes >= pipeWindow
 }
 
-// put sends a message as soon as the line is free.
-func (l *pipeLane) put(m pipeMessage) {
+// put sends a message as soon as the line is free, and tells when it has left.
+func (l *pipeLane) put(m pipeMessage) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if now := time.Now(); l.free.Before(now) {
 		l.free = now
 	}
@@ -81,10 +83,9 @@ func (l *pipeLane) put(m pipeMessage) {
 		l.free = l.free.Add(time.Duration(m.size()) * time.Second / time.Duration(l.line.Rate))
 	}
 	m.due = l.free.Add(l.line.Latency)
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.queue, l.bytes = append(l.queue, m), l.bytes+max(m.size(), pipeSmall)
 	poke(l.sent)
+	return l.free
 }
 
 // take takes the first message, if there is one.
@@ -170,8 +171,8 @@ func (p *pipe) WriteMessage(command string, payload []byte) error {
 			return errClosed
 		}
 	}
-	p.out.put(pipeMessage{command: command, payload: slices.Clone(payload)})
-	if !p.end.sleep(p.out.free) {
+	left := p.out.put(pipeMessage{command: command, payload: slices.Clone(payload)})
+	if !p.end.sleep(left) {
 		return errClosed
 	}
 	return nil
