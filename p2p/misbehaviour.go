@@ -29,6 +29,7 @@ var (
 	errSelf             = errors.New("it is this node itself")
 	errHandshakeTimeout = fmt.Errorf("no handshake within %v", handshakeTimeout)
 	errSlowReader       = errors.New("does not take what it is sent")
+	errOutdated         = fmt.Errorf("has shown no chain as good as ours for %v", catchUpTime+answerTime)
 	errStalled          = fmt.Errorf("no block within %v", stallTimeout)
 	errNoPong           = fmt.Errorf("no pong within %v", pongTimeout)
 
@@ -87,6 +88,7 @@ var conduct = []struct {
 	{errSelf, ignorant},             // an address that others told
 	{errHandshakeTimeout, ignorant}, // slow
 	{errSlowReader, ignorant},       // slow
+	{errOutdated, ignorant},         // it may be cut off from the others
 	{errStalled, ignorant},          // slow
 	{errNoPong, ignorant},           // gone
 
