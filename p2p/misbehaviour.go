@@ -3,6 +3,7 @@ package p2p
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -154,6 +155,13 @@ func (n *Node) punish(p *peer, err error) {
 func (n *Node) complain(p *peer, what string, err error) {
 	if n.lines.allow(p.host, time.Now()) {
 		n.log.Warn(what, "peer", p.String(), "why", err)
+	}
+}
+
+// refused writes one line about somebody who was not let in.
+func (n *Node) refused(remote net.Addr, why string) {
+	if n.lines.allow(hostOf(remote), time.Now()) {
+		n.log.Info("connection refused", "from", remote.String(), "why", why)
 	}
 }
 
