@@ -203,6 +203,25 @@ func TestPreferredPeers(t *testing.T) {
 	if len(s.fast) != 2 {
 		t.Errorf("%d are preferred", len(s.fast))
 	}
+	peers[0].flags.fast = true // it prefers this node, which has no other that it chose
+	s.peers[peers[0]] = struct{}{}
+	prefer(0, true, nil)
+}
+
+// However long a peer takes for its pongs, a push is awaited only for so long
+// before that peer is asked.
+func TestPushIsNotAwaitedForLong(t *testing.T) {
+	s, now := newSyncer(), time.Now()
+	late, slow := &peer{kind: kindInbound}, &peer{kind: kindInbound}
+	slow.stats.minPing = pongTimeout
+	s.fast, s.grew = []*peer{late}, now
+	s.most.work.SetUint64(1)
+	if wait := s.awaitPush(slow, s.most.hash, now); wait != maxPushWait {
+		t.Errorf("a push is awaited for %v, want %v", wait, maxPushWait)
+	}
+	if wait := s.awaitPush(late, s.most.hash, now); wait != 0 {
+		t.Errorf("without a ping, a push is awaited for %v", wait)
+	}
 }
 
 // A preferred peer whose compact blocks come too late again and again loses its

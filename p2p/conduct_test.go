@@ -155,6 +155,14 @@ var conducts = map[error]func(w *world, s *station) *actor{
 		a.say(msgHeaders{mineOn(w.spec, w.spec.Rules.GenesisState(), 1).Header})
 		a.hear(cmdGetData)
 	}),
+	errOutdated: func(w *world, s *station) *actor {
+		a := w.choose(s, kindBlocks, culprit)
+		a.welcome(serviceNetwork | serviceWitness)
+		go a.listenTo()
+		s.feed(mineOn(w.spec, s.ledger.Tip(), 1))
+		time.Sleep(catchUpTime + answerTime + time.Minute) // virtual
+		return a
+	},
 	errNoPong: says(func(*world, *actor) {}),
 
 	errClosed: says(func(_ *world, a *actor) { _ = a.Close("") }),

@@ -3,6 +3,7 @@ package p2p
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ var (
 	errSelf             = errors.New("it is this node itself")
 	errHandshakeTimeout = fmt.Errorf("no handshake within %v", handshakeTimeout)
 	errSlowReader       = errors.New("does not take what it is sent")
+	errOutdated         = fmt.Errorf("has shown no chain as good as ours for %v", catchUpTime+answerTime)
 	errStalled          = fmt.Errorf("no block within %v", stallTimeout)
 	errNoPong           = fmt.Errorf("no pong within %v", pongTimeout)
 
@@ -87,6 +89,7 @@ var conduct = []struct {
 	{errSelf, ignorant},             // an address that others told
 	{errHandshakeTimeout, ignorant}, // slow
 	{errSlowReader, ignorant},       // slow
+	{errOutdated, ignorant},         // it may be cut off from the others
 	{errStalled, ignorant},          // slow
 	{errNoPong, ignorant},           // gone
 
@@ -152,6 +155,13 @@ func (n *Node) punish(p *peer, err error) {
 func (n *Node) complain(p *peer, what string, err error) {
 	if n.lines.allow(p.host, time.Now()) {
 		n.log.Warn(what, "peer", p.String(), "why", err)
+	}
+}
+
+// refused writes one line about somebody who was not let in.
+func (n *Node) refused(remote net.Addr, why string) {
+	if n.lines.allow(hostOf(remote), time.Now()) {
+		n.log.Info("connection refused", "from", remote.String(), "why", why)
 	}
 }
 

@@ -304,7 +304,7 @@ func (p *peer) sendFeeFilter(rate int64) {
 func (n *Node) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(socketPath, &socketHandler{
-		spec: n.cfg.Spec, origins: n.cfg.AllowOrigins, proxies: n.cfg.TrustProxies, admit: n.admit, accept: n.Accept,
+		spec: n.cfg.Spec, origins: n.cfg.AllowOrigins, proxies: n.cfg.TrustProxies, admit: n.admit, accept: n.Accept, refused: n.refused,
 	})
 	return mux
 }

@@ -72,7 +72,7 @@ func (l *pipeLane) isFull() bool {
 	return l.bytes >= pipeWindow
 }
 
-// put sends a message as soon as the line is free, and says when it has left.
+// put sends a message as soon as the line is free, and tells when it has left.
 func (l *pipeLane) put(m pipeMessage) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -171,7 +171,8 @@ func (p *pipe) WriteMessage(command string, payload []byte) error {
 			return errClosed
 		}
 	}
-	if left := p.out.put(pipeMessage{command: command, payload: slices.Clone(payload)}); !p.end.sleep(left) {
+	left := p.out.put(pipeMessage{command: command, payload: slices.Clone(payload)})
+	if !p.end.sleep(left) {
 		return errClosed
 	}
 	return nil

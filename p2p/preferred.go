@@ -19,6 +19,9 @@ const (
 	// a compact block is waited for which a peer may send unasked: it takes
 	// longer to come than a header that was sent at the same time.
 	pushWait = 16
+	// maxPushWait bounds that: one who answers no ping in time must not be the
+	// last who is asked.
+	maxPushWait = 100 * time.Millisecond
 )
 
 // prefer has p, which was the first to give a new tip, announce the next ones by
@@ -38,8 +41,8 @@ func (n *Node) prefer(p *peer) {
 
 // prefer keeps one peer that this node chose among the preferred: whoever fills
 // the inbound slots cannot take all of these places. Of two peers only one
-// prefers the other if it can choose: what reaches both at once crosses in one
-// direction then.
+// prefers the other if it can choose, unless this node would have none that it
+// chose: what reaches both at once crosses in one direction then.
 func (s *syncer) prefer(p *peer) (added bool, demoted *peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +54,8 @@ func (s *syncer) prefer(p *peer) (added bool, demoted *peer) {
 		s.fast = append(slices.Delete(s.fast, i, i+1), p)
 		return false, nil
 	}
-	if len(s.fast) >= minFast && p.wantsCompact() {
+	lacks := !p.inbound() && !slices.ContainsFunc(s.fast, func(q *peer) bool { return !q.inbound() })
+	if len(s.fast) >= minFast && p.wantsCompact() && !lacks {
 		return false, nil
 	}
 	if len(s.fast) >= maxFast {
@@ -105,7 +109,7 @@ func (s *syncer) awaitPush(p *peer, best consensus.Hash, now time.Time) time.Dur
 	if best != s.most.hash || !slices.ContainsFunc(s.fast, may) {
 		return 0
 	}
-	return s.grew.Add(p.roundTrip() / pushWait).Sub(now)
+	return s.grew.Add(min(p.roundTrip()/pushWait, maxPushWait)).Sub(now)
 }
 
 // roundTrip is the shortest that was measured; 0 for none.

@@ -38,6 +38,8 @@ type peerSync struct {
 
 	late int // compact blocks in a row that it sent unasked when the block was here
 
+	catchUp catchUp
+
 	judged   int                          // blocks that it has sent and that are being judged
 	size     int                          // of its last blocks, on average, bytes
 	blocks   map[consensus.Hash]time.Time // asked for and not come, since when
@@ -251,6 +253,7 @@ func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 		d.schedule(now)
 		if tick {
 			n.sync.dropStalled(now)
+			n.dropOutdated(now)
 		}
 	}
 }

@@ -31,7 +31,8 @@ var (
 	// first, and comes again when it is hung up on without an answer.
 	errMagic    = errors.New("it speaks another network's protocol, or an encrypted one")
 	errChecksum = errors.New("sent a message with a wrong checksum")
-	errHungUp   = errors.New("it hung up without a word: it may be on another network, or full")
+	errHungUp   = errors.New("it hung up")
+	errNoWord   = errors.New("it hung up without a word: it may be full, on another network, or not want this node")
 )
 
 // framed is a Conn over a stream of bytes.
@@ -59,8 +60,12 @@ func (f *framed) ReadMessage() (string, []byte, error) {
 		return "", nil, err
 	}
 	if _, err := f.r.Peek(1); err != nil {
-		if !f.heard && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
-			err = fmt.Errorf("%w: %w", errHungUp, err)
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+			reason := errHungUp
+			if !f.heard {
+				reason = errNoWord
+			}
+			err = fmt.Errorf("%w: %w", reason, err)
 		}
 		return "", nil, err
 	}

@@ -234,7 +234,7 @@ func TestWrongNetworkOverTCP(t *testing.T) {
 	if err := conn.WriteMessage(cmdVersion, actorVersion(ProtocolVersion).append(nil)); err != nil {
 		t.Fatal(err)
 	}
-	if command, _, err := conn.ReadMessage(); !errors.Is(err, errHungUp) {
+	if command, _, err := conn.ReadMessage(); !errors.Is(err, errNoWord) {
 		t.Errorf("answered with %q, %v", command, err)
 	}
 }

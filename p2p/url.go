@@ -32,6 +32,9 @@ func cleanURL(s string) (string, error) {
 	case u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "":
 		return "", fmt.Errorf("peer URL %.80q: want a host, and nothing but a path after it", s)
 	}
+	if port := u.Port(); port != "" && !isPort(port) {
+		return "", fmt.Errorf("peer URL %.80q: want a port from 1 to 65535", s)
+	}
 	u.Host = strings.ToLower(u.Host)
 	if u.Scheme == schemeTCP {
 		if u.Host, err = cleanTCP(u); err != nil {
@@ -46,11 +49,16 @@ func cleanURL(s string) (string, error) {
 	return "", fmt.Errorf("peer URL %.80q is too long", s)
 }
 
+func isPort(s string) bool {
+	port, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && port != 0
+}
+
 // cleanTCP gives the one way to write the host and port of a tcp:// URL.
 func cleanTCP(u *url.URL) (string, error) {
 	port, err := strconv.ParseUint(u.Port(), 10, 16)
 	switch {
-	case err != nil || port == 0:
+	case err != nil:
 		return "", errors.New("want a port from 1 to 65535")
 	case u.Path != "":
 		return "", errors.New("want nothing after the port")

@@ -39,6 +39,8 @@ func TestCheckURL(t *testing.T) {
 		{":18444", both, ""},
 		{"http://example.org", both, ""},
 		{"ws://", both, ""},
+		{"ws://example.org:0", both, ""},
+		{"wss://example.org:65536", both, ""},
 		{"ws://user@example.org", both, ""},
 		{"ws://example.org/?x=1", both, ""},
 		{"ws://example.org/#x", both, ""},

@@ -65,6 +65,7 @@ type socketHandler struct {
 	proxies []netip.Prefix
 	admit   func(remote string) error
 	accept  func(Conn)
+	refused func(remote net.Addr, why string)
 	buffers sync.Pool
 }
 
@@ -72,6 +73,7 @@ type socketHandler struct {
 func (h *socketHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	remote, status, why := h.judge(r)
 	if status != 0 {
+		h.refused(remote, why)
 		http.Error(w, why, status)
 		return
 	}
@@ -93,15 +95,18 @@ func (h *socketHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // judge says who makes a request, or the HTTP status and the reason for one
 // that is not let in.
 func (h *socketHandler) judge(r *http.Request) (remote net.Addr, status int, why string) {
-	if status, why = h.refusal(r); status != 0 {
-		return nil, status, why
-	}
 	from, err := clientAddr(r, h.proxies)
 	if err != nil {
-		return nil, http.StatusBadRequest, err.Error()
+		from = httpAddr(r.RemoteAddr)
+	}
+	if status, why = h.refusal(r); status != 0 {
+		return from, status, why
+	}
+	if err != nil {
+		return from, http.StatusBadRequest, err.Error()
 	}
 	if err := h.admit(string(from)); err != nil {
-		return nil, http.StatusServiceUnavailable, err.Error()
+		return from, http.StatusServiceUnavailable, err.Error()
 	}
 	return from, 0, ""
 }
@@ -109,7 +114,7 @@ func (h *socketHandler) judge(r *http.Request) (remote net.Addr, status int, why
 // refusal is the HTTP status and the reason for a request that nobody may make.
 func (h *socketHandler) refusal(r *http.Request) (int, string) {
 	if origin, ok := r.Header["Origin"]; ok && (len(origin) != 1 || !slices.Contains(h.origins, origin[0])) {
-		return http.StatusForbidden, "requests of web pages are refused: the Origin is not allowed"
+		return http.StatusForbidden, fmt.Sprintf("requests of web pages are refused: the Origin %.80q is not allowed", strings.Join(origin, ", "))
 	}
 	if !websocket.IsWebSocketUpgrade(r) {
 		return http.StatusUpgradeRequired, "this is the peer port of a Lode node: it speaks WebSocket only"

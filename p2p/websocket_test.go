@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -115,7 +116,10 @@ func TestWrongNetworkIsRefusedByName(t *testing.T) {
 
 func TestHTTPRefusals(t *testing.T) {
 	l, url := listening(t)
-	realNode(t, func(c *Config) { c.Listen = l; c.AllowOrigins = []string{"https://good.example"} })
+	var log logText
+	realNode(t, func(c *Config) {
+		c.Listen, c.AllowOrigins, c.Log = l, []string{"https://good.example"}, slog.New(slog.NewTextHandler(&log, nil))
+	})
 	http2ws := strings.Replace(url, "ws://", "http://", 1)
 	own := subProtocol(&regtest(t).Rules)
 	upgrade := map[string]string{
@@ -156,6 +160,15 @@ func TestHTTPRefusals(t *testing.T) {
 		if resp.StatusCode != c.status || !strings.Contains(body.String(), c.says) {
 			t.Errorf("%s: %d %q, want %d and %q", c.name, resp.StatusCode, body.String(), c.status, c.says)
 		}
+	}
+	var told []string
+	for _, line := range log.lines() {
+		if strings.Contains(line, "connection refused") && strings.Contains(line, "127.0.0.1") {
+			told = append(told, line)
+		}
+	}
+	if text := strings.Join(told, ""); len(told) != 5 || !strings.Contains(text, "lode-00000000") || !strings.Contains(text, "evil.example") {
+		t.Errorf("the log says %q", text)
 	}
 }
 
