@@ -190,6 +190,9 @@ func (m *miner) settle(halfLives float64) {
 // When the hash rate changes tenfold, blocks come at their pace again three
 // half-lives after it rose, and six after it fell.
 func TestASERTAfterChangeOfHashRate(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many blocks, one after the other")
+	}
 	const seeds = 200
 	for _, tc := range []struct {
 		network   string
@@ -227,6 +230,9 @@ func TestASERTAfterChangeOfHashRate(t *testing.T) {
 
 // A chain that slept does not owe the blocks of its sleep.
 func TestASERTAfterSleep(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many blocks, one after the other")
+	}
 	const seeds, sleep, awake = 50, 30 * 24 * 3600, 2 * 3600
 	for _, above := range []float64{0.5, 2, 10, 100} { // times the hash rate that the limit is made for
 		var most, sum int

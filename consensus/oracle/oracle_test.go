@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -14,10 +15,18 @@ import (
 )
 
 var (
-	cases = flag.Int("oracle.n", 3000, "how many transactions and blocks to compare")
+	cases = flag.Int("oracle.n", 3000, "how many transactions and blocks to compare; a tenth with -short")
 	seed  = flag.Uint64("oracle.seed", 1, "of the random transactions and blocks")
 	only  = flag.Int("oracle.only", -1, "the case to say more about")
 )
+
+// TestMain reads the flags.
+func TestMain(m *testing.M) {
+	if flag.Parse(); testing.Short() {
+		*cases /= 10
+	}
+	os.Exit(m.Run())
+}
 
 // advanceEvery is how many cases share a tip, on average: a good block then
 // becomes the next tip of both chains.
