@@ -117,6 +117,8 @@ func workSource(c *cli.Context, n *network, log *slog.Logger) (miner.Source, err
 		return nil, usageError(c.Command.HelpName, "--stratum is for a pool and --address for a node: choose one")
 	case c.String("stratum") != "":
 		return stratumSource(c, log)
+	case c.IsSet("user") || c.IsSet("password"):
+		return nil, usageError(c.Command.HelpName, "--user and --password are for a pool: give --stratum too")
 	case c.String("address") != "":
 		return nodeSource(c, n, log)
 	case c.String("rpc") != "":
