@@ -181,7 +181,7 @@ func (p *Pool) Thin(random *rand.Rand) {
 
 // Fill is a selection.
 func (p *Pool) Fill(weight int) (s Selection) {
-	p.fill(&filling{Selection: &s, weight: weight, sigops: math.MaxInt})
+	p.fill(&s, weight, math.MaxInt)
 	return s
 }
 

@@ -2,6 +2,7 @@ package mempool
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 
 	"lode/chain"
@@ -40,7 +41,7 @@ func (p *Pool) Select(weight, sigops int) (s Selection, err error) {
 		return s, nil
 	}
 	rules := p.cfg.Ledger.Rules()
-	p.fill(&filling{Selection: &s, weight: weight - (rules.MaxBlockWeight - rules.BlockWeightLimit(&s.Tip)), sigops: sigops})
+	p.fill(&s, weight-(rules.MaxBlockWeight-rules.BlockWeightLimit(&s.Tip)), sigops)
 	p.selected = selected{s, weight, sigops}
 	return s, nil
 }
@@ -51,25 +52,56 @@ type selected struct {
 	weight, sigops int
 }
 
-// filling is a selection and the room that is left for it.
+// filling is a block as it fills, and the room that is left in it.
 type filling struct {
-	*Selection
+	txs            []*Entry
+	fees           consensus.Amount
+	worth          consensus.Amount // of it, as prioritised
 	weight, sigops int
 	rest           []*remainder // of clusters with a chunk that did not fit, worst first
+	missed         []*chunk     // the first that did not fit, the best paying first
 }
 
-// fill takes chunk after chunk. Of a cluster with one that does not fit it takes
-// the parts that do, when it is their turn. The caller holds mu.
-func (p *Pool) fill(f *filling) {
+// attempts is for how many chunks that did not fit a block is filled once more.
+const attempts = 8
+
+// fill chooses what goes into a block. By fee rate alone a large chunk may miss it
+// by a little, and what comes in its place pay less: so that is tried, too, with
+// room kept for such a chunk, at the cost of the worst before it. The caller holds
+// mu.
+func (p *Pool) fill(s *Selection, weight, sigops int) {
+	best := &filling{weight: weight, sigops: sigops}
+	best.run(p.order.best, nil)
+	for _, c := range best.missed {
+		if c.weight > weight {
+			continue
+		}
+		other := &filling{weight: weight - c.weight, sigops: sigops}
+		if other.run(p.order.best, c); other.worth > best.worth {
+			best = other
+		}
+	}
+	s.Txs, s.Fees = best.txs, best.fees
+}
+
+// run takes chunk after chunk of all, the best paying first. Of a cluster with one
+// that does not fit it takes the parts that do, when it is their turn. There is
+// room besides for reserved, which may be nil, when that has its turn.
+func (f *filling) run(all iter.Seq[*chunk], reserved *chunk) {
 	// After so many in a row that do not fit, the block counts as full.
 	const patience = 1000
 	misses := 0
 	opened := make(map[*cluster]struct{})
-	for c := range p.order.best {
+	for c := range all {
+		if c == reserved {
+			f.weight += c.weight
+			reserved = nil
+		}
 		if _, ok := opened[c.cluster]; ok {
 			continue
 		}
-		if f.takeRest(c.feeWeight); misses >= patience || f.weight < minStrippedSize*consensus.WitnessScale {
+		f.takeRest(c.feeWeight)
+		if full := misses >= patience || f.weight < minStrippedSize*consensus.WitnessScale; full && reserved == nil {
 			break
 		}
 		if f.take(c.txs()) {
@@ -77,6 +109,9 @@ func (p *Pool) fill(f *filling) {
 			continue
 		}
 		misses++
+		if len(f.missed) < attempts {
+			f.missed = append(f.missed, c)
+		}
 		opened[c.cluster] = struct{}{}
 		f.add(&remainder{cluster: c.cluster, taken: 1<<c.begin - 1})
 	}
@@ -96,8 +131,9 @@ func (f *filling) take(txs []*node) bool {
 	f.weight -= weight
 	f.sigops -= sigops
 	for _, n := range txs {
-		f.Txs = append(f.Txs, &n.Entry)
-		f.Fees += n.Fee
+		f.txs = append(f.txs, &n.Entry)
+		f.fees += n.Fee
+		f.worth += n.fee
 	}
 	return true
 }

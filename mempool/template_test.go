@@ -23,6 +23,10 @@ func TestTemplateFees(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { templateFees(t, rapid.Uint64().Draw(t, "seed")) })
 }
 
+// TestTemplateFeesBoundary has a pool of which a large chunk misses a block of a
+// tenth by a little: by fee rate alone that came to 99.89 %.
+func TestTemplateFeesBoundary(t *testing.T) { templateFees(t, 0x133a1744) }
+
 // TestTemplateFeesAverage has the same pools at every run: the average is so close
 // to 1 that of a few pools it may be less.
 func TestTemplateFeesAverage(t *testing.T) {
