@@ -27,12 +27,9 @@ type packageFeesJSON struct {
 }
 
 func (s *Server) submitPackage(_ context.Context, p *params) (any, error) {
-	var raws []json.RawMessage
-	if p.into(0, &raws, "array"); p.err != nil {
-		return nil, p.err
-	}
-	if len(raws) == 0 || len(raws) > mempool.MaxPackage {
-		return nil, fail(codeParameter, "Array must contain between 1 and %d transactions.", mempool.MaxPackage)
+	raws, err := packageRaws(p)
+	if err != nil {
+		return nil, err
 	}
 	limit, burn := p.maxFeeRate(1), p.amount(2, 0, s.cfg.Spec.Rules.MaxMoney)
 	if p.err != nil {
@@ -40,7 +37,6 @@ func (s *Server) submitPackage(_ context.Context, p *params) (any, error) {
 	}
 	txs := make([]*consensus.Tx, len(raws))
 	for i := range raws {
-		var err error
 		if txs[i], err = packageTx(raws[i]); err != nil {
 			return nil, err
 		}
@@ -57,6 +53,17 @@ func (s *Server) submitPackage(_ context.Context, p *params) (any, error) {
 		s.cfg.Network.Broadcast(tx.TxID())
 	}
 	return packageJSON(txs, s.cfg.Pool.AddPackage(txs, limit))
+}
+
+// packageRaws is the first parameter of a method for several transactions.
+func packageRaws(p *params) (raws []json.RawMessage, err error) {
+	if p.into(0, &raws, "array"); p.err != nil {
+		return nil, p.err
+	}
+	if len(raws) == 0 || len(raws) > mempool.MaxPackage {
+		return nil, fail(codeParameter, "Array must contain between 1 and %d transactions.", mempool.MaxPackage)
+	}
+	return raws, nil
 }
 
 // packageTx reads one transaction of several.

@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"math"
 
@@ -223,12 +222,9 @@ type testFeesJSON struct {
 }
 
 func (s *Server) testMempoolAccept(_ context.Context, p *params) (any, error) {
-	var raws []json.RawMessage
-	if p.into(0, &raws, "array"); p.err != nil {
-		return nil, p.err
-	}
-	if len(raws) == 0 || len(raws) > mempool.MaxPackage {
-		return nil, fail(codeParameter, "Array must contain between 1 and %d transactions.", mempool.MaxPackage)
+	raws, err := packageRaws(p)
+	if err != nil {
+		return nil, err
 	}
 	limit := p.maxFeeRate(1)
 	if p.err != nil {
@@ -236,7 +232,6 @@ func (s *Server) testMempoolAccept(_ context.Context, p *params) (any, error) {
 	}
 	txs := make([]*consensus.Tx, len(raws))
 	for i := range raws {
-		var err error
 		if txs[i], err = packageTx(raws[i]); err != nil {
 			return nil, err
 		}
