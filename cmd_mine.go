@@ -181,7 +181,7 @@ func runBenchmark(c *cli.Context) error {
 	if c.Bool("one-version") {
 		roll = 0
 	}
-	rates, err := kernel.MeasureRolling(c.Context, kernels, roll, threads, time.Duration(seconds*float64(time.Second)))
+	rates, err := kernel.Measure(c.Context, kernels, roll, threads, time.Duration(seconds*float64(time.Second)))
 	if err != nil {
 		return err
 	}

@@ -286,7 +286,7 @@ func TestAvailable(t *testing.T) {
 
 func TestMeasure(t *testing.T) {
 	for _, roll := range []uint32{0, VersionBits} {
-		rates, err := MeasureRolling(t.Context(), Available(), roll, 2, time.Millisecond)
+		rates, err := Measure(t.Context(), Available(), roll, 2, time.Millisecond)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -332,7 +332,7 @@ func BenchmarkScan(b *testing.B) {
 		b.Run(k.Name, func(b *testing.B) {
 			var sum [2]float64
 			for b.Loop() {
-				rates, err := MeasureRolling(b.Context(), []*Kernel{k, kernels[0]}, VersionBits, 1, 20*time.Millisecond)
+				rates, err := Measure(b.Context(), []*Kernel{k, kernels[0]}, VersionBits, 1, 20*time.Millisecond)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -17,15 +17,10 @@ type Rate struct {
 }
 
 // Measure runs each of some kernels on a number of threads for a time, in short
-// turns, so that what else the machine does falls on all alike. Each nonce is
-// tried with one version.
-func Measure(ctx context.Context, kernels []*Kernel, threads int, each time.Duration) ([]Rate, error) {
-	return MeasureRolling(ctx, kernels, 0, threads, each)
-}
-
-// MeasureRolling is Measure for searches that may change these bits of the
-// version.
-func MeasureRolling(ctx context.Context, kernels []*Kernel, roll uint32, threads int, each time.Duration) ([]Rate, error) {
+// turns, so that what else the machine does falls on all alike. They may change the
+// bits of roll in the version, see Search.Roll; with none each nonce is tried with
+// one version.
+func Measure(ctx context.Context, kernels []*Kernel, roll uint32, threads int, each time.Duration) ([]Rate, error) {
 	const turn = 50 * time.Millisecond
 	rates := make([]Rate, len(kernels))
 	spent := time.Duration(0)
