@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"net"
 
 	"github.com/urfave/cli/v2"
 
@@ -41,14 +40,6 @@ func poolConfigOf(c *cli.Context) (p poolConfig, err error) {
 		return p, usageError(c.Command.HelpName, "--pool-shares %v: want 1 to 600", p.shares)
 	}
 	return p, nil
-}
-
-// listenForMiners opens the port for miners; nil if it is off.
-func (n *nodeConfig) listenForMiners() (net.Listener, error) {
-	if n.pool.listen == "" {
-		return nil, nil
-	}
-	return listen(n.pool.listen, "--stratum")
 }
 
 // reservedWeight is what a block keeps free for its coinbase.

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"lode/chain"
+	"lode/consensus"
+	"lode/mempool"
+	"lode/miner"
+	"lode/miner/kernel"
+	"lode/p2p"
+)
+
+// nodeMineFlags are the flags about mining inside a node.
+func nodeMineFlags() []cli.Flag {
+	return withEnv(
+		&cli.StringFlag{Name: "mine", Usage: "mine, and be paid at `ADDRESS`"},
+		&cli.IntFlag{Name: "threads", DefaultText: "one per core", Usage: "mine on `N` threads"},
+		&cli.StringFlag{Name: "kernel", DefaultText: "the fastest, measured when mining begins", Usage: "mine with the kernel `NAME`; `lode mine --benchmark` lists them"},
+		paceFlag(),
+	)
+}
+
+// readMineFlags reads the flags about mining.
+func (n *nodeConfig) readMineFlags(c *cli.Context) (err error) {
+	n.pace = paceOf(c, n.spec)
+	if n.threads, err = threadsOf(c); err != nil {
+		return err
+	}
+	if name := c.String("kernel"); name != "" {
+		if n.kernel, err = kernel.ByName(name); err != nil {
+			return usageError(c.Command.HelpName, "--kernel: %v", err)
+		}
+	}
+	if address := c.String("mine"); address != "" {
+		key, err := consensus.ParseAddress(n.spec.Defaults.AddressPrefix, address)
+		if err != nil {
+			return fmt.Errorf("--mine: %w", err)
+		}
+		n.payTo = consensus.TaprootScript(key)
+	}
+	return nil
+}
+
+// newTemplates prepares what all who mine ask for blocks to mine.
+func (n *nodeConfig) newTemplates(ledger *chain.Chain, pool *mempool.Pool, peers *p2p.Node) *miner.Templates {
+	return miner.NewTemplates(miner.TemplatesConfig{
+		Ledger: ledger, Pool: pool, Now: n.clock.Now, Log: n.log, Reserved: n.pool.reservedWeight(),
+		Ready: func() error {
+			if peers.Syncing() || ledger.AwaitsSnapshot() {
+				return miner.ErrSyncing
+			}
+			return nil
+		},
+	})
+}
+
+// newMiner prepares the node's own miner; nil if it does not mine.
+func (n *nodeConfig) newMiner(ledger *chain.Chain, templates *miner.Templates) *miner.Miner {
+	if n.payTo == nil {
+		return nil
+	}
+	workers := miner.NewWorkers(n.threads, n.kernel)
+	workers.YieldTo(ledger.Busy)
+	return miner.New(miner.NewLocal(templates, n.payTo, n.pace, n.log), workers, n.log)
+}

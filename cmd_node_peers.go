@@ -1,0 +1,113 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"lode/chain"
+	"lode/mempool"
+	"lode/p2p"
+)
+
+// peerFlags are the flags about how peers connect.
+func peerFlags() []cli.Flag {
+	return withEnv(
+		&cli.StringFlag{Name: "listen", DefaultText: "all addresses, the network's port", Usage: "accept peers on `HOST:PORT` by WebSocket; \"off\" for none"},
+		&cli.StringFlag{Name: "listen-tcp", DefaultText: "off", Usage: "accept peers on `HOST:PORT` by Bitcoin's TCP protocol; without a port, on that of the network"},
+		&cli.StringSliceFlag{Name: "connect", Usage: "keep a connection to the peer at `URL` (ws://host:port, wss://…, tcp://host:port), and make no others; may be repeated"},
+		&cli.StringSliceFlag{Name: "seed", Usage: "begin the search for peers at `URL`; may be repeated"},
+		&cli.IntFlag{Name: "outbound", Value: p2p.DefaultOutbound, Usage: "look for `N` peers to connect to, besides those given and two for blocks alone; 0 for none"},
+		&cli.Int64Flag{Name: "max-upload", DefaultText: "no limit", Usage: "serve no blocks older than a week once `MiB` were sent to peers in a day"},
+		&cli.StringSliceFlag{Name: "allow-origin", Usage: "let web pages from `ORIGIN` connect as peers; may be repeated"},
+		&cli.StringFlag{Name: "tls-cert", Usage: "accept peers by wss:// with the certificate chain in `FILE` (PEM)"},
+		&cli.StringFlag{Name: "tls-key", Usage: "the private key of --tls-cert, in `FILE` (PEM)"},
+		&cli.StringSliceFlag{Name: "trust-proxy", Usage: "believe the reverse proxy at `ADDRESS` (or addr/bits) whom it names in X-Forwarded-For; may be repeated"},
+		&cli.StringSliceFlag{Name: "advertise", Usage: "tell peers that this node can be reached at `URL`; may be repeated"},
+	)
+}
+
+// readPeerFlags reads the flags about how peers connect.
+func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
+	ports := n.spec.Defaults.Ports
+	n.connect, n.seeds, n.outbound = c.StringSlice("connect"), c.StringSlice("seed"), c.Int("outbound")
+	n.origins, n.advertise = c.StringSlice("allow-origin"), c.StringSlice("advertise")
+	switch n.listen = c.String("listen"); n.listen {
+	case "":
+		n.listen = fmt.Sprintf(":%d", ports.WebSocket)
+	case "off":
+		n.listen = ""
+	}
+	if n.outbound == 0 {
+		n.outbound = -1 // none, where 0 would mean the default
+	}
+	upload := c.Int64("max-upload")
+	if upload < 0 || upload > 1<<40 {
+		return usageError(c.Command.HelpName, "--max-upload %d: want MiB a day, or 0 for no limit", upload)
+	}
+	n.maxUpload = uint64(upload) << 20
+	if n.listenTCP = c.String("listen-tcp"); n.listenTCP == "off" {
+		n.listenTCP = ""
+	}
+	if n.listenTCP != "" && ports.TCP != 0 {
+		n.listenTCP = p2p.WithPort(n.listenTCP, ports.TCP)
+	}
+	for _, url := range slices.Concat(n.connect, n.seeds, n.spec.Defaults.Seeds) {
+		if _, err := p2p.CheckURL(url, ports); err != nil {
+			return err
+		}
+	}
+	for _, url := range n.advertise {
+		if _, err := p2p.CheckURL(url, ports); err != nil {
+			return fmt.Errorf("--advertise: %w", err)
+		}
+	}
+	for _, s := range c.StringSlice("trust-proxy") {
+		prefix, err := parsePrefix(s)
+		if err != nil {
+			return usageError(c.Command.HelpName, "--trust-proxy %q: want an IP address, or addr/bits", s)
+		}
+		n.proxies = append(n.proxies, prefix)
+	}
+	n.tls, err = loadTLS(c)
+	return err
+}
+
+// parsePrefix reads a network, or one address as the network that holds it alone.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if ip, err := netip.ParseAddr(s); err == nil {
+		return ip.Unmap().Prefix(ip.Unmap().BitLen())
+	}
+	return netip.ParsePrefix(s)
+}
+
+// loadTLS reads --tls-cert and --tls-key; nil if they are not given.
+func loadTLS(c *cli.Context) (*tls.Config, error) {
+	cert, key := c.String("tls-cert"), c.String("tls-key")
+	switch {
+	case cert == "" && key == "":
+		return nil, nil
+	case cert == "" || key == "":
+		return nil, usageError(c.Command.HelpName, "--tls-cert and --tls-key go together: give both")
+	case c.String("listen") == "off":
+		return nil, usageError(c.Command.HelpName, "--tls-cert is for --listen, which is off")
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert %s, --tls-key %s: %w", cert, key, err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// newPeers prepares the network of peers.
+func (n *nodeConfig) newPeers(ledger *chain.Chain, pool *mempool.Pool, socket, tcp net.Listener) *p2p.Node {
+	return p2p.New(p2p.Config{
+		Spec: n.spec, Chain: ledger, Pool: pool, Listen: socket, ListenTCP: tcp, TLS: n.tls, TrustProxies: n.proxies,
+		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, MaxUpload: n.maxUpload, Advertise: n.advertise, Pruned: n.prune != chain.PruneNever,
+		Dir: n.dir, AllowOrigins: n.origins, UserAgent: userAgent, Now: n.clock.Now, Log: n.log,
+	})
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"lode/chain"
+	"lode/consensus/sigcheck"
+	"lode/mempool"
+	"lode/miner"
+	"lode/miner/stratum"
+	"lode/p2p"
+	"lode/rpc"
+)
+
+// nodeParts are the parts of a node that runs.
+type nodeParts struct {
+	ledger    *chain.Chain
+	pool      *mempool.Pool
+	peers     *p2p.Node
+	templates *miner.Templates
+	mining    *miner.Miner    // nil if the node does not mine
+	miners    *stratum.Server // nil if it serves no pool
+}
+
+// run wires a node, in the order in which its parts depend on each other, and
+// closes them in reverse. The ports come first, so that a node that cannot have
+// them leaves nothing behind.
+func (n *nodeConfig) run(ctx context.Context) (err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ports, err := n.openPorts()
+	defer ports.close()
+	if err != nil {
+		return err
+	}
+	sigs := sigcheck.New(200_000)
+	ledger, err := n.openLedger(ctx, sigs)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ledger.Close()) }()
+	p := &nodeParts{ledger: ledger}
+	p.pool = mempool.New(mempool.Config{Ledger: ledger, Sigs: sigs, Policy: n.policy, Now: n.clock.Now, Log: n.log})
+	p.peers = n.newPeers(ledger, p.pool, ports.socket, ports.tcp)
+	p.templates = n.newTemplates(ledger, p.pool, p.peers)
+	if p.miners, err = n.newPool(ledger, p.templates); err != nil {
+		return err
+	}
+	p.mining = n.newMiner(ledger, p.templates)
+	release, password, err := n.publish(ports.rpc.Addr())
+	if err != nil {
+		return err
+	}
+	defer release()
+	server := rpc.New(n.rpcConfig(p, password, stop))
+
+	tip := ledger.Tip()
+	n.log.Info("node started", "version", version, "network", n.spec.Name, "height", tip.Height, "tip", tip.Hash,
+		"rpc", ports.rpc.Addr().String(), "peers", n.listen, "tcp", n.listenTCP, "directory", n.dir)
+	err = n.serve(ctx, p, server, ports)
+	n.log.Info("node stopped", "height", ledger.Tip().Height)
+	return err
+}
+
+// serve runs the parts of a node until ctx ends or one of them fails, and saves
+// what is kept beside the ledger.
+func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server, ports *ports) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return server.Serve(ctx, ports.rpc) })
+	group.Go(func() error { return p.peers.Run(ctx) })
+	group.Go(func() error { return p.ledger.RunIndexes(ctx) })
+	group.Go(func() error { return n.follow(ctx, p.ledger, p.pool) })
+	group.Go(func() error { return p.ledger.RunSnapshot(ctx) })
+	group.Go(func() error { return p.templates.Run(ctx) })
+	saved, estimates := filepath.Join(n.dir, mempool.FileName), filepath.Join(n.dir, mempool.EstimatesFileName)
+	p.pool.LoadEstimates(estimates)
+	group.Go(func() error { p.pool.Load(ctx, saved); return nil })
+	if p.mining != nil {
+		group.Go(func() error { return p.mining.Run(ctx) })
+	}
+	if p.miners != nil {
+		group.Go(func() error { return p.miners.Serve(ctx, ports.miners) })
+	}
+	return errors.Join(group.Wait(), p.pool.Save(saved), p.pool.SaveEstimates(estimates))
+}
+
+// follow keeps the pool up to date, logs new tips, and ends with an error when
+// the ledger has failed.
+func (n *nodeConfig) follow(ctx context.Context, ledger *chain.Chain, pool *mempool.Pool) error {
+	poked := make(chan struct{}, 1)
+	cancel := ledger.Subscribe(func() {
+		select {
+		case poked <- struct{}{}:
+		default:
+		}
+	})
+	defer cancel()
+	const every = 2 * time.Second // while many blocks come at once, a line in a while is enough
+	last, due := ledger.Tip(), time.NewTimer(every)
+	defer due.Stop()
+	for {
+		quiet := true
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ledger.Failed():
+			return ledger.Err()
+		case <-poked:
+			if err := pool.Sync(); err != nil {
+				return err
+			}
+			quiet = ledger.Tip().Height != last.Height+1
+		case <-due.C:
+			quiet = false
+			due.Reset(every)
+		}
+		if tip := ledger.Tip(); !quiet && tip.Hash != last.Hash {
+			n.log.Info("new tip", "height", tip.Height, "hash", tip.Hash, "time", time.Unix(int64(tip.Time), 0).UTC().Format(time.DateTime))
+			last = tip
+		}
+	}
+}
+
+// nodeClock is the real time, or one that was set by setmocktime.
+type nodeClock struct{ mock atomic.Int64 } // Unix seconds; 0 for the real time
+
+// Now is the time.
+func (c *nodeClock) Now() time.Time {
+	if s := c.mock.Load(); s != 0 {
+		return time.Unix(s, 0)
+	}
+	return time.Now()
+}
+
+// Set sets the time, or goes back to the real one.
+func (c *nodeClock) Set(t time.Time) {
+	if t.IsZero() {
+		c.mock.Store(0)
+		return
+	}
+	c.mock.Store(t.Unix())
+}
