@@ -47,6 +47,7 @@ type nodeConfig struct {
 	tls            *tls.Config // nil for none
 	proxies        []netip.Prefix
 	advertise      []string
+	strangers      bool // on loopback, for tests
 	allowHosts     []string
 	openMetrics    bool
 	payTo          []byte         // nil if the node does not mine

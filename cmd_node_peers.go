@@ -28,6 +28,7 @@ func peerFlags() []cli.Flag {
 		&cli.StringFlag{Name: "tls-key", Usage: "the private key of --tls-cert, in `FILE` (PEM)"},
 		&cli.StringSliceFlag{Name: "trust-proxy", Usage: "believe the reverse proxy at `ADDRESS` (or addr/bits) whom it names in X-Forwarded-For; may be repeated"},
 		&cli.StringSliceFlag{Name: "advertise", Usage: "tell peers that this node can be reached at `URL`; may be repeated"},
+		&cli.BoolFlag{Name: "loopback-is-public", Hidden: true, Usage: "treat 127.0.0.0/8 but 127.0.0.1 as addresses of strangers, for attacks in tests"},
 	)
 }
 
@@ -36,6 +37,7 @@ func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
 	ports := n.spec.Defaults.Ports
 	n.connect, n.seeds, n.outbound = c.StringSlice("connect"), c.StringSlice("seed"), c.Int("outbound")
 	n.origins, n.advertise = c.StringSlice("allow-origin"), c.StringSlice("advertise")
+	n.strangers = c.Bool("loopback-is-public")
 	switch n.listen = c.String("listen"); n.listen {
 	case "":
 		n.listen = fmt.Sprintf(":%d", ports.WebSocket)
@@ -108,6 +110,6 @@ func (n *nodeConfig) newPeers(ledger *chain.Chain, pool *mempool.Pool, socket, t
 	return p2p.New(p2p.Config{
 		Spec: n.spec, Chain: ledger, Pool: pool, Listen: socket, ListenTCP: tcp, TLS: n.tls, TrustProxies: n.proxies,
 		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, MaxUpload: n.maxUpload, Advertise: n.advertise, Pruned: n.prune != chain.PruneNever,
-		Dir: n.dir, AllowOrigins: n.origins, UserAgent: userAgent, Now: n.clock.Now, Log: n.log,
+		Dir: n.dir, AllowOrigins: n.origins, UserAgent: userAgent, Now: n.clock.Now, Log: n.log, LoopbackIsPublic: n.strangers,
 	})
 }

@@ -50,6 +50,7 @@ type address struct {
 	ip     netip.Addr // zero for a name
 	name   string     // empty for an IP address
 	group  string
+	spread string
 	places []int // in the new table
 	seed   bool  // named by the operator
 }
@@ -79,7 +80,8 @@ func (a *address) dead(now time.Time) bool {
 
 // addrBook holds where peers listen.
 type addrBook struct {
-	file string // empty: not saved
+	file  string // empty: not saved
+	space space
 
 	mu         sync.Mutex // guards what follows
 	key        bookKey
@@ -103,7 +105,21 @@ func newBook() *addrBook {
 func (b *addrBook) newAddress(url string, services uint64, seen time.Time, source string) *address {
 	a := &address{URL: url, Services: services, Seen: seen, Source: source, group: b.key.group(url)}
 	a.ip, a.name = hostInURL(url)
+	a.spread = b.spread(a)
 	return a
+}
+
+// spread is by what the addresses that one source tells spread over its buckets:
+// the network group, but in a private network, or among names, each host alone,
+// so that the few nodes of a small network seldom want one place.
+func (b *addrBook) spread(a *address) string {
+	switch {
+	case a.name != "":
+		return a.name
+	case !b.space.isPublic(a.ip):
+		return a.URL
+	}
+	return a.group
 }
 
 // addSeed adds an address that the operator named. It stays, in no table until

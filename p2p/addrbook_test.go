@@ -66,7 +66,7 @@ func (b *addrBook) check(t interface{ Fatalf(string, ...any) }) {
 // they reach few buckets, and an honest address is found soon.
 func TestBookUnderFlood(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		b, _ := openBook("")
+		b, _ := openBook("", space{})
 		attackers := rapid.IntRange(1, 4).Draw(t, "source groups of the attacker")
 		names := rapid.Bool().Draw(t, "names")
 		for i := range 3000 {
@@ -106,7 +106,7 @@ func TestBookUnderFlood(t *testing.T) {
 // The same for those that answer: an attacker with many nodes in few network
 // groups, or with many names, has a small part of the tried table.
 func TestTriedTableUnderFlood(t *testing.T) {
-	b, _ := openBook("")
+	b, _ := openBook("", space{})
 	answer := func(url, source string) {
 		b.learn(url, 9, time.Now(), source)
 		b.good(url, 9, time.Now())
@@ -156,7 +156,7 @@ func TestBookAgrees(t *testing.T) {
 		if err := b.save(); err != nil {
 			t.Fatal(err)
 		}
-		again, err := openBook(file)
+		again, err := openBook(file, space{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +230,7 @@ func TestTriedBeforeEviction(t *testing.T) {
 func TestBookBacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, online := range []bool{true, false} {
-			b, _ := openBook("")
+			b, _ := openBook("", space{})
 			const url = "ws://dead/p2p"
 			b.learn(url, 0, time.Now(), "x")
 			tries := 0
@@ -282,7 +282,7 @@ func TestSeedsStay(t *testing.T) {
 
 func TestBookIsSaved(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "peers.json")
-	b, err := openBook(file)
+	b, err := openBook(file, space{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +294,7 @@ func TestBookIsSaved(t *testing.T) {
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	again, err := openBook(file)
+	again, err := openBook(file, space{})
 	if err != nil || len(again.byURL) != 1 || !again.byURL["ws://1.2.3.4:5/p2p"].InTried {
 		t.Errorf("read again: %v, %v", again.byURL, err)
 	}
@@ -306,7 +306,7 @@ func TestBookIsSaved(t *testing.T) {
 		if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if b, err := openBook(file); err == nil || b == nil || len(b.byURL) != 0 {
+		if b, err := openBook(file, (space{})); err == nil || b == nil || len(b.byURL) != 0 {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
@@ -314,7 +314,7 @@ func TestBookIsSaved(t *testing.T) {
 	if err := os.WriteFile(file, []byte(doc), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b, err = openBook(file)
+	b, err = openBook(file, space{})
 	if err != nil || len(b.byURL) != 1 {
 		t.Errorf("%v, %v", b.byURL, err)
 	}
@@ -344,7 +344,7 @@ func TestNetGroup(t *testing.T) {
 		{"ws://node1:1/p2p", ""}, {"wss://a.b.example.org/p2p", "example.org"}, {"wss://example.org./p2p", "example.org"},
 	} {
 		ip, name := hostInURL(c.url)
-		if got := slotGroup(ip, name); got != c.want {
+		if got := (space{}).slotGroup(ip, name); got != c.want {
 			t.Errorf("%s takes the slot of %q, want %q", c.url, got, c.want)
 		}
 	}

@@ -71,9 +71,9 @@ const bookVersion = 2
 
 // openBook reads a book. One that cannot be read is no reason not to start: the
 // error says so, and the book is empty.
-func openBook(file string) (*addrBook, error) {
+func openBook(file string, within space) (*addrBook, error) {
 	b := newBook()
-	b.file = file
+	b.file, b.space = file, within
 	if file == "" {
 		return b, nil
 	}

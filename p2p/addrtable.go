@@ -62,25 +62,12 @@ func (k *bookKey) group(url string) string {
 // places in one bucket, the first to be preferred. In the small book of a small
 // network hardly two addresses are then in each other's way.
 func (k *bookKey) newPlaces(a *address, source string) (places [choices]int) {
-	one := strconv.Itoa(k.hash(newPerSource, "new", a.spread(), source))
+	one := strconv.Itoa(k.hash(newPerSource, "new", a.spread, source))
 	bucket := k.hash(newBuckets, "new bucket", source, one)
 	for i := range places {
 		places[i] = k.place("new"+strconv.Itoa(i), bucket, a)
 	}
 	return places
-}
-
-// spread is by what the addresses that one source tells spread over its buckets:
-// the network group, but in a private network, or among names, each host alone,
-// so that the few nodes of a small network seldom want one place.
-func (a *address) spread() string {
-	switch {
-	case a.name != "":
-		return a.name
-	case !isPublic(a.ip):
-		return a.URL
-	}
-	return a.group
 }
 
 // triedPlace is where an address belongs in the tried table.

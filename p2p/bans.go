@@ -20,8 +20,9 @@ type Ban struct {
 // saved; who was discouraged by what it did is forgotten at a restart, as in
 // Bitcoin Core.
 type banList struct {
-	file string           // empty: not saved
-	now  func() time.Time // setmocktime sets it; nil means time.Now
+	file  string           // empty: not saved
+	now   func() time.Time // setmocktime sets it; nil means time.Now
+	space space
 
 	saving sync.Mutex // held while the file is written
 
@@ -143,7 +144,7 @@ func (b *banList) covered(host netip.Addr) bool {
 // discourage reports whether the address could be: a loopback address stands for
 // every program on this machine, and never is.
 func (b *banList) discourage(host netip.Addr) bool {
-	if !host.IsValid() || host.IsLoopback() {
+	if !host.IsValid() || b.space.isLoopback(host) {
 		return false
 	}
 	b.mu.Lock()

@@ -2,7 +2,6 @@ package p2p
 
 import (
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"time"
 )
@@ -87,14 +86,12 @@ func (p *peer) askAddrs() {
 	p.send(msgEmpty(cmdGetAddr))
 }
 
-// believes reports whether p may tell us of a URL: only a peer inside a private
-// network knows addresses there, from others they would be an attempt to have
-// this node knock at its neighbours.
+// believes reports whether p may tell us of a URL, and is told of it: only a peer
+// inside a private network knows addresses there. From others they would be an
+// attempt to have this node knock at its neighbours.
 func (n *Node) believes(p *peer, url string) bool {
-	return !isPrivateURL(url) || isPrivate(p.host)
+	return !n.space.isPrivateURL(url) || n.space.isPrivate(p.host)
 }
-
-func isPrivate(host netip.Addr) bool { return host.IsValid() && !isPublic(host) }
 
 // passOn sends new addresses to a few others.
 func (n *Node) passOn(from *peer, list []address) {
@@ -102,7 +99,7 @@ func (n *Node) passOn(from *peer, list []address) {
 	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
 	sent := 0
 	for _, p := range peers {
-		if p != from && sent < passTo && p.sharesAddrs() && p.sendAddrs(list) {
+		if p != from && sent < passTo && p.sharesAddrs() && n.sendAddrs(p, list) {
 			sent++
 		}
 	}
@@ -110,11 +107,11 @@ func (n *Node) passOn(from *peer, list []address) {
 
 // sendAddrs tells a peer those of the addresses that are of use to it, and
 // reports whether there are any.
-func (p *peer) sendAddrs(list []address) bool {
+func (n *Node) sendAddrs(p *peer, list []address) bool {
 	var v1 msgAddr
 	var v2 msgAddrV2
 	for i := range list {
-		if !tellable(p, list[i].URL) {
+		if !n.believes(p, list[i].URL) {
 			continue
 		}
 		a := wireAddr(list[i].URL, list[i].Services, list[i].Seen)
@@ -136,9 +133,6 @@ func (p *peer) sendAddrs(list []address) bool {
 	return true
 }
 
-// tellable reports whether a URL is of use to p.
-func tellable(p *peer, url string) bool { return !isPrivateURL(url) || isPrivate(p.host) }
-
 // answerGetAddr answers once in a connection, and only to those who dialled: the
 // answer to others would tell them apart by what they know.
 func (n *Node) answerGetAddr(p *peer) {
@@ -150,7 +144,7 @@ func (n *Node) answerGetAddr(p *peer) {
 	p.flags.gaveAddrs = true
 	p.mu.Unlock()
 	if !again && p.inbound() {
-		p.sendAddrs(n.book.sample(maxAddrs))
+		n.sendAddrs(p, n.book.sample(maxAddrs))
 	}
 }
 
@@ -191,5 +185,5 @@ func (n *Node) advertise(p *peer) {
 	for _, url := range n.cfg.Advertise {
 		list = append(list, address{URL: url, Services: n.services(), Seen: time.Now()})
 	}
-	p.sendAddrs(list)
+	n.sendAddrs(p, list)
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -145,43 +144,21 @@ func (c *limitedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// publicOnly marks the context of a dial to an address that a peer from the
+// publicOnly, with the space that tells, marks the context of a dial to an address that a peer from the
 // public network told us: it must not lead into this machine's own network.
 type publicOnly struct{}
 
 var errPrivate = errors.New("a public peer's address leads into a private network")
 
 func dialControl(ctx context.Context) func(network, address string, _ syscall.RawConn) error {
-	if ctx.Value(publicOnly{}) == nil {
+	within, ok := ctx.Value(publicOnly{}).(space)
+	if !ok {
 		return nil
 	}
 	return func(_, address string, _ syscall.RawConn) error {
-		if to, err := netip.ParseAddrPort(address); err != nil || !isPublic(to.Addr()) {
+		if to, err := netip.ParseAddrPort(address); err != nil || !within.isPublic(to.Addr()) {
 			return errPrivate
 		}
 		return nil
 	}
-}
-
-// insidePrefixes lead into somebody's own network too: shared address space
-// (RFC 6598), and IPv4 addresses behind a translator (RFC 6052, RFC 8215).
-var insidePrefixes = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), translator, netip.MustParsePrefix("64:ff9b:1::/48")}
-
-// translator holds IPv4 addresses in its last 32 bits (RFC 6052).
-var translator = netip.MustParsePrefix("64:ff9b::/96")
-
-func isPublic(a netip.Addr) bool {
-	a = a.Unmap()
-	return a.IsGlobalUnicast() && !a.IsPrivate() &&
-		!slices.ContainsFunc(insidePrefixes, func(p netip.Prefix) bool { return p.Contains(a.WithZone("")) })
-}
-
-// hostOf is the IP address in a socket address; the zero Addr if there is none.
-func hostOf(a net.Addr) netip.Addr { return hostOfString(a.String()) }
-
-func hostOfString(s string) netip.Addr {
-	if ap, err := netip.ParseAddrPort(s); err == nil {
-		return ap.Addr().Unmap().WithZone("")
-	}
-	return netip.Addr{}
 }

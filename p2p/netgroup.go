@@ -67,15 +67,3 @@ func domain(name string) string {
 	labels := strings.Split(strings.TrimSuffix(name, "."), ".")
 	return strings.Join(labels[max(0, len(labels)-2):], ".")
 }
-
-// slotGroup names what only one of the outbound peers may come from; it is empty
-// where there is no such limit, inside a private network.
-func slotGroup(ip netip.Addr, name string) string {
-	switch {
-	case ip.IsValid() && isPublic(ip):
-		return netGroup(ip)
-	case ip.IsValid() || !strings.Contains(name, "."):
-		return ""
-	}
-	return domain(name)
-}

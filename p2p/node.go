@@ -72,6 +72,11 @@ type Config struct {
 	UserAgent    string         // such as /Lode:0.1.0/, at most 256 bytes
 	TxInterval   time.Duration  // between announcements of transactions; 0 means DefaultTxInterval
 
+	// LoopbackIsPublic is for tests: 127.0.0.0/8 without 127.0.0.1 then counts as
+	// public addresses of different hosts, which are limited, punished and dialled
+	// like a stranger's anywhere.
+	LoopbackIsPublic bool
+
 	Dial DialFunc         // nil means WebSocket and TCP
 	Now  func() time.Time // the time of bans; nil means time.Now
 	Log  *slog.Logger     // nil means none
@@ -84,6 +89,7 @@ type Node struct {
 	chain    Chain
 	pool     Pool
 	dial     DialFunc
+	space    space
 	outbound int
 	book     *addrBook
 	groupKey bookKey        // for eviction
@@ -119,7 +125,7 @@ type Node struct {
 // error of Run; CheckURL tells earlier.
 func New(cfg Config) *Node {
 	n := &Node{
-		cfg: cfg, log: cfg.Log, chain: cfg.Chain, pool: cfg.Pool, dial: cfg.Dial, outbound: cfg.Outbound,
+		cfg: cfg, log: cfg.Log, chain: cfg.Chain, pool: cfg.Pool, dial: cfg.Dial, outbound: cfg.Outbound, space: space{cfg.LoopbackIsPublic},
 		sync: newSyncer(), relay: newRelay(cfg.TxInterval), dialWake: make(chan struct{}, 1),
 		large: make(chan struct{}, runtime.GOMAXPROCS(0)), judging: semaphore.NewWeighted(maxJudged),
 		peers: make(map[*peer]bool), nonces: make(map[uint64]string), added: make(map[string]*addedNode),
@@ -135,11 +141,11 @@ func New(cfg Config) *Node {
 	}
 	n.outbound = min(n.outbound, maxOutbound)
 	var err error
-	if n.book, err = openBook(cfg.inDir(bookName)); err != nil {
+	if n.book, err = openBook(cfg.inDir(bookName), n.space); err != nil {
 		n.log.Warn("the address book is started anew", "error", err)
 	}
 	_, _ = rand.Read(n.groupKey[:]) // never fails
-	n.bans.file, n.bans.now = cfg.inDir(bansName), cfg.Now
+	n.bans.file, n.bans.now, n.bans.space = cfg.inDir(bansName), cfg.Now, n.space
 	if err := n.bans.load(); err != nil {
 		n.log.Warn("bans are forgotten", "error", err)
 	}

@@ -116,7 +116,7 @@ func (n *Node) fillLoop(ctx context.Context) {
 		if paused == nil && look && n.Active() {
 			a, kind := n.nextDial(used, &anchors, &feeler)
 			if look = kind != ""; look {
-				used[a.URL] = slot{kind, slotGroup(a.ip, a.name)}
+				used[a.URL] = slot{kind, n.space.slotGroup(a.ip, a.name)}
 				group.Go(func() {
 					n.tryAddress(ctx, &a, kind)
 					select {
@@ -182,8 +182,8 @@ func (n *Node) nextDial(used slots, anchors *[]string, feeler *time.Time) (a add
 
 // tryAddress connects to an address; how that went is written into the book.
 func (n *Node) tryAddress(ctx context.Context, a *address, kind connectionKind) {
-	if !a.seed && !isPrivateURL(a.URL) {
-		ctx = context.WithValue(ctx, publicOnly{}, true)
+	if !a.seed && !n.space.isPrivateURL(a.URL) {
+		ctx = context.WithValue(ctx, publicOnly{}, n.space)
 	}
 	begun := time.Now()
 	err := n.dialAndRun(ctx, a.URL, kind)
@@ -210,7 +210,7 @@ func (n *Node) dialFilter(used slots) (allowed func(*address) bool) {
 	for p := range n.peers {
 		urls[p.url] = true
 		if !p.inbound() && p.kind != kindFeeler {
-			groups[slotGroup(p.host, "")] = true
+			groups[n.space.slotGroup(p.host, "")] = true
 		}
 	}
 	for url := range n.added {
@@ -219,19 +219,19 @@ func (n *Node) dialFilter(used slots) (allowed func(*address) bool) {
 	n.mu.Unlock()
 	groups[""] = false // no limit
 	return func(a *address) bool {
-		return !urls[a.URL] && !groups[slotGroup(a.ip, a.name)] && !n.bans.banned(a.ip)
+		return !urls[a.URL] && !groups[n.space.slotGroup(a.ip, a.name)] && !n.bans.banned(a.ip)
 	}
 }
 
 // isCrowded reports whether another outbound peer is in the network group of one
 // that this node chose: a name does not tell where it leads. The caller holds mu.
 func (n *Node) isCrowded(p *peer) bool {
-	group := slotGroup(p.host, "")
+	group := n.space.slotGroup(p.host, "")
 	if group == "" || !p.chosen() {
 		return false
 	}
 	for other := range n.peers {
-		if !other.inbound() && other.kind != kindFeeler && slotGroup(other.host, "") == group {
+		if !other.inbound() && other.kind != kindFeeler && n.space.slotGroup(other.host, "") == group {
 			return true
 		}
 	}

@@ -98,20 +98,6 @@ func WithPort(host string, port uint16) string {
 // checkURL is CheckURL for the network of n.
 func (n *Node) checkURL(s string) (string, error) { return CheckURL(s, n.cfg.Spec.Defaults.Ports) }
 
-// isPrivateURL reports whether a URL names an address that is only reachable
-// from inside some network, such as 127.0.0.1.
-func isPrivateURL(s string) bool {
-	u, err := url.Parse(s)
-	if err != nil {
-		return true
-	}
-	if u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(u.Hostname())
-	return err == nil && !isPublic(ip)
-}
-
 // tcpAddr is the IP address and port in a tcp:// URL, if that is all it has.
 func tcpAddr(s string) (netip.AddrPort, bool) {
 	hostport, ok := strings.CutPrefix(s, schemeTCP+"://")

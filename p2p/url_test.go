@@ -65,7 +65,7 @@ func TestPrivateURLs(t *testing.T) {
 		"ws://[::ffff:10.0.0.1]/p2p": true, "ws://8.8.8.8/p2p": false, "ws://example.org/p2p": false,
 		"tcp://127.0.0.1:18444": true, "tcp://[fc00::1]:1": true, "tcp://8.8.8.8:1": false,
 	} {
-		if got := isPrivateURL(url); got != want {
+		if got := (space{}).isPrivateURL(url); got != want {
 			t.Errorf("%s: %v", url, got)
 		}
 	}
