@@ -13,7 +13,7 @@ SECONDS     ?= 600
 DEPTH       ?= 1000
 BTCD        := github.com/btcsuite/btcd@v0.26.2
 
-.PHONY: help build test race lint fuzz oracle interop crash faults reorg bench bench-import bench-net bench-stratum flood generate generated arm64 testnet clean
+.PHONY: help build test race lint fuzz oracle interop crash faults reorg bench bench-import bench-net bench-stratum flood attack generate generated arm64 testnet clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ bench-net: ## simulate how blocks spread and how chains are fetched, in virtual 
 
 flood: ## have one peer send a mempool 100,000 bad transactions, and compare more templates with ancestor score
 	$(GO) test ./mempool -run 'Flood|TemplateFees' -count 1 -timeout 30m -v -flood.n=100000 -template.cases=100
+
+attack: ## let strangers attack the real binary over loopback with full numbers, and judge by the bounds for a quiet machine
+	$(GO) test ./testnet/attack -count 1 -timeout 30m -v -attack.full
 
 testnet: build ## run a testnet of three mining nodes and a payment, until Ctrl-C (N=5 for five)
 	testnet/testnet.sh run $(N)
