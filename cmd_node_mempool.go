@@ -17,6 +17,7 @@ func policyFlags() []cli.Flag {
 		&cli.IntFlag{Name: "minrelaytxfee", Value: int(mempool.DefaultPolicy().MinRelay), Usage: "accept no transaction that pays less than `RATE`, in sat per 1,000 vB"},
 		&cli.IntFlag{Name: "incrementalrelayfee", Value: int(mempool.DefaultPolicy().Increment), Usage: "have a replacement pay `RATE` more for its own size, in sat per 1,000 vB"},
 		&cli.IntFlag{Name: "dustrelayfee", Value: int(mempool.DefaultPolicy().Dust), Usage: "call an output dust that costs more to spend than it holds at `RATE`, in sat per 1,000 vB"},
+		&cli.IntFlag{Name: "blockmintxfee", Value: int(mempool.DefaultPolicy().BlockMin), Usage: "put nothing into a block that pays less than `RATE` with what it goes in with, in sat per 1,000 vB; 0 for anything"},
 		&cli.IntFlag{Name: "limitclustercount", Value: mempool.DefaultPolicy().MaxCluster, Usage: "let at most `N` unconfirmed transactions hang together, up to 64"},
 		&cli.IntFlag{Name: "limitclustersize", Value: mempool.DefaultPolicy().MaxClusterSize / 1000, Usage: "let them have at most `KVB` together, thousands of virtual bytes"},
 	)
@@ -34,6 +35,7 @@ func policyOf(c *cli.Context) (mempool.Policy, error) {
 		{"minrelaytxfee", 0, int(consensus.SatPerCoin), func(v int) { p.MinRelay = mempool.FeeRate(v) }},
 		{"incrementalrelayfee", 0, int(consensus.SatPerCoin), func(v int) { p.Increment = mempool.FeeRate(v) }},
 		{"dustrelayfee", 0, int(consensus.SatPerCoin), func(v int) { p.Dust = mempool.FeeRate(v) }},
+		{"blockmintxfee", 0, int(consensus.SatPerCoin), func(v int) { p.BlockMin = mempool.FeeRate(v) }},
 		{"limitclustercount", 1, mempool.MaxClusterCount, func(v int) { p.MaxCluster = v }},
 		{"limitclustersize", 1, 1000, func(v int) { p.MaxClusterSize = v * 1000 }},
 	} {

@@ -30,6 +30,12 @@ func (a feeWeight) compare(b feeWeight) int {
 	return compareRates(a.fee, a.weight, b.fee, b.weight)
 }
 
+// below reports whether a pays less than rate, exactly: by weight, so that of two
+// chunks the one that pays less is never the only one to pass.
+func (a feeWeight) below(rate FeeRate) bool {
+	return compareRates(a.fee, a.weight, consensus.Amount(rate), 1000*consensus.WitnessScale) < 0
+}
+
 // graph is a cluster to be linearized: at most MaxClusterCount transactions, by index.
 type graph struct {
 	of       []feeWeight

@@ -53,6 +53,7 @@ type Policy struct {
 	MinRelay   FeeRate // below it nothing is accepted
 	Increment  FeeRate // what a replacement pays on top, for its own relay
 	Dust       FeeRate // an output that costs more than its value to spend at this rate is dust
+	BlockMin   FeeRate // chunks that pay less are not put into blocks; 0 leaves out only what was prioritised below zero
 	MaxWeight  int     // of one transaction, weight units
 	MaxCluster int     // transactions that hang together, at most MaxClusterCount
 	// MaxClusterSize bounds transactions that hang together, in virtual bytes.
@@ -68,6 +69,7 @@ func DefaultPolicy() Policy {
 		MinRelay:       100,
 		Increment:      100,
 		Dust:           3000,
+		BlockMin:       1,
 		MaxWeight:      400_000,
 		MaxCluster:     64,
 		MaxClusterSize: 101_000,

@@ -19,7 +19,8 @@ type Selection struct {
 }
 
 // Select chooses transactions for the block after the tip, the best paying
-// chunks first, within weight units and sigops cost. What weight leaves of the
+// chunks first, within weight units and sigops cost, down to the rate that the
+// policy has for blocks. What weight leaves of the
 // limit of the rules is kept free; it stays as much where an upgrade has lowered
 // that limit. While nothing has changed, it gives the same list again, which
 // nobody may change.
@@ -58,6 +59,7 @@ type filling struct {
 	fees           consensus.Amount
 	worth          consensus.Amount // of it, as prioritised
 	weight, sigops int
+	least          FeeRate      // what pays less, as prioritised, stays out
 	rest           []*remainder // of clusters with a chunk that did not fit, worst first
 	missed         []*chunk     // the first that did not fit, the best paying first
 }
@@ -70,13 +72,13 @@ const attempts = 8
 // room kept for such a chunk, at the cost of the worst before it. The caller holds
 // mu.
 func (p *Pool) fill(s *Selection, weight, sigops int) {
-	best := &filling{weight: weight, sigops: sigops}
+	best := &filling{weight: weight, sigops: sigops, least: p.cfg.Policy.BlockMin}
 	best.run(p.order.best, nil)
 	for _, c := range best.missed {
 		if c.weight > weight {
 			continue
 		}
-		other := &filling{weight: weight - c.weight, sigops: sigops}
+		other := &filling{weight: weight - c.weight, sigops: sigops, least: p.cfg.Policy.BlockMin}
 		if other.run(p.order.best, c); other.worth > best.worth {
 			best = other
 		}
@@ -99,6 +101,9 @@ func (f *filling) run(all iter.Seq[*chunk], reserved *chunk) {
 		}
 		if _, ok := opened[c.cluster]; ok {
 			continue
+		}
+		if c.below(f.least) { // and so are all that follow
+			break
 		}
 		f.takeRest(c.feeWeight)
 		if full := misses >= patience || f.weight < minStrippedSize*consensus.WitnessScale; full && reserved == nil {
@@ -188,7 +193,7 @@ func (f *filling) add(r *remainder) {
 			sum = sum.plus(feeWeight{m.fee, m.Weight})
 			sigops += m.Sigops
 		}
-		if sum.weight <= f.weight && sigops <= f.sigops && (r.set == 0 || sum.compare(r.best) > 0) {
+		if sum.weight <= f.weight && sigops <= f.sigops && !sum.below(f.least) && (r.set == 0 || sum.compare(r.best) > 0) {
 			r.set, r.best = ancestors[i], sum
 		}
 	}

@@ -231,6 +231,7 @@ func (s *Server) getMiningInfo(context.Context, *params) (any, error) {
 		Difficulty float64 `json:"difficulty"`
 		Target     string  `json:"target"`
 	}
+	stats := pool.Stats()
 	var local miner.Stats
 	if s.cfg.Mining != nil {
 		local = s.cfg.Mining.Stats()
@@ -249,14 +250,14 @@ func (s *Server) getMiningInfo(context.Context, *params) (any, error) {
 		Target      string   `json:"target"`
 		NetworkRate float64  `json:"networkhashps"`
 		PooledTx    int      `json:"pooledtx"`
-		MinFee      coins    `json:"blockmintxfee"` // templates take whatever the pool has
+		MinFee      coins    `json:"blockmintxfee"` // per 1,000 vB
 		Chain       string   `json:"chain"`
 		Next        nextJSON `json:"next"`
 		HashRate    uint64   `json:"localhashps"` // of the miner in this node
 		Found       uint64   `json:"localblocks"` // found by it since it started
 		Warnings    []string `json:"warnings"`
 	}{
-		tip.Height, weight, txs, consensus.Bits(bits).String(), difficulty(bits), targetHex(bits), rate, pool.Stats().Count, 0, s.cfg.Spec.Name,
+		tip.Height, weight, txs, consensus.Bits(bits).String(), difficulty(bits), targetHex(bits), rate, stats.Count, coins(stats.Policy.BlockMin), s.cfg.Spec.Name,
 		nextJSON{tip.Height + 1, consensus.Bits(next).String(), difficulty(next), targetHex(next)}, uint64(local.HashRate), local.Accepted, s.warnings(),
 	}, nil
 }

@@ -213,7 +213,7 @@ func TestGetMiningInfo(t *testing.T) {
 	want := object{
 		"blocks": 101, "bits": "207fffff", "difficulty": difficulty, "target": regtestTarget, "pooledtx": 1, "chain": "regtest",
 		"next":          object{"height": 102, "bits": "207fffff", "difficulty": difficulty, "target": regtestTarget},
-		"networkhashps": ok[json.Number](n, "getnetworkhashps"), "blockmintxfee": btc("0.00000000"), "localhashps": 1234, "localblocks": 5, "warnings": []any{},
+		"networkhashps": ok[json.Number](n, "getnetworkhashps"), "blockmintxfee": btc("0.00000001"), "localhashps": 1234, "localblocks": 5, "warnings": []any{},
 	}
 	same(t, ok[any](n, "getmininginfo"), want)
 	idle := newNode(t, "regtest", 0)
