@@ -141,9 +141,12 @@ func (c *Chain) take(p parsedBlock) (*node, error) {
 		return nil, err
 	}
 	c.dropLost()
-	n, err := c.acceptHeader(&p.block.Header)
-	if err != nil {
-		return nil, err
+	n := c.index[p.block.Header.Hash()]
+	if _, lost := c.lost[n]; !lost { // else it is needed whatever is said of it, if only to be disconnected
+		var err error
+		if n, err = c.acceptHeader(&p.block.Header); err != nil {
+			return nil, err
+		}
 	}
 	if n.has(statusBody | statusPruned) {
 		return nil, nil
@@ -154,6 +157,7 @@ func (c *Chain) take(p parsedBlock) (*node, error) {
 		}
 		return nil, errors.Join(err, c.markFailed(n))
 	}
+	var err error
 	if n.body, err = c.blocks.append(p.block.Bytes()); err != nil {
 		return nil, c.fail(err)
 	}
@@ -193,7 +197,7 @@ func (c *Chain) completeFrom(n *node) {
 // compete makes n, the last of a complete chain, a candidate for the tip. What
 // lies below a candidate need not be one. The caller holds mu.
 func (c *Chain) compete(n *node) {
-	if !n.has(statusFailed) && !c.tip().better(n) {
+	if !n.has(statusInvalid) && !c.tip().better(n) {
 		c.candidates[n] = struct{}{}
 		delete(c.candidates, n.parent)
 	}
@@ -220,13 +224,17 @@ func (c *Chain) settleWaiting(failure error) {
 	}
 }
 
-// acceptHeader finds the node of a header whose work was checked, or makes it.
+// acceptHeader finds the node of a header whose work was checked, or makes it,
+// also where the error is of kind ErrInvalidated: ReconsiderBlock may want it.
 // The caller holds mu.
 func (c *Chain) acceptHeader(h *consensus.Header) (*node, error) {
 	hash := h.Hash()
 	if n, ok := c.index[hash]; ok {
-		if n.has(statusFailed) {
+		switch {
+		case n.has(statusFailed):
 			return nil, fmt.Errorf("%w: block %s is marked invalid", ErrKnownInvalid, hash)
+		case n.has(statusInvalidated):
+			return n, fmt.Errorf("%w: block %s was %w", ErrKnownInvalid, hash, ErrInvalidated)
 		}
 		return n, nil
 	}
@@ -240,15 +248,21 @@ func (c *Chain) acceptHeader(h *consensus.Header) (*node, error) {
 	if err := c.rules.CheckHeader(&parent.state, h, c.latest()); err != nil {
 		return nil, err
 	}
-	n := &node{header: *h}
+	n := &node{header: *h, status: parent.status & statusInvalidated}
 	if err := c.link(n); err != nil {
 		return nil, c.fail(err)
+	}
+	if n.has(statusInvalidated) {
+		c.changed(n)
+		return n, fmt.Errorf("%w: the parent %s of block %s was %w", ErrInvalidParent, h.Prev, hash, ErrInvalidated)
 	}
 	return n, nil
 }
 
 // AddHeaders adds headers, each the parent of the next, to the index. Those
-// before a bad one stay. The errors are those of AddBlock.
+// before a bad one stay. The errors are those of AddBlock; where it is of kind
+// ErrInvalidated all have been added, but count for nothing until
+// ReconsiderBlock.
 func (c *Chain) AddHeaders(headers []consensus.Header) error {
 	for i := range headers {
 		if err := c.rules.CheckWork(&headers[i]); err != nil {
@@ -273,12 +287,14 @@ func (c *Chain) addHeaders(headers []consensus.Header) (changed bool, err error)
 	for i := range headers {
 		known := len(c.index)
 		n, failure := c.acceptHeader(&headers[i])
-		if failure != nil {
-			err = failure
-			break
-		}
 		if len(c.index) > known {
 			added = append(added, n)
+		}
+		if failure != nil {
+			err = failure
+			if !errors.Is(failure, ErrInvalidated) {
+				break
+			}
 		}
 	}
 	if len(added) > 0 {
@@ -317,9 +333,15 @@ func (c *Chain) markFailed(n *node) error {
 	if c.excused(n) {
 		return c.refute()
 	}
+	return c.mark(n, statusFailed)
+}
+
+// mark has n, and what is built on it, count as invalid for the reason that a
+// status stands for. The caller holds mu.
+func (c *Chain) mark(n *node, why status) error {
 	nodes := descendants(n)
 	for _, m := range nodes {
-		m.status |= statusFailed
+		m.status |= why
 		delete(c.candidates, m)
 		c.letGo(m)
 	}
@@ -342,17 +364,17 @@ func descendants(n *node) []*node {
 // findBest looks for the header with the most work that is not known to be
 // invalid, if the best is. The caller holds mu.
 func (c *Chain) findBest() {
-	if !c.best.has(statusFailed) {
+	if !c.best.has(statusInvalid) {
 		return
 	}
 	c.best = c.active[0]
 	for _, n := range c.active {
-		if !n.has(statusFailed) {
+		if !n.has(statusInvalid) {
 			c.best = n
 		}
 	}
 	for _, n := range c.index {
-		if !n.has(statusFailed) && n.state.Work.Gt(&c.best.state.Work) {
+		if !n.has(statusInvalid) && n.state.Work.Gt(&c.best.state.Work) {
 			c.best = n
 		}
 	}

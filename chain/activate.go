@@ -34,8 +34,8 @@ func (c *Chain) step() (more bool, err error) {
 		return false, nil
 	}
 	start := c.tip()
-	if start.has(statusFailed) { // by InvalidateBlock
-		for c.tip().has(statusFailed) {
+	if start.has(statusInvalid) { // by InvalidateBlock
+		for c.tip().has(statusInvalid) {
 			if lost, err := c.disconnect(); err != nil || lost {
 				return false, err
 			}
@@ -50,7 +50,7 @@ func (c *Chain) step() (more bool, err error) {
 		if err := c.toward(best, start); err != nil {
 			return false, err
 		}
-		if c.tip() != start && !c.tip().state.Work.Lt(&start.state.Work) || start.has(statusFailed) {
+		if c.tip() != start && !c.tip().state.Work.Lt(&start.state.Work) || start.has(statusInvalid) {
 			return true, nil
 		}
 	}
@@ -228,7 +228,7 @@ func (c *Chain) disconnect() (lost bool, err error) {
 		return true, nil
 	}
 	if errors.Is(err, errDamaged) || errors.Is(err, ErrNotFound) {
-		c.stuck = n
+		c.stuck, c.stuckBy = n, err
 		return true, nil
 	}
 	if err != nil {

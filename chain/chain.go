@@ -82,6 +82,7 @@ type Chain struct {
 	route      []*node                 // the next nodes on the way to the best candidate, see nextGroup
 	lost       map[*node]struct{}      // of the active chain, whose blocks on disk are damaged
 	stuck      *node                   // the block that could not be disconnected; nil if none was tried, or what it needs may have come
+	stuckBy    error                   // why
 	waiting    map[*node][]*submission // who waits for the verdict on a block
 	held       map[*node]parsedBlock   // blocks to be connected, and the last that was
 	heldBytes  int
@@ -129,6 +130,11 @@ var (
 	// ErrFatal is the kind of every error after which a ledger does nothing
 	// any more: the database or a file failed.
 	ErrFatal = errors.New("the ledger has failed")
+
+	// ErrInvalidated is the kind of error, besides ErrKnownInvalid or
+	// ErrInvalidParent, for what broke no rule but was named to InvalidateBlock, or
+	// is built on that: it proves nothing about who sent it.
+	ErrInvalidated = errors.New("invalidated by the operator")
 
 	errClosed = fmt.Errorf("%w: it is closed", ErrFatal)
 )

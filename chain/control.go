@@ -12,9 +12,12 @@ var errGenesis = errors.New("the genesis block cannot be invalidated")
 
 // InvalidateBlock has a block, and what is built on it, count as invalid, and
 // makes the best chain without them active. It is remembered until
-// ReconsiderBlock. The error is of kind ErrNotFound if the block is not known.
+// ReconsiderBlock. The error is of kind ErrNotFound if the block is not known, or
+// if blocks cannot be disconnected: because of damage on disk, so that the tip
+// stays until peers have sent what is needed, or because of what was pruned, and
+// then nothing has changed.
 func (c *Chain) InvalidateBlock(hash consensus.Hash) error {
-	return c.control(hash, func(n *node) error {
+	err := c.control(hash, func(n *node) error {
 		if n.parent == nil {
 			return errGenesis
 		}
@@ -24,8 +27,32 @@ func (c *Chain) InvalidateBlock(hash consensus.Hash) error {
 		case c.excused(n):
 			return errExcused
 		}
-		return c.markFailed(n)
+		return c.mark(n, statusInvalidated)
 	})
+	if err != nil {
+		return err
+	}
+	if err = c.whyTipStays(hash); errors.Is(err, ErrPruned) {
+		return errors.Join(err, c.control(hash, func(n *node) error { return c.unmark(descendants(n), statusInvalidated) }))
+	}
+	return err
+}
+
+// whyTipStays is why the tip is still one that was invalidated with a block; nil
+// if it is not.
+func (c *Chain) whyTipStays(hash consensus.Hash) error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	tip := c.tip()
+	switch {
+	case !tip.has(statusInvalid):
+		return nil
+	case tip.height() < c.pruned.height:
+		return fmt.Errorf("block %s cannot be disconnected: undo data of block %s at height %d is damaged, and the blocks to make it from are gone: %w",
+			hash, tip.hash(), tip.height(), ErrPruned)
+	}
+	return fmt.Errorf("block %s is marked invalid, but the tip stays at height %d until a peer has sent what is damaged on disk: %w: %w",
+		hash, tip.height(), ErrNotFound, c.stuckBy)
 }
 
 // ReconsiderBlock takes back that a block, its ancestors and its descendants
@@ -37,19 +64,26 @@ func (c *Chain) ReconsiderBlock(hash consensus.Hash) error {
 		for m := n.parent; m != nil; m = m.parent {
 			nodes = append(nodes, m)
 		}
-		var cleared []*node
-		for _, m := range nodes {
-			if m.has(statusFailed) {
-				m.status &^= statusFailed
-				cleared = append(cleared, m)
-				if m.state.Work.Gt(&c.best.state.Work) {
-					c.best = m
-				}
-			}
-		}
-		c.findCandidates()
-		return c.putNodes(cleared...)
+		return c.unmark(nodes, statusInvalid)
 	})
+}
+
+// unmark takes back that nodes count as invalid for the reasons that a status
+// stands for. The caller holds mu.
+func (c *Chain) unmark(nodes []*node, why status) error {
+	var cleared []*node
+	for _, m := range nodes {
+		if !m.has(why) {
+			continue
+		}
+		m.status &^= why
+		cleared = append(cleared, m)
+		if !m.has(statusInvalid) && m.state.Work.Gt(&c.best.state.Work) {
+			c.best = m
+		}
+	}
+	c.findCandidates()
+	return c.putNodes(cleared...)
 }
 
 // PreciousBlock has a block count as the first that was seen of all with the

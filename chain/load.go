@@ -124,7 +124,7 @@ func (c *Chain) loadIndex(tip consensus.Hash) error {
 		}
 	}
 	// A tip may be invalid if the node was killed right after InvalidateBlock.
-	if !from.has(statusFailed) && !c.best.state.Work.Gt(&from.state.Work) {
+	if !from.has(statusInvalid) && !c.best.state.Work.Gt(&from.state.Work) {
 		c.best = from
 	}
 	c.saved = from
@@ -237,7 +237,7 @@ func (c *Chain) link(n *node) error {
 	}
 	c.index[n.hash()] = n
 	c.seq = max(c.seq, n.seq)
-	if !n.has(statusFailed) && (c.best == nil || n.state.Work.Gt(&c.best.state.Work)) {
+	if !n.has(statusInvalid) && (c.best == nil || n.state.Work.Gt(&c.best.state.Work)) {
 		c.best = n
 	}
 	return nil
@@ -248,14 +248,14 @@ func (c *Chain) link(n *node) error {
 func (c *Chain) findCandidates() {
 	clear(c.candidates)
 	for _, n := range c.index {
-		if n.seq > 0 && !n.has(statusFailed) && !slices.ContainsFunc(n.children, (*node).continues) && !c.tip().better(n) {
+		if n.seq > 0 && !n.has(statusInvalid) && !slices.ContainsFunc(n.children, (*node).continues) && !c.tip().better(n) {
 			c.candidates[n] = struct{}{}
 		}
 	}
 }
 
 // continues reports whether n could be part of the active chain.
-func (n *node) continues() bool { return n.seq > 0 && !n.has(statusFailed) }
+func (n *node) continues() bool { return n.seq > 0 && !n.has(statusInvalid) }
 
 // finder puts the blocks that it finds in the block files into the index. They
 // come in the order in which they were stored, which may have been before their
@@ -329,10 +329,7 @@ func (f *finder) attach(block *consensus.Block, p position) (good bool, err erro
 		}
 	}
 	if !known {
-		n = &node{header: block.Header}
-		if parent.has(statusFailed) {
-			n.status = statusFailed
-		}
+		n = &node{header: block.Header, status: parent.status & statusInvalid}
 		if err := c.link(n); err != nil {
 			return false, err
 		}

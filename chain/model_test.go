@@ -82,7 +82,7 @@ type model struct {
 	tree    tree
 	headers map[int]bool // known; of valid pieces only
 	stored  map[int]bool
-	failed  map[int]bool // told to be invalid, or built on what was when that was told
+	failed  map[int]bool // told to be invalid, or built on what was
 	log     []int        // what was stored, in order
 	seq     map[int]int  // of complete pieces: when they became so
 	prefer  map[int]int  // the highest is preferred among equals
@@ -102,6 +102,14 @@ func (m *model) takes(i int) bool {
 	return !m.failed[i] && m.knows(m.tree[i].parent) && !m.failed[m.tree[i].parent]
 }
 
+// hear has the header of i, whose parent is known, be known too.
+func (m *model) hear(i int) {
+	if parent := m.tree[i].parent; !m.headers[i] && parent >= 0 && m.failed[parent] {
+		m.failed[i] = true
+	}
+	m.headers[i] = true
+}
+
 // descends reports whether i is a or built on it.
 func (m *model) descends(i, a int) bool {
 	for i > a {
@@ -111,8 +119,8 @@ func (m *model) descends(i, a int) bool {
 }
 
 func (m *model) invalidate(a int) {
-	for i := range m.headers {
-		if m.descends(i, a) {
+	for i, known := range m.headers {
+		if known && m.descends(i, a) {
 			m.failed[i] = true
 		}
 	}

@@ -30,9 +30,18 @@ const (
 	statusFailed                    // it or an ancestor broke a rule
 	statusPruned                    // the block was removed after it had become part of the active chain
 
+	// statusInvalidated is the operator's word, not that of the rules: it or an
+	// ancestor was named to InvalidateBlock.
+	statusInvalidated status = 1 << 5
+
 	statusAssumed status = 1 << 6 // the ledger began with a snapshot after it, so that its chain counts as complete without the block
+
+	// statusInvalid is what cannot be part of the active chain, for whichever of
+	// the two reasons.
+	statusInvalid = statusFailed | statusInvalidated
 )
 
+// has reports whether n has any of the bits of s.
 func (n *node) has(s status) bool { return n.status&s != 0 }
 
 func (n *node) hash() consensus.Hash { return n.state.Hash }

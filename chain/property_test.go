@@ -183,6 +183,7 @@ func (d *delivery) block(t *rapid.T, i int) {
 		if !errors.Is(err, chain.ErrKnownInvalid) && !errors.Is(err, chain.ErrInvalidParent) {
 			t.Fatalf("block %d, which counts as invalid: %v %v", i, status, err)
 		}
+		d.model.hear(i)
 	case err != nil:
 		t.Fatalf("block %d: %v", i, err)
 	case (status == chain.Duplicate) != d.model.stored[i]:
@@ -197,8 +198,8 @@ func (d *delivery) headers(t *rapid.T, to int) {
 	good := d.tree[to].valid
 	for _, i := range d.tree.path(to) {
 		headers = append(headers, d.tree[i].block.Header)
-		if good = good && d.model.takes(i); d.tree[i].valid && d.model.takes(i) {
-			d.model.headers[i] = true
+		if good = good && d.model.takes(i); d.tree[i].valid {
+			d.model.hear(i)
 		}
 	}
 	if err := d.c.AddHeaders(headers); err != nil && good {
@@ -214,11 +215,11 @@ func (d *delivery) changed(t *rapid.T, i int) {
 	if !p.valid || err == nil && status == chain.Duplicate {
 		return
 	}
+	if flaw == chaingen.FlawWitness && d.model.knows(p.parent) {
+		d.model.hear(i)
+	}
 	if d.model.knows(p.parent) && !d.model.takes(i) && (errors.Is(err, chain.ErrKnownInvalid) || errors.Is(err, chain.ErrInvalidParent)) {
 		return
-	}
-	if flaw == chaingen.FlawWitness && d.model.takes(i) {
-		d.model.headers[i] = true
 	}
 	if !errors.Is(err, flaw.Kind()) && !errors.Is(err, chain.ErrUnknownParent) {
 		t.Fatalf("changed block %d: %v %v, want %s", i, status, err, flaw.Kind())

@@ -10,22 +10,24 @@ import (
 
 // HeaderInfo is what the ledger knows of a header.
 type HeaderInfo struct {
-	Header     consensus.Header
-	Hash       consensus.Hash
-	Height     uint32
-	Work       consensus.Work // of the chain up to it
-	MedianTime uint32         // Unix seconds (BIP113)
-	HaveBlock  bool           // its block is stored
-	Pruned     bool           // its block was stored
-	Invalid    bool           // it or an ancestor broke a rule
-	Active     bool           // it is part of the active chain
-	Connected  bool           // its block has passed every rule: it is, or was, part of the active chain
+	Header      consensus.Header
+	Hash        consensus.Hash
+	Height      uint32
+	Work        consensus.Work // of the chain up to it
+	MedianTime  uint32         // Unix seconds (BIP113)
+	HaveBlock   bool           // its block is stored
+	Pruned      bool           // its block was stored
+	Invalid     bool           // it counts as invalid, as it or an ancestor broke a rule, or because of InvalidateBlock
+	Invalidated bool           // Invalid because of InvalidateBlock alone: whoever shows it is not at fault
+	Active      bool           // it is part of the active chain
+	Connected   bool           // its block has passed every rule: it is, or was, part of the active chain
 }
 
 func (c *Chain) info(n *node) HeaderInfo {
 	return HeaderInfo{
 		Header: n.header, Hash: n.hash(), Height: n.height(), Work: n.state.Work, MedianTime: n.state.MedianTime(),
-		HaveBlock: n.has(statusBody), Pruned: n.has(statusPruned), Invalid: n.has(statusFailed), Active: c.isActive(n),
+		HaveBlock: n.has(statusBody), Pruned: n.has(statusPruned), Active: c.isActive(n),
+		Invalid: n.has(statusInvalid), Invalidated: n.has(statusInvalidated) && !n.has(statusFailed),
 		Connected: c.isActive(n) || n.has(statusUndo),
 	}
 }
@@ -203,7 +205,7 @@ func (c *Chain) MissingBlocks(toward consensus.Hash, limit int) []consensus.Hash
 	defer c.mu.Unlock()
 	c.dropLost()
 	n, ok := c.index[toward]
-	if !ok || n.has(statusFailed) || c.awaited != nil {
+	if !ok || n.has(statusInvalid) || c.awaited != nil {
 		return nil
 	}
 	var missing []consensus.Hash
