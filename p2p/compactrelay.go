@@ -153,7 +153,7 @@ func (n *Node) forward(block *consensus.Block) *compactBlock {
 	}
 	tip, hash := n.chain.Tip(), block.Header.Hash()
 	info, known := n.chain.Header(hash)
-	if !known || info.Invalid || info.HaveBlock || block.Prev != tip.Hash || n.farBehind() {
+	if !known || info.Invalid || info.HaveBlock || block.Prev != tip.Hash || n.Syncing() {
 		return nil
 	}
 	rules, ids := &n.cfg.Spec.Rules, block.TxIDs()
@@ -217,7 +217,7 @@ func (n *Node) handleCompact(p *peer, m *msgCmpctBlock) error {
 		n.sync.arrived(p, hash, true)
 		return nil
 	}
-	if !info.Work.Gt(&tip.Work) || info.Height > tip.Height+maxCompactAhead || n.farBehind() {
+	if !info.Work.Gt(&tip.Work) || info.Height > tip.Height+maxCompactAhead {
 		n.sync.shownCompact(p, ref)
 		if n.sync.asked(p, hash) {
 			n.askWhole(p, hash)

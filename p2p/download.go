@@ -45,14 +45,6 @@ type path struct {
 	full   bool // there may be more behind them
 }
 
-// lowest is the first of the blocks; zero if there are none.
-func (w *path) lowest() (hash consensus.Hash) {
-	if len(w.blocks) > 0 {
-		hash = w.blocks[0].hash
-	}
-	return hash
-}
-
 type missingBlock struct {
 	hash   consensus.Hash
 	height uint32
@@ -132,9 +124,9 @@ func (d *downloader) pathTo(target consensus.Hash) *path {
 	if way == nil {
 		way = &path{full: true}
 	}
-	lowest := way.lowest()
-	if way.blocks = d.stillMissing(way.blocks); way.lowest() != lowest {
-		d.node.sync.movedOn()
+	known := len(way.blocks)
+	if way.blocks = d.stillMissing(way.blocks); len(way.blocks) < known {
+		d.node.sync.movedOn(target)
 	}
 	// An empty one is looked at again: a ledger that waits for its snapshot
 	// names no block, and then all above its base.
@@ -302,6 +294,9 @@ func (s *syncer) arrived(p *peer, hash consensus.Hash, good bool) {
 	if owed {
 		delete(p.sync.blocks, hash)
 		p.sync.progress = p.waited(time.Now())
+		if good {
+			p.sync.trial.came(time.Now())
+		}
 	}
 	asked := s.requests[hash].peer == p
 	if good || asked {

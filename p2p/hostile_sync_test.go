@@ -138,14 +138,24 @@ func TestWithheldBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		s := w.add("s", nil)
-		coin := rich(w, 1, s)[0]
+		coins := rich(w, 2, s)
+		coin, rest := coins[0], coins[1]
 		withheld := headersOf(mine(w.spec, s.ledger.Tip(), 7, 20))
 		liar := w.call(s, "203.0.113.1:1")
 		liar.shake(ProtocolVersion)
 		liar.say(withheld)
 		liar.hear(cmdGetData)
-		if !s.Syncing() || !s.farBehind() {
-			t.Error("not syncing while 20 bodies are missing")
+		if !s.Syncing() {
+			t.Error("a node that has not caught up yet is not syncing while 20 bodies are missing")
+		}
+		early := spend(rest, 1000)
+		other := w.call(s, "203.0.113.4:1")
+		other.shake(ProtocolVersion)
+		other.say(&msgInv{cmdInv, []invItem{{invWTx, early.WTxID()}}})
+		other.hear(cmdGetData)
+		other.say(msgTx{early})
+		if took := w.until("accepted", func() bool { return s.has(early) }); took > time.Second {
+			t.Errorf("a transaction waited %v for blocks that nobody has", took)
 		}
 		if took := w.until("not syncing", func() bool { return !s.Syncing() }); took > syncPatience+time.Second {
 			t.Errorf("one peer kept the node from mining for %v", took)

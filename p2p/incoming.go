@@ -17,7 +17,7 @@ func (n *Node) handleTx(p *peer, tx *consensus.Tx) {
 		n.relay.judged(p, o.txid, have)
 	}()
 	worth := n.relay.came(p, o)
-	if n.farBehind() {
+	if n.InitialBlockDownload() {
 		return
 	}
 	defer n.overtaken(n.chain.Tip().Hash)

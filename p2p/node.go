@@ -78,7 +78,7 @@ type Config struct {
 	LoopbackIsPublic bool
 
 	Dial DialFunc         // nil means WebSocket and TCP
-	Now  func() time.Time // the time of bans; nil means time.Now
+	Now  func() time.Time // the time of bans, and by which the tip is old; nil means time.Now
 	Log  *slog.Logger     // nil means none
 }
 
@@ -271,7 +271,7 @@ func (n *Node) keepLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			rate := n.pool.MinFeeRate()
+			rate := n.feeFilter()
 			for _, p := range n.ready() {
 				p.keepAlive(now)
 				if p.kind != kindBlocks {
@@ -377,7 +377,7 @@ func (n *Node) welcome(p *peer) {
 	p.send(msgEmpty(cmdSendHeaders)) // before anything that others may begin with the peer
 	p.offerCompact()
 	if p.kind != kindBlocks {
-		p.sendFeeFilter(n.pool.MinFeeRate())
+		p.sendFeeFilter(n.feeFilter())
 	}
 	n.relay.add(p)
 	n.sync.add(p)

@@ -262,7 +262,7 @@ func (n *Node) relayLoop(ctx context.Context) {
 // handleTxInv asks for the announced transactions that are not known here.
 func (n *Node) handleTxInv(p *peer, items []invItem) {
 	fresh, orphans := n.relay.fresh(p, items)
-	if len(fresh)+len(orphans) == 0 || n.farBehind() {
+	if len(fresh)+len(orphans) == 0 || n.InitialBlockDownload() {
 		return
 	}
 	for _, o := range orphans {

@@ -179,7 +179,7 @@ func TestBodiesThatNobodyHas(t *testing.T) {
 		w := newWorld(t)
 		s := w.add("s", nil)
 		headers := headersOf(mine(w.spec, w.spec.Rules.GenesisState(), 1, 400))
-		none, pruned, liar := w.call(s, "203.0.113.1:1"), w.call(s, "203.0.113.2:1"), w.call(s, "203.0.113.3:1")
+		none, pruned, liar := w.call(s, "203.0.113.1:1"), w.call(s, "203.0.113.2:1"), w.choose(s, kindOutbound, "203.0.113.3:1")
 		none.shakeAs(&msgVersion{version: ProtocolVersion})
 		pruned.shakeAs(&msgVersion{version: ProtocolVersion, services: serviceNetworkLimited | serviceWitness})
 		none.say(headers)
@@ -188,7 +188,7 @@ func TestBodiesThatNobodyHas(t *testing.T) {
 		if s.Syncing() {
 			t.Error("syncing from peers that have nothing to send")
 		}
-		liar.shake(ProtocolVersion)
+		liar.welcome(serviceNetwork | serviceWitness)
 		liar.say(headers)
 		asked := liar.hear(cmdGetData).(*msgInv)
 		if !s.Syncing() {

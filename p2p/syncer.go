@@ -5,6 +5,7 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"lode/consensus"
@@ -39,6 +40,8 @@ type peerSync struct {
 	late int // compact blocks in a row that it sent unasked when the block was here
 
 	catchUp catchUp
+	trial   trial  // of its claim to have a better chain
+	fork    forkOf // where best leaves the active chain, if that was looked for
 
 	judged   int                          // blocks that it has sent and that are being judged
 	size     int                          // of its last blocks, on average, bytes
@@ -68,9 +71,12 @@ type syncer struct {
 	headersDone bool      // a peer has once given all that it had
 	fast        []*peer   // announce by compact blocks; the one that last gave a new tip comes last
 
-	most     headerRef // the most work that anybody has shown
-	grew     time.Time // when that did
-	progress time.Time // when that was, or the lowest missing block on the way to what a peer has shown came
+	most headerRef // the most work that anybody has shown
+	grew time.Time // when that did
+
+	watch       syncWatch
+	initial     initialDownload
+	initialOver atomic.Bool // as initial says, to be read without mu
 }
 
 func newSyncer() *syncer {
@@ -110,8 +116,7 @@ func (s *syncer) shown(p *peer, ref headerRef) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ref.work.Gt(&s.most.work) {
-		s.grew = time.Now()
-		s.most, s.progress = ref, s.grew
+		s.most, s.grew = ref, time.Now()
 	}
 	if ref.work.Gt(&p.sync.best.work) {
 		p.sync.best = ref
@@ -167,61 +172,6 @@ func (n *Node) headerRef(hash consensus.Hash) (headerRef, bool) {
 	return headerRef{info.Hash, info.Height, info.Work}, true
 }
 
-// syncPatience is how long nothing may come of the blocks that peers have shown
-// before the node goes on without them. Whoever shows the headers of blocks that
-// nobody will ever get must not keep this node from mining, and can do so only
-// once with the same work, from however many addresses.
-const syncPatience = 30 * time.Second
-
-// Syncing reports whether a peer has shown headers with more work than the
-// active chain, and their blocks are coming, or whether the active chain has
-// less work than the network is known to have. How old the tip is says nothing:
-// a chain that slept wakes up.
-func (n *Node) Syncing() bool {
-	tip := n.chain.Tip()
-	return tip.Work.Lt(&n.minWork) || n.behind(tip, 0)
-}
-
-// farBehind reports whether so many blocks are coming that transactions cannot
-// be judged and nobody needs to hear of each new tip.
-func (n *Node) farBehind() bool {
-	const blocks = 16
-	tip := n.chain.Tip()
-	return n.chain.BestHeader().Height > tip.Height+blocks && n.behind(tip, blocks)
-}
-
-// behind reports whether a peer has shown, and can send, more than so many
-// blocks above the tip, and there is hope that they will come.
-func (n *Node) behind(tip consensus.State, blocks uint32) bool {
-	if !n.sync.hopes(time.Now()) {
-		return false
-	}
-	for p, best := range n.sync.ahead(tip.Work) {
-		if best.height <= tip.Height+blocks && blocks > 0 || !p.serves(tip.Height+1, best.height) {
-			continue
-		}
-		if _, valid := n.headerRef(best.hash); valid {
-			return true
-		}
-	}
-	return false
-}
-
-// movedOn notes that the lowest missing block on some way has come. Others do not
-// count: the blocks of a chain that grows give no hope for those of another.
-func (s *syncer) movedOn() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.progress = time.Now()
-}
-
-// hopes reports whether something has come lately.
-func (s *syncer) hopes(now time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return now.Sub(s.progress) < syncPatience
-}
-
 // syncTick is how often time-outs are looked at.
 const syncTick = time.Second
 
@@ -242,7 +192,8 @@ func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 			tick = true
 		}
 		now := time.Now()
-		if tip := n.chain.Tip(); tip.Hash != announced && (tick || !n.farBehind()) {
+		syncing := n.Syncing() // also where nobody asks: patience ends, and the node is in sync from then on
+		if tip := n.chain.Tip(); tip.Hash != announced && (tick || !syncing) {
 			announced = tip.Hash
 			n.announce(tip)
 			n.relay.newTip()

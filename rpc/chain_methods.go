@@ -44,9 +44,9 @@ func (s *Server) pool() (*mempool.Pool, error) { return s.cfg.Pool, s.cfg.Pool.S
 func (s *Server) getBlockchainInfo(context.Context, *params) (any, error) {
 	tip, best := s.cfg.Chain.Tip(), s.cfg.Chain.BestHeader()
 	bits := s.bitsOf(tip.Hash)
-	syncing := s.cfg.Network.Syncing()
+	initial, syncing := s.cfg.Network.InitialBlockDownload(), s.cfg.Network.Syncing()
 	progress := 1.0
-	if syncing && best.Height > 0 {
+	if (initial || syncing) && best.Height > 0 {
 		progress = math.Min(1, float64(tip.Height)/float64(best.Height))
 	}
 	pruning := s.cfg.Chain.Pruning()
@@ -76,10 +76,11 @@ func (s *Server) getBlockchainInfo(context.Context, *params) (any, error) {
 		PruneTarget   int64          `json:"prune_target_size,omitempty"`
 		Warnings      []string       `json:"warnings"`
 		RulesIdentity string         `json:"rules"`
+		Syncing       bool           `json:"syncing"` // templates wait for blocks
 	}{
 		s.cfg.Spec.Name, tip.Height, best.Height, tip.Hash, consensus.Bits(bits).String(), targetHex(bits), difficulty(bits),
-		tip.Time, tip.MedianTime(), progress, syncing, workHex(&tip.Work), s.cfg.Chain.DiskSize(), pruning.Enabled, pruneHeight, autoPruning, pruning.Target, s.warnings(),
-		hexOf(s.cfg.Spec.Rules.ID()),
+		tip.Time, tip.MedianTime(), progress, initial, workHex(&tip.Work), s.cfg.Chain.DiskSize(), pruning.Enabled, pruneHeight, autoPruning, pruning.Target, s.warnings(),
+		hexOf(s.cfg.Spec.Rules.ID()), syncing,
 	}, nil
 }
 

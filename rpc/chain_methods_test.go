@@ -255,12 +255,15 @@ func TestChainNumbers(t *testing.T) {
 	want := object{
 		"chain": "regtest", "blocks": 3, "headers": 3, "bestblockhash": tip.Hash, "bits": "207fffff", "target": regtestTarget,
 		"difficulty": json.Number(regtestDifficulty), "time": tip.Time, "mediantime": tip.MedianTime(), "verificationprogress": 1, "initialblockdownload": false,
-		"chainwork": chainWork(3), "pruned": false, "warnings": []any{}, "rules": hex.EncodeToString(id[:]),
+		"chainwork": chainWork(3), "pruned": false, "warnings": []any{}, "rules": hex.EncodeToString(id[:]), "syncing": false,
 	}
 	same(t, info, want)
-	n.net.syncing = true
+	n.net.initial = true
 	info = ok[object](n, "getblockchaininfo")
-	same(t, []any{info["initialblockdownload"], info["verificationprogress"]}, []any{true, 1})
+	same(t, []any{info["initialblockdownload"], info["syncing"], info["verificationprogress"]}, []any{true, false, 1})
+	n.net.initial, n.net.syncing = false, true
+	info = ok[object](n, "getblockchaininfo")
+	same(t, []any{info["initialblockdownload"], info["syncing"]}, []any{false, true})
 }
 
 func TestGetTxOut(t *testing.T) {

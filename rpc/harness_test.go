@@ -142,6 +142,7 @@ type fakeNetwork struct {
 	dropped []string
 	pings   int
 	syncing bool
+	initial bool // InitialBlockDownload
 	alone   bool
 	bans    []p2p.Ban
 	known   []p2p.KnownAddress
@@ -200,6 +201,7 @@ func (f *fakeNetwork) ConnectionCount() (in, out int) {
 }
 func (f *fakeNetwork) NetTotals() (in, out uint64) { return 300, 400 }
 func (f *fakeNetwork) Syncing() bool               { return f.syncing }
+func (f *fakeNetwork) InitialBlockDownload() bool  { return f.initial }
 
 func (f *fakeNetwork) Ping() {
 	f.mu.Lock()

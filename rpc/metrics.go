@@ -51,7 +51,8 @@ var (
 	heightDesc   = describe("height", "Blocks in the active chain behind genesis.")
 	headersDesc  = describe("headers", "Height of the header with the most work.")
 	tipDesc      = describe("tip_time_seconds", "Time of the tip, Unix seconds.")
-	syncingDesc  = describe("syncing", "1 while blocks are missing that peers have shown.")
+	syncingDesc  = describe("syncing", "1 while templates wait for blocks that are being fetched.")
+	initialDesc  = describe("initial_block_download", "1 until the tip has enough work and is younger than a day.")
 	peersDesc    = describe("peers", "Connected peers.", "direction")
 	trafficDesc  = describe("network_bytes_total", "Traffic with peers.", "direction")
 	poolTxsDesc  = describe("mempool_transactions", "Unconfirmed transactions.")
@@ -83,11 +84,8 @@ func (m nodeMetrics) Collect(to chan<- prometheus.Metric) {
 	gauge(heightDesc, float64(tip.Height))
 	gauge(headersDesc, float64(best.Height))
 	gauge(tipDesc, float64(tip.Time))
-	syncing := 0.0
-	if m.cfg.Network.Syncing() {
-		syncing = 1
-	}
-	gauge(syncingDesc, syncing)
+	gauge(syncingDesc, oneIf(m.cfg.Network.Syncing()))
+	gauge(initialDesc, oneIf(m.cfg.Network.InitialBlockDownload()))
 	in, out := m.cfg.Network.ConnectionCount()
 	gauge(peersDesc, float64(in), "in")
 	gauge(peersDesc, float64(out), "out")
@@ -105,6 +103,13 @@ func (m nodeMetrics) Collect(to chan<- prometheus.Metric) {
 	if m.cfg.Miners != nil {
 		m.miners(m.cfg.Miners.Info(), gauge, count)
 	}
+}
+
+func oneIf(so bool) float64 {
+	if so {
+		return 1
+	}
+	return 0
 }
 
 func (nodeMetrics) mining(s miner.Stats, gauge func(*prometheus.Desc, float64, ...string), count func(*prometheus.Desc, uint64, ...string)) {

@@ -20,7 +20,7 @@ func TestMetrics(t *testing.T) {
 	var b strings.Builder
 	check(t, resp.Write(&b))
 	for _, line := range []string{
-		`lode_info{network="regtest",version="1.2.3"} 1`, "lode_height 102", "lode_headers 102", "lode_syncing 0", `lode_peers{direction="in"} 1`,
+		`lode_info{network="regtest",version="1.2.3"} 1`, "lode_height 102", "lode_headers 102", "lode_syncing 0", "lode_initial_block_download 0", `lode_peers{direction="in"} 1`,
 		`lode_network_bytes_total{direction="out"} 400`, "lode_mempool_transactions 1", "lode_mempool_fees_sat 1000",
 		"lode_mining_hashes_per_second 1234", `lode_mining_finds_total{outcome="accepted"} 5`,
 		"lode_pool_connections 2", "lode_pool_hashes_per_second 1.0000004e+06", `lode_pool_shares_total{outcome="stale"} 4`, "lode_pool_blocks 7", "go_goroutines ",

@@ -26,7 +26,8 @@ type Network interface {
 	Advertised() []string                      // URLs
 	Disconnect(id int64, address string) error // by address, or by id if that is empty
 	Ping()
-	Syncing() bool
+	InitialBlockDownload() bool // Bitcoin Core's
+	Syncing() bool              // blocks are being fetched, and templates wait for them
 	Ban(subnet netip.Prefix, until time.Time) error
 	Unban(subnet netip.Prefix) error
 	Bans() []p2p.Ban

@@ -1,0 +1,65 @@
+package p2p
+
+import (
+	"time"
+
+	"lode/consensus"
+)
+
+// maxTipAge is how old the tip may be when the initial download ends, as in
+// Bitcoin Core (validation.h, DEFAULT_MAX_TIP_AGE).
+const maxTipAge = 24 * time.Hour
+
+// initialDownload tells whether a node is still in its initial block download, by
+// the rule of Bitcoin Core (validation.cpp, IsInitialBlockDownload):
+//
+//	in it  until the tip has the work that the network's chain is known to have,
+//	       and is younger than maxTipAge
+//	over   from then on, whatever comes
+//
+// It governs what Core gates by it: no transaction is asked for or looked at, and
+// peers are asked to announce none. It says nothing about mining, see syncWatch.
+// The zero value is in it.
+type initialDownload struct{ over bool }
+
+// step looks at the tip, and reports whether the download is still under way.
+func (d *initialDownload) step(tip *consensus.State, least *consensus.Work, now time.Time) bool {
+	if !d.over {
+		d.over = !tip.Work.Lt(least) && int64(tip.Time) >= now.Add(-maxTipAge).Unix()
+	}
+	return !d.over
+}
+
+// InitialBlockDownload reports what getblockchaininfo calls by this name: the tip
+// has less work than the network's chain is known to have, or is older than a
+// day, and that was never otherwise since the start.
+func (n *Node) InitialBlockDownload() bool {
+	if n.sync.initialOver.Load() {
+		return false
+	}
+	tip, now := n.chain.Tip(), n.now()
+	n.sync.mu.Lock()
+	defer n.sync.mu.Unlock()
+	if n.sync.initial.step(&tip, &n.minWork, now) {
+		return true
+	}
+	n.sync.initialOver.Store(true)
+	return false
+}
+
+// now is the time that the network's rules mean, which may be set.
+func (n *Node) now() time.Time {
+	if n.cfg.Now != nil {
+		return n.cfg.Now()
+	}
+	return time.Now()
+}
+
+// feeFilter is the least fee rate, in sat per 1000 vB, of transactions that peers
+// should announce: in the initial download none at all.
+func (n *Node) feeFilter() int64 {
+	if n.InitialBlockDownload() {
+		return int64(n.cfg.Spec.Rules.MaxMoney)
+	}
+	return n.pool.MinFeeRate()
+}
