@@ -90,7 +90,10 @@ func runMiner(c *cli.Context, n *network) error {
 	}
 	screen := newScreen(c.App.Writer)
 	defer screen.close()
-	log := slog.New(slog.NewTextHandler(screen, nil))
+	lines := newLogWriter(screen)
+	defer lines.close()
+	surviveBrokenPipe()
+	log := slog.New(slog.NewTextHandler(lines, nil))
 	source, err := workSource(c, n, log)
 	if err != nil {
 		return err

@@ -25,6 +25,11 @@ func nodeCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			end, err := n.openLog(c.App.Writer)
+			if err != nil {
+				return err
+			}
+			defer end()
 			return n.run(c.Context)
 		},
 	}
@@ -63,7 +68,9 @@ type nodeConfig struct {
 	snapshot       string         // a file; empty for none
 	snapshotHash   consensus.Hash // zero for what the chainspec says
 	policy         mempool.Policy
-	log            *slog.Logger
+	logLevel       slog.Level
+	logFile        string       // empty for standard output
+	log            *slog.Logger // made by openLog
 	clock          nodeClock
 }
 

@@ -1,8 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"log/slog"
-	"os"
 
 	"github.com/urfave/cli/v2"
 )
@@ -11,15 +12,35 @@ import (
 func logFlags() []cli.Flag {
 	return withEnv(
 		&cli.StringFlag{Name: "log-level", Value: "info", Usage: "log `LEVEL`: debug, info, warn or error"},
+		&cli.StringFlag{Name: "log-file", DefaultText: "standard output", TakesFile: true, Usage: "append the log to `FILE`, which SIGHUP opens again"},
 	)
 }
 
 // readLogFlags reads the flags about the log.
 func (n *nodeConfig) readLogFlags(c *cli.Context) error {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
+	if err := n.logLevel.UnmarshalText([]byte(c.String("log-level"))); err != nil {
 		return usageError(c.Command.HelpName, "--log-level %q: want debug, info, warn or error", c.String("log-level"))
 	}
-	n.log = slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: level}))
+	n.logFile = c.String("log-file")
 	return nil
+}
+
+// openLog begins the log, to a file or to stdout; end writes what is left of it.
+// From then on a reader who is gone costs lines of the log and nothing else.
+func (n *nodeConfig) openLog(stdout io.Writer) (end func(), err error) {
+	var out *logWriter
+	if n.logFile == "" {
+		out = newLogWriter(stdout)
+	} else if out, err = newLogFile(n.logFile); err != nil {
+		return nil, fmt.Errorf("--log-file: %w", err)
+	} else {
+		reopen := out.reopen
+		hangup.Store(&reopen)
+	}
+	surviveBrokenPipe()
+	n.log = slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: n.logLevel}))
+	return func() {
+		out.close()
+		hangup.Store(nil)
+	}, nil
 }

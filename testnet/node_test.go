@@ -44,6 +44,7 @@ type node struct {
 	peers   string // HOST:PORT
 	cmd     *exec.Cmd
 	log     *logBuffer
+	stdout  *os.File // in place of log, at the first start
 }
 
 // logBuffer is what a process has written, also while it goes on.
@@ -77,6 +78,9 @@ func (n *node) start(flags ...string) {
 	args := append([]string{"node", "--network", n.network, "--datadir", n.datadir, "--listen", n.peers, "--rpc-listen", "127.0.0.1:0", "--outbound", "0"}, flags...)
 	n.cmd = exec.Command(program, args...)
 	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log
+	if n.stdout != nil {
+		n.cmd.Stdout, n.stdout = n.stdout, nil
+	}
 	if err := n.cmd.Start(); err != nil {
 		n.t.Fatal(err)
 	}
