@@ -294,7 +294,7 @@ func withLedger(c *cli.Context, f func(*chain.Chain) error) (err error) {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	ledger, err := chain.Open(chain.Config{Dir: n.dir, Spec: n.spec, Log: log, Cache: cache, Prune: chain.PruneAsFound})
+	ledger, err := chain.Open(c.Context, chain.Config{Dir: n.dir, Spec: n.spec, Log: log, Cache: cache, Prune: chain.PruneAsFound})
 	if err != nil {
 		return err
 	}

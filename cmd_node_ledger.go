@@ -60,7 +60,7 @@ func (n *nodeConfig) readLedgerFlags(c *cli.Context) (err error) {
 
 // openLedger opens the ledger, and begins it with a snapshot if one was given.
 func (n *nodeConfig) openLedger(ctx context.Context, sigs *sigcheck.Checker) (*chain.Chain, error) {
-	ledger, err := chain.Open(chain.Config{
+	ledger, err := chain.Open(ctx, chain.Config{
 		Dir: n.dir, Spec: n.spec, Now: n.clock.Now, Log: n.log, Sigs: sigs, Cache: n.cache, Reindex: n.reindex,
 		Prune: n.prune, TxIndex: n.txIndex, AddrIndex: n.addrIndex,
 	})

@@ -36,6 +36,9 @@ func (c *Chain) step() (more bool, err error) {
 	start := c.tip()
 	if start.has(statusInvalid) { // by InvalidateBlock
 		for c.tip().has(statusInvalid) {
+			if err := c.ended(); err != nil {
+				return false, err
+			}
 			if lost, err := c.disconnect(); err != nil || lost {
 				return false, err
 			}
@@ -80,13 +83,16 @@ func (c *Chain) toward(best, start *node) error {
 		c.candidates[c.tip()] = struct{}{} // to come back to, if best turns out to be invalid
 	}
 	for c.tip() != base {
+		if err := c.ended(); err != nil {
+			return err
+		}
 		if lost, err := c.disconnect(); err != nil || lost {
 			return err
 		}
 	}
 	for {
 		failed, err := c.connect(c.nextGroup(best))
-		if err != nil || failed || c.tip() == best || !c.tip().state.Work.Lt(&start.state.Work) {
+		if err = errors.Join(err, c.ended()); err != nil || failed || c.tip() == best || !c.tip().state.Work.Lt(&start.state.Work) {
 			return err
 		}
 	}

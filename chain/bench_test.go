@@ -2,6 +2,7 @@ package chain
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"path/filepath"
 	"runtime"
@@ -33,7 +34,7 @@ var benchChain = sync.OnceValue(func() *chaingen.Chain {
 
 func openBench(b *testing.B, cache int64) *Chain {
 	b.Helper()
-	c, err := Open(Config{Dir: filepath.Join(b.TempDir(), "ledger"), Spec: testSpec, Sigs: sigcheck.New(0), Cache: cache})
+	c, err := Open(context.Background(), Config{Dir: filepath.Join(b.TempDir(), "ledger"), Spec: testSpec, Sigs: sigcheck.New(0), Cache: cache})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -196,7 +197,7 @@ func BenchmarkOpen(b *testing.B) {
 	const headers = 20_000
 	dir := filepath.Join(b.TempDir(), "ledger")
 	cfg := Config{Dir: dir, Spec: testSpec}
-	c, err := Open(cfg)
+	c, err := Open(context.Background(), cfg)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -206,7 +207,7 @@ func BenchmarkOpen(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		c, err := Open(cfg)
+		c, err := Open(context.Background(), cfg)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package chain
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -33,9 +34,12 @@ type stored struct {
 	size   int
 }
 
-// next gives the block that comes next, or io.EOF.
-func (b *bootstrap) next() (stored, error) {
+// next gives the block that comes next, or io.EOF. It ends with ctx.
+func (b *bootstrap) next(ctx context.Context) (stored, error) {
 	for {
+		if err := ctx.Err(); err != nil {
+			return stored{}, err
+		}
 		frame, err := b.view(b.pos, frameSize)
 		if err != nil {
 			return stored{}, err
@@ -51,7 +55,7 @@ func (b *bootstrap) next() (stored, error) {
 				return s, err
 			}
 		}
-		if err := b.skip(); err != nil {
+		if err := b.skip(ctx); err != nil {
 			return stored{}, err
 		}
 	}
@@ -80,10 +84,10 @@ func (b *bootstrap) read(offset int64, size int) (*consensus.Block, error) {
 }
 
 // skip moves on to the next place where a frame may begin.
-func (b *bootstrap) skip() error {
+func (b *bootstrap) skip(ctx context.Context) error {
 	for from := b.pos + 1; ; {
-		view, err := b.view(from, windowSize)
-		if err != nil {
+		view, err := b.rest(from)
+		if err = errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
 		at := bytes.Index(view, b.magic[:])
@@ -99,6 +103,16 @@ func (b *bootstrap) skip() error {
 		b.pos = from + int64(at)
 		return nil
 	}
+}
+
+// rest gives what the window holds from an offset on, if that is enough for a
+// frame, or else what the next window does: a file of nothing but frames that
+// hold no block is read once, not once for each of them.
+func (b *bootstrap) rest(offset int64) ([]byte, error) {
+	if end := b.at + int64(len(b.window)); offset >= b.at && offset+frameSize <= end {
+		return b.window[offset-b.at:], nil
+	}
+	return b.view(offset, windowSize)
 }
 
 // view gives up to n bytes from an offset: fewer at the end.

@@ -9,6 +9,7 @@ package chain
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -98,6 +99,7 @@ type Chain struct {
 	missing    uint32           // no block of the history below this height is missing
 	stalled    bool             // the verification of the history waits for a block
 	avoided    *node            // the last candidate that was not taken because of the snapshot
+	opening    context.Context  // of Open, while that runs; nil later
 	timer      *time.Timer      // of the next flush; nil if nothing has changed
 
 	lossMu sync.Mutex               // guards what follows; may be taken with mu held
@@ -150,8 +152,10 @@ func Reason(err error) (string, bool) {
 }
 
 // Open opens or makes the ledger in cfg.Dir. A damaged database is built anew
-// from the block files.
-func Open(cfg Config) (*Chain, error) {
+// from the block files. When ctx ends meanwhile, what is done is saved, so that
+// the next start goes on from there, and the error is of kind ctx.Err(); later
+// ctx means nothing.
+func Open(ctx context.Context, cfg Config) (*Chain, error) {
 	cfg = cfg.withDefaults()
 	if cfg.Prune > PruneNever && (cfg.TxIndex || cfg.AddrIndex) {
 		return nil, errors.New("pruning is incompatible with indexes, which point into the blocks")
@@ -159,11 +163,11 @@ func Open(cfg Config) (*Chain, error) {
 	if err := claimDir(cfg.disk, cfg.Dir, cfg.Spec); err != nil {
 		return nil, err
 	}
-	c, err := open(cfg)
+	c, err := open(ctx, cfg)
 	if errors.Is(err, errCorrupt) {
 		cfg.Log.Warn("the ledger's database is built anew from the block files", "error", err)
 		cfg.Reindex = true
-		c, err = open(cfg)
+		c, err = open(ctx, cfg)
 	}
 	return c, err
 }
@@ -227,7 +231,7 @@ func newChain(cfg Config) *Chain {
 	return c
 }
 
-func open(cfg Config) (*Chain, error) {
+func open(ctx context.Context, cfg Config) (*Chain, error) {
 	c := newChain(cfg)
 	if err := discard(cfg.disk, cfg.Dir, cfg.Reindex); err != nil {
 		return nil, err
@@ -235,7 +239,7 @@ func open(cfg Config) (*Chain, error) {
 	if err := c.openFiles(); err != nil {
 		return nil, errors.Join(err, c.closeFiles())
 	}
-	if err := c.load(); err != nil {
+	if err := c.load(ctx); err != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.timer != nil {

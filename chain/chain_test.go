@@ -1,6 +1,7 @@
 package chain_test
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"os"
@@ -208,7 +209,7 @@ func TestHonestAfterChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Unix(1_300_000_000, 0)
-	c, err := chain.Open(chain.Config{Dir: t.TempDir(), Spec: spec, Now: func() time.Time { return now }})
+	c, err := chain.Open(context.Background(), chain.Config{Dir: t.TempDir(), Spec: spec, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +290,7 @@ func TestDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, reindex := range []bool{false, true} {
-		if _, err := chain.Open(chain.Config{Dir: dir, Spec: spec, Reindex: reindex}); err == nil || !strings.Contains(err.Error(), "in use by another process") {
+		if _, err := chain.Open(context.Background(), chain.Config{Dir: dir, Spec: spec, Reindex: reindex}); err == nil || !strings.Contains(err.Error(), "in use by another process") {
 			t.Errorf("second opening, reindex %v: %v", reindex, err)
 		}
 	}
@@ -301,7 +302,7 @@ func TestDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := listing(t, dir)
-	if _, err := chain.Open(chain.Config{Dir: dir, Spec: other}); err == nil || !strings.Contains(err.Error(), "belongs to a network with other rules") {
+	if _, err := chain.Open(context.Background(), chain.Config{Dir: dir, Spec: other}); err == nil || !strings.Contains(err.Error(), "belongs to a network with other rules") {
 		t.Errorf("opening for another network: %v", err)
 	}
 	if after := listing(t, dir); after != before {

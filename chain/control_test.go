@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
@@ -79,7 +80,7 @@ func TestOperatorsVerdictIsNoFault(t *testing.T) {
 // move, and who asked is told so.
 func TestInvalidateWithoutBlockFile(t *testing.T) {
 	dir := t.TempDir()
-	c, err := Open(Config{Dir: dir, Spec: testSpec})
+	c, err := Open(context.Background(), Config{Dir: dir, Spec: testSpec})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +90,7 @@ func TestInvalidateWithoutBlockFile(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if c, err = Open(Config{Dir: dir, Spec: testSpec}); err != nil {
+	if c, err = Open(context.Background(), Config{Dir: dir, Spec: testSpec}); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Remove(c.blocks.name(0)); err != nil {

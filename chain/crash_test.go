@@ -2,6 +2,7 @@ package chain_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -208,7 +209,7 @@ func TestCutJournal(t *testing.T) {
 			t.Fatal(err)
 		}
 		var log strings.Builder
-		c, err := chain.Open(chain.Config{Dir: to, Spec: generated, Log: textLog(&log)})
+		c, err := chain.Open(context.Background(), chain.Config{Dir: to, Spec: generated, Log: textLog(&log)})
 		if err != nil {
 			t.Fatalf("cut at %d of %d: %v", cut, len(data), err)
 		}
@@ -250,7 +251,7 @@ func TestKilledWhileMakingDatabase(t *testing.T) {
 			}
 		}
 		var log strings.Builder
-		c, err := chain.Open(chain.Config{Dir: dir, Spec: generated, Log: textLog(&log)})
+		c, err := chain.Open(context.Background(), chain.Config{Dir: dir, Spec: generated, Log: textLog(&log)})
 		if err != nil {
 			t.Fatalf("%v: %v", left, err)
 		}

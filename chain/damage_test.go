@@ -1,6 +1,7 @@
 package chain_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -59,12 +60,12 @@ func TestDamage(t *testing.T) {
 			t.Fatalf("%v", err)
 		}
 		damage(t, at)
-		c, err := chain.Open(chain.Config{Dir: at, Spec: generated})
+		c, err := chain.Open(context.Background(), chain.Config{Dir: at, Spec: generated})
 		if err != nil {
 			if !strings.Contains(err.Error(), "--reindex") {
 				t.Fatalf("an error that does not say what to do: %v", err)
 			}
-			if c, err = chain.Open(chain.Config{Dir: at, Spec: generated, Reindex: true}); err != nil {
+			if c, err = chain.Open(context.Background(), chain.Config{Dir: at, Spec: generated, Reindex: true}); err != nil {
 				t.Fatalf("it cannot be built anew: %v", err)
 			}
 		}
@@ -91,7 +92,7 @@ func TestDamage(t *testing.T) {
 				t.Fatalf("the ledger goes on after %v", err)
 			}
 			c.Close()
-			if c, err = chain.Open(chain.Config{Dir: at, Spec: generated, Reindex: true}); err != nil {
+			if c, err = chain.Open(context.Background(), chain.Config{Dir: at, Spec: generated, Reindex: true}); err != nil {
 				t.Fatalf("it cannot be built anew: %v", err)
 			}
 		case err != nil && !errors.Is(err, chain.ErrUnknownParent):

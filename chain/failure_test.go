@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"os"
@@ -30,7 +31,7 @@ func grown(t *testing.T, dir string, n int) (*Chain, *chaingen.Chain) {
 
 func reopen(t *testing.T, dir string, reindex bool) *Chain {
 	t.Helper()
-	c, err := Open(Config{Dir: dir, Spec: testSpec, Reindex: reindex})
+	c, err := Open(context.Background(), Config{Dir: dir, Spec: testSpec, Reindex: reindex})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +243,7 @@ func TestOpenFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if c, err := Open(Config{Dir: dir, Spec: testSpec}); err == nil || c != nil {
+			if c, err := Open(context.Background(), Config{Dir: dir, Spec: testSpec}); err == nil || c != nil {
 				t.Fatalf("%s is a file, and Open gives %v and error %v", name, c, err)
 			}
 		}

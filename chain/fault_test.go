@@ -230,7 +230,7 @@ func (tr *trial) flushedAll() {
 // open starts the ledger. It may only fail if the disk does.
 func (tr *trial) open() (ok bool) {
 	begin := tr.log.Len()
-	c, err := Open(tr.cfg)
+	c, err := Open(context.Background(), tr.cfg)
 	if strings.Contains(tr.log.String()[begin:], "built anew from the block files") {
 		tr.rebuilt()
 	}

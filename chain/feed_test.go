@@ -1,6 +1,7 @@
 package chain_test
 
 import (
+	"context"
 	"encoding/hex"
 	"fmt"
 	"testing"
@@ -120,7 +121,7 @@ func open(t *testing.T, dir string, reindex bool) *chain.Chain {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := chain.Open(chain.Config{Dir: dir, Spec: spec, Reindex: reindex})
+	c, err := chain.Open(context.Background(), chain.Config{Dir: dir, Spec: spec, Reindex: reindex})
 	if err != nil {
 		t.Fatal(err)
 	}

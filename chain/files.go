@@ -2,6 +2,7 @@ package chain
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -302,7 +303,7 @@ func (f *files) removeBefore(first uint32) (removed int, err error) {
 // over bytes that are none. A record that visit finds bad may have a wrong
 // length, or have been cut short with good ones written behind: those are looked
 // for inside of it. It gives the end of the last good one, or from.
-func (f *files) blocks(from position, limit int, visit func(block *consensus.Block, p position) (good bool, err error)) (position, error) {
+func (f *files) blocks(ctx context.Context, from position, limit int, visit func(block *consensus.Block, p position) (good bool, err error)) (position, error) {
 	numbers, err := f.numbers()
 	if err != nil {
 		return from, err
@@ -312,7 +313,7 @@ func (f *files) blocks(from position, limit int, visit func(block *consensus.Blo
 		if n < from.File {
 			continue
 		}
-		good, err := f.blocksIn(n, from, limit, visit)
+		good, err := f.blocksIn(ctx, n, from, limit, visit)
 		if err != nil {
 			return end, err
 		}
@@ -323,7 +324,7 @@ func (f *files) blocks(from position, limit int, visit func(block *consensus.Blo
 	return end, nil
 }
 
-func (f *files) blocksIn(n uint32, from position, limit int, visit func(*consensus.Block, position) (bool, error)) (end int64, err error) {
+func (f *files) blocksIn(ctx context.Context, n uint32, from position, limit int, visit func(*consensus.Block, position) (bool, error)) (end int64, err error) {
 	h, err := f.disk.open(f.name(n), false)
 	if err != nil {
 		return 0, err
@@ -338,7 +339,7 @@ func (f *files) blocksIn(n uint32, from position, limit int, visit func(*consens
 		file.pos = min(int64(from.Offset), size)
 	}
 	for {
-		s, err := file.next()
+		s, err := file.next(ctx)
 		if errors.Is(err, io.EOF) {
 			return end, nil
 		}

@@ -146,12 +146,13 @@ func (c *Chain) finishMove(from, to *node) error {
 		return err
 	}
 	for n := from; n != base; n = n.parent {
-		if err := c.revert(n, write); err != nil {
+		if err := errors.Join(c.ended(), c.revert(n, write)); err != nil {
 			return err
 		}
 	}
 	for _, n := range path(base, to) {
 		p, err := c.parse(n)
+		err = errors.Join(c.ended(), err)
 		if err != nil {
 			return err
 		}

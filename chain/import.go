@@ -62,7 +62,7 @@ func (c *Chain) Import(ctx context.Context, src io.ReaderAt, size int64, progres
 	group.Go(func() error {
 		defer close(ahead)
 		for {
-			blocks, err := c.readGroup(file)
+			blocks, err := c.readGroup(ctx, file)
 			if len(blocks) == 0 || err != nil {
 				return err
 			}
@@ -101,9 +101,9 @@ func (c *Chain) Import(ctx context.Context, src io.ReaderAt, size int64, progres
 
 // readGroup reads the next blocks of a file, about groupSize bytes of them: none
 // at its end.
-func (c *Chain) readGroup(file *bootstrap) (blocks []prepared, err error) {
+func (c *Chain) readGroup(ctx context.Context, file *bootstrap) (blocks []prepared, err error) {
 	for size := 0; size < groupSize; {
-		s, err := file.next()
+		s, err := file.next(ctx)
 		if errors.Is(err, io.EOF) {
 			return blocks, nil
 		}

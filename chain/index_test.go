@@ -23,7 +23,7 @@ import (
 
 func openIndexed(t failer, dir string, d disk) *Chain {
 	t.Helper()
-	c, err := Open(Config{Dir: dir, Spec: testSpec, TxIndex: true, AddrIndex: true, disk: d})
+	c, err := Open(context.Background(), Config{Dir: dir, Spec: testSpec, TxIndex: true, AddrIndex: true, disk: d})
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
@@ -186,7 +186,7 @@ func TestIndexTree(t *testing.T) {
 			case "reindex":
 				mustClose(t, c)
 				cfg := Config{Dir: c.cfg.Dir, Spec: testSpec, Reindex: true}
-				if c, err = Open(cfg); err != nil {
+				if c, err = Open(context.Background(), cfg); err != nil {
 					t.Fatalf("%v", err)
 				}
 				mustClose(t, c)
@@ -309,7 +309,7 @@ func TestIndexStranded(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log lockedBuilder
-	c, err := Open(Config{Dir: dir, Spec: testSpec, TxIndex: true, AddrIndex: true, Log: textLog(&log)})
+	c, err := Open(context.Background(), Config{Dir: dir, Spec: testSpec, TxIndex: true, AddrIndex: true, Log: textLog(&log)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -371,7 +371,7 @@ func TestIndexSwitch(t *testing.T) {
 		}
 	}
 	mustClose(t, c)
-	c, err := Open(Config{Dir: dir, Spec: testSpec, TxIndex: true, AddrIndex: true})
+	c, err := Open(context.Background(), Config{Dir: dir, Spec: testSpec, TxIndex: true, AddrIndex: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -410,7 +410,7 @@ func TestIndexSwitch(t *testing.T) {
 	if c.Tip().Hash != g.Tip().Hash {
 		t.Errorf("tip at %d", c.Tip().Height)
 	}
-	_, err = Open(Config{Dir: t.TempDir(), Spec: testSpec, Prune: PruneByHand, TxIndex: true})
+	_, err = Open(context.Background(), Config{Dir: t.TempDir(), Spec: testSpec, Prune: PruneByHand, TxIndex: true})
 	if err == nil || !strings.Contains(err.Error(), "incompatible") {
 		t.Errorf("pruned and indexed: %v", err)
 	}

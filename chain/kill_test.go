@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -124,7 +125,7 @@ func TestStorageKilled(t *testing.T) {
 		killed := cfg
 		killed.disk = killDisk{osDisk{}, left}
 		acknowledged := 0
-		if c, err := Open(killed); err == nil {
+		if c, err := Open(context.Background(), killed); err == nil {
 			for _, b := range blocks {
 				if c.AddBlock(b) != nil {
 					break
@@ -138,7 +139,7 @@ func TestStorageKilled(t *testing.T) {
 			}
 			c.Close()
 		}
-		c, err := Open(cfg)
+		c, err := Open(context.Background(), cfg)
 		if err != nil {
 			t.Fatalf("after %d blocks: %v", acknowledged, err)
 		}

@@ -3,6 +3,7 @@ package chain
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,9 +13,11 @@ import (
 )
 
 // load brings the ledger to where it was, or begins it if there is none.
-func (c *Chain) load() error {
+func (c *Chain) load(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.opening = ctx
+	defer func() { c.opening = nil }()
 	tip, ok, err := c.store.hash(keyTip)
 	if err != nil {
 		return err
@@ -26,25 +29,53 @@ func (c *Chain) load() error {
 	} else if err := c.loadIndex(tip); err != nil {
 		return err
 	}
-	if err := c.readFiles(); err != nil {
+	if err := c.readFiles(ctx); err != nil {
 		return err
 	}
 	c.findCandidates()
-	started := time.Now()
-	for more, told := true, started; more; {
-		if more, err = c.step(); err != nil {
-			return err
-		}
-		if now := time.Now(); now.Sub(told) > 5*time.Second {
-			c.cfg.Log.Info("connecting stored blocks", "height", c.tip().height(), "of", c.best.height())
-			told = now
-		}
+	err = c.connectStored()
+	if err != nil && !errors.Is(err, c.ended()) {
+		return err
 	}
-	if err := c.flush(); err != nil {
+	if err != nil {
+		err = fmt.Errorf("opening the ledger in %s was interrupted at height %d of %d, and what is done is saved: %w", c.cfg.Dir, c.tip().height(), c.best.height(), err)
+	}
+	if err = errors.Join(err, c.flush()); err != nil {
 		return err
 	}
 	return c.pruneFull()
 }
+
+// ended is the error of the context of Open, while that runs. The caller holds
+// mu.
+func (c *Chain) ended() error {
+	if c.opening == nil {
+		return nil
+	}
+	return c.opening.Err()
+}
+
+// connectStored makes the best chain of stored blocks active. The caller holds
+// mu.
+func (c *Chain) connectStored() error {
+	told := time.Now()
+	for {
+		more, err := c.step()
+		if err == nil && more {
+			err = c.ended()
+		}
+		if err != nil || !more {
+			return err
+		}
+		if now := time.Now(); now.Sub(told) > tellEvery {
+			c.cfg.Log.Info("connecting stored blocks", "height", c.tip().height(), "of", c.best.height())
+			told = now
+		}
+	}
+}
+
+// tellEvery is how often work that takes long says how far it is.
+const tellEvery = 5 * time.Second
 
 // begin writes a ledger that has nothing but the genesis block; blocks that are
 // in the files already are found as after a crash. The caller holds mu.
@@ -171,7 +202,7 @@ func (c *Chain) loadNodes(blocks, undos position) error {
 		return cmp.Or(cmp.Compare(a.height, b.height), bytes.Compare(a.hash[:], b.hash[:]))
 	})
 	for _, r := range records {
-		if err := c.link(r.n); err != nil {
+		if err := errors.Join(c.ended(), c.link(r.n)); err != nil {
 			return err
 		}
 		if r.n.hash() != r.hash {
@@ -188,14 +219,17 @@ func (c *Chain) loadNodes(blocks, undos position) error {
 // readFiles takes in the blocks that lie in the files behind the end that is on
 // record, and cuts off what is no block behind the last of them. The caller
 // holds mu.
-func (c *Chain) readFiles() error {
-	from, _, err := c.store.tails()
+func (c *Chain) readFiles(ctx context.Context) error {
+	from, undos, err := c.store.tails()
 	if err != nil {
 		return err
 	}
 	genesis := c.active[0]
-	f := finder{c: c, genesis: genesis, waiting: make(map[consensus.Hash][]position)}
-	end, err := c.blocks.blocks(from, c.rules.MaxBlockWeight, f.visit)
+	f := finder{c: c, genesis: genesis, waiting: make(map[consensus.Hash][]position), at: from, told: time.Now()}
+	end, err := c.blocks.blocks(ctx, from, c.rules.MaxBlockWeight, f.visit)
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return errors.Join(fmt.Errorf("reading the block files in %s was interrupted, and what is done is saved: %w", c.cfg.Dir, err), f.save(undos))
+	}
 	if err != nil {
 		return err
 	}
@@ -265,9 +299,51 @@ type finder struct {
 	genesis *node
 	waiting map[consensus.Hash][]position // by the parent's hash
 	found   int
+	at      position // where the last block ended that was visited
+	told    time.Time
+}
+
+// save writes what has been found so far, and that the next start need not look
+// at it again: only at the first block that waits for its parent, and what lies
+// behind. The caller holds Chain.mu.
+func (f *finder) save(undos position) error {
+	from := f.at
+	for _, list := range f.waiting {
+		for _, p := range list {
+			if p.Offset -= frameSize; p.compare(from) < 0 {
+				from = position{File: p.File, Offset: p.Offset}
+			}
+		}
+	}
+	if err := f.c.blocks.sync(); err != nil {
+		return err
+	}
+	var b batch
+	if err := f.c.flushNodes(&b); err != nil {
+		return err
+	}
+	b.putTails(from, undos)
+	if err := f.c.store.write(&b, true); err != nil {
+		return err
+	}
+	clear(f.c.unsaved)
+	return nil
 }
 
 func (f *finder) visit(block *consensus.Block, p position) (good bool, err error) {
+	if now := time.Now(); now.Sub(f.told) > tellEvery {
+		f.c.cfg.Log.Info("reading the block files", "file", fileName("blk", p.File), "found", f.found)
+		f.told = now
+	}
+	good, err = f.look(block, p)
+	if f.at = (position{File: p.File, Offset: p.Offset - frameSize + 1}); good {
+		f.at.Offset = p.Offset + p.Size
+	}
+	return good, err
+}
+
+// look puts a block that may be good into the index.
+func (f *finder) look(block *consensus.Block, p position) (good bool, err error) {
 	hash := block.Header.Hash()
 	if hash == f.genesis.hash() {
 		if good = bytes.Equal(block.Bytes(), f.c.rules.Genesis().Bytes()); good {

@@ -34,7 +34,7 @@ type failer interface {
 
 func openGenerated(t failer, dir string, reindex bool) *chain.Chain {
 	t.Helper()
-	c, err := chain.Open(chain.Config{Dir: dir, Spec: generated, Sigs: sigcheck.New(1000), Reindex: reindex})
+	c, err := chain.Open(context.Background(), chain.Config{Dir: dir, Spec: generated, Sigs: sigcheck.New(1000), Reindex: reindex})
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}

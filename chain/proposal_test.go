@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 // submitted: the verdict is the same, proof of work or not, and is forgotten.
 func TestTestBlock(t *testing.T) {
 	t.Parallel()
-	c, err := Open(Config{Dir: t.TempDir(), Spec: testSpec, Sigs: sigcheck.New(100)})
+	c, err := Open(context.Background(), Config{Dir: t.TempDir(), Spec: testSpec, Sigs: sigcheck.New(100)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func openPruned(t failer, dir string, prune int64, log *strings.Builder) *Chain 
 	if log != nil {
 		cfg.Log = slog.New(slog.NewTextHandler(log, nil))
 	}
-	c, err := Open(cfg)
+	c, err := Open(context.Background(), cfg)
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
@@ -292,7 +292,7 @@ func TestPrunedModes(t *testing.T) {
 		"--reindex, as it was": {Prune: PruneAsFound, Reindex: true},
 	} {
 		cfg.Dir, cfg.Spec = dir, testSpec
-		c, err := Open(cfg)
+		c, err := Open(context.Background(), cfg)
 		if err == nil {
 			c.Close()
 		}
@@ -338,7 +338,7 @@ func TestPruneInterrupted(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := &removals{disk: osDisk{}, left: step}
-		c, err := Open(Config{Dir: dir, Spec: testSpec, Prune: PruneByHand, limits: smallFiles(), disk: d})
+		c, err := Open(context.Background(), Config{Dir: dir, Spec: testSpec, Prune: PruneByHand, limits: smallFiles(), disk: d})
 		if err != nil {
 			t.Fatal(err)
 		}

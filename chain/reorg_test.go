@@ -2,6 +2,7 @@ package chain
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"os"
@@ -49,7 +50,7 @@ func deepReorg(t *testing.T, depth, txs int) (peak uint64) {
 	names, sets, tips := reorgFiles(t, dir, depth, txs)
 	runtime.GC()
 	debug.FreeOSMemory()
-	c, err := Open(Config{Dir: filepath.Join(dir, "ledger"), Spec: testSpec, Sigs: sigcheck.New(0), Cache: databaseCache + 2*databaseBuffer + 8<<20})
+	c, err := Open(context.Background(), Config{Dir: filepath.Join(dir, "ledger"), Spec: testSpec, Sigs: sigcheck.New(0), Cache: databaseCache + 2*databaseBuffer + 8<<20})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func onFaultDisk(t *testing.T, d *faultDisk, log *strings.Builder) *Chain {
 	if log != nil {
 		cfg.Log = slog.New(slog.NewTextHandler(log, nil))
 	}
-	c, err := Open(cfg)
+	c, err := Open(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

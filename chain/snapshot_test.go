@@ -28,7 +28,7 @@ func TestCoreSnapshot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := Open(Config{Dir: t.TempDir(), Spec: spec})
+	c, err := Open(context.Background(), Config{Dir: t.TempDir(), Spec: spec})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,7 +312,7 @@ type started struct {
 
 func start(t failer, dir, file string, hash consensus.Hash, headers []*consensus.Block) *started {
 	t.Helper()
-	c, err := Open(Config{Dir: dir, Spec: testSpec, Cache: MinCache})
+	c, err := Open(context.Background(), Config{Dir: dir, Spec: testSpec, Cache: MinCache})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -541,7 +541,7 @@ func TestFalseSnapshot(t *testing.T) {
 		t.Error(err)
 	}
 	for range 2 {
-		if c, err := Open(Config{Dir: at, Spec: testSpec}); !errors.Is(err, ErrRefuted) {
+		if c, err := Open(context.Background(), Config{Dir: at, Spec: testSpec}); !errors.Is(err, ErrRefuted) {
 			t.Errorf("it starts again: %v, %v", c, err)
 		}
 	}
@@ -597,7 +597,7 @@ func TestInvalidHistory(t *testing.T) {
 			t.Error(err)
 		}
 		s.Close()
-		if _, err := Open(Config{Dir: at, Spec: testSpec}); !errors.Is(err, ErrRefuted) {
+		if _, err := Open(context.Background(), Config{Dir: at, Spec: testSpec}); !errors.Is(err, ErrRefuted) {
 			t.Errorf("it starts again: %v", err)
 		}
 	}
@@ -720,7 +720,7 @@ func (s *started) restart(t failer, dir string, before func()) *started {
 	if err := errors.Join(s.stop(), s.Close()); err != nil {
 		t.Fatalf("%v", err)
 	}
-	c, err := Open(Config{Dir: dir, Spec: testSpec})
+	c, err := Open(context.Background(), Config{Dir: dir, Spec: testSpec})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -826,7 +826,7 @@ func TestSnapshotOfSpec(t *testing.T) {
 		s.Rules.Maturity = 1
 		s.Defaults.Snapshots = []consensus.Snapshot{{Height: 3, Base: made.Base, UTXOHash: made.Hash}}
 	})
-	c, err := Open(Config{Dir: filepath.Join(dir, "a"), Spec: spec})
+	c, err := Open(context.Background(), Config{Dir: filepath.Join(dir, "a"), Spec: spec})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -849,7 +849,7 @@ func TestSnapshotAnywhere(t *testing.T) {
 		defer os.RemoveAll(dir)
 		g := chaingen.New(&testSpec.Rules, chaingen.Params{Seed: rapid.Uint64().Draw(t, "seed"), Txs: 2, Inputs: 2, Outputs: 3, Fee: 1000})
 		g.Extend(rapid.IntRange(1, 12).Draw(t, "base"))
-		full, err := Open(Config{Dir: filepath.Join(dir, "full"), Spec: testSpec})
+		full, err := Open(context.Background(), Config{Dir: filepath.Join(dir, "full"), Spec: testSpec})
 		if err != nil {
 			t.Fatalf("%v", err)
 		}

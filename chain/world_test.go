@@ -83,7 +83,7 @@ func (w *world) set(t *testing.T, hash consensus.Hash) consensus.Hash {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, ok := w.sets[hash]; !ok {
-		c, err := Open(Config{Dir: "/replay", Spec: testSpec, Sigs: sigcheck.New(0), disk: newFaultDisk(0)})
+		c, err := Open(context.Background(), Config{Dir: "/replay", Spec: testSpec, Sigs: sigcheck.New(0), disk: newFaultDisk(0)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package mempool_test
 
 import (
 	"bytes"
+	"context"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -35,7 +36,7 @@ func newIndependent(b *testing.B, n int) *independent {
 	b.Helper()
 	in := &independent{made: make(map[consensus.Hash]*consensus.Tx)}
 	var err error
-	if in.ledger, err = chain.Open(chain.Config{Dir: b.TempDir(), Spec: generated}); err != nil {
+	if in.ledger, err = chain.Open(context.Background(), chain.Config{Dir: b.TempDir(), Spec: generated}); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { in.ledger.Close() })

@@ -63,7 +63,7 @@ func TestEstimateAfterSnapshot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ledger, err := chain.Open(chain.Config{Dir: t.TempDir(), Spec: generated, Sigs: w.sigs})
+	ledger, err := chain.Open(context.Background(), chain.Config{Dir: t.TempDir(), Spec: generated, Sigs: w.sigs})
 	if err != nil {
 		t.Fatal(err)
 	}

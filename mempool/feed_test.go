@@ -1,6 +1,7 @@
 package mempool_test
 
 import (
+	"context"
 	"encoding/hex"
 	"slices"
 	"testing"
@@ -33,7 +34,7 @@ func afterFeed(t *testing.T) (*mempool.Pool, *consensus.Rules) {
 		t.Fatal(err)
 	}
 	sigs := sigcheck.New(100_000)
-	c, err := chain.Open(chain.Config{Dir: t.TempDir(), Spec: spec, Sigs: sigs})
+	c, err := chain.Open(context.Background(), chain.Config{Dir: t.TempDir(), Spec: spec, Sigs: sigs})
 	if err != nil {
 		t.Fatal(err)
 	}

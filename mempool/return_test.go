@@ -1,6 +1,7 @@
 package mempool
 
 import (
+	"context"
 	"testing"
 
 	"lode/chain"
@@ -13,7 +14,7 @@ import (
 // oldest do, on which the others depend.
 func TestTooMuchReturns(t *testing.T) {
 	spec := chaingen.Spec(func(s *consensus.Spec) { s.Rules.Maturity = 1 })
-	c, err := chain.Open(chain.Config{Dir: t.TempDir(), Spec: spec})
+	c, err := chain.Open(context.Background(), chain.Config{Dir: t.TempDir(), Spec: spec})
 	if err != nil {
 		t.Fatal(err)
 	}

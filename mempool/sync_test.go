@@ -1,6 +1,7 @@
 package mempool_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -44,7 +45,7 @@ func TestLostWay(t *testing.T) {
 func testLostWay(t *testing.T, lose func(ledger *chain.Chain, dir string, missed uint32)) {
 	w := startWorld(t, mempool.DefaultPolicy())
 	dir := t.TempDir()
-	ledger, err := chain.Open(chain.Config{Dir: dir, Spec: generated, Sigs: w.sigs, Prune: chain.PruneByHand})
+	ledger, err := chain.Open(context.Background(), chain.Config{Dir: dir, Spec: generated, Sigs: w.sigs, Prune: chain.PruneByHand})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package mempool_test
 
 import (
+	"context"
 	"maps"
 	"os"
 	"slices"
@@ -47,7 +48,7 @@ func newWorld(t failer, policy mempool.Policy) (w *world, done func()) {
 		t.Fatalf("%v", err)
 	}
 	w = &world{sigs: sigcheck.New(10_000), policy: policy, version: 2, versions: []uint32{2}, made: make(consensus.Coins), now: time.Unix(1_700_000_000, 0)}
-	w.ledger, err = chain.Open(chain.Config{Dir: dir, Spec: generated, Sigs: w.sigs})
+	w.ledger, err = chain.Open(context.Background(), chain.Config{Dir: dir, Spec: generated, Sigs: w.sigs})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}

@@ -21,7 +21,7 @@ var benchSpec = chaingen.Spec(func(s *consensus.Spec) { s.Rules.Maturity = 1 })
 func benchNode(b *testing.B) (*chain.Chain, *mempool.Pool) {
 	b.Helper()
 	sigs := sigcheck.New(0)
-	ledger, err := chain.Open(chain.Config{Dir: b.TempDir(), Spec: benchSpec, Sigs: sigs})
+	ledger, err := chain.Open(context.Background(), chain.Config{Dir: b.TempDir(), Spec: benchSpec, Sigs: sigs})
 	if err != nil {
 		b.Fatal(err)
 	}

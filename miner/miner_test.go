@@ -33,7 +33,7 @@ func newNode(t *testing.T, change func(*consensus.Spec)) *node {
 	})}
 	sigs := sigcheck.New(1000)
 	var err error
-	if n.ledger, err = chain.Open(chain.Config{Dir: t.TempDir(), Spec: n.spec, Sigs: sigs}); err != nil {
+	if n.ledger, err = chain.Open(context.Background(), chain.Config{Dir: t.TempDir(), Spec: n.spec, Sigs: sigs}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { n.ledger.Close() })

@@ -101,7 +101,7 @@ func converse(t *testing.T, script []byte) {
 	if take(&script, 1)[0]%2 == 1 {
 		spec = needing(spec, 2*maxHeaders+100)
 	}
-	ledger, err := chain.Open(chain.Config{Dir: t.TempDir(), Spec: spec, Now: now})
+	ledger, err := chain.Open(context.Background(), chain.Config{Dir: t.TempDir(), Spec: spec, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

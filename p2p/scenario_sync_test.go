@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -69,7 +70,7 @@ func syncAmong(t *testing.T, random *rand.Rand, ledger string, honest int, liars
 // ledgerOf makes a ledger of blocks, and gives its directory.
 func ledgerOf(t *testing.T, spec *consensus.Spec, blocks []*consensus.Block) (dir string) {
 	dir = t.TempDir()
-	c, err := chain.Open(chain.Config{Dir: dir, Spec: spec})
+	c, err := chain.Open(context.Background(), chain.Config{Dir: dir, Spec: spec})
 	if err != nil {
 		t.Fatal(err)
 	}

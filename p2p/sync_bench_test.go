@@ -30,7 +30,7 @@ func BenchmarkSync(b *testing.B) {
 	}
 	tip := made.Tip().Hash
 	open := func() *chain.Chain {
-		c, err := chain.Open(chain.Config{Dir: b.TempDir(), Spec: spec, Sigs: sigcheck.New(0)})
+		c, err := chain.Open(context.Background(), chain.Config{Dir: b.TempDir(), Spec: spec, Sigs: sigcheck.New(0)})
 		if err != nil {
 			b.Fatal(err)
 		}

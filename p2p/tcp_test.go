@@ -294,7 +294,7 @@ func TestBannedOverTCP(t *testing.T) {
 func TestTCPListenerFails(t *testing.T) {
 	l, _ := listeningTCP(t)
 	spec := regtest(t)
-	ledger, err := chain.Open(chain.Config{Dir: t.TempDir(), Spec: spec, Now: now})
+	ledger, err := chain.Open(context.Background(), chain.Config{Dir: t.TempDir(), Spec: spec, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ import (
 // realNode runs a node with a real ledger, outside of any bubble.
 func realNode(t *testing.T, change func(*Config)) (*Node, *chain.Chain) {
 	spec := regtest(t)
-	ledger, err := chain.Open(chain.Config{Dir: t.TempDir(), Spec: spec, Now: now})
+	ledger, err := chain.Open(context.Background(), chain.Config{Dir: t.TempDir(), Spec: spec, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -115,7 +115,7 @@ func (w *world) station(name string) *station {
 // start has a station begin with what is in its directory.
 func (w *world) start(s *station) {
 	w.t.Helper()
-	ledger, err := chain.Open(chain.Config{Dir: s.dir, Spec: w.spec, Now: now})
+	ledger, err := chain.Open(context.Background(), chain.Config{Dir: s.dir, Spec: w.spec, Now: now})
 	if err != nil {
 		w.t.Fatal(err)
 	}

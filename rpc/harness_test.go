@@ -79,7 +79,7 @@ func newNodeWith(tb testing.TB, ledger chain.Config, network string, blocks int,
 
 	sigs := sigcheck.New(1000)
 	ledger.Dir, ledger.Spec, ledger.Now, ledger.Sigs = tb.TempDir(), spec, n.clock.Now, sigs
-	n.chain, err = chain.Open(ledger)
+	n.chain, err = chain.Open(context.Background(), ledger)
 	check(tb, err)
 	tb.Cleanup(func() { _ = n.chain.Close() })
 	n.pool = mempool.New(mempool.Config{Ledger: n.chain, Sigs: sigs, Policy: mempool.DefaultPolicy(), Now: n.clock.Now})

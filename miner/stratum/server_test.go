@@ -83,7 +83,7 @@ func newPool(t *testing.T, change func(*stratum.Config)) *pool {
 	p := &pool{t: t, spec: chaingen.Spec(func(s *consensus.Spec) { s.Rules.Maturity = 1 }), log: new(logBuffer)}
 	sigs := sigcheck.New(1000)
 	var err error
-	p.ledger, err = chain.Open(chain.Config{Dir: t.TempDir(), Spec: p.spec, Sigs: sigs})
+	p.ledger, err = chain.Open(context.Background(), chain.Config{Dir: t.TempDir(), Spec: p.spec, Sigs: sigs})
 	check(t, err)
 	t.Cleanup(func() { p.ledger.Close() })
 	p.txs = mempool.New(mempool.Config{Ledger: p.ledger, Sigs: sigs, Policy: mempool.DefaultPolicy()})

@@ -44,7 +44,7 @@ func servePool(ctx context.Context) (err error) {
 		return err
 	}
 	sigs := sigcheck.New(1000)
-	ledger, err := chain.Open(chain.Config{Dir: dir, Spec: spec, Sigs: sigs})
+	ledger, err := chain.Open(context.Background(), chain.Config{Dir: dir, Spec: spec, Sigs: sigs})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package netsim
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -37,7 +38,7 @@ func download(t *testing.T, spec *consensus.Spec, blocks []*consensus.Block, cut
 	synctest.Test(t, func(t *testing.T) {
 		sigs := sigcheck.New(0)
 		w := New(Config{Spec: spec, Dir: t.TempDir(), Sigs: sigs, Line: func(_, to int) p2p.Line { return lines[to] }})
-		source, err := chain.Open(chain.Config{Dir: t.TempDir(), Spec: spec, Now: Now, Sigs: sigs})
+		source, err := chain.Open(context.Background(), chain.Config{Dir: t.TempDir(), Spec: spec, Now: Now, Sigs: sigs})
 		if err != nil {
 			t.Fatal(err)
 		}

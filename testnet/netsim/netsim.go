@@ -117,7 +117,7 @@ func (w *Network) Add(ledger *chain.Chain) (*Node, error) {
 	}
 	if n.own {
 		var err error
-		n.Ledger, err = chain.Open(chain.Config{
+		n.Ledger, err = chain.Open(context.Background(), chain.Config{
 			Dir: filepath.Join(w.cfg.Dir, fmt.Sprint(number)), Spec: w.cfg.Spec, Now: Now, Sigs: w.cfg.Sigs, Cache: chain.MinCache,
 		})
 		if err != nil {
