@@ -22,7 +22,7 @@ type accounts struct {
 	saving sync.Mutex // held while accountsFile is written, so that the older state is not written last
 
 	mu     sync.Mutex // guards what follows
-	window *window
+	payees *payees
 	// What is carried over is that of blocks so deep that they stay, and that of
 	// younger ones as far as they are part of the chain when it is looked at. So a
 	// block that is reorganized away is taken back, and counts again if it returns.
@@ -39,8 +39,7 @@ type foundBlock struct {
 }
 
 const (
-	settledAfter = 100  // blocks on top of one
-	maxPayees    = 5000 // in the window; and of those who are not, with something carried over
+	settledAfter = 100 // blocks on top of one
 	accountsFile = "pool.json"
 	windowFile   = "pool-window.json"
 	fileVersion  = 1
@@ -53,7 +52,7 @@ var errDamaged = errors.New("is damaged")
 // openAccounts reads the state of the pool. A damaged file is put aside, and what
 // it held is begun anew.
 func openAccounts(cfg *Config) (*accounts, error) {
-	a := &accounts{cfg: cfg, window: newWindow(uint64(cfg.Window) * scoreOne), settled: make(map[string]consensus.Amount)}
+	a := &accounts{cfg: cfg, payees: newPayees(uint64(cfg.Window) * scoreOne), settled: make(map[string]consensus.Amount)}
 	for _, f := range []struct {
 		name string
 		read func([]byte) error
@@ -92,7 +91,8 @@ type savedAccounts struct {
 // savedWindow is the JSON of windowFile.
 type savedWindow struct {
 	Version int                 `json:"version"`
-	Slices  []map[string]uint64 `json:"slices"` // scores by address, the oldest first
+	Slices  []map[string]uint64 `json:"slices"`            // scores by address, the oldest first
+	Waiting map[string]uint64   `json:"waiting,omitempty"` // of those who have too little for a place
 }
 
 func (a *accounts) readAccounts(b []byte) error {
@@ -136,7 +136,7 @@ func (a *accounts) readWindow(b []byte) error {
 	}
 	const most = 1 << 61 // of all scores together
 	var total uint64
-	for _, scores := range saved.Slices {
+	for _, scores := range append(slices.Clone(saved.Slices), saved.Waiting) {
 		for payee, score := range scores {
 			if canonical, err := a.cfg.payee(payee); err != nil || canonical != payee || score == 0 || score > most-total {
 				return fmt.Errorf("%w: %.100q has the score %d", errDamaged, payee, score)
@@ -144,9 +144,7 @@ func (a *accounts) readWindow(b []byte) error {
 			total += score
 		}
 	}
-	for _, scores := range saved.Slices {
-		a.window.restore(scores)
-	}
+	a.payees.restore(saved.Slices, saved.Waiting)
 	return nil
 }
 
@@ -164,8 +162,8 @@ func (w *window) restore(scores map[string]uint64) {
 // save writes the state of the pool.
 func (a *accounts) save() error {
 	a.mu.Lock()
-	w := savedWindow{Version: fileVersion}
-	for _, s := range a.window.slices {
+	w := savedWindow{Version: fileVersion, Waiting: a.payees.waiting.scores()}
+	for _, s := range a.payees.window.slices {
 		w.Slices = append(w.Slices, maps.Clone(s.scores))
 	}
 	a.mu.Unlock()
@@ -181,29 +179,24 @@ func (a *accounts) saveAccounts() error {
 	return writeFile(filepath.Join(a.cfg.Dir, accountsFile), saved)
 }
 
-// add counts a share.
+// add counts a share. It reports whether it is the first that a block would pay.
 func (a *accounts) add(payee string, score uint64) (first bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	first = len(a.window.scores) == 0
-	a.window.add(payee, score)
-	return first
+	before := len(a.payees.window.scores)
+	a.payees.add(payee, score)
+	return before == 0 && len(a.payees.window.scores) > 0
 }
 
-// full reports whether there is no room for the shares of one more payee.
-func (a *accounts) full(payee string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	_, known := a.window.scores[payee]
-	return !known && len(a.window.scores) >= maxPayees
-}
+// least is the score that proves work: what a place in the window costs.
+func (a *accounts) least() uint64 { return a.payees.least }
 
 // distribute divides the value of a block on the present tip. It pays nobody if
 // there are no shares.
 func (a *accounts) distribute(value consensus.Amount) distribution {
 	carry := a.carry()
 	a.mu.Lock()
-	scores := maps.Clone(a.window.scores)
+	scores := maps.Clone(a.payees.window.scores)
 	a.mu.Unlock()
 	if len(scores) == 0 {
 		return distribution{}
@@ -222,7 +215,7 @@ func (a *accounts) carry() map[string]consensus.Amount {
 		if b := a.blocks[0]; active[b.Hash] {
 			addDue(a.settled, b.Due)
 			a.found++
-			trim(a.settled, a.window.scores, maxPayees)
+			trim(a.settled, a.payees.window.scores, maxPayees)
 		}
 		a.blocks = a.blocks[1:]
 	}

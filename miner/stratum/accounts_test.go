@@ -104,8 +104,8 @@ func TestCarryFollowsTheChain(t *testing.T) {
 	restart()
 	ledger.active[hash] = false // deeper than is looked at
 	expect("settled", 100)
-	if a.window.total != scoreOne+scoreOne/1_000_000 || len(a.window.scores) != 2 {
-		t.Errorf("the window has %d", a.window.total)
+	if a.payees.window.total != scoreOne+scoreOne/1_000_000 || len(a.payees.window.scores) != 2 {
+		t.Errorf("the window has %d", a.payees.window.total)
 	}
 
 	// The ledger refuses a block.
@@ -166,26 +166,15 @@ func TestDamagedFiles(t *testing.T) {
 			if b, err := os.ReadFile(kept[0]); err != nil || string(b) != c.text {
 				t.Errorf("%s: it is not kept as it was: %v", c.name, err)
 			}
-			if len(a.settled) != 0 || a.window.total != 0 || a.found != 0 {
+			if len(a.settled) != 0 || a.payees.window.total != 0 || a.found != 0 {
 				t.Errorf("%s: something of it counts", c.name)
 			}
 		}
 		if err := a.save(); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if again, log := open(t, dir, ledger); log != "" || !maps.Equal(again.settled, a.settled) || again.window.total != a.window.total {
+		if again, log := open(t, dir, ledger); log != "" || !maps.Equal(again.settled, a.settled) || again.payees.window.total != a.payees.window.total {
 			t.Errorf("%s: it cannot be read again: %s", c.name, log)
 		}
-	}
-}
-
-// TestFull has no room for ever more payees.
-func TestFull(t *testing.T) {
-	a, _ := open(t, t.TempDir(), &activeChain{})
-	for i := range maxPayees {
-		a.add(string(rune('a'+i%26))+string(rune(i)), 1)
-	}
-	if !a.full(address(1)) || a.full("a\x00") {
-		t.Errorf("%d payees", len(a.window.scores))
 	}
 }

@@ -12,21 +12,24 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"lode/internal/places"
 )
 
 // conn is the connection of one miner.
 type conn struct {
-	s       *Server
-	net     net.Conn
-	from    string     // for the log
-	address netip.Addr // of IPv6, the network of 64 bits
-	local   bool       // it is the loopback's
-	extra1  [extra1Size]byte
-	out     chan []byte // lines to be written
-	cut     context.CancelCauseFunc
-	budget  bucket // for everything but good shares; used by run alone
-	buf     []byte // of coinbases; used by run alone
+	s      *Server
+	net    net.Conn
+	from   string // for the log
+	origin places.Origin
+	extra1 [extra1Size]byte
+	out    chan []byte // lines to be written
+	cut    context.CancelCauseFunc
+	budget bucket       // for everything but good shares; used by run alone
+	buf    []byte       // of coinbases; used by run alone
+	rank   atomic.Int32 // see Server.rank
 
 	mu         sync.Mutex // guards what follows
 	subscribed bool
@@ -37,7 +40,9 @@ type conn struct {
 	difficulty float64            // of the next job
 	announced  float64            // of the jobs that were given last; 0 for none
 	vardiff    vardiff
-	issued     []*issue // the newest last
+	issued     []*issue  // the newest last
+	score      uint64    // of accepted shares
+	worked     time.Time // when the last was accepted
 }
 
 // Bounds of one connection.
@@ -53,37 +58,31 @@ const (
 	writeTimeout = 10 * time.Second
 )
 
-func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{s: s, net: nc, from: nc.RemoteAddr().String(), out: make(chan []byte, maxQueue), users: make(map[string]*worker)}
+func newConn(s *Server, nc net.Conn, cut context.CancelCauseFunc) *conn {
+	c := &conn{s: s, net: nc, from: nc.RemoteAddr().String(), out: make(chan []byte, maxQueue), users: make(map[string]*worker), cut: cut}
 	if a, err := netip.ParseAddrPort(c.from); err == nil {
-		c.address, c.local = a.Addr().Unmap(), a.Addr().Unmap().IsLoopback()
+		c.origin = places.OriginOf(a.Addr())
+		c.origin.Exempt = s.cfg.Local(a.Addr().Unmap())
 	}
-	if c.address.Is6() { // whoever has one has the 2^64 beside it
-		c.address = netip.PrefixFrom(c.address, 64).Masked().Addr()
-	}
-	c.cut = func(error) {}
 	c.difficulty = s.cfg.Difficulty
 	c.vardiff = vardiff{perMinute: s.cfg.SharesPerMinute, since: time.Now()}
 	c.budget.set(budgetSize, budgetRefill)
 	return c
 }
 
-// run serves the connection, and says why it has ended; nil if the miner has left.
+// run serves the connection until ctx ends, and says why it has ended; nil if the
+// miner has left.
 func (c *conn) run(ctx context.Context) error {
-	ctx, cut := context.WithCancelCause(ctx)
-	c.mu.Lock()
-	c.cut = cut
-	c.mu.Unlock()
 	var wg sync.WaitGroup
 	defer func() {
-		cut(nil)
+		c.cut(nil)
 		_ = c.net.Close()
 		wg.Wait()
 	}()
 	defer context.AfterFunc(ctx, func() { _ = c.net.Close() })()
 	wg.Go(func() { c.write(ctx) })
 	err := c.read()
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
 	return err
@@ -201,6 +200,9 @@ func (c *conn) handle(m *message) (good bool) {
 		err = fail(codeOther, "Unknown method %.40q", m.Method)
 	}
 	c.send(answer(m.ID, result, err))
+	if !before && c.ready() {
+		c.s.rank(c, connUnproven)
+	}
 	if w := c.s.current.Load(); w != nil && !before && c.ready() {
 		c.vardiff.since = time.Now()
 		c.giveLocked(w)
@@ -236,10 +238,11 @@ func (c *conn) authorize(m *message) (string, *Error) {
 		c.s.workers.refuse()
 		return "", fail(codeUnauthorized, "Unauthorized worker: %v", err)
 	}
-	if len(c.users) >= maxUsers || c.s.accounts.full(payee) {
-		return "", fail(codeOther, "there are too many workers already")
+	if len(c.users) >= maxUsers {
+		return "", fail(codeOther, "there are %d workers on this connection already", maxUsers)
 	}
-	w := c.s.workers.join(name, payee, time.Now())
+	w, out := c.s.workers.join(name, payee, c, time.Now())
+	cutUnproven(out)
 	if w == nil {
 		return "", fail(codeOther, "there are too many workers already")
 	}
@@ -297,6 +300,31 @@ func (c *conn) adjust(now time.Time) {
 		c.giveLocked(w)
 	}
 	c.difficulty = c.bound(w)
+}
+
+// credit counts an accepted share.
+func (c *conn) credit(hashes float64, score uint64, now time.Time) {
+	c.mu.Lock()
+	c.vardiff.accepted(hashes)
+	c.score, c.worked = addUpTo(c.score, score), now
+	proven := c.score >= c.s.accounts.least()
+	c.mu.Unlock()
+	if proven {
+		c.s.rank(c, connProven)
+	}
+}
+
+// review takes what the connection has proven from it if that was long ago.
+func (c *conn) review(now time.Time) {
+	c.mu.Lock()
+	idle := c.rank.Load() == connProven && now.Sub(c.worked) > idleTimeout
+	if idle {
+		c.score = 0
+	}
+	c.mu.Unlock()
+	if idle {
+		c.s.rank(c, connUnproven)
+	}
 }
 
 // bound is the difficulty of the next job. The caller holds mu.

@@ -18,6 +18,7 @@ type Info struct {
 	Window      float64                     // what the shares in the window score together, in blocks
 	WindowSize  int                         // what they should
 	Payees      int                         // who has shares in the window
+	Waiting     int                         // who has too few for a place there
 	Blocks      int                         // of the pool, in the chain
 	Orphans     int                         // of the pool, not in the chain, of the last 100 heights
 	Carry       map[string]consensus.Amount // what is carried over to later blocks, by address; the sum is zero
@@ -73,8 +74,8 @@ func (a *accounts) describe(info *Info) {
 	active := a.active()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	info.Window = float64(a.window.total) / scoreOne
-	info.Payees = len(a.window.scores)
+	info.Window = float64(a.payees.window.total) / scoreOne
+	info.Payees, info.Waiting = len(a.payees.window.scores), len(a.payees.waiting.of)
 	info.Blocks = a.found
 	for _, b := range a.blocks {
 		if active[b.Hash] {

@@ -56,8 +56,9 @@ func newWindow(size uint64) *window {
 	return &window{size: size, scores: make(map[string]uint64)}
 }
 
-// add gives a payee the score of a share.
-func (w *window) add(payee string, score uint64) {
+// add gives a payee the score of a share. It reports whether older ones have fallen
+// out for it.
+func (w *window) add(payee string, score uint64) (moved bool) {
 	if n := len(w.slices); n == 0 || w.slices[n-1].total >= w.size/windowSlices {
 		w.slices = append(w.slices, slice{scores: make(map[string]uint64)})
 	}
@@ -74,7 +75,20 @@ func (w *window) add(payee string, score uint64) {
 		}
 		w.total -= w.slices[0].total
 		w.slices = w.slices[1:]
+		moved = true
 	}
+	return moved
+}
+
+// remove takes all shares of a payee out.
+func (w *window) remove(payee string) {
+	for i := range w.slices {
+		score := w.slices[i].scores[payee]
+		w.slices[i].total -= score
+		w.total -= score
+		delete(w.slices[i].scores, payee)
+	}
+	delete(w.scores, payee)
 }
 
 // apportion divides total in proportion to weights, of which one at least is not

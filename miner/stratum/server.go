@@ -16,6 +16,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/internal/places"
 	"lode/miner"
 	"lode/miner/kernel"
 )
@@ -42,12 +43,13 @@ type Config struct {
 	Dust      consensus.Amount // no payee gets less of a block
 
 	// What follows has a default where it is zero.
-	Window          int     // blocks whose shares are paid: 2, as Rosenfeld proposes
-	SharesPerMinute float64 // of a connection: 20
-	Difficulty      float64 // that a connection begins with: 0.001
-	LeastDifficulty float64 // 0.000001: a slow CPU has a share in a second
-	MaxConnections  int     // 4096
-	MaxPerAddress   int     // 256, in IPv6 per network of 64 bits; loopback is exempt
+	Window          int                   // blocks whose shares are paid: 2, as Rosenfeld proposes
+	SharesPerMinute float64               // of a connection: 20
+	Difficulty      float64               // that a connection begins with: 0.001
+	LeastDifficulty float64               // 0.000001: a slow CPU has a share in a second
+	MaxConnections  int                   // 4096; who has done least makes room, see connPlaces
+	MaxPerAddress   int                   // 256 that have proven nothing, in IPv6 per network of 64 bits; loopback is exempt
+	Local           func(netip.Addr) bool // whose addresses are exempt: the loopback's
 	Log             *slog.Logger
 }
 
@@ -82,10 +84,31 @@ type Server struct {
 	next     atomic.Uint32        // extra nonce of the next connection
 	rollable uint32               // bits of the version, the same at every tip; see kernel.RollableBits
 
-	mu    sync.Mutex // guards what follows
-	conns map[*conn]struct{}
-	from  map[netip.Addr]int // connections by address
+	sockets chan struct{} // bounds connections with those that are being closed
+
+	mu     sync.Mutex // guards what follows
+	conns  map[*conn]struct{}
+	places *places.Table[*conn]
 }
+
+// The ranks of a connection. It is proven by as much work as a place among the
+// payees costs, until a while has passed without an accepted share.
+const (
+	connSilent = iota // asks for no work
+	connUnproven
+	connProven
+	connRanks
+)
+
+// connPlaces are the limits of connections. Only those that have proven nothing
+// count for an address or a network, as a farm shares one, and only they make room.
+func connPlaces(cfg *Config) places.Limits {
+	return places.Limits{Most: cfg.MaxConnections, PerAddress: cfg.MaxPerAddress, PerNetwork: 4 * cfg.MaxPerAddress, Counts: connProven, Keeps: connProven, Ranks: connRanks}
+}
+
+// MaxSockets is how many file descriptors the connections of a server may take:
+// those that make room are closed beside the new ones.
+func (c *Config) MaxSockets() int { return c.MaxConnections + c.MaxConnections/8 + 1 }
 
 // NewServer prepares a server; Serve runs it. It reads what is owed from the
 // files of before.
@@ -96,17 +119,25 @@ func NewServer(cfg Config) (*Server, error) {
 	orDefault(&cfg.LeastDifficulty, 1e-6)
 	orDefault(&cfg.MaxConnections, 4096)
 	orDefault(&cfg.MaxPerAddress, 256)
+	if cfg.Local == nil {
+		cfg.Local = netip.Addr.IsLoopback
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, refresh: make(chan struct{}, 1), conns: make(map[*conn]struct{}), from: make(map[netip.Addr]int)}
-	s.workers.byName = make(map[string]*worker)
+	s := &Server{
+		cfg: cfg, refresh: make(chan struct{}, 1), conns: make(map[*conn]struct{}),
+		places: places.New[*conn](connPlaces(&cfg)), sockets: make(chan struct{}, cfg.MaxSockets()),
+	}
 	tip := cfg.Ledger.Tip()
 	s.rollable = kernel.RollableBits(&cfg.Spec.Rules, &tip)
 	s.quarrels.set(20, 1)
 	var err error
-	s.accounts, err = openAccounts(&s.cfg)
-	return s, err
+	if s.accounts, err = openAccounts(&s.cfg); err != nil {
+		return nil, err
+	}
+	s.workers = newWorkers(maxWorkers, s.accounts.least())
+	return s, nil
 }
 
 func orDefault[T comparable](v *T, d T) {
@@ -168,6 +199,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 
 func (s *Server) accept(ctx context.Context, l net.Listener, wg *sync.WaitGroup) {
 	for {
+		select {
+		case s.sockets <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
 		c, err := l.Accept()
 		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 			if c != nil {
@@ -177,24 +213,30 @@ func (s *Server) accept(ctx context.Context, l net.Listener, wg *sync.WaitGroup)
 		}
 		if err != nil { // no files left, or a connection that has gone
 			s.cfg.Log.Warn("a stratum connection could not be taken", "error", err)
+			<-s.sockets
 			sleep(ctx, retryAfter)
 			continue
 		}
-		wg.Go(func() { s.ServeConn(ctx, c) })
+		wg.Go(func() {
+			defer func() { <-s.sockets }()
+			s.ServeConn(ctx, c)
+		})
 	}
 }
 
 // ServeConn serves one miner until it leaves, is cut, or ctx ends.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
 	defer nc.Close()
-	c := newConn(s, nc)
+	ctx, cut := context.WithCancelCause(ctx)
+	defer cut(nil)
+	c := newConn(s, nc, cut)
 	if err := s.enter(c); err != nil {
 		s.complain(c, err)
 		return
 	}
 	err := c.run(ctx)
 	s.leave(c)
-	if err != nil && ctx.Err() == nil {
+	if err != nil && !errors.Is(err, context.Canceled) {
 		s.complain(c, err)
 	}
 }
@@ -208,33 +250,55 @@ func (s *Server) complain(c *conn, err error) {
 	s.cfg.Log.Log(context.Background(), level, "stratum connection cut", "from", c.from, "reason", err)
 }
 
+// errRoom is the kind of error for a connection that had to make room.
+var errRoom = errors.New("it has proven no work, and made room for another")
+
 // enter makes a connection one of those that get work.
 func (s *Server) enter(c *conn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.conns) >= s.cfg.MaxConnections {
-		return fmt.Errorf("there are %d connections already", len(s.conns))
+	out, ok := s.places.Enter(c, c.origin)
+	for _, other := range out {
+		delete(s.conns, other)
+		other.cut(errRoom)
 	}
-	if s.from[c.address] >= s.cfg.MaxPerAddress && !c.local {
-		return fmt.Errorf("there are %d connections from its address already", s.from[c.address])
+	if !ok {
+		return fmt.Errorf("there are %d connections already that work", s.places.Len())
 	}
 	s.conns[c] = struct{}{}
-	s.from[c.address]++
 	binary.BigEndian.PutUint32(c.extra1[:], s.next.Add(1))
 	return nil
+}
+
+// rank says what a connection has proven.
+func (s *Server) rank(c *conn, rank int) {
+	if c.rank.Swap(int32(rank)) == int32(rank) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.places.Rank(c, rank)
+}
+
+// cutUnproven ends connections whose names have made room, but for those that work
+// under other names.
+func cutUnproven(conns []*conn) {
+	for _, c := range conns {
+		if c.rank.Load() < connProven {
+			c.cut(errRoom)
+		}
+	}
 }
 
 func (s *Server) leave(c *conn) {
 	s.mu.Lock()
 	delete(s.conns, c)
-	if s.from[c.address]--; s.from[c.address] == 0 {
-		delete(s.from, c.address)
-	}
+	s.places.Leave(c)
 	s.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, w := range c.users {
-		s.workers.leave(w)
+		s.workers.leave(w, c)
 	}
 }
 
@@ -355,6 +419,7 @@ func (s *Server) keep(ctx context.Context) {
 		conns := s.connections()
 		for _, c := range conns {
 			c.adjust(time.Now())
+			c.review(time.Now())
 		}
 		if time.Since(saved) < saveEvery {
 			continue

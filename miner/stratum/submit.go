@@ -52,16 +52,15 @@ func (c *conn) share(w *worker, m *message) *Error {
 	case err == nil && stale:
 		err = errStale
 	case err == nil: // before its block has everybody paid anew
-		w.accepted(hashes, now)
+		w.accepted(hashes, i.score, now)
+		cutUnproven(c.s.workers.prove(w, c))
 		c.s.credit(w.payee, i.score)
 	}
 	if hash.MeetsTarget(&i.work.target) {
 		c.s.found(c, w, i, sol, h)
 	}
 	if err == nil {
-		c.mu.Lock()
-		c.vardiff.accepted(hashes)
-		c.mu.Unlock()
+		c.credit(hashes, i.score, now)
 		c.adjust(now)
 	}
 	return err

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -426,27 +428,102 @@ func TestNoReader(t *testing.T) {
 	})
 }
 
-// TestLimits bounds the connections, in all and from one address.
+// fromAddress is a connection from an address.
+type fromAddress struct {
+	net.Conn
+	address netip.Addr
+}
+
+// RemoteAddr is where the connection comes from.
+func (c fromAddress) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.address, 4000))
+}
+
+// connectFrom gives the miner's end of a connection from an address.
+func (p *virtualPool) connectFrom(a netip.Addr) net.Conn {
+	client, server := net.Pipe()
+	p.l.conns <- fromAddress{server, a}
+	return client
+}
+
+// served reports whether a connection is still open after a while.
+func (p *virtualPool) served(c net.Conn) bool {
+	if c.SetReadDeadline(time.Now().Add(time.Second)) != nil {
+		return false
+	}
+	_, err := c.Read(make([]byte, 1))
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// TestLimits bounds the connections, in all, from one address and from a network:
+// the oldest of those that have proven nothing makes room.
 func TestLimits(t *testing.T) {
-	for name, change := range map[string]func(*stratum.Config){
-		"in all":      func(c *stratum.Config) { c.MaxConnections = 2 },
-		"per address": func(c *stratum.Config) { c.MaxPerAddress = 2 }, // pipes have the same
+	for name, test := range map[string]struct {
+		change func(*stratum.Config)
+		from   func(i byte) netip.Addr
+	}{
+		"in all":      {func(c *stratum.Config) { c.MaxConnections = 8 }, func(i byte) netip.Addr { return netip.AddrFrom4([4]byte{10, i, 0, 1}) }},
+		"per address": {func(c *stratum.Config) { c.MaxPerAddress = 8 }, func(byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, 1}) }},
+		"per network": {func(c *stratum.Config) { c.MaxPerAddress = 2 }, func(i byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, i}) }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			virtual(t, change, func(p *virtualPool) {
-				first := p.miner(p.address(1))
-				p.miner(p.address(1))
-				third := p.connect()
-				if _, err := third.Read(make([]byte, 1)); err == nil {
-					t.Error("a third connection is served")
+			virtual(t, test.change, func(p *virtualPool) {
+				var conns []net.Conn
+				for i := range byte(9) {
+					conns = append(conns, p.connectFrom(test.from(i)))
+					synctest.Wait() // so that they enter in this order
 				}
-				if !strings.Contains(p.log.String(), "there are 2 connections") {
+				open := 0
+				for _, c := range conns {
+					if p.served(c) {
+						open++
+					}
+				}
+				if open != 8 || !p.served(conns[8]) {
+					t.Errorf("%d of 9 connections are served, the newest: %v", open, p.served(conns[8]))
+				}
+				if !strings.Contains(p.log.String(), "made room") {
 					t.Error("and nothing is said")
 				}
-				first.conn.Close()
-				synctest.Wait()
-				p.miner(p.address(3))
+				for _, c := range conns {
+					c.Close()
+				}
 			})
 		})
 	}
+}
+
+// TestSilentSockets has more sockets than there are places say nothing. Who works
+// stays, and who is new begins at once.
+func TestSilentSockets(t *testing.T) {
+	places, sockets := 400, 500
+	if os.Getenv("LODE_TEST_ATTACK") != "" {
+		places, sockets = 4096, 5000
+	}
+	virtual(t, func(c *stratum.Config) { c.MaxConnections = places }, func(p *virtualPool) {
+		veteran := p.miner(p.address(1))
+		veteran.mine(t, p.address(1), 1000, 10*time.Second)
+		var silent []net.Conn
+		for i := range sockets {
+			silent = append(silent, p.connectFrom(netip.AddrFrom4([4]byte{10, byte(i >> 6), 1, byte(i)})))
+		}
+		began := time.Now()
+		m := newRawMiner(p.connectFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1})))
+		check(t, m.begin(p.address(2)))
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("a new miner waits for %v", took)
+		}
+		if n := m.mine(t, p.address(2), 1000, 10*time.Second); n == 0 {
+			t.Error("a new miner has no share")
+		}
+		if n := veteran.mine(t, p.address(1), 1000, 10*time.Second); n == 0 {
+			t.Error("who works has lost its place")
+		}
+		if n := p.server.Info().Connections; n > places {
+			t.Errorf("%d connections, want at most %d", n, places)
+		}
+		for _, c := range silent {
+			c.Close()
+		}
+	})
 }

@@ -3,7 +3,10 @@ package stratum
 import (
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"lode/internal/places"
 )
 
 // Shares is what became of the shares of a worker.
@@ -16,64 +19,147 @@ type Shares struct {
 type worker struct {
 	name, payee string
 
-	conns int // guarded by workers.mu
+	kept  atomic.Bool // it has proven work and cannot lose its place; changed under workers.mu
+	conns int         // guarded by workers.mu
+	first *conn       // guarded by workers.mu: whose name it was first; nil once that has left
 
 	mu     sync.Mutex // guards what follows
 	shares Shares
+	score  uint64    // of accepted shares
 	last   time.Time // of the last accepted share; zero before
 	rate   decay     // hashes
 }
 
-// workers are those who are connected, and who were.
+// workers are those who are connected, and who were. A name that loses its place
+// is only not listed any more: with its next share it comes back.
 type workers struct {
+	least uint64 // score that proves work
+
 	mu     sync.Mutex // guards what follows
+	places *places.Table[string]
 	byName map[string]*worker
 	gone   Shares // of those who are forgotten
 	nobody uint64 // names that were refused, and shares under such
 }
 
 const (
-	maxWorkers  = 10_000
-	maxName     = 128 // characters
-	forgetAfter = time.Hour
+	maxWorkers = 10_000
+	maxName    = 128 // characters
+	// Names that have proven nothing yet: as many as an address may have connections
+	// that have not, and a network four times as many.
+	maxNewNames        = 256
+	maxNewNamesNetwork = 1024
 )
 
-// join finds or makes a worker; nil if there are too many.
-func (ws *workers) join(name, payee string, now time.Time) *worker {
+// The ranks of a name.
+const (
+	nameUnproven = iota // no share was accepted
+	nameTried           // less than the least, or who had proven work has left
+	nameProven
+	nameRanks
+)
+
+func newWorkers(most int, least uint64) workers {
+	return workers{least: least, byName: make(map[string]*worker), places: places.New[string](places.Limits{
+		Most: most, PerAddress: maxNewNames, PerNetwork: maxNewNamesNetwork, Counts: nameTried, Keeps: nameProven, Ranks: nameRanks,
+	})}
+}
+
+// join finds or makes a worker; nil if all places are those of others who work.
+// Who has made room is in out.
+func (ws *workers) join(name, payee string, c *conn, now time.Time) (w *worker, out []*conn) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	w := ws.byName[name]
-	if w == nil {
-		if len(ws.byName) >= maxWorkers {
-			ws.forget(now)
+	if w = ws.byName[name]; w == nil {
+		var ok bool
+		if out, ok = ws.enter(name, c); !ok {
+			return nil, out
 		}
-		if len(ws.byName) >= maxWorkers {
-			return nil
-		}
-		w = &worker{name: name, payee: payee}
+		w = &worker{name: name, payee: payee, first: c}
 		w.rate.begin(now)
 		ws.byName[name] = w
 	}
-	w.conns++
-	return w
-}
-
-// forget removes those who have left long ago. The caller holds mu.
-func (ws *workers) forget(now time.Time) {
-	for name, w := range ws.byName {
-		w.mu.Lock()
-		if w.conns == 0 && now.Sub(w.last) > forgetAfter {
-			delete(ws.byName, name)
-			ws.gone.add(w.shares)
-		}
-		w.mu.Unlock()
+	if w.first == nil {
+		w.first = c
 	}
+	w.conns++
+	return w, out
 }
 
-func (ws *workers) leave(w *worker) {
+// enter gives a name a place, and says whose names have made room for it. The
+// caller holds mu.
+func (ws *workers) enter(name string, c *conn) (out []*conn, ok bool) {
+	lost, ok := ws.places.Enter(name, c.origin)
+	for _, other := range lost {
+		w := ws.byName[other]
+		if w.first != nil {
+			out = append(out, w.first)
+		}
+		ws.forget(w)
+	}
+	return out, ok
+}
+
+// forget takes a worker off the list. The caller holds mu.
+func (ws *workers) forget(w *worker) {
+	delete(ws.byName, w.name)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ws.gone.add(w.shares)
+	w.shares = Shares{} // if it comes back, it does not count twice
+}
+
+// prove is for a worker with an accepted share, which has a place again if it had
+// lost it and there is one.
+func (ws *workers) prove(w *worker, c *conn) (out []*conn) {
+	if w.kept.Load() {
+		return nil
+	}
+	w.mu.Lock()
+	score := w.score
+	w.mu.Unlock()
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	w.conns--
+	switch ws.byName[w.name] {
+	case nil:
+		var ok bool
+		if out, ok = ws.enter(w.name, c); !ok {
+			return out
+		}
+		ws.byName[w.name] = w
+	case w:
+	default:
+		return nil // another connection has brought the name back
+	}
+	if score >= ws.least {
+		w.kept.Store(true)
+		ws.places.Rank(w.name, nameProven)
+	} else {
+		ws.places.Rank(w.name, nameTried)
+	}
+	return out
+}
+
+// leave is for a connection that had w among its names.
+func (ws *workers) leave(w *worker, c *conn) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if w.first == c {
+		w.first = nil
+	}
+	if w.conns--; w.conns > 0 || ws.byName[w.name] != w {
+		return
+	}
+	w.mu.Lock()
+	worked := w.score > 0
+	w.mu.Unlock()
+	w.kept.Store(false)
+	if worked {
+		ws.places.Rank(w.name, nameTried)
+		return
+	}
+	ws.places.Leave(w.name)
+	ws.forget(w)
 }
 
 // refuse counts a name that is no worker's.
@@ -106,12 +192,20 @@ func (s *Shares) add(t Shares) {
 }
 
 // accepted counts a share that stands for so many hashes.
-func (w *worker) accepted(hashes float64, now time.Time) {
+func (w *worker) accepted(hashes float64, score uint64, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.shares.Accepted++
+	w.score = addUpTo(w.score, score)
 	w.last = now
 	w.rate.add(hashes, now)
+}
+
+func addUpTo(a, b uint64) uint64 {
+	if a > math.MaxUint64-b {
+		return math.MaxUint64
+	}
+	return a + b
 }
 
 // refused counts one that was not accepted.
