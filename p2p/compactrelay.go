@@ -195,7 +195,7 @@ func (n *Node) handleCompact(p *peer, m *msgCmpctBlock) error {
 		n.askHeadersOnce(p)
 		return nil
 	}
-	if info, known := n.chain.Header(hash); known && info.Invalid ||
+	if info, known := n.chain.Header(hash); known && info.Invalid && !info.Invalidated ||
 		!known && n.lowWork(parent.Work, msgHeaders{m.header}) {
 		return nil
 	}
@@ -204,10 +204,14 @@ func (n *Node) handleCompact(p *peer, m *msgCmpctBlock) error {
 		if errors.Is(err, consensus.ErrTimeTooNew) {
 			n.sync.tooEarly(p)
 		}
+		if errors.Is(err, chain.ErrInvalidated) {
+			n.noteShown(p, hash)
+			return nil
+		}
 		if errors.Is(err, chain.ErrKnownInvalid) { // meanwhile
 			return nil
 		}
-		return blockFault(err, errInvalidHeader)
+		return n.chainFault(p, err, errInvalidHeader)
 	}
 	info, _ := n.chain.Header(hash)
 	ref, tip := headerRef{hash, info.Height, info.Work}, n.chain.Tip()

@@ -64,9 +64,7 @@ func (d *downloader) schedule(now time.Time) {
 		way, ok := used[best.hash]
 		if !ok {
 			if _, valid := d.node.headerRef(best.hash); !valid {
-				if !d.node.sync.takeBack(p, best.hash) && !d.node.sync.isJudged(p) {
-					p.drop(errInvalidChain)
-				}
+				d.node.cannotFollow(p, best.hash)
 				continue
 			}
 			way = d.pathTo(best.hash)
@@ -333,13 +331,10 @@ func (n *Node) followsTip(hash consensus.Hash) bool {
 // takeAsHeader learns from a block that is not stored now what the peer has: it
 // will hardly announce it otherwise.
 func (n *Node) takeAsHeader(p *peer, h *consensus.Header, hash consensus.Hash) error {
-	info, known := n.chain.Header(hash)
-	if !known {
+	if _, known := n.chain.Header(hash); !known {
 		return n.handleHeaders(p, msgHeaders{*h})
 	}
-	if !info.Invalid {
-		n.sync.shown(p, headerRef{hash, info.Height, info.Work})
-	}
+	n.noteShown(p, hash)
 	return nil
 }
 

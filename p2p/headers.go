@@ -152,12 +152,11 @@ func (n *Node) unconnected(p *peer, headers msgHeaders) error {
 func (n *Node) takeHeaders(p *peer, headers msgHeaders) error {
 	err := n.chain.AddHeaders(headers)
 	n.fatal(err)
-	if fault := blockFault(err, errInvalidHeader); fault != nil {
+	if fault := n.chainFault(p, err, errInvalidHeader); fault != nil {
 		return fault
 	}
 	for _, h := range slices.Backward(headers) { // the last may have been refused
-		if ref, ok := n.headerRef(h.Hash()); ok {
-			n.sync.shown(p, ref)
+		if n.noteShown(p, h.Hash()) {
 			break
 		}
 	}
@@ -171,6 +170,18 @@ func (n *Node) takeHeaders(p *peer, headers msgHeaders) error {
 		n.sync.tooEarly(p)
 	}
 	return nil
+}
+
+// noteShown notes that p has a chain up to a header, if that is known and breaks no
+// rule. What the operator invalidated counts only once it is reconsidered, see
+// cannotFollow.
+func (n *Node) noteShown(p *peer, hash consensus.Hash) (known bool) {
+	info, ok := n.chain.Header(hash)
+	if !ok || info.Invalid && !info.Invalidated {
+		return false
+	}
+	n.sync.shown(p, headerRef{hash, info.Height, info.Work})
+	return true
 }
 
 // tooEarly has the peer asked again: it may not announce the same header twice.
@@ -234,9 +245,7 @@ func (n *Node) handleBlockInv(p *peer, items []invItem) {
 		if item.kind != invBlock {
 			continue
 		}
-		if ref, ok := n.headerRef(item.hash); ok {
-			n.sync.shown(p, ref)
-		} else {
+		if !n.noteShown(p, item.hash) {
 			ask = true
 		}
 	}

@@ -149,7 +149,7 @@ func (n *Node) verdict(p *peer, hash consensus.Hash, status chain.Status, err er
 		n.askHeadersOnce(p)
 		return nil
 	}
-	if fault := blockFault(err, errInvalidBlock); fault != nil {
+	if fault := n.chainFault(p, err, errInvalidBlock); fault != nil {
 		return fmt.Errorf("%w (block %s)", fault, hash)
 	}
 	if errors.Is(err, consensus.ErrTimeTooNew) {
@@ -157,4 +157,74 @@ func (n *Node) verdict(p *peer, hash consensus.Hash, status chain.Status, err er
 	}
 	n.log.Debug("block refused", "hash", hash, "peer", p.String(), "error", err)
 	return nil
+}
+
+// chainFault is blockFault, but for peers that the operator named nil where it is
+// their chain that is wrong: they are kept whatever they follow.
+func (n *Node) chainFault(p *peer, err, invalid error) error {
+	fault := blockFault(err, invalid)
+	if fault == nil || p.kind != kindManual || errors.Is(fault, errMutated) {
+		return fault
+	}
+	n.complain(p, "peer kept, as the operator named it", fault)
+	return nil
+}
+
+// cannotFollow deals with the best header that p has shown where that is not, or
+// not any more, one of a chain that could become the active one.
+func (n *Node) cannotFollow(p *peer, best consensus.Hash) {
+	info, known := n.chain.Header(best)
+	switch {
+	case known && !info.Invalid: // by now it is
+	case !known: // it was dropped, see headerHold
+		n.sync.setAside(p, best)
+	case info.Invalidated:
+		n.sync.setAside(p, best)
+	case n.sync.takeBack(p, best) || n.sync.isJudged(p):
+	case p.kind == kindManual:
+		n.sync.setAside(p, best)
+		n.complain(p, "peer kept, as the operator named it", errInvalidChain)
+	default:
+		p.drop(errInvalidChain)
+	}
+}
+
+// setAside has what a peer has shown not count, until it can be followed again.
+func (s *syncer) setAside(p *peer, hash consensus.Hash) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if best := p.sync.best; best.hash == hash {
+		if p.sync.best = (headerRef{}); best.work.Gt(&p.sync.aside.work) {
+			p.sync.aside = best
+		}
+	}
+}
+
+// takeUp has count what was set aside and can be followed now: the operator may
+// have reconsidered a block.
+func (n *Node) takeUp() {
+	for p, ref := range n.sync.setAsideSoFar() {
+		if _, valid := n.headerRef(ref.hash); valid {
+			n.sync.shown(p, ref)
+			n.sync.forgetAside(p)
+		}
+	}
+}
+
+func (s *syncer) setAsideSoFar() map[*peer]headerRef {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	aside := make(map[*peer]headerRef)
+	for p := range s.peers {
+		if p.sync.aside.known() {
+			aside[p] = p.sync.aside
+		}
+	}
+	return aside
+}
+
+func (s *syncer) forgetAside(p *peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.sync.aside = headerRef{}
 }

@@ -122,6 +122,8 @@ func blockFault(err, invalid error) error {
 	switch {
 	case errors.Is(err, chain.ErrFatal), errors.Is(err, chain.ErrUnknownParent):
 		return nil // our trouble, or our ignorance
+	case errors.Is(err, chain.ErrInvalidated):
+		return nil // the operator's word, not the rules'
 	case errors.Is(err, consensus.ErrTimeTooNew):
 		return nil // one of the two clocks is wrong
 	case consensus.IsMutation(err):

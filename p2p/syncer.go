@@ -27,6 +27,8 @@ type peerSync struct {
 	best headerRef // the most work that the peer has shown
 	sent headerRef // the most work that it was told of
 
+	aside headerRef // what best was, with the most work, while that cannot be followed, see cannotFollow
+
 	unchecked consensus.Hash // best, if it came by a compact block, and what was best before
 	before    headerRef
 
@@ -201,6 +203,7 @@ func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 		for _, p := range n.sync.toAsk(now) {
 			n.askHeaders(p, consensus.Hash{})
 		}
+		n.takeUp()
 		d.schedule(now)
 		if tick {
 			n.sync.dropStalled(now)
