@@ -81,30 +81,3 @@ func evict(list []candidate) (victim candidate, ok bool) {
 	}
 	return victim, ok
 }
-
-// makeRoom takes the place of one inbound peer, if there is one to spare. The
-// caller holds mu.
-func (n *Node) makeRoom() bool {
-	var list []candidate
-	for p, ready := range n.peers {
-		if !p.inbound() || p.evicted {
-			continue
-		}
-		c := candidate{
-			peer: p, connected: p.connected, relayTxs: ready && p.relayTxs, group: netGroup(p.host),
-			discouraged: n.bans.isDiscouraged(p.host), ready: ready,
-		}
-		c.keyedGroup = n.groupKey.hash(1<<31-1, "eviction", c.group)
-		p.mu.Lock()
-		c.minPing, c.lastTx, c.lastBlock = p.stats.minPing, p.stats.lastTx, p.stats.lastBlock
-		p.mu.Unlock()
-		list = append(list, c)
-	}
-	victim, ok := evict(list)
-	if ok {
-		victim.peer.evicted = true
-		victim.peer.drop(errEvicted)
-		n.inbound--
-	}
-	return ok
-}

@@ -13,7 +13,6 @@ import "time"
 //	headers before their work is shown           presync.go
 //	blocks under way from one peer               download.go
 //	transactions known, asked for, orphaned      relay.go, txrequest.go, orphans.go
-//	sockets that are not yet peers               maxUnfinished (listen.go)
 //	log lines about one host                     linesPerMinute (misbehaviour.go)
 const (
 	// DefaultOutbound is how many peers a node chooses for full relay, and
@@ -26,6 +25,24 @@ const (
 	// always room for those that this node chooses, and a feeler.
 	maxConnections = 125
 	maxInbound     = maxConnections - DefaultOutbound - blockOutbound
+	// maxUnfinished is how many sockets may be open beyond the inbound peers:
+	// those whose HTTP request, or first bytes on TCP, have not come yet. Of
+	// those that were closed to make room, maxCut may not have ended yet.
+	maxUnfinished = 64
+	maxCut        = 16
+	// maxWaiting is how many wait for the place of a peer that is leaving, and
+	// placeTimeout how long: it may be in the middle of judging a block.
+	maxWaiting   = 32
+	placeTimeout = 5 * time.Second
+	// An address (a /64 of IPv6) may connect once every hostInterval, and before
+	// that hostBurst times at once: as many nodes may share one and be started
+	// together. All of a network group have groupInterval and groupBurst. Of
+	// either, maxMetered are remembered.
+	hostInterval  = time.Second
+	hostBurst     = 20
+	groupInterval = 20 * time.Millisecond
+	groupBurst    = 500
+	maxMetered    = 10_000
 	// maxBans is how many networks the operator can ban, and maxDiscouraged
 	// how many addresses are remembered for what they did, the latest.
 	maxBans        = 10_000

@@ -35,6 +35,7 @@ var (
 	errNoPong           = fmt.Errorf("no pong within %v", pongTimeout)
 
 	errBanned   = errors.New("banned")
+	errKnocks   = errors.New("connects too often")
 	errFull     = errors.New("no room for more peers")
 	errStopping = errors.New("the node is stopping")
 	errAsked    = errors.New("disconnected by the operator")
@@ -146,7 +147,7 @@ func (n *Node) punish(p *peer, err error) {
 	switch {
 	case !ok || v == blameless:
 		n.log.Debug("peer gone", "peer", p.String(), "why", err)
-	case v == proven && p.kind != kindManual && n.bans.discourage(p.host):
+	case v == proven && p.kind != kindManual && !p.trusted && n.bans.discourage(p.host):
 		n.complain(p, fmt.Sprintf("peer discouraged for %v", discouragedTime), err)
 	default:
 		n.complain(p, "peer disconnected", err)

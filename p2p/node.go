@@ -67,6 +67,7 @@ type Config struct {
 	Dir          string         // where the address book, the anchors and the bans are saved; empty means nowhere
 	TLS          *tls.Config    // of Listen: wss:// in place of ws://; nil means none
 	TrustProxies []netip.Prefix // whose X-Forwarded-For is believed
+	NoBan        []netip.Prefix // whose peers are not limited, punished or made to leave for others
 	AllowOrigins []string       // web origins whose pages may connect
 	Pruned       bool           // old blocks are not served: of those more than 288 below the tip, none (BIP159)
 	UserAgent    string         // such as /Lode:0.1.0/, at most 256 bytes
@@ -91,6 +92,7 @@ type Node struct {
 	dial     DialFunc
 	space    space
 	outbound int
+	gate     *gate
 	book     *addrBook
 	groupKey bookKey        // for eviction
 	wrong    error          // with the configuration
@@ -108,11 +110,12 @@ type Node struct {
 	mu       sync.Mutex      // guards what follows, and what the handshake sets of a peer until it is ready
 	ctx      context.Context // of Run; nil before
 	stop     context.CancelCauseFunc
-	quiet    bool           // SetActive(false)
-	over     bool           // Run waits for the end of what was begun
-	group    sync.WaitGroup // of what was begun by begin
-	peers    map[*peer]bool // true once the handshake is over
-	inbound  int
+	quiet    bool               // SetActive(false)
+	over     bool               // Run waits for the end of what was begun
+	group    sync.WaitGroup     // of what was begun by begin
+	peers    map[*peer]bool     // true once the handshake is over
+	inbound  int                // peers that have a place
+	waiting  map[*peer]struct{} // that wait for one, see places.go
 	nextID   int64
 	nonces   map[uint64]string     // of version messages under way, and the URL that was dialled
 	added    map[string]*addedNode // by URL
@@ -128,7 +131,7 @@ func New(cfg Config) *Node {
 		cfg: cfg, log: cfg.Log, chain: cfg.Chain, pool: cfg.Pool, dial: cfg.Dial, outbound: cfg.Outbound, space: space{cfg.LoopbackIsPublic},
 		sync: newSyncer(), relay: newRelay(cfg.TxInterval), dialWake: make(chan struct{}, 1),
 		large: make(chan struct{}, runtime.GOMAXPROCS(0)), judging: semaphore.NewWeighted(maxJudged),
-		peers: make(map[*peer]bool), nonces: make(map[uint64]string), added: make(map[string]*addedNode),
+		peers: make(map[*peer]bool), nonces: make(map[uint64]string), waiting: make(map[*peer]struct{}), added: make(map[string]*addedNode),
 	}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
@@ -140,6 +143,7 @@ func New(cfg Config) *Node {
 		n.outbound = DefaultOutbound
 	}
 	n.outbound = min(n.outbound, maxOutbound)
+	n.gate = newGate(n.isExempt)
 	var err error
 	if n.book, err = openBook(cfg.inDir(bookName), n.space); err != nil {
 		n.log.Warn("the address book is started anew", "error", err)
@@ -271,6 +275,7 @@ func (n *Node) keepLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
+			n.gate.tidy(now)
 			rate := n.feeFilter()
 			for _, p := range n.ready() {
 				p.keepAlive(now)
@@ -315,61 +320,40 @@ func (n *Node) Handler() http.Handler {
 	return mux
 }
 
-// admit says whether somebody may connect at all.
-func (n *Node) admit(remote string) error {
-	if n.bans.banned(hostOfString(remote)) {
+// admit says whether somebody may connect at all. If a proxy has named who it is,
+// the gate has not counted it yet.
+func (n *Node) admit(host netip.Addr, forwarded bool) error {
+	if n.bans.banned(host) && !n.trusts(host) {
 		return errBanned
+	}
+	if forwarded && !n.gate.admits(host, time.Now()) {
+		return errKnocks
 	}
 	return nil
 }
 
-// Accept takes over a connection that somebody else opened to this node.
+// Accept takes over a connection that somebody else opened to this node. It does
+// not wait, and begins nothing for those for whom there is no room.
 func (n *Node) Accept(conn Conn) {
-	if !n.begin(func() { _ = n.runPeer(n.ctx, conn, kindInbound, "") }) {
+	n.mu.Lock()
+	ctx := n.ctx
+	n.mu.Unlock()
+	if ctx == nil {
 		_ = conn.Close(errStopping.Error())
+		return
 	}
-}
-
-// register gives the peer a number and a place. Where all are taken another
-// inbound peer makes room for it, unless all of them are worth more.
-func (n *Node) register(p *peer) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.quiet {
-		return errQuiet
-	}
-	if p.kind != kindManual && n.bans.banned(p.host) { // under mu: Ban may be looking for the peer
-		return errBanned
-	}
-	if p.inbound() {
-		if n.inbound >= maxInbound && !n.makeRoom() {
-			return errFull
+	p := n.newPeer(ctx, conn, kindInbound, "")
+	err := n.arrive(p)
+	if err == nil {
+		if n.begin(func() { _ = n.host(p) }) {
+			return
 		}
-		n.inbound++
+		n.unregister(p)
+		err = errStopping
 	}
-	if n.isCrowded(p) {
-		return errCrowded
-	}
-	p.id = n.nextID
-	n.nextID++
-	n.peers[p] = false
-	return nil
-}
-
-func (n *Node) unregister(p *peer) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if p.inbound() && !p.evicted {
-		n.inbound--
-	}
-	if p.kind == kindBlocks && n.peers[p] && n.ctx.Err() != nil {
-		n.anchors = append(n.anchors, p.url)
-	}
-	delete(n.peers, p)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n.sent += p.stats.sent.Total
-	n.received += p.stats.received.Total
+	n.punish(p, err)
+	p.drop(err)
+	_ = conn.Close(err.Error())
 }
 
 // welcome begins the conversation after the handshake.
@@ -398,21 +382,9 @@ func (n *Node) welcome(p *peer) {
 func (n *Node) farewell(p *peer) {
 	n.sync.remove(p)
 	n.relay.remove(p)
-	poke(n.dialWake)
-}
-
-// ready lists the peers whose handshake is over, the oldest first.
-func (n *Node) ready() []*peer {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	list := make([]*peer, 0, len(n.peers))
-	for p, ready := range n.peers {
-		if ready {
-			list = append(list, p)
-		}
+	if !p.inbound() {
+		poke(n.dialWake)
 	}
-	slices.SortFunc(list, byID)
-	return list
 }
 
 // forgetSelf removes a URL that leads back to this node.

@@ -63,7 +63,7 @@ func (n *Node) isConnected(url string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for p := range n.peers {
-		if p.url == url {
+		if p.url == url && !p.leaving {
 			return true
 		}
 	}

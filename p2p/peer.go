@@ -36,7 +36,9 @@ type peer struct {
 	addr      string // of the socket
 	host      netip.Addr
 	connected time.Time
+	ctx       context.Context         // of the connection
 	drop      context.CancelCauseFunc // ends the connection for a reason; never blocks
+	trusted   bool                    // the operator vouches for it, see Config.NoBan
 	group     sync.WaitGroup          // of what works for it
 	out       *sendQueue
 	telling   chan struct{} // holds one who makes and sends what this node has of the chain: the peer gets it in order
@@ -66,7 +68,11 @@ type peer struct {
 
 	judge judgeQueue
 
-	evicted bool // guarded by Node.mu: another has its place
+	// Guarded by Node.mu, see places.go.
+	leaving bool
+	heir    *peer         // gets the place when this one has left; nil for none
+	leaver  *peer         // whose heir it is; nil for none
+	turn    chan struct{} // closed when it gets that place; nil if it did not have to wait
 
 	sync  peerSync  // guarded by syncer.mu
 	relay peerRelay // guarded by relay.mu
@@ -214,40 +220,54 @@ func cleanUserAgent(s string) string {
 	}, s)
 }
 
-// runPeer owns a connection from here to its end: the handshake, the reader, the
-// writer. It gives the reason of the end.
-func (n *Node) runPeer(ctx context.Context, conn Conn, kind connectionKind, url string) error {
-	ctx, drop := context.WithCancelCause(ctx)
+func (n *Node) newPeer(ctx context.Context, conn Conn, kind connectionKind, url string) *peer {
 	p := &peer{
 		conn: conn, kind: kind, url: url, addr: conn.RemoteAddr().String(), host: hostOf(conn.RemoteAddr()),
-		connected: time.Now(), drop: drop, out: newSendQueue(), telling: make(chan struct{}, 1), large: n.large,
+		connected: time.Now(), out: newSendQueue(), telling: make(chan struct{}, 1), large: n.large,
 	}
+	p.ctx, p.drop = context.WithCancelCause(ctx)
+	p.trusted = p.inbound() && n.trusts(p.host)
 	p.flags.sentFilter, p.flags.presynced, p.flags.addrTokens = -1, -1, firstAddrTokens
 	p.sync.size = bytesInFlight / blocksInFlight
 	p.sync.blocks = make(map[consensus.Hash]time.Time)
 	p.relay.known = newRecentSet(maxKnownTxs)
 	p.partials = make(map[consensus.Hash]*partialBlock)
+	return p
+}
 
-	defer p.group.Wait()
-	p.group.Go(func() { // reads and writes end when the connection is closed
-		<-ctx.Done()
-		_ = conn.Close(n.endOf(ctx).Error())
-	})
-	defer drop(errClosed)
-
-	if err := n.register(p); err != nil {
+// runPeer owns a connection from here to its end. It gives the reason of the end.
+func (n *Node) runPeer(ctx context.Context, conn Conn, kind connectionKind, url string) error {
+	p := n.newPeer(ctx, conn, kind, url)
+	if err := n.arrive(p); err != nil {
 		n.punish(p, err)
-		drop(err)
+		p.drop(err)
+		_ = conn.Close(err.Error())
 		return err
 	}
+	return n.host(p)
+}
+
+// host runs a peer that has a place or waits for one: the handshake, the reader,
+// the writer. All of it has ended when the place is given back.
+func (n *Node) host(p *peer) error {
 	defer n.unregister(p)
+	defer p.group.Wait()
+	p.group.Go(func() { // reads and writes end when the connection is closed
+		<-p.ctx.Done()
+		_ = p.conn.Close(n.endOf(p.ctx).Error())
+	})
+	defer p.drop(errClosed)
+	defer n.leave(p)
 	defer p.release()
-	err := n.converse(ctx, p)
-	if v, _ := judge(err); ctx.Err() != nil && v != proven {
-		err = n.endOf(ctx) // why the connection was closed, not how that felt
+	err := n.awaitPlace(p)
+	if err == nil {
+		err = n.converse(p.ctx, p)
+	}
+	if v, _ := judge(err); p.ctx.Err() != nil && v != proven {
+		err = n.endOf(p.ctx) // why the connection was closed, not how that felt
 	}
 	n.punish(p, err)
-	drop(err)
+	p.drop(err)
 	return err
 }
 

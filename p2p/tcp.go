@@ -172,7 +172,7 @@ func (n *Node) serveTCP(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	backoff := firstAcceptBackoff
-	limited := newLimitListener(l)
+	limited := &gateListener{l, n.gate, n.refused}
 	for {
 		c, err := limited.Accept()
 		switch {
@@ -181,7 +181,7 @@ func (n *Node) serveTCP(ctx context.Context, l net.Listener) error {
 				_ = c.Close()
 			}
 			return nil
-		case err == nil && n.admit(c.RemoteAddr().String()) != nil:
+		case err == nil && n.admit(hostOf(c.RemoteAddr()), false) != nil:
 			_ = c.Close()
 		case err == nil:
 			backoff = firstAcceptBackoff

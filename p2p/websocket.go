@@ -63,7 +63,7 @@ type socketHandler struct {
 	spec    *consensus.Spec
 	origins []string // web origins that may connect; other pages must not reach a node through their visitor
 	proxies []netip.Prefix
-	admit   func(remote string) error
+	admit   func(host netip.Addr, forwarded bool) error
 	accept  func(Conn)
 	refused func(remote net.Addr, why string)
 	buffers sync.Pool
@@ -105,7 +105,10 @@ func (h *socketHandler) judge(r *http.Request) (remote net.Addr, status int, why
 	if err != nil {
 		return from, http.StatusBadRequest, err.Error()
 	}
-	if err := h.admit(string(from)); err != nil {
+	switch err := h.admit(hostOf(from), string(from) != r.RemoteAddr); {
+	case errors.Is(err, errKnocks):
+		return from, http.StatusTooManyRequests, err.Error()
+	case err != nil:
 		return from, http.StatusServiceUnavailable, err.Error()
 	}
 	return from, 0, ""

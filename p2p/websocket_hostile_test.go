@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -81,7 +82,7 @@ func pipeSockets(t *testing.T) (raw *websocket.Conn, conn Conn) {
 	spec := regtest(t)
 	accepted := make(chan Conn, 1)
 	server := &http.Server{Handler: &socketHandler{
-		spec: spec, admit: func(string) error { return nil }, accept: func(c Conn) { accepted <- c },
+		spec: spec, admit: func(netip.Addr, bool) error { return nil }, accept: func(c Conn) { accepted <- c },
 	}}
 	l := &oneListener{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
 	l.conns <- here

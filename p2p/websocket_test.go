@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -188,7 +187,7 @@ func socketPair(t *testing.T) (*websocket.Conn, Conn) {
 	accepted := make(chan Conn, 1)
 	spec := regtest(t)
 	server := httptest.NewServer(&socketHandler{
-		spec: spec, admit: func(string) error { return nil }, accept: func(c Conn) { accepted <- c },
+		spec: spec, admit: func(netip.Addr, bool) error { return nil }, accept: func(c Conn) { accepted <- c },
 	})
 	t.Cleanup(server.Close)
 	dialer := websocket.Dialer{Subprotocols: []string{subProtocol(&spec.Rules)}}
@@ -258,46 +257,6 @@ func TestSocketCarriesMessages(t *testing.T) {
 	close(read)
 	if _, _, err := other.ReadMessage(); err == nil || !strings.Contains(err.Error(), `"because"`) {
 		t.Errorf("the reason is lost: %v", err)
-	}
-}
-
-// Of the silent sockets the oldest of the network group with the most has to go;
-// those of peers stay.
-func TestLimitListener(t *testing.T) {
-	l := newLimitListener(nil)
-	l.limit = 4
-	var all []*limitedConn
-	come := func(group string) (c, victim *limitedConn) {
-		inner, other := net.Pipe()
-		t.Cleanup(func() { _ = other.Close() })
-		c = &limitedConn{Conn: inner, l: l, group: group}
-		all = append(all, c)
-		return c, l.add(c)
-	}
-	for i, step := range []struct {
-		group  string
-		victim int // number of the connection that has to go; -1 for none
-	}{
-		{"A", -1}, {"A", -1}, {"B", -1}, {"A", -1}, // 0 to 3
-		{"C", 0}, {"A", 1}, {"D", 3}, {"E", 2}, // 4 to 7; the last finds B, C, A and D with one each
-	} {
-		_, victim := come(step.group)
-		if got := slices.Index(all, victim); got != step.victim {
-			t.Errorf("when number %d of %s came, %d went, want %d", i, step.group, got, step.victim)
-		}
-	}
-	for c := range l.open {
-		settle(c)
-	}
-	if c, victim := come("F"); victim != c {
-		t.Error("a peer had to go")
-	}
-	_, _ = all[7].Close(), all[7].Close() // gives one place back, not two
-	if _, victim := come("F"); victim != nil {
-		t.Error("no room where one has left")
-	}
-	if c, victim := come("F"); victim == nil || victim == c || victim.settled {
-		t.Error("the one that came first is not the one that went")
 	}
 }
 
