@@ -27,9 +27,11 @@ test: ## run the tests that users run (under three minutes)
 race: ## run the tests with the race detector
 	$(GO) test -race -short -timeout 30m ./...
 
-lint: ## format check, go vet, staticcheck
+lint: ## format check, go vet (for Windows and 32 bits, too), staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
+	for system in windows/amd64 linux/386; do echo "build and vet for $$system"; \
+		GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build ./... && GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) vet ./... || exit 1; done
 	$(GO) run $(STATICCHECK) ./...
 
 generate: ## write the assembly of the SHA-256d kernels anew

@@ -15,7 +15,7 @@ import (
 // nodeLedgerFlags are the flags about the ledger that only a node has.
 func nodeLedgerFlags() []cli.Flag {
 	return withEnv(
-		&cli.IntFlag{Name: "prune", Usage: "keep blocks and undo data below `MB` megabytes (at least 550) by removing the oldest; 1 removes them only at the call pruneblockchain, 0 never"},
+		&cli.Int64Flag{Name: "prune", Usage: "keep blocks and undo data below `MB` megabytes (at least 550) by removing the oldest; 1 removes them only at the call pruneblockchain, 0 never"},
 		&cli.BoolFlag{Name: "txindex", Usage: "keep an index of all transactions, for getrawtransaction; without it the index is removed"},
 		&cli.BoolFlag{Name: "addrindex", Usage: "keep an index of the transactions of every address, for getaddresstxids and the like; without it the index is removed"},
 		&cli.BoolFlag{Name: "reindex", Usage: "build the ledger anew from the block files"},
@@ -25,7 +25,7 @@ func nodeLedgerFlags() []cli.Flag {
 }
 
 // pruneTarget is what --prune comes to: bytes, or one of the chain's constants.
-func pruneTarget(megabytes int) (int64, error) {
+func pruneTarget(megabytes int64) (int64, error) {
 	switch {
 	case megabytes == 0:
 		return chain.PruneNever, nil
@@ -34,7 +34,7 @@ func pruneTarget(megabytes int) (int64, error) {
 	case megabytes < chain.MinPruneTarget>>20 || megabytes > 1<<40:
 		return 0, fmt.Errorf("--prune %d: want 0 (never), 1 (only by pruneblockchain), or megabytes, at least %d", megabytes, chain.MinPruneTarget>>20)
 	}
-	return int64(megabytes) << 20, nil
+	return megabytes << 20, nil
 }
 
 // readLedgerFlags reads the flags about the ledger.
@@ -48,7 +48,7 @@ func (n *nodeConfig) readLedgerFlags(c *cli.Context) (err error) {
 	if n.cache, err = cacheSize(c); err != nil {
 		return err
 	}
-	if n.prune, err = pruneTarget(c.Int("prune")); err != nil {
+	if n.prune, err = pruneTarget(c.Int64("prune")); err != nil {
 		return usageError(c.Command.HelpName, "%v", err)
 	}
 	n.txIndex, n.addrIndex = c.Bool("txindex"), c.Bool("addrindex")

@@ -7,9 +7,11 @@ import (
 	"io"
 	"os"
 	"sync"
-	"syscall"
 
 	"github.com/syndtr/goleveldb/leveldb/storage"
+
+	"lode/internal/filelock"
+	"lode/internal/syncdir"
 )
 
 // disk is the file system under a ledger. Tests put one in its place that fails,
@@ -35,7 +37,7 @@ type diskFile interface {
 }
 
 // errInUse is the kind of error for what another process holds.
-var errInUse = errors.New("in use by another process")
+var errInUse = filelock.ErrHeld
 
 // osDisk is the real one.
 type osDisk struct{}
@@ -77,14 +79,7 @@ func (osDisk) names(dir string) ([]string, error) {
 func (osDisk) mkdir(dir string) error       { return os.MkdirAll(dir, 0o700) }
 func (osDisk) rename(from, to string) error { return os.Rename(from, to) }
 func (osDisk) removeAll(name string) error  { return os.RemoveAll(name) }
-
-func (osDisk) syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
+func (osDisk) syncDir(dir string) error     { return syncdir.Sync(dir) }
 
 // lock takes the lock that a LevelDB holds while it is open. There is none if
 // the file is not there.
@@ -93,14 +88,13 @@ func (osDisk) lock(name string) (io.Closer, error) {
 	if errors.Is(err, os.ErrNotExist) {
 		return io.NopCloser(nil), nil
 	}
+	if filelock.Held(err) {
+		return nil, errInUse
+	}
 	if err != nil {
 		return nil, err
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EAGAIN) {
-		err = errInUse
-	}
-	if err != nil {
+	if err = filelock.Try(f); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
@@ -108,7 +102,7 @@ func (osDisk) lock(name string) (io.Closer, error) {
 
 func (osDisk) database(dir string) (storage.Storage, error) {
 	files, err := storage.OpenFile(dir, false)
-	if errors.Is(err, syscall.EAGAIN) {
+	if filelock.Held(err) {
 		return nil, errInUse
 	}
 	return files, err

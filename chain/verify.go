@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"github.com/syndtr/goleveldb/leveldb"
 	"github.com/syndtr/goleveldb/leveldb/storage"
 
 	"lode/consensus"
+	"lode/internal/filelock"
 )
 
 // Verified is what a verification has found.
@@ -189,7 +189,7 @@ var errNoHistory = errors.New("the ledger began with a snapshot and does not hav
 // openStoreReadOnly opens a database without changing any of its files.
 func openStoreReadOnly(dir string) (*store, error) {
 	files, err := storage.OpenFile(dir, true)
-	if errors.Is(err, syscall.EAGAIN) {
+	if filelock.Held(err) {
 		return nil, errInUse
 	}
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/internal/syncdir"
 )
 
 // FileName is that of a saved pool in the directory of a network.
@@ -65,11 +66,7 @@ func replaceFile(path string, write func(*bufio.Writer)) error {
 	if err := os.Rename(unfinished, path); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return syncdir.Sync(filepath.Dir(path))
 }
 
 // readFile reads a file of at most most bytes.

@@ -185,7 +185,7 @@ func TestGenerateToAddress(t *testing.T) {
 	same(t, ok[any](n, "generatetoaddress", 0, n.address), []any{})
 	same(t, ok[any](n, "generatetoaddress", -5, n.address), []any{})
 	same(t, ok[any](n, "generatetoaddress", 1, n.address, 0), []any{})
-	n.refused(-1, "JSON integer out of range", "generatetoaddress", 1<<31, n.address)
+	n.refused(-1, "JSON integer out of range", "generatetoaddress", int64(1<<31), n.address)
 	n.refused(-1, "JSON integer out of range", "generatetoaddress", 1, n.address, -1)
 	_, failure := n.call("generatetoaddress", 1, "bcrt1x")
 	if failure == nil || failure.Code != -5 || !strings.HasPrefix(failure.Message, "Error: Invalid address") {

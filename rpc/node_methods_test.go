@@ -204,10 +204,10 @@ func TestNetworkNumbers(t *testing.T) {
 	same(t, ok[any](n, "setmocktime", 1_900_000_000), nil)
 	n.net.upload = p2p.Upload{Cycle: 24 * time.Hour}
 	target := object{"timeframe": 86400, "target": 0, "target_reached": false, "serve_historical_blocks": true, "bytes_left_in_cycle": 0, "time_left_in_cycle": 0}
-	same(t, ok[any](n, "getnettotals"), object{"totalbytesrecv": 300, "totalbytessent": 400, "timemillis": 1_900_000_000_000, "uploadtarget": target})
+	same(t, ok[any](n, "getnettotals"), object{"totalbytesrecv": 300, "totalbytessent": 400, "timemillis": int64(1_900_000_000_000), "uploadtarget": target})
 	n.net.upload = p2p.Upload{Limit: 100, Cycle: 24 * time.Hour, Ends: time.Hour}
 	target = object{"timeframe": 86400, "target": 100, "target_reached": true, "serve_historical_blocks": false, "bytes_left_in_cycle": 0, "time_left_in_cycle": 3600}
-	same(t, ok[any](n, "getnettotals"), object{"totalbytesrecv": 300, "totalbytessent": 400, "timemillis": 1_900_000_000_000, "uploadtarget": target})
+	same(t, ok[any](n, "getnettotals"), object{"totalbytesrecv": 300, "totalbytessent": 400, "timemillis": int64(1_900_000_000_000), "uploadtarget": target})
 	same(t, ok[any](n, "ping"), nil)
 	if n.net.pings != 1 {
 		t.Errorf("%d pings", n.net.pings)

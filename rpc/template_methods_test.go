@@ -97,7 +97,7 @@ func TestGetBlockTemplate(t *testing.T) {
 	commitment, _ := unmined.WitnessCommitmentIndex()
 	want := object{
 		"capabilities": []string{"proposal"}, "version": 0x20000000, "rules": []string{"csv", "!segwit", "taproot"}, "vbavailable": object{}, "vbrequired": 0,
-		"previousblockhash": tip.Hash, "transactions": []any{entry(parent, 1000), entry(child, 3000, 1)}, "coinbaseaux": object{}, "coinbasevalue": 50_0000_4000,
+		"previousblockhash": tip.Hash, "transactions": []any{entry(parent, 1000), entry(child, 3000, 1)}, "coinbaseaux": object{}, "coinbasevalue": int64(50_0000_4000),
 		"longpollid": fmt.Sprintf("%s%d", tip.Hash, n.pool.Changes()), "target": regtestTarget, "mintime": tip.MedianTime() + 1,
 		"mutable": []string{"time", "transactions", "prevblock"}, "noncerange": "00000000ffffffff", "sigoplimit": 80000, "sizelimit": 4000000, "weightlimit": 4000000,
 		"curtime": tip.Time + 100, "bits": "207fffff", "height": 103, "default_witness_commitment": hex.EncodeToString(unmined.Txs[0].Out[commitment].Script),

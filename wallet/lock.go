@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"lode/internal/filelock"
 )
 
 // ErrBusy is the kind of the error for a wallet that another process uses.
@@ -20,7 +20,7 @@ const (
 )
 
 // lock takes the lock of the wallet, so that two commands cannot undo each
-// other's changes. The kernel drops it when the process ends, however it ends.
+// other's changes.
 func (f Files) lock(ctx context.Context, patience time.Duration) (*os.File, error) {
 	path := f.Watch + ".lock"
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
@@ -28,13 +28,11 @@ func (f Files) lock(ctx context.Context, patience time.Duration) (*os.File, erro
 		return nil, fmt.Errorf("locking the wallet: %w", err)
 	}
 	for deadline := time.Now().Add(patience); ; {
-		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err = filelock.Try(file)
 		switch {
 		case err == nil:
 			return file, nil
-		case errors.Is(err, unix.EINTR):
-			continue
-		case !errors.Is(err, unix.EWOULDBLOCK):
+		case !errors.Is(err, filelock.ErrHeld):
 			err = fmt.Errorf("locking %s: %w", path, err)
 		case time.Now().After(deadline):
 			err = fmt.Errorf("wallet %s is %w: wait until it is done", f.Secret, ErrBusy)

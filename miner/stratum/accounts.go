@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/internal/syncdir"
 )
 
 // accounts is who has worked, and what is owed to whom: the state of the pool. It
@@ -314,9 +315,5 @@ func writeFile(file string, doc any) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	dir, err := os.Open(filepath.Dir(file)) // so that the new name outlasts a power cut
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return syncdir.Sync(filepath.Dir(file)) // so that the new name outlasts a power cut
 }

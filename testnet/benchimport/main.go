@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command benchimport measures what `make bench-import` prints: `lode chain
 // import` beside a node that fetches the same chain from two others, beside
 // btcd's addblock and beside btcec verifying the same signatures one by one, in

@@ -1,3 +1,5 @@
+//go:build unix
+
 // Benchstratum loads a pool with many connections that all hand in shares, and
 // says how long after a new tip each of them has its job. The pool is a process of
 // its own on one core; the shares are real, and so are the blocks that are among
