@@ -36,6 +36,8 @@ func FuzzServe(f *testing.F) {
 		"getmempoolancestors": fmt.Sprintf(`%q,true`, payment.TxID()), "gettxspendingprevout": fmt.Sprintf(`[{"txid":%q,"vout":0}]`, payment.TxID()),
 		"getrawmempool": `true,false`, "estimatesmartfee": `6,"economical"`, "validateaddress": fmt.Sprintf(`%q`, n.address), "addnode": `"10.0.0.1:1","add",false`,
 		"setban": `"192.0.2.0/24","add",60,false`, "getnodeaddresses": `2,"ipv4"`, "setnetworkactive": `true`, "dumptxoutset": `"coins","latest"`,
+		"getblockstats": `1,["txs"]`, "gettxoutproof": fmt.Sprintf(`[%q],%q`, block.Txs[0].TxID(), hash), "waitforblockheight": `1,1`,
+		"createrawtransaction": fmt.Sprintf(`[{"txid":%q,"vout":0}],[{%q:"1e-3"},{"data":"00"}],1,true,3`, payment.TxID(), n.address), "combinerawtransaction": fmt.Sprintf(`[%q]`, hexTx(payment)),
 		"disconnectnode": `"",5`, "getaddednodeinfo": `"10.0.0.1:1"`, "setmocktime": `1900000000`, "getmemoryinfo": `"stats"`, "help": `"help"`,
 	} {
 		seeds = append(seeds, fmt.Sprintf(`{"jsonrpc":"2.0","method":%q,"params":[%s],"id":1}`, method, params))

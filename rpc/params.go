@@ -211,6 +211,27 @@ func (p *params) tx(i int, failure string) *consensus.Tx {
 	return nil
 }
 
+// list reads an array.
+func (p *params) list(i int) (list []json.RawMessage) {
+	if p.given(i, "array") {
+		p.into(i, &list, "array")
+	}
+	return list
+}
+
+// texts reads an array of strings.
+func (p *params) texts(i int) (list []string) {
+	for _, raw := range p.list(i) {
+		var text string
+		if jsonType(raw) != "string" || json.Unmarshal(raw, &text) != nil {
+			p.fail(fail(codeType, "JSON value of type %s is not of expected type string", jsonType(raw)))
+			return nil
+		}
+		list = append(list, text)
+	}
+	return list
+}
+
 // amount reads coins, given as a number or as a string that looks like one.
 func (p *params) amount(i int, otherwise, most consensus.Amount) consensus.Amount {
 	if p.absent(i) {
