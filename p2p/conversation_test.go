@@ -65,21 +65,12 @@ func (p *player) bounded() {
 	}
 	n.relay.mu.Lock()
 	defer n.relay.mu.Unlock()
-	for q := range n.relay.peers {
-		if q.relay.assigned > maxTxAssigned || q.relay.inFlight > maxTxInFlight || q.relay.assigned < q.relay.inFlight || q.relay.inFlight < 0 {
-			p.t.Errorf("%d transactions assigned, %d in flight", q.relay.assigned, q.relay.inFlight)
-		}
+	if err := errors.Join(n.relay.requests.Check(), n.relay.orphans.Check()); err != nil {
+		p.t.Error(err)
 	}
-	if len(n.relay.orphans) > maxOrphans || len(n.relay.ready) > maxReady {
-		p.t.Errorf("%d orphans, %d to be tried again", len(n.relay.orphans), len(n.relay.ready))
-	}
-	for _, o := range n.relay.orphans {
-		if len(o.from) > len(n.relay.peers) {
-			p.t.Errorf("an orphan of %d peers, of which there are %d", len(o.from), len(n.relay.peers))
-		}
-	}
-	if len(n.relay.peers) == 0 && len(n.relay.requests) > 0 || len(n.sync.peers) == 0 && len(n.sync.requests) > 0 {
-		p.t.Errorf("with no peer left, %d transactions and %d blocks are asked for", len(n.relay.requests), len(n.sync.requests))
+	if len(n.relay.peers) == 0 && n.relay.requests.Size()+n.relay.orphans.Len() > 0 || len(n.sync.peers) == 0 && len(n.sync.requests) > 0 {
+		p.t.Errorf("with no peer left, %d transactions and %d blocks are asked for, and there are %d orphans",
+			n.relay.requests.Size(), len(n.sync.requests), n.relay.orphans.Len())
 	}
 }
 

@@ -78,7 +78,7 @@ func (n *Node) handleInv(p *peer, m *msgInv) error {
 			return fmt.Errorf("%w: more than %d things by getdata", errFlood, maxQueuedRequests)
 		}
 	case cmdNotFound:
-		n.relay.notFound(p, m.items)
+		n.txsNotFound(p, m.items)
 		n.sync.notFound(p, m.items)
 	default:
 		n.handleTxInv(p, m.items)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/p2p/txrequest"
 )
 
 // A transaction whose witness was taken away or changed has the same txid as the
@@ -50,7 +51,7 @@ func TestMutilatedTransactions(t *testing.T) {
 		first.say(byTxID)
 		first.hear(cmdGetData)
 		second.say(byTxID)
-		synctest.Wait()
+		time.Sleep(txrequest.NonPreferredDelay + txrequest.TxIDDelay) // virtual
 		start := time.Now()
 		first.say(msgTx{bad(tx, make([]byte, 64))})
 		second.hear(cmdGetData)

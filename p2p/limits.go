@@ -12,7 +12,7 @@ import "time"
 //	addresses in the book, by source and group   maxBook, newPerSource, triedPerGroup (addrtable.go)
 //	headers before their work is shown           presync.go
 //	blocks under way from one peer               download.go
-//	transactions known, asked for, orphaned      relay.go, txrequest.go, orphans.go
+//	transactions known, asked for, orphaned      relay.go, txrequest/, orphanage/
 //	log lines about one host                     linesPerMinute (misbehaviour.go)
 const (
 	// DefaultOutbound is how many peers a node chooses for full relay, and

@@ -205,7 +205,7 @@ func (n *Node) Run(parent context.Context) error {
 	n.mu.Unlock()
 
 	n.begin(func() { n.syncLoop(ctx, tip) })
-	n.begin(func() { n.relayLoop(ctx) })
+	n.begin(func() { n.relayLoop(ctx, tip) })
 	n.begin(func() { n.keepLoop(ctx) })
 	if n.outbound > 0 {
 		n.begin(func() { n.fillLoop(ctx) })

@@ -1,123 +1,159 @@
 package p2p
 
 import (
+	"errors"
 	"slices"
 	"time"
 
 	"lode/consensus"
+	"lode/p2p/orphanage"
 )
 
-const (
-	maxOrphans       = 100
-	maxOrphanSize    = 100_000 // bytes
-	maxOrphanParents = 100
-	orphanLife       = 5 * time.Minute
-)
+// retriesAtOnce is how many orphans are tried again before the relay looks what
+// else it has to do.
+const retriesAtOnce = 50
 
-// orphan is a transaction that spends what is not known here, because its
-// parents are still on their way or do not exist.
-type orphan struct {
-	tx      *consensus.Tx
-	txid    consensus.Hash
-	wtxid   consensus.Hash
-	expires time.Time
-	from    []*peer // that have announced or sent it, guarded by relay.mu
-}
-
-// announcedBy notes that p has announced o, and reports whether that is new.
-func (o *orphan) announcedBy(p *peer) bool {
-	if slices.Contains(o.from, p) {
-		return false
+// adopt keeps a transaction that p has sent, and whose parents are missing, until
+// they come, and has all asked for them that have announced it.
+func (n *Node) adopt(p *peer, a arrival) {
+	if !mayBeValid(a.Tx) {
+		return
 	}
-	o.from = append(o.from, p)
-	return true
+	missing := n.missingParents(a.Tx)
+	now := time.Now()
+	r := n.relay
+	r.mu.Lock()
+	from := slices.Concat([]*peer{p}, r.requests.Announcers(a.WTxID), r.requests.Announcers(a.TxID))
+	for _, q := range from {
+		r.adopt(now, q, a.Orphan, missing)
+	}
+	overtaken := r.tips != a.tips
+	r.mu.Unlock()
+	// Where none is missing all have come by now, or what it spends is spent.
+	if overtaken || len(missing) == 0 || len(n.notHere(missing)) < len(missing) {
+		r.mu.Lock()
+		r.orphans.Retry(a.WTxID)
+		r.mu.Unlock()
+		poke(r.wake)
+	}
 }
 
-// parents lists the transactions that o spends, each once; ok is false if they
-// are too many.
-func (o *orphan) parents() (ids []consensus.Hash, ok bool) {
+// mayBeValid reports whether there can be a chain in which tx is valid, as far as
+// its witnesses tell: each is a signature, and perhaps an annex. What they hold more
+// would take much more memory than it weighs.
+func mayBeValid(tx *consensus.Tx) bool {
+	return !slices.ContainsFunc(tx.In, func(in consensus.TxIn) bool { return len(in.Witness) < 1 || len(in.Witness) > 2 })
+}
+
+// adopt notes that p has announced an orphan, and has p asked for the parents. The
+// caller holds mu.
+func (r *relay) adopt(now time.Time, p *peer, o orphanage.Orphan, missing []consensus.Hash) {
+	if r.requests.Room(p) >= max(1, len(missing)) && r.orphans.Add(p, o) {
+		r.askParents(now, p, missing)
+	}
+}
+
+// askParents has p asked for the parents of an orphan that it has announced. Other
+// orphans may have the txid of one: nobody knows whether their witness is the right
+// one. The caller holds mu.
+func (r *relay) askParents(now time.Time, p *peer, missing []consensus.Hash) {
+	for _, id := range missing {
+		r.requests.Announce(now, p, id, true)
+	}
+}
+
+// resolve has p, which has announced an orphan, asked for the parents that are
+// missing now.
+func (n *Node) resolve(p *peer, o orphanage.Orphan) {
+	missing := n.missingParents(o.Tx)
+	if len(missing) == 0 {
+		return // it is about to be tried again
+	}
+	now := time.Now()
+	r := n.relay
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, waits := r.orphans.Get(o.WTxID); waits {
+		r.adopt(now, p, o, missing)
+	}
+}
+
+// missingParents lists the transactions that tx spends, each once, and that are
+// neither in the pool nor confirmed lately.
+func (n *Node) missingParents(tx *consensus.Tx) []consensus.Hash {
+	var ids []consensus.Hash
 	seen := make(map[consensus.Hash]struct{})
-	for i := range o.tx.In {
-		id := o.tx.In[i].PrevOut.TxID
+	for i := range tx.In {
+		id := tx.In[i].PrevOut.TxID
 		if _, twice := seen[id]; !twice {
 			seen[id] = struct{}{}
 			ids = append(ids, id)
 		}
 	}
-	return ids, len(ids) <= maxOrphanParents
+	return n.notHere(ids)
 }
 
-// spends reports whether o spends an output of a transaction.
-func (o *orphan) spends(txid consensus.Hash) bool {
-	return slices.ContainsFunc(o.tx.In, func(in consensus.TxIn) bool { return in.PrevOut.TxID == txid })
-}
-
-// orphanPool holds a few orphans by witness id. They are so few that it needs no
-// index.
-type orphanPool map[consensus.Hash]*orphan
-
-// add makes room by forgetting any other one: whoever fills the pool cannot
-// choose which.
-func (pool orphanPool) add(o *orphan) {
-	if _, ok := pool[o.wtxid]; !ok && len(pool) >= maxOrphans {
-		for victim := range pool {
-			delete(pool, victim)
-			break
+func (n *Node) notHere(txids []consensus.Hash) (list []consensus.Hash) {
+	n.relay.mu.Lock()
+	for _, id := range txids {
+		if !n.relay.confirmed.has(id) {
+			list = append(list, id)
 		}
 	}
-	pool[o.wtxid] = o
+	n.relay.mu.Unlock()
+	return slices.DeleteFunc(list, func(id consensus.Hash) bool { return n.inPool(id, true) })
+}
+
+// retryOrphans tries some of those again whose parents may be there now.
+func (n *Node) retryOrphans() {
+	for range retriesAtOnce {
+		a, ok := n.relay.nextReady()
+		if !ok {
+			return
+		}
+		switch err := n.pool.Add(a.Tx); {
+		case err == nil: // accepted removes it
+		case errors.Is(err, consensus.ErrMissingInputs):
+			n.askAgain(a.Orphan)
+		default:
+			n.refuse(a, err)
+			n.relay.drop(a.WTxID)
+		}
+	}
+	poke(n.relay.wake)
+}
+
+func (r *relay) nextReady() (a arrival, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a.tips = r.tips
+	a.Orphan, ok = r.orphans.NextReady()
+	return a, ok
+}
+
+func (r *relay) drop(wtxid consensus.Hash) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.orphans.Remove(wtxid)
+}
+
+// askAgain has the announcers of an orphan asked for the parents that are missing
+// still: they may have been refused for their fee, or have come with a wrong
+// witness. If none is missing, it spends what is not there.
+func (n *Node) askAgain(o orphanage.Orphan) {
+	missing := n.missingParents(o.Tx)
+	now := time.Now()
+	r := n.relay
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.orphans.Announcers(o.WTxID) {
+		r.askParents(now, p, missing)
+	}
 }
 
 // eachOrphan calls f for every transaction that waits for its parents.
 func (r *relay) eachOrphan(f func(wtxid consensus.Hash, tx *consensus.Tx)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for wtxid, o := range r.orphans {
-		f(wtxid, o.tx)
-	}
-}
-
-// has reports whether there is an orphan with this txid.
-func (pool orphanPool) has(txid consensus.Hash) bool {
-	for _, o := range pool {
-		if o.txid == txid {
-			return true
-		}
-	}
-	return false
-}
-
-// takeChildren removes the orphans that spend an output of a transaction.
-func (pool orphanPool) takeChildren(txid consensus.Hash) (list []*orphan) {
-	for wtxid, o := range pool {
-		if o.spends(txid) {
-			list = append(list, o)
-			delete(pool, wtxid)
-		}
-	}
-	return list
-}
-
-// forget takes a peer off the lists of those that have announced orphans.
-func (pool orphanPool) forget(p *peer) {
-	for _, o := range pool {
-		o.from = slices.DeleteFunc(o.from, func(q *peer) bool { return q == p })
-	}
-}
-
-// takeAll removes all orphans.
-func (pool orphanPool) takeAll() (list []*orphan) {
-	for _, o := range pool {
-		list = append(list, o)
-	}
-	clear(pool)
-	return list
-}
-
-func (pool orphanPool) expire(now time.Time) {
-	for wtxid, o := range pool {
-		if now.After(o.expires) {
-			delete(pool, wtxid)
-		}
-	}
+	r.orphans.All(func(o orphanage.Orphan) { f(o.WTxID, o.Tx) })
 }

@@ -1,13 +1,13 @@
 package p2p
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"errors"
 	"slices"
 
 	"lode/consensus"
 	"lode/mempool"
+	"lode/p2p/orphanage"
 )
 
 // A transaction that pays too little comes in with a child that pays for both,
@@ -22,60 +22,54 @@ import (
 
 // tryWithChild tries a parent that pays too little together with an orphan that
 // spends it. p has sent the parent.
-func (n *Node) tryWithChild(p *peer, parent *orphan) {
-	child := n.relay.childOf(parent, p)
-	if child == nil {
+func (n *Node) tryWithChild(p *peer, parent arrival) {
+	child, ok := n.relay.childOf(parent.Orphan, p)
+	if !ok {
 		return
 	}
-	res := n.pool.AddPackage([]*consensus.Tx{parent.tx, child.tx}, 0)
+	res := n.pool.AddPackage([]*consensus.Tx{parent.Tx, child.Tx}, 0)
 	if n.relay.triedPair(parent, child, res); len(res.Txs) == 0 {
 		return
 	}
 	if res.Txs[0].Err == nil {
 		p.gaveTx()
 	}
-	for i, o := range []*orphan{parent, child} {
+	for i, a := range []arrival{parent, {child, parent.tips}} {
 		if err := res.Txs[i].Err; err != nil && !errors.Is(err, consensus.ErrMissingInputs) {
-			n.refuse(o, err)
+			n.refuse(a, err)
 		}
 	}
 }
 
 // childOf finds the newest orphan that spends parent and that p has announced.
 // Those of others could be a stranger's, made so that the right one is not found.
-func (r *relay) childOf(parent *orphan, p *peer) *orphan {
+func (r *relay) childOf(parent orphanage.Orphan, p *peer) (child orphanage.Orphan, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var list []*orphan
-	for _, o := range r.orphans {
-		if slices.Contains(o.from, p) && o.spends(parent.txid) && !r.cheap.has(pairHash(parent, o)) {
-			list = append(list, o)
+	for _, child := range r.orphans.Children(p, parent.TxID, len(parent.Tx.Out)) {
+		if !r.cheap.has(pairHash(parent, child)) {
+			return child, true
 		}
 	}
-	if len(list) == 0 {
-		return nil
-	}
-	return slices.MaxFunc(list, func(a, b *orphan) int {
-		return cmp.Or(a.expires.Compare(b.expires), slices.Compare(a.wtxid[:], b.wtxid[:]))
-	})
+	return child, false
 }
 
 // triedPair remembers what became of a pair. A child that could not be judged, as
 // it misses another parent too or this one has a wrong witness, stays an orphan,
 // and the pair may be tried again.
-func (r *relay) triedPair(parent, child *orphan, res mempool.PackageResult) {
+func (r *relay) triedPair(parent arrival, child orphanage.Orphan, res mempool.PackageResult) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	missing := len(res.Txs) > 0 && errors.Is(res.Txs[1].Err, consensus.ErrMissingInputs)
 	if !missing {
-		delete(r.orphans, child.wtxid)
+		r.orphans.Remove(child.WTxID)
 	}
-	if !missing || !errors.Is(res.Err, mempool.ErrPackageTx) {
-		r.cheap.add(pairHash(parent, child))
+	if r.tips == parent.tips && (!missing || !errors.Is(res.Err, mempool.ErrPackageTx)) {
+		r.cheap.add(pairHash(parent.Orphan, child))
 	}
 }
 
 // pairHash names a parent and a child among single transactions.
-func pairHash(parent, child *orphan) consensus.Hash {
-	return sha256.Sum256(slices.Concat(parent.wtxid[:], child.wtxid[:]))
+func pairHash(parent, child orphanage.Orphan) consensus.Hash {
+	return sha256.Sum256(slices.Concat(parent.WTxID[:], child.WTxID[:]))
 }

@@ -303,8 +303,8 @@ func TestOrphanWithoutHope(t *testing.T) {
 		synctest.Wait() // comes back only if the node has nothing to do
 		s.relay.mu.Lock()
 		defer s.relay.mu.Unlock()
-		if len(s.relay.orphans) != 1 || len(s.relay.ready) != 0 {
-			t.Errorf("%d orphans, %d to be tried again", len(s.relay.orphans), len(s.relay.ready))
+		if _, ready := s.relay.orphans.NextReady(); s.relay.orphans.Len() != 1 || ready {
+			t.Errorf("%d orphans, to be tried again: %v", s.relay.orphans.Len(), ready)
 		}
 	})
 }

@@ -2,12 +2,15 @@ package p2p
 
 import (
 	"context"
+	crand "crypto/rand"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
 	"lode/consensus"
+	"lode/p2p/orphanage"
+	"lode/p2p/txrequest"
 )
 
 const (
@@ -24,24 +27,27 @@ const (
 	maxTxInv    = 1000
 	maxTxOut    = 10_000
 
-	maxKnownTxs = 10_000 // remembered per peer as known to it
-	maxRejected = 50_000 // remembered as refused, and as many for their fee alone
-	maxReady    = 2 * maxOrphans
+	maxKnownTxs  = 10_000  // remembered per peer as known to it
+	maxRejected  = 50_000  // remembered as refused, and as many for their fee alone
+	maxConfirmed = 100_000 // ids of transactions remembered as confirmed
 )
 
 // relay passes transactions on: it knows what each peer has, what was asked of
-// whom, what was refused and what waits for its parents.
+// whom, what was refused and what waits for its parents. Who is asked, and what is
+// kept of the orphans, is decided by requests and orphans; relay has the lock.
 type relay struct {
-	wake     chan struct{}
+	wake     chan struct{} // something is to be announced or to be tried again
+	tip      chan struct{} // there is a new one
 	interval time.Duration // see DefaultTxInterval
 
-	mu       sync.Mutex // guards what follows, and peer.relay
-	peers    map[*peer]struct{}
-	requests map[consensus.Hash]*txRequest // by the announced hash
-	rejected *recentSet                    // since the last new tip
-	cheap    *recentSet                    // likewise, but a child might pay for them; and pairs that were tried
-	orphans  orphanPool
-	ready    []*orphan // to be tried again
+	mu        sync.Mutex // guards what follows, and peer.relay
+	peers     map[*peer]struct{}
+	requests  *txrequest.Tracker[*peer]
+	orphans   *orphanage.Orphanage[*peer]
+	rejected  *recentSet // since the last new tip
+	cheap     *recentSet // likewise, but a child might pay for them; and pairs that were tried
+	confirmed *recentSet // by recent blocks, by both ids
+	tips      uint64     // new tips that were dealt with so far
 
 	unbroadcast map[consensus.Hash]time.Time // submitted here and asked for by nobody, by txid, since when
 
@@ -50,13 +56,10 @@ type relay struct {
 
 // peerRelay is guarded by relay.mu.
 type peerRelay struct {
-	known    *recentSet // hashes that the peer announced, sent, or was told
-	queue    []consensus.Hash
-	assigned int
-	inFlight int
-	out      []txNews
-	due      time.Time // when the next of out are announced
-	lastInv  uint64    // Changes of the pool when the last were
+	known   *recentSet // hashes that the peer announced, sent, or was told
+	out     []txNews
+	due     time.Time // when the next of out are announced
+	lastInv uint64    // Changes of the pool when the last were
 }
 
 // txNews is a transaction that is to be announced.
@@ -70,59 +73,49 @@ func newRelay(interval time.Duration) *relay {
 		interval = DefaultTxInterval
 	}
 	return &relay{
-		interval: interval, wake: make(chan struct{}, 1), peers: make(map[*peer]struct{}),
-		requests: make(map[consensus.Hash]*txRequest), rejected: newRecentSet(maxRejected), cheap: newRecentSet(maxRejected),
-		orphans: make(orphanPool), unbroadcast: make(map[consensus.Hash]time.Time),
+		interval: interval, wake: make(chan struct{}, 1), tip: make(chan struct{}, 1), peers: make(map[*peer]struct{}),
+		requests: txrequest.New[*peer](time.Now(), newRandom()), orphans: orphanage.New[*peer](newRandom()),
+		rejected: newRecentSet(maxRejected), cheap: newRecentSet(maxRejected), confirmed: newRecentSet(maxConfirmed),
+		unbroadcast: make(map[consensus.Hash]time.Time),
 	}
+}
+
+// newRandom makes a source of numbers that nobody can guess.
+func newRandom() *rand.Rand {
+	var seed [32]byte
+	_, _ = crand.Read(seed[:]) // never fails
+	return rand.New(rand.NewChaCha8(seed))
 }
 
 func (r *relay) add(p *peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.peers[p] = struct{}{}
+	if p.kind != kindBlocks {
+		r.requests.Connect(p, txrequest.Peer{Preferred: p.isPreferred(), WTxIDs: p.wtxidRelay})
+	}
 }
 
-// remove asks others for what p was to send.
+// remove forgets p, and has others asked for what it was to send.
 func (r *relay) remove(p *peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.peers, p)
-	r.orphans.forget(p)
-	now := time.Now()
-	for hash, req := range r.requests {
-		if req.peer == p {
-			r.next(hash, req, now)
-		}
-	}
-}
-
-// newTip forgets what was refused, because it may be good now, and has every
-// orphan tried again.
-func (r *relay) newTip() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.rejected.clear()
-	r.cheap.clear()
-	r.retry(r.orphans.takeAll())
-}
-
-// retry has orphans tried again. The caller holds mu.
-func (r *relay) retry(list []*orphan) {
-	r.ready = append(r.ready, list[:min(len(list), max(0, maxReady-len(r.ready)))]...)
-	if len(r.ready) > 0 {
-		poke(r.wake)
-	}
+	r.orphans.Disconnect(p)
+	r.requests.Disconnect(p)
+	poke(r.wake)
 }
 
 // accepted announces a transaction that has come into the pool, from wherever,
 // and has its orphaned children tried again. The pool calls it.
-func (r *relay) accepted(_ *consensus.Tx, txid, wtxid consensus.Hash, feeRate int64) {
+func (r *relay) accepted(tx *consensus.Tx, txid, wtxid consensus.Hash, feeRate int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.announceSoon(txNews{txid, wtxid, feeRate}, time.Now())
-	r.done(wtxid)
-	r.done(txid)
-	r.retry(r.orphans.takeChildren(txid))
+	r.requests.Forget(wtxid)
+	r.requests.Forget(txid)
+	r.orphans.Remove(wtxid)
+	r.orphans.ParentCame(txid, len(tx.Out))
 	poke(r.wake)
 }
 
@@ -158,10 +151,11 @@ func exponential(mean time.Duration) time.Duration {
 	return time.Duration(rand.ExpFloat64() * float64(mean))
 }
 
-// firstDue is when the next announcement must be sent, if any waits.
+// firstDue is when the next announcement or request must be sent, if any waits.
 func (r *relay) firstDue() (first time.Time, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	first, ok = r.requests.Next()
 	for p := range r.peers {
 		if len(p.relay.out) > 0 && (!ok || p.relay.due.Before(first)) {
 			first, ok = p.relay.due, true
@@ -230,10 +224,10 @@ func (tx *txNews) item(p *peer) invItem {
 	return invItem{invTx, tx.txid}
 }
 
-// relayLoop sends announcements, looks at time-outs and tries orphans again,
-// until ctx ends.
-func (n *Node) relayLoop(ctx context.Context) {
-	ticker := time.NewTicker(time.Second)
+// relayLoop sends announcements and requests when they are due, and tries orphans
+// again, until ctx ends. at is the tip when it begins.
+func (n *Node) relayLoop(ctx context.Context, at consensus.Hash) {
+	ticker := time.NewTicker(time.Second) // no request waits for less than that
 	defer ticker.Stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -245,69 +239,18 @@ func (n *Node) relayLoop(ctx context.Context) {
 			return
 		case <-n.relay.wake:
 			n.retryOrphans()
+		case <-n.relay.tip:
+			at = n.followTip(at)
 		case now := <-timer.C:
 			n.announceTxs(now)
-		case now := <-ticker.C:
-			n.relay.expire(now)
+		case <-ticker.C:
 		case now := <-again.C:
 			n.rebroadcast(now)
 			again.Reset(untilRebroadcast())
 		}
+		n.askTxs(time.Now())
 		if due, ok := n.relay.firstDue(); ok {
 			timer.Reset(time.Until(due))
 		}
 	}
-}
-
-// handleTxInv asks for the announced transactions that are not known here.
-func (n *Node) handleTxInv(p *peer, items []invItem) {
-	fresh, orphans := n.relay.fresh(p, items)
-	if len(fresh)+len(orphans) == 0 || n.InitialBlockDownload() {
-		return
-	}
-	for _, o := range orphans {
-		n.askParents(o, []*peer{p})
-	}
-	wanted := fresh[:0]
-	for _, hash := range fresh {
-		have := false
-		if p.wtxidRelay {
-			_, have = n.pool.ByWTxID(hash)
-		} else {
-			_, have = n.pool.ByTxID(hash)
-		}
-		if !have {
-			wanted = append(wanted, hash)
-		}
-	}
-	n.relay.mu.Lock()
-	defer n.relay.mu.Unlock()
-	n.relay.want(p, wanted, false)
-}
-
-// fresh notes that p knows the announced transactions, and lists those that
-// were not refused before, and the orphans that p had not announced yet: it may
-// have their parents. A peer announces by the one kind of hash that it agreed to
-// (BIP339).
-func (r *relay) fresh(p *peer, items []invItem) (list []consensus.Hash, orphans []*orphan) {
-	kind := uint32(invTx)
-	if p.wtxidRelay {
-		kind = invWTx
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, item := range items {
-		if item.kind != kind {
-			continue
-		}
-		p.relay.known.add(item.hash)
-		if o, waits := r.orphans[item.hash]; waits {
-			if o.announcedBy(p) {
-				orphans = append(orphans, o)
-			}
-		} else if !r.rejected.has(item.hash) && !r.cheap.has(item.hash) {
-			list = append(list, item.hash)
-		}
-	}
-	return list, orphans
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/p2p/txrequest"
 )
 
 // rich gives stations a chain whose first coinbases can be spent, and the
@@ -114,11 +115,11 @@ func TestBatchesOfAnnouncements(t *testing.T) {
 	r.add(p)
 	for i := range 3000 {
 		hash := consensus.Hash{byte(i), byte(i >> 8), 1}
-		r.accepted(nil, hash, hash, 1)
+		r.accepted(&consensus.Tx{}, hash, hash, 1)
 	}
 	known := consensus.Hash{9, 9, 9}
 	p.relay.known.add(known)
-	r.accepted(nil, known, known, 1)
+	r.accepted(&consensus.Tx{}, known, known, 1)
 	sum := 0
 	for _, want := range []int{txInvTarget + 15, txInvTarget + 10} {
 		due, ok := r.firstDue()
@@ -234,48 +235,46 @@ func TestSilentAnnouncerIsReplaced(t *testing.T) {
 		liar, honest := w.call(s, "203.0.113.1:1"), w.call(s, "203.0.113.2:1")
 		liar.shake(ProtocolVersion)
 		honest.shake(ProtocolVersion)
+		// first has both announce a transaction and the liar be asked for it.
+		first := func(tx *consensus.Tx) (asked time.Time) {
+			t.Helper()
+			start := time.Now()
+			liar.say(inv(tx))
+			liar.hear(cmdGetData)
+			if took := time.Since(start); took < txrequest.NonPreferredDelay || took > txrequest.NonPreferredDelay+time.Second {
+				t.Errorf("asked after %v", took)
+			}
+			honest.say(inv(tx))
+			honest.settle()
+			return time.Now()
+		}
 
 		silent := spend(coins[0], 1000)
-		inv := &msgInv{cmdInv, []invItem{{invWTx, silent.WTxID()}}}
-		liar.say(inv)
-		liar.hear(cmdGetData)
-		honest.say(inv)
-		start := time.Now()
+		start := first(silent)
 		honest.hear(cmdGetData)
-		if took := time.Since(start); took < txTimeout-time.Second || took > txTimeout+2*time.Second {
-			t.Errorf("asked after %v, want %v", took, txTimeout)
+		if took := time.Since(start); took < txrequest.Timeout-time.Second || took > txrequest.Timeout+time.Second {
+			t.Errorf("asked after %v, want %v", took, txrequest.Timeout)
 		}
 		honest.say(msgTx{silent})
 		w.until("accepted", func() bool { return s.has(silent) })
 
 		missing := spend(coins[1], 1000)
-		inv = &msgInv{cmdInv, []invItem{{invWTx, missing.WTxID()}}}
-		liar.say(inv)
-		liar.hear(cmdGetData)
-		honest.say(inv)
-		synctest.Wait()
+		first(missing)
+		time.Sleep(2 * time.Second) // virtual
 		start = time.Now()
-		liar.say(&msgInv{cmdNotFound, inv.items})
+		liar.say(&msgInv{cmdNotFound, inv(missing).items})
 		honest.hear(cmdGetData)
 		if took := time.Since(start); took > time.Second {
 			t.Errorf("asked %v after notfound", took)
 		}
 
-		gone := spend(coins[2], 1000)
-		inv = &msgInv{cmdInv, []invItem{{invWTx, gone.WTxID()}}}
-		liar.say(inv)
-		liar.hear(cmdGetData)
-		honest.say(inv)
-		synctest.Wait()
+		first(spend(coins[2], 1000))
+		time.Sleep(2 * time.Second) // virtual
+		start = time.Now()
 		_ = liar.Close("")
 		honest.hear(cmdGetData)
-
-		s.relay.mu.Lock()
-		defer s.relay.mu.Unlock()
-		for p := range s.relay.peers {
-			if p.relay.assigned != len(s.relay.requests) || p.relay.inFlight != p.relay.assigned {
-				t.Errorf("assigned %d, in flight %d, of %d requests", p.relay.assigned, p.relay.inFlight, len(s.relay.requests))
-			}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("asked %v after the other one left", took)
 		}
 	})
 }
@@ -397,9 +396,9 @@ func TestBlockOvertakesOrphan(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			s, pool := w.addOvertaken("s")
-			coin := rich(w, 1, s)[0]
-			parent := spend(coin, 1000)
-			child := spend(parent, 1000)
+			coins := rich(w, 2, s)
+			parent, other := spend(coins[0], 1000), spend(coins[1], 1000)
+			child := join(1000, parent, other)
 			peer := w.call(s, "203.0.113.1:1")
 			peer.shake(ProtocolVersion)
 			confirm := func() { s.feed(mineOn(w.spec, s.ledger.Tip(), 9, parent)) }
@@ -407,8 +406,9 @@ func TestBlockOvertakesOrphan(t *testing.T) {
 				peer.say(msgTx{child})
 				peer.hear(cmdGetData)
 				pool.then(child, confirm)
-				s.feed(mineOn(w.spec, s.ledger.Tip(), 8))
+				s.submit(other)
 			} else {
+				s.submit(other)
 				pool.then(child, confirm)
 				peer.say(msgTx{child})
 			}
@@ -453,36 +453,13 @@ func TestBlockOvertakesRefusal(t *testing.T) {
 	})
 }
 
-func TestBoundsOfTheRelay(t *testing.T) {
-	r := newRelay(0)
-	p := &peer{out: newSendQueue(), drop: func(error) {}}
-	p.relay.known = newRecentSet(maxKnownTxs)
-	r.add(p)
-	hashes := make([]consensus.Hash, 3*maxTxAssigned)
-	for i := range hashes {
-		hashes[i] = consensus.Hash{byte(i), byte(i >> 8), byte(i >> 16)}
-	}
-	r.mu.Lock()
-	r.want(p, hashes, false)
-	r.mu.Unlock()
-	if len(r.requests) != maxTxAssigned || p.relay.inFlight != maxTxInFlight {
-		t.Errorf("%d requests, %d in flight", len(r.requests), p.relay.inFlight)
-	}
-	r.remove(p)
-	if len(r.requests) != 0 || p.relay.assigned != 0 || p.relay.inFlight != 0 {
-		t.Errorf("left behind: %d requests, %d assigned, %d in flight", len(r.requests), p.relay.assigned, p.relay.inFlight)
-	}
-	for i := range 3 * maxOrphans {
-		r.orphans.add(&orphan{tx: &consensus.Tx{}, wtxid: consensus.Hash{byte(i), byte(i >> 8)}})
-	}
-	if len(r.orphans) != maxOrphans {
-		t.Errorf("%d orphans", len(r.orphans))
-	}
+func TestRecentSetForgetsTheOldest(t *testing.T) {
 	set := newRecentSet(100)
-	for _, h := range hashes {
-		set.add(h)
+	hash := func(i int) consensus.Hash { return consensus.Hash{byte(i), byte(i >> 8)} }
+	for i := range 10_000 {
+		set.add(hash(i))
 	}
-	if len(set.new)+len(set.old) > 100 || !set.has(hashes[len(hashes)-50]) || set.has(hashes[0]) {
+	if len(set.new)+len(set.old) > 100 || !set.has(hash(10_000-50)) || set.has(hash(0)) {
 		t.Error("recentSet forgets the wrong ones")
 	}
 }

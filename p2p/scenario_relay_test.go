@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"lode/p2p/txrequest"
 )
 
 // mute takes transactions and tells nobody of them.
@@ -58,26 +60,33 @@ func TestTransactionPassesSilentPeers(t *testing.T) {
 	})
 }
 
-// A node whose inbound peers all tell of a transaction first, again and again,
-// and none of whom gives it, gets it from the one peer that it chose, and soon.
+// A node whose inbound peers all tell of a transaction first, again and again, and
+// none of whom gives it, gets it from the one honest peer that it chose, and soon,
+// though others that it chose are silent too.
 func TestTeasersCannotHideATransaction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		s := w.add("s", nil)
-		coin := rich(w, 1, s)[0]
-		honest := w.choose(s, kindOutbound, "203.0.113.1:1")
-		honest.welcome(serviceNetwork | serviceWitness)
-		honest.hear(cmdVerack)
-		tx := spend(coin, 1000)
-		news := &msgInv{cmdInv, []invItem{{invWTx, tx.WTxID()}}}
-		over := make(chan struct{})
-		defer close(over)
+		tx := spend(rich(w, 1, s)[0], 1000)
+		choose := func(addr string) *actor {
+			a := w.choose(s, kindOutbound, addr)
+			a.welcome(serviceNetwork | serviceWitness)
+			a.hear(cmdVerack)
+			return a
+		}
+		teasers := []*actor{choose("198.51.100.1:1"), choose("192.0.2.1:1")}
+		honest := choose("203.0.113.1:1")
 		for i := range 30 {
 			a := w.call(s, fmt.Sprintf("%d.1.1.1:1", 20+i))
 			a.shake(ProtocolVersion)
+			teasers = append(teasers, a)
+		}
+		over := make(chan struct{})
+		defer close(over)
+		for _, a := range teasers {
 			go a.listenTo()
 			go func() {
-				for a.WriteMessage(cmdInv, news.append(nil)) == nil {
+				for a.WriteMessage(cmdInv, inv(tx).append(nil)) == nil {
 					select {
 					case <-time.After(7 * time.Second):
 					case <-over:
@@ -86,14 +95,40 @@ func TestTeasersCannotHideATransaction(t *testing.T) {
 				}
 			}()
 		}
-		time.Sleep(time.Second) // virtual
+		time.Sleep(3 * time.Second) // virtual: all are being waited for
 		start := time.Now()
-		honest.say(news)
+		honest.say(inv(tx))
 		honest.hear(cmdGetData)
-		if took := time.Since(start); took > txTimeout+2*time.Second {
-			t.Errorf("asked after %v", took)
-		}
 		honest.say(msgTx{tx})
 		w.until("accepted", func() bool { return s.has(tx) })
+		if took := time.Since(start); took > txrequest.Patience+time.Second {
+			t.Errorf("after %v", took)
+		}
+	})
+}
+
+// Where the only honest peer called this node, like the twelve that are silent, the
+// transaction comes after at most three rounds: they ask one, two and four.
+func TestTeasersCannotHideATransactionOfAnInboundPeerForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add("s", nil)
+		tx := spend(rich(w, 1, s)[0], 1000)
+		for i := range 12 {
+			a := w.call(s, fmt.Sprintf("%d.1.1.1:1", 20+i))
+			a.shake(ProtocolVersion)
+			a.say(inv(tx))
+			go a.listenTo()
+		}
+		honest := w.call(s, "203.0.113.1:1")
+		honest.shake(ProtocolVersion)
+		start := time.Now()
+		honest.say(inv(tx))
+		honest.hear(cmdGetData)
+		honest.say(msgTx{tx})
+		w.until("accepted", func() bool { return s.has(tx) })
+		if took := time.Since(start); took > txrequest.NonPreferredDelay+3*txrequest.Timeout+time.Second {
+			t.Errorf("after %v", took)
+		}
 	})
 }

@@ -1,174 +1,137 @@
 package p2p
 
 import (
-	"slices"
 	"time"
 
 	"lode/consensus"
+	"lode/p2p/orphanage"
 )
 
-const (
-	// maxTxInFlight is how many transactions one peer is asked for at a time,
-	// maxTxAssigned how many it is to be asked for in all.
-	maxTxInFlight = 100
-	maxTxAssigned = 5000
-	// maxOtherPeers is how many peers are remembered for a transaction besides
-	// the one that is to send it.
-	maxOtherPeers = 8
-	// txTimeout is how long a peer may owe a transaction before another one
-	// that announced it is asked.
-	txTimeout = 20 * time.Second
-)
+// maxDue bounds how many announcements are dealt with while the lock is held.
+const maxDue = 2000
 
-// txRequest says who is to send a transaction, and who else has announced it.
-type txRequest struct {
-	peer   *peer
-	since  time.Time // when peer was chosen
-	sent   bool      // getdata has gone out; else the request waits in the peer's queue
-	byTxID bool      // it is the parent of an orphan, of which only the txid is known
-	others []*peer
+// isPreferred reports whether p is asked for transactions before others: this node
+// has dialled it, and it is a node.
+func (p *peer) isPreferred() bool {
+	return !p.inbound() && (p.has(serviceNetwork) || p.has(serviceNetworkLimited))
 }
 
-// want has the transactions with these hashes, which p has announced, fetched
-// from p, or from another that is already to send them. The caller holds mu.
-func (r *relay) want(p *peer, hashes []consensus.Hash, byTxID bool) {
-	if _, here := r.peers[p]; !here {
+// handleTxInv has the announced transactions asked for that are not known here.
+func (n *Node) handleTxInv(p *peer, items []invItem) {
+	fresh, orphans := n.relay.fresh(p, items)
+	if len(fresh)+len(orphans) == 0 || n.InitialBlockDownload() {
 		return
+	}
+	for _, o := range orphans {
+		n.resolve(p, o)
+	}
+	wanted := fresh[:0]
+	for _, hash := range fresh {
+		if !n.inPool(hash, !p.wtxidRelay) {
+			wanted = append(wanted, hash)
+		}
 	}
 	now := time.Now()
-	for _, hash := range hashes {
-		if req, ok := r.requests[hash]; ok {
-			req.remember(p)
-			continue
-		}
-		if p.relay.assigned >= maxTxAssigned {
-			continue
-		}
-		r.requests[hash] = &txRequest{peer: p, since: now, byTxID: byTxID}
-		p.relay.assigned++
-		p.relay.queue = append(p.relay.queue, hash)
+	n.relay.mu.Lock()
+	for _, hash := range wanted {
+		n.relay.requests.Announce(now, p, hash, !p.wtxidRelay)
 	}
-	r.pump(p)
+	n.relay.mu.Unlock()
+	n.askTxs(now)
 }
 
-// remember has p asked too, if those before it do not answer. Peers that this
-// node dialled come before any number of those that came by themselves.
-func (req *txRequest) remember(p *peer) {
-	if req.peer == p || slices.Contains(req.others, p) {
-		return
+func (n *Node) inPool(hash consensus.Hash, byTxID bool) (have bool) {
+	if byTxID {
+		_, have = n.pool.ByTxID(hash)
+	} else {
+		_, have = n.pool.ByWTxID(hash)
 	}
-	at := len(req.others)
-	if first := slices.IndexFunc(req.others, (*peer).inbound); first >= 0 && !p.inbound() {
-		at = first
-	}
-	req.others = slices.Insert(req.others, at, p)
-	req.others = req.others[:min(len(req.others), maxOtherPeers)]
+	return have
 }
 
-// pump asks p for what waits in its queue. The caller holds mu.
-func (r *relay) pump(p *peer) {
-	var items []invItem
-	for len(p.relay.queue) > 0 && p.relay.inFlight < maxTxInFlight {
-		hash := p.relay.queue[0]
-		p.relay.queue = p.relay.queue[1:]
-		req := r.requests[hash]
-		if req == nil || req.peer != p || req.sent {
+// fresh notes that p knows the announced transactions, and lists those that are not
+// known here to be confirmed or refused, as many as p may announce, and the orphans
+// that p had not announced yet: it may have their parents. A peer announces by the
+// one kind of hash that it agreed to (BIP339).
+func (r *relay) fresh(p *peer, items []invItem) (list []consensus.Hash, orphans []orphanage.Orphan) {
+	kind := uint32(invTx)
+	if p.wtxidRelay {
+		kind = invWTx
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	room := r.requests.Room(p)
+	for _, item := range items {
+		if item.kind != kind {
 			continue
 		}
-		req.sent = true
-		p.relay.inFlight++
-		kind := uint32(invTx | invWitness)
-		if p.wtxidRelay && !req.byTxID {
-			kind = invWTx
+		p.relay.known.add(item.hash)
+		if len(list) >= room {
+			continue
 		}
-		items = append(items, invItem{kind, hash})
+		if o, waits := r.orphans.Get(item.hash); waits {
+			if !r.orphans.AnnouncedBy(p, item.hash) {
+				orphans = append(orphans, o)
+			}
+		} else if !r.rejected.has(item.hash) && !r.cheap.has(item.hash) && !r.confirmed.has(item.hash) {
+			list = append(list, item.hash)
+		}
 	}
-	if len(p.relay.queue) == 0 {
-		p.relay.queue = nil
+	return list, orphans
+}
+
+// askTxs asks peers for what is to be asked of them now.
+func (n *Node) askTxs(now time.Time) {
+	n.relay.mu.Lock()
+	due := n.relay.requests.Requests(now, maxDue)
+	n.relay.mu.Unlock()
+	batches := make(map[*peer][]invItem)
+	for _, r := range due {
+		if n.inPool(r.Hash, r.ByTxID) { // it came while the announcement was being looked at
+			n.relay.mu.Lock()
+			n.relay.requests.Forget(r.Hash)
+			n.relay.mu.Unlock()
+			continue
+		}
+		item := invItem{invWTx, r.Hash}
+		if r.ByTxID {
+			item.kind = invTx | invWitness
+		}
+		if batches[r.Peer] = append(batches[r.Peer], item); len(batches[r.Peer]) == maxGetData {
+			r.Peer.send(&msgInv{cmdGetData, batches[r.Peer]})
+			delete(batches, r.Peer)
+		}
 	}
-	if len(items) > 0 {
+	for p, items := range batches {
 		p.send(&msgInv{cmdGetData, items})
 	}
 }
 
-// release takes a request off the account of its peer. The caller holds mu.
-func (req *txRequest) release() {
-	req.peer.relay.assigned--
-	if req.sent {
-		req.peer.relay.inFlight--
-	}
-}
-
-// done ends the request for a transaction that has come. The caller holds mu.
-func (r *relay) done(hash consensus.Hash) {
-	req, ok := r.requests[hash]
-	if !ok {
-		return
-	}
-	req.release()
-	delete(r.requests, hash)
-	if _, here := r.peers[req.peer]; here {
-		r.pump(req.peer)
-	}
-}
-
-// judged ends the request for a transaction by its txid that p was to send, or
-// asks another: the witness that p sent may be a wrong one.
-func (r *relay) judged(p *peer, txid consensus.Hash, have bool) {
+// answered ends what was asked of p, which has sent a transaction that was judged.
+// By its wtxid nobody else needs to be asked for it; by its txid others are, unless
+// it has come in: the witness that p sent may be a wrong one.
+func (n *Node) answered(p *peer, tx orphanage.Orphan) {
+	_, have := n.pool.ByTxID(tx.TxID)
+	r := n.relay
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	req := r.requests[txid]
-	switch {
-	case req == nil || req.peer != p || !req.sent:
-	case have:
-		r.done(txid)
-	default:
-		r.next(txid, req, time.Now())
-		r.pump(p)
+	if tx.WTxID != tx.TxID { // without a witness it could be anybody's mutilation
+		r.requests.Forget(tx.WTxID)
 	}
+	if have {
+		r.requests.Forget(tx.TxID)
+	} else {
+		r.requests.Failed(p, tx.TxID)
+	}
+	r.mu.Unlock()
+	n.askTxs(time.Now())
 }
 
-// next asks another peer, or gives up if there is none. The caller holds mu.
-func (r *relay) next(hash consensus.Hash, req *txRequest, now time.Time) {
-	req.release()
-	for len(req.others) > 0 {
-		p := req.others[0]
-		req.others = req.others[1:]
-		if _, here := r.peers[p]; !here || p.relay.assigned >= maxTxAssigned {
-			continue
-		}
-		req.peer, req.since, req.sent = p, now, false
-		p.relay.assigned++
-		p.relay.queue = append(p.relay.queue, hash)
-		r.pump(p)
-		return
-	}
-	delete(r.requests, hash)
-}
-
-// notFound asks others for what p does not have after all.
-func (r *relay) notFound(p *peer, items []invItem) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := time.Now()
+// txsNotFound has others asked for what p does not have after all.
+func (n *Node) txsNotFound(p *peer, items []invItem) {
+	n.relay.mu.Lock()
 	for _, item := range items {
-		if req := r.requests[item.hash]; req != nil && req.peer == p && req.sent {
-			r.next(item.hash, req, now)
-		}
+		n.relay.requests.Failed(p, item.hash)
 	}
-	r.pump(p)
-}
-
-// expire asks others for what is overdue, and forgets old orphans.
-func (r *relay) expire(now time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for hash, req := range r.requests {
-		if now.Sub(req.since) > txTimeout {
-			late := req.peer
-			r.next(hash, req, now)
-			r.pump(late)
-		}
-	}
-	r.orphans.expire(now)
+	n.relay.mu.Unlock()
+	n.askTxs(time.Now())
 }
