@@ -6,8 +6,9 @@
 // peer.go, queue.go (one connection), dispatch.go (what comes in), serve.go (what
 // is answered), headers.go, presync.go, download.go, judge.go, announce.go (the
 // chain), siphash.go, compact.go, compactrelay.go (compact blocks), relay.go,
-// txrequest.go, incoming.go, orphans.go, package.go, confirmed.go, and txrequest/ and
-// orphanage/ below them (transactions), addrbook.go, addrtable.go, netgroup.go,
+// txrequest.go, incoming.go, orphans.go, package.go, confirmed.go (transactions; whom
+// to ask and what to keep is decided in txrequest/ and orphanage/, which know
+// nothing of locks and clocks), addrbook.go, addrtable.go, netgroup.go,
 // gossip.go, outbound.go, anchors.go (finding peers), misbehaviour.go, bans.go,
 // eviction.go, limits.go, upload.go (what a peer may do), node.go and api.go.
 //

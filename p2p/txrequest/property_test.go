@@ -25,7 +25,6 @@ type said struct {
 	due    time.Time
 	waits  time.Time
 	state  state
-	vain   bool // it was asked, and is not preferred
 }
 
 func (m *model) all(pick func(*said) bool) (list []*said) {
