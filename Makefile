@@ -10,10 +10,11 @@ KILLS       ?= 200
 ROUNDS      ?= 3
 BENCH_FILE  ?=
 SECONDS     ?= 600
+DAMAGES     ?= 1000
 DEPTH       ?= 1000
 BTCD        := github.com/btcsuite/btcd@v0.26.2
 
-.PHONY: help build test race lint fuzz oracle interop crash faults reorg bench bench-import bench-net bench-stratum flood attack generate generated arm64 testnet clean
+.PHONY: help build test race lint fuzz oracle interop crash faults damages reorg bench bench-import bench-net bench-stratum flood attack generate generated arm64 testnet clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +69,9 @@ crash: ## kill the real binary KILLS (200) times; CRASH_SEED=N repeats what was 
 
 faults: ## let ledgers crash on failing disks for SECONDS (600)
 	LODE_TEST_FAULT_SECONDS=$(SECONDS) LODE_TEST_FAULT_SEED=$$(date +%s) $(GO) test ./chain -run 'TestFaults$$' -count 1 -timeout 0 -v
+
+damages: ## damage what a ledger stores in DAMAGES (1000) places, and ask for it
+	LODE_TEST_DAMAGES=$(DAMAGES) $(GO) test ./chain -run 'TestServedIsRight$$' -count 1 -v
 
 reorg: ## reorganize DEPTH (1000) blocks of 400 transactions and back, and look at the memory
 	LODE_TEST_REORG=$(DEPTH) $(GO) test ./chain -run 'TestDeepReorg$$' -count 1 -timeout 0 -v

@@ -157,20 +157,21 @@ func (c *Chain) take(p parsedBlock) (*node, error) {
 		}
 		return nil, errors.Join(err, c.markFailed(n))
 	}
-	var err error
-	if n.body, err = c.blocks.append(p.block.Bytes()); err != nil {
+	payload := p.block.Bytes()
+	body, err := c.blocks.append(payload)
+	if err != nil {
 		return nil, c.fail(err)
 	}
+	n.setBody(body, payload)
 	c.complete(n)
 	c.hold(n, p)
 	return n, nil
 }
 
-// complete notes that the block of n is stored. If it completes its own chain,
+// complete notes that the block of n has been stored. If it completes its own chain,
 // and maybe that of blocks that came before it, they compete for the tip. The
 // caller holds mu.
 func (c *Chain) complete(n *node) {
-	n.status |= statusBody
 	if _, lost := c.lost[n]; lost {
 		delete(c.lost, n)
 		c.stuck = nil // this may be the block that was missing

@@ -129,7 +129,7 @@ func (c *Chain) onRoute(n *node) bool {
 // valid and there; failed if not all of them are. The caller holds mu.
 func (c *Chain) connect(group []*node) (failed bool, err error) {
 	blocks, err := c.parseAll(group)
-	if err != nil && !errors.Is(err, errDamaged) {
+	if err != nil && !errors.Is(err, ErrDamaged) {
 		return false, err
 	}
 	failed = err != nil // and what follows waits for the damaged block
@@ -233,7 +233,7 @@ func (c *Chain) disconnect() (lost bool, err error) {
 		c.pruned.height = max(c.pruned.height, n.height()+1)
 		return true, nil
 	}
-	if errors.Is(err, errDamaged) || errors.Is(err, ErrNotFound) {
+	if isUndoLost(err) {
 		c.stuck, c.stuckBy = n, err
 		return true, nil
 	}
@@ -273,39 +273,6 @@ func (c *Chain) forget(last *node) {
 	}
 }
 
-// parse reads the block of n, and makes sure that it is the one that was stored.
-// The caller holds mu, if only for reading.
-func (c *Chain) parse(n *node) (parsedBlock, error) {
-	if p, ok := c.held[n]; ok {
-		return p, nil
-	}
-	if !n.has(statusBody | statusPruned) {
-		return parsedBlock{}, damaged("block", n, errGone)
-	}
-	p, err := c.parseStored(n)
-	if errors.Is(err, errDamaged) {
-		c.lose(n.hash(), err)
-	}
-	return p, err
-}
-
-func (c *Chain) parseStored(n *node) (p parsedBlock, err error) {
-	payload, err := c.bodyBytes(n)
-	if err != nil {
-		return parsedBlock{}, err
-	}
-	if p.block, err = consensus.DecodeBlock(payload); err == nil {
-		p.ids = p.block.TxIDs()
-		if n.parent != nil {
-			err = errors.Join(c.rules.CheckBlock(p.block, p.ids), c.rules.CheckBlockAfter(&n.parent.state, p.block, p.ids))
-		}
-	}
-	if err != nil {
-		return parsedBlock{}, damaged("block", n, err)
-	}
-	return p, nil
-}
-
 // parseAll is parse for many, on all cores. With an error it gives the blocks
 // before the one that could not be read.
 func (c *Chain) parseAll(nodes []*node) ([]parsedBlock, error) {
@@ -331,46 +298,4 @@ func onAllCores(n int, do func(i int)) {
 		})
 	}
 	group.Wait()
-}
-
-func (c *Chain) bodyBytes(n *node) ([]byte, error) {
-	switch {
-	case n.has(statusPruned):
-		return nil, fmt.Errorf("%w: block %s at height %d", ErrPruned, n.hash(), n.height())
-	case n.parent == nil: // whatever became of it on disk
-		return c.rules.Genesis().Bytes(), nil
-	}
-	if !n.has(statusBody) {
-		return nil, fmt.Errorf("%w: only the header of %s is known", ErrNotFound, n.hash())
-	}
-	payload, err := c.blocks.read(n.body)
-	if err == nil && (len(payload) < consensus.HeaderSize || consensus.DoubleSHA256(payload[:consensus.HeaderSize]) != n.hash()) {
-		err = fmt.Errorf("%w: another header", errRecord)
-	}
-	if errors.Is(err, errRecord) {
-		return nil, damaged("block", n, err)
-	}
-	return payload, err
-}
-
-// spent reads the coins that the block of n spent.
-func (c *Chain) spent(n *node) ([]consensus.Coin, error) {
-	if n.parent == nil {
-		return nil, nil
-	}
-	if !n.has(statusUndo) {
-		return nil, fmt.Errorf("%w: %s was never connected", ErrNotFound, n.hash())
-	}
-	payload, err := c.undos.read(n.undo)
-	if errors.Is(err, errRecord) {
-		return nil, damaged("undo data of block", n, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	spent, err := readUndo(payload, n.hash())
-	if err != nil {
-		return nil, damaged("undo data of block", n, err)
-	}
-	return spent, nil
 }

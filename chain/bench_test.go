@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -218,4 +219,42 @@ func BenchmarkOpen(b *testing.B) {
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*(headers+1)), "ns/header")
+}
+
+// BenchmarkServe reads stored blocks as peers ask for them: as it was before what
+// leaves the store was checked, with the checksum, and against the header, as a
+// block is the first time that was stored before there were checksums.
+func BenchmarkServe(b *testing.B) {
+	c := openBench(b, DefaultCache)
+	many := benchChain()
+	mustAdd(b, c, many.Blocks[1:])
+	for name, height := range map[string]uint32{"few large": 2, "many small": uint32(len(many.Blocks) - 1)} {
+		n := c.active[height]
+		for way, serve := range map[string]func() ([]byte, error){
+			"unchecked": func() ([]byte, error) {
+				payload, err := c.blocks.read(n.body)
+				if err == nil && consensus.DoubleSHA256(payload[:consensus.HeaderSize]) != n.hash() {
+					err = errRecord
+				}
+				return payload, err
+			},
+			"checksum": func() ([]byte, error) { return c.BlockBytes(n.hash()) },
+			"header": func() ([]byte, error) {
+				payload, _, err := c.readBody(n)
+				if err == nil {
+					_, err = c.prove(n, payload)
+				}
+				return payload, err
+			},
+		} {
+			b.Run(fmt.Sprintf("%s/%s", name, way), func(b *testing.B) {
+				b.SetBytes(int64(n.body.Size))
+				for range b.N {
+					if _, err := serve(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
 }

@@ -102,8 +102,11 @@ type Chain struct {
 	opening    context.Context  // of Open, while that runs; nil later
 	timer      *time.Timer      // of the next flush; nil if nothing has changed
 
-	lossMu sync.Mutex               // guards what follows; may be taken with mu held
-	losses map[consensus.Hash]error // damaged blocks that dropLost must look at
+	lossMu sync.Mutex                // guards what follows; may be taken with mu held
+	losses map[consensus.Hash]loss   // damaged blocks that dropLost must look at
+	proven map[consensus.Hash]uint32 // checksums of blocks that have passed prove and had none before
+
+	mendMu sync.Mutex // held while undo data is made anew; before mu
 
 	scans   sync.WaitGroup // reads of the whole set, added to with mu held
 	closing chan struct{}  // closed, with mu held, when they must end
@@ -224,7 +227,7 @@ func newChain(cfg Config) *Chain {
 	c := &Chain{
 		cfg: cfg, rules: &cfg.Spec.Rules, cacheLimit: max(cfg.Cache, cfg.limits.coins),
 		index: make(map[consensus.Hash]*node), candidates: make(map[*node]struct{}), lost: make(map[*node]struct{}),
-		waiting: make(map[*node][]*submission), held: make(map[*node]parsedBlock), unsaved: make(map[*node]struct{}), losses: make(map[consensus.Hash]error),
+		waiting: make(map[*node][]*submission), held: make(map[*node]parsedBlock), unsaved: make(map[*node]struct{}), losses: make(map[consensus.Hash]loss), proven: make(map[consensus.Hash]uint32),
 		subs: make(map[int]func()), failed: make(chan struct{}), closing: make(chan struct{}),
 	}
 	c.indexes = c.newIndexes()

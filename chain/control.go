@@ -48,8 +48,8 @@ func (c *Chain) whyTipStays(hash consensus.Hash) error {
 	case !tip.has(statusInvalid):
 		return nil
 	case tip.height() < c.pruned.height:
-		return fmt.Errorf("block %s cannot be disconnected: undo data of block %s at height %d is damaged, and the blocks to make it from are gone: %w",
-			hash, tip.hash(), tip.height(), ErrPruned)
+		return fmt.Errorf("block %s cannot be disconnected: undo data of block %s at height %d is %w, and the blocks to make it from are gone: %w",
+			hash, tip.hash(), tip.height(), ErrDamaged, ErrPruned)
 	}
 	return fmt.Errorf("block %s is marked invalid, but the tip stays at height %d until a peer has sent what is damaged on disk: %w: %w",
 		hash, tip.height(), ErrNotFound, c.stuckBy)

@@ -48,6 +48,10 @@ type files struct {
 // errRecord is the kind of error for a record that is not where it should be.
 var errRecord = errors.New("no such record")
 
+// errEnds is the kind of error, besides errRecord, where a file has ended before,
+// or is gone.
+var errEnds = fmt.Errorf("%w: the file has ended before", errRecord)
+
 // openFiles finds the files that are there. Some in between may be missing.
 func openFiles(d disk, dir, prefix string, magic []byte) (*files, error) {
 	if err := d.mkdir(dir); err != nil {
@@ -171,9 +175,9 @@ func (f *files) read(p position) ([]byte, error) {
 	err := f.readAt(p.File, record, int64(p.Offset)-frameSize)
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, fmt.Errorf("%w: %s ends before %d", errRecord, f.name(p.File), int64(p.Offset)+int64(p.Size))
+		return nil, fmt.Errorf("%w: %s at %d", errEnds, f.name(p.File), p.Offset)
 	case errors.Is(err, os.ErrNotExist):
-		return nil, fmt.Errorf("%w: %w", errRecord, err)
+		return nil, fmt.Errorf("%w: %w", errEnds, err)
 	case err != nil:
 		return nil, fmt.Errorf("read %s at %d: %w", f.name(p.File), p.Offset, err)
 	case !bytes.Equal(record[:4], f.magic[:]) || binary.LittleEndian.Uint32(record[4:]) != p.Size:

@@ -176,9 +176,11 @@ func (c *Chain) revert(n *node, apply func(*consensus.View) error) error {
 		return err
 	}
 	spent, err := c.spent(n)
-	if errors.Is(err, errDamaged) || errors.Is(err, ErrNotFound) {
+	if isUndoLost(err) {
 		c.cfg.Log.Warn("undo data is damaged and made anew from older blocks", "height", n.height(), "hash", n.hash(), "error", err)
-		spent, err = c.remakeUndo(n, p)
+		if spent, err = c.remakeUndo(n, c.parse); err == nil {
+			err = c.storeUndo(n, spent) // or it would be damaged again when n is connected again and disconnected
+		}
 	}
 	if err != nil {
 		return err

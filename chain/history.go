@@ -49,23 +49,26 @@ func (c *Chain) refute() error {
 	return c.fail(errors.Join(c.began.refuted(), c.store.write(&b, true)))
 }
 
-// MissingHistory lists up to limit blocks before the snapshot with which the
-// ledger began that are needed to verify it and are not stored, lowest first.
+// MissingHistory lists up to limit blocks that are not stored and are needed
+// although they lead to no new tip: first those of the active chain that are
+// damaged on disk, then those that are needed to verify the snapshot with which
+// the ledger began, lowest first.
 func (c *Chain) MissingHistory(limit int) []consensus.Hash {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dropLost()
+	missing := c.lostBlocks(limit)
 	base := c.assumed()
 	if base == nil {
-		return nil
+		return missing
 	}
 	c.missing = max(c.missing, c.replayed)
-	var missing []consensus.Hash
+	lost := len(missing)
 	for height := c.missing; height <= base.height() && len(missing) < limit; height++ {
 		n := c.active[height]
-		if !n.has(statusBody) {
+		if _, known := c.lost[n]; !n.has(statusBody) && !known {
 			missing = append(missing, n.hash())
-		} else if len(missing) == 0 {
+		} else if len(missing) == lost && n.has(statusBody) {
 			c.missing = height
 		}
 	}
@@ -168,9 +171,9 @@ func (c *Chain) replayRound(ctx context.Context, r *replay, to uint32) error {
 	if err == nil {
 		return nil
 	}
-	if broken, ok := errors.AsType[*brokenBlock](err); ok && errors.Is(err, errDamaged) {
-		c.lose(broken.n.hash(), err)
-		c.pokeAll() // whoever fetches blocks must ask for it
+	if broken, ok := errors.AsType[*brokenBlock](err); ok && errors.Is(err, ErrDamaged) {
+		c.lose(broken.n, err)
+		c.settleLosses() // whoever fetches blocks must ask for it
 		return nil
 	}
 	if broken, ok := errors.AsType[*invalidBlock](err); ok {
@@ -246,7 +249,7 @@ func (c *Chain) storedHistory(r *replay, base *node) (to uint32) {
 }
 
 // keepUndo keeps what is needed to disconnect a block of the history.
-func (c *Chain) keepUndo(copied *node, spent []consensus.Coin) (err error) {
+func (c *Chain) keepUndo(copied *node, spent []consensus.Coin) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.Err(); err != nil {
@@ -256,11 +259,9 @@ func (c *Chain) keepUndo(copied *node, spent []consensus.Coin) (err error) {
 	if n.has(statusUndo) {
 		return nil
 	}
-	if n.undo, err = c.undos.append(appendUndo(nil, n.hash(), spent)); err != nil {
+	if err := c.storeUndo(n, spent); err != nil {
 		return c.fail(err)
 	}
-	n.status |= statusUndo
-	c.changed(n)
 	return nil
 }
 

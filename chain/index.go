@@ -269,12 +269,12 @@ func (x *index) pull(r *Reader) (Updates, []indexedBlock, error) {
 			b := indexedBlock{Block: block, ids: block.TxIDs()}
 			n := c.index[block.Header.Hash()]
 			if b.height = n.height(); err == nil {
-				b.spent, err = c.spentAnyhow(n, parsedBlock{block, b.ids})
+				b.spent, err = c.spentAnyhow(n)
 			}
 			blocks = append(blocks, b)
 		}
 	}
-	if errors.Is(err, errDamaged) && !errors.Is(err, ErrNotFound) {
+	if errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNotFound) {
 		err = fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
 	if errors.Is(err, ErrNotFound) && !c.isActive(at) {
@@ -285,10 +285,10 @@ func (x *index) pull(r *Reader) (Updates, []indexedBlock, error) {
 
 // spentAnyhow is spent, also of a block whose undo data is lost. The caller
 // holds mu, if only for reading.
-func (c *Chain) spentAnyhow(n *node, p parsedBlock) ([]consensus.Coin, error) {
+func (c *Chain) spentAnyhow(n *node) ([]consensus.Coin, error) {
 	spent, err := c.spent(n)
-	if errors.Is(err, errDamaged) || errors.Is(err, ErrNotFound) {
-		return c.remakeUndo(n, p)
+	if isUndoLost(err) {
+		return c.remakeUndo(n, c.parse)
 	}
 	return spent, err
 }

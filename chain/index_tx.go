@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -8,7 +9,8 @@ import (
 )
 
 // changeTxIndex keeps, for every transaction of the active chain but genesis',
-// the height of its block, and where it begins in it and its size, in bytes.
+// the height of its block, where it begins in it and its size, in bytes, and a
+// checksum of these bytes. Entries of before there were checksums have none.
 func changeTxIndex(b *indexBatch, block *indexedBlock, revert bool) error {
 	offset := consensus.HeaderSize + consensus.CompactSizeLen(uint64(len(block.Txs)))
 	for i, tx := range block.Txs {
@@ -18,7 +20,8 @@ func changeTxIndex(b *indexBatch, block *indexedBlock, revert bool) error {
 		} else {
 			value := consensus.AppendCompactSize(nil, uint64(block.height))
 			value = consensus.AppendCompactSize(value, uint64(offset))
-			b.Put(txKey(block.ids[i]), consensus.AppendCompactSize(value, uint64(size)))
+			value = consensus.AppendCompactSize(value, uint64(size))
+			b.Put(txKey(block.ids[i]), binary.LittleEndian.AppendUint32(value, checksum(tx.Bytes())))
 		}
 		offset += size
 	}
@@ -53,6 +56,10 @@ func (c *Chain) FindTx(id consensus.Hash) (*consensus.Tx, consensus.Hash, error)
 	}
 	d := consensus.NewDecoder(value)
 	height, offset, size := d.CompactSize(), d.CompactSize(), d.CompactSize()
+	summed, sum := len(d.Rest()) > 0, uint32(0)
+	if summed {
+		sum = d.Uint32()
+	}
 	if err := d.Finish(); err != nil {
 		return nil, consensus.Hash{}, c.fail(fmt.Errorf("%w: %s of %s: %w", errCorrupt, TxIndex, id, err))
 	}
@@ -64,8 +71,10 @@ func (c *Chain) FindTx(id consensus.Hash) (*consensus.Tx, consensus.Hash, error)
 	if err != nil {
 		return nil, consensus.Hash{}, err
 	}
-	if tx := c.txAt(n, offset, size); tx != nil && tx.TxID() == id {
-		return tx, hash, nil
+	if summed {
+		if tx := c.txAt(n, offset, size, sum); tx != nil && tx.TxID() == id {
+			return tx, hash, nil
+		}
 	}
 	block, err := c.Block(hash) // damaged, or another one by now
 	if err != nil {
@@ -79,13 +88,14 @@ func (c *Chain) FindTx(id consensus.Hash) (*consensus.Tx, consensus.Hash, error)
 	return nil, consensus.Hash{}, missing
 }
 
-// txAt reads a transaction out of the block of n: nil if there is none.
-func (c *Chain) txAt(n *node, offset, size uint64) *consensus.Tx {
+// txAt reads a transaction out of the block of n: nil if there is none with this
+// checksum.
+func (c *Chain) txAt(n *node, offset, size uint64, sum uint32) *consensus.Tx {
 	if !n.has(statusBody) || size > uint64(n.body.Size) || offset > uint64(n.body.Size)-size {
 		return nil
 	}
 	raw := make([]byte, size)
-	if err := c.blocks.readAt(n.body.File, raw, int64(n.body.Offset)+int64(offset)); err != nil {
+	if err := c.blocks.readAt(n.body.File, raw, int64(n.body.Offset)+int64(offset)); err != nil || checksum(raw) != sum {
 		return nil
 	}
 	tx, err := consensus.DecodeTx(raw)

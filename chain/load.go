@@ -32,6 +32,9 @@ func (c *Chain) load(ctx context.Context) error {
 	if err := c.readFiles(ctx); err != nil {
 		return err
 	}
+	if err := c.dropShort(); err != nil {
+		return err
+	}
 	c.findCandidates()
 	err = c.connectStored()
 	if err != nil && !errors.Is(err, c.ended()) {
@@ -127,7 +130,7 @@ func (c *Chain) loadIndex(tip consensus.Hash) error {
 		if err == nil {
 			err = c.finishMove(from, to)
 		}
-		if errors.Is(err, errDamaged) || errors.Is(err, ErrNotFound) || errors.Is(err, consensus.ErrUndo) {
+		if errors.Is(err, ErrDamaged) || errors.Is(err, ErrNotFound) || errors.Is(err, consensus.ErrUndo) {
 			return fmt.Errorf("%w: an interrupted write of coins cannot be finished: %w", errCorrupt, err)
 		}
 		if err != nil {
@@ -411,7 +414,7 @@ func (f *finder) attach(block *consensus.Block, p position) (good bool, err erro
 		}
 	}
 	f.found++
-	n.body = p
+	n.setBody(p, block.Bytes())
 	c.complete(n)
 	if len(c.unsaved) < maxUnsaved {
 		return true, nil

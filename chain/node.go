@@ -16,6 +16,7 @@ type node struct {
 	state    consensus.State // after this block
 	seq      uint64          // when its chain's bodies became complete; 0 while they are not
 	status   status
+	sum      uint32   // of the block's bytes, where statusSummed is set
 	body     position // where statusBody is set
 	undo     position // where statusUndo is set
 
@@ -29,6 +30,8 @@ const (
 	statusUndo                      // it has been connected once: it is valid, and its undo data is stored
 	statusFailed                    // it or an ancestor broke a rule
 	statusPruned                    // the block was removed after it had become part of the active chain
+
+	statusSummed status = 1 << 4 // the record has a checksum of the block
 
 	// statusInvalidated is the operator's word, not that of the rules: it or an
 	// ancestor was named to InvalidateBlock.
@@ -111,7 +114,8 @@ func (p position) compare(q position) int {
 }
 
 // record is how a node is kept in the database, under its hash: header, height,
-// sequence number, status, two positions.
+// sequence number, status, two positions, and the checksum of the block where
+// statusSummed says that there is one.
 func (n *node) record() []byte {
 	b := n.header.Append(make([]byte, 0, consensus.HeaderSize+40))
 	b = binary.LittleEndian.AppendUint32(b, n.height())
@@ -121,6 +125,9 @@ func (n *node) record() []byte {
 		b = binary.LittleEndian.AppendUint32(b, p.File)
 		b = binary.LittleEndian.AppendUint32(b, p.Offset)
 		b = binary.LittleEndian.AppendUint32(b, p.Size)
+	}
+	if n.has(statusSummed) {
+		b = binary.LittleEndian.AppendUint32(b, n.sum)
 	}
 	return b
 }
@@ -135,6 +142,9 @@ func readRecord(b []byte) (n *node, height uint32, err error) {
 	n.status = status(d.Uint8())
 	for _, p := range []*position{&n.body, &n.undo} {
 		*p = position{d.Uint32(), d.Uint32(), d.Uint32()}
+	}
+	if n.has(statusSummed) {
+		n.sum = d.Uint32()
 	}
 	return n, height, d.Finish()
 }

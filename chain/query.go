@@ -88,49 +88,53 @@ func (c *Chain) Tips() []HeaderInfo {
 	return tips
 }
 
-// BlockBytes is the encoding of a stored block, of which only the header was
-// compared with its hash again. The error is of kind ErrNotFound if there is
-// none.
+// BlockBytes is the encoding of a stored block, as it was when its transactions
+// and witnesses were checked against its header. The error is of kind ErrNotFound
+// if there is none, and of kind ErrDamaged too if it was damaged on disk and will
+// be fetched again.
 func (c *Chain) BlockBytes(hash consensus.Hash) ([]byte, error) {
 	n, err := c.lookup(hash)
 	if err != nil {
 		return nil, err
 	}
 	payload, err := c.bodyBytes(n)
-	if errors.Is(err, errDamaged) {
-		c.lose(hash, err)
+	switch {
+	case errors.Is(err, ErrDamaged):
+		c.lose(n, err)
 		err = fmt.Errorf("%w: %w", ErrNotFound, err)
+	case errors.Is(err, ErrNotFound) && c.isLost(hash):
+		err = fmt.Errorf("%w: %w", ErrNotFound, damaged("block", n, errGone))
 	}
+	c.settleLosses()
 	return payload, err
 }
 
-// Block is a stored block. The error is of kind ErrNotFound if there is none.
+// Block is a stored block. The errors are those of BlockBytes.
 func (c *Chain) Block(hash consensus.Hash) (*consensus.Block, error) {
 	payload, err := c.BlockBytes(hash)
 	if err != nil {
 		return nil, err
 	}
-	block, err := consensus.DecodeBlock(payload)
-	if err != nil {
-		c.lose(hash, err)
-		err = fmt.Errorf("%w: %s is damaged on disk: %w", ErrNotFound, hash, err)
-	}
-	return block, err
+	return consensus.DecodeBlock(payload)
 }
 
 // Spent is the coins that a block spent, in the order of its inputs, the
-// coinbase's left out. The error is of kind ErrNotFound if it was never
-// connected, or its undo data was pruned.
+// coinbase's left out. What is damaged is made anew from the blocks that made the
+// coins. The error is of kind ErrNotFound if the block was never connected, or its
+// undo data was pruned, and of kind ErrDamaged if it cannot be made anew: the
+// blocks for that are damaged too, and will be fetched again, or were pruned.
 func (c *Chain) Spent(hash consensus.Hash) ([]consensus.Coin, error) {
 	n, err := c.lookup(hash)
 	if err != nil {
 		return nil, err
 	}
 	spent, err := c.spent(n)
-	if errors.Is(err, errDamaged) {
+	if errors.Is(err, ErrDamaged) {
 		if now, failure := c.lookup(hash); failure == nil && !now.has(statusUndo) { // meanwhile
-			err = fmt.Errorf("%w: undo data of block %s", ErrPruned, hash)
+			return nil, fmt.Errorf("%w: undo data of block %s", ErrPruned, hash)
 		}
+		spent, err = c.mendUndo(hash, n.undo)
+		c.settleLosses()
 	}
 	return spent, err
 }
@@ -208,12 +212,7 @@ func (c *Chain) MissingBlocks(toward consensus.Hash, limit int) []consensus.Hash
 	if !ok || n.has(statusInvalid) || c.awaited != nil {
 		return nil
 	}
-	var missing []consensus.Hash
-	for n := range c.lost {
-		if len(missing) < limit && c.isActive(n) && !n.has(statusBody) {
-			missing = append(missing, n.hash())
-		}
-	}
+	missing := c.lostBlocks(limit)
 	base := fork(c.tip(), n)
 	if c.severed(base) {
 		if n.state.Work.Gt(&c.tip().state.Work) {

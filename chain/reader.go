@@ -14,6 +14,7 @@ type Reader struct{ c *Chain }
 // must not call methods of the chain itself, and must not take long: no block
 // is connected meanwhile.
 func (c *Chain) Read(f func(*Reader) error) error {
+	defer c.settleLosses()
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if err := c.Err(); err != nil {
@@ -65,7 +66,7 @@ type Updates struct {
 func (r *Reader) UpdatesSince(point consensus.Hash, limit int) (Updates, error) {
 	u, err := r.updatesSince(point, limit)
 	switch {
-	case errors.Is(err, errDamaged):
+	case errors.Is(err, ErrDamaged):
 		err = fmt.Errorf("%w: %w", ErrNotFound, err)
 	case err != nil && !errors.Is(err, ErrNotFound):
 		err = r.c.fail(err)

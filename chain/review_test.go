@@ -188,7 +188,7 @@ func TestInvalidateDamaged(t *testing.T) {
 	addBlocks(t, c, g.Extend(8))
 	damageStored(c, c.blocks, c.active[7].body)
 	for range 2 {
-		if err := c.InvalidateBlock(g.Blocks[5].Header.Hash()); !errors.Is(err, errDamaged) || !errors.Is(err, ErrNotFound) {
+		if err := c.InvalidateBlock(g.Blocks[5].Header.Hash()); !errors.Is(err, ErrDamaged) || !errors.Is(err, ErrNotFound) {
 			t.Fatal(err)
 		}
 		if c.Tip().Height != 7 {

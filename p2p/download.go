@@ -143,7 +143,7 @@ func (d *downloader) pathTo(target consensus.Hash) *path {
 func (d *downloader) stillMissing(blocks []missingBlock) []missingBlock {
 	kept := blocks[:0]
 	for _, b := range blocks {
-		if info, ok := d.node.chain.Header(b.hash); ok && !info.HaveBlock && !info.Invalid {
+		if info, ok := d.node.chain.Header(b.hash); ok && !info.HaveBlock && (!info.Invalid || info.Active) {
 			kept = append(kept, missingBlock{b.hash, info.Height})
 		}
 	}

@@ -121,7 +121,11 @@ func (s *Server) control(change func(*chain.Chain, consensus.Hash) error) func(c
 		if p.err != nil {
 			return nil, p.err
 		}
-		return nil, change(s.cfg.Chain, hash)
+		err := change(s.cfg.Chain, hash)
+		if errors.Is(err, chain.ErrPruned) {
+			return nil, fail(codeMisc, "%v", err)
+		}
+		return nil, err
 	}
 }
 
@@ -189,7 +193,7 @@ func (s *Server) getBlock(_ context.Context, p *params) (any, error) {
 // blockBytes is a stored block; its errors have Bitcoin Core's texts.
 func (s *Server) blockBytes(hash consensus.Hash) ([]byte, error) {
 	raw, err := s.cfg.Chain.BlockBytes(hash)
-	if !errors.Is(err, chain.ErrNotFound) {
+	if errors.Is(err, chain.ErrDamaged) || !errors.Is(err, chain.ErrNotFound) {
 		return raw, err
 	}
 	switch info, _ := s.cfg.Chain.Header(hash); { // as it is now: pruning may have come in between
@@ -211,7 +215,7 @@ func (s *Server) blockJSON(info chain.HeaderInfo, block *consensus.Block, verbos
 		return j, nil
 	}
 	spent, err := s.cfg.Chain.Spent(info.Hash)
-	if err != nil && !errors.Is(err, chain.ErrNotFound) {
+	if err != nil && (errors.Is(err, chain.ErrDamaged) || !errors.Is(err, chain.ErrNotFound)) {
 		return nil, err
 	}
 	for i, tx := range block.Txs {
@@ -260,12 +264,12 @@ func (s *Server) branch(end chain.HeaderInfo) (length uint32, status string) {
 		length++
 		complete = complete && at.HaveBlock
 	}
-	switch _, err := s.cfg.Chain.Spent(end.Hash); {
+	switch {
 	case end.Invalid:
 		return length, "invalid"
 	case !complete:
 		return length, "headers-only"
-	case err == nil: // it was connected once
+	case end.Connected:
 		return length, "valid-fork"
 	}
 	return length, "valid-headers"

@@ -52,6 +52,9 @@ func asError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
+	if errors.Is(err, chain.ErrDamaged) {
+		return &Error{codeMisc, err.Error()}
+	}
 	if errors.Is(err, chain.ErrNotFound) {
 		return &Error{codeAddress, "Block not found"}
 	}

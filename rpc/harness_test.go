@@ -40,6 +40,7 @@ const (
 type testNode struct {
 	tb     testing.TB
 	spec   *consensus.Spec
+	dir    string // of the ledger
 	chain  *chain.Chain
 	pool   *mempool.Pool
 	net    *fakeNetwork
@@ -79,6 +80,7 @@ func newNodeWith(tb testing.TB, ledger chain.Config, network string, blocks int,
 
 	sigs := sigcheck.New(1000)
 	ledger.Dir, ledger.Spec, ledger.Now, ledger.Sigs = tb.TempDir(), spec, n.clock.Now, sigs
+	n.dir = ledger.Dir
 	n.chain, err = chain.Open(context.Background(), ledger)
 	check(tb, err)
 	tb.Cleanup(func() { _ = n.chain.Close() })

@@ -3,7 +3,10 @@ package rpc_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -110,4 +113,39 @@ func TestAtOnce(t *testing.T) {
 	if height := n.chain.Tip().Height; height < 111 {
 		t.Errorf("height %d", height)
 	}
+}
+
+// TestDamagedBlockIsSaid overwrites the value of a coinbase on disk: no call
+// shows it, and each says what is wrong instead, as long as nobody has sent the
+// block again; so does an invalidation that needs it.
+func TestDamagedBlockIsSaid(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 5)
+	block := n.block(3)
+	hash, raw := block.Header.Hash(), block.Bytes()
+	name := filepath.Join(n.dir, "blocks", "blk00000.dat")
+	data, err := os.ReadFile(name)
+	check(t, err)
+	value := binary.LittleEndian.AppendUint64(nil, uint64(block.Txs[0].Out[0].Value))
+	copy(data[bytes.Index(data, raw)+bytes.LastIndex(raw, append(value, byte(len(n.script)))):], "eight by")
+	check(t, os.WriteFile(name, data, 0o600))
+	for _, call := range []struct {
+		method string
+		params []any
+	}{
+		{"getblock", []any{hash, 0}},
+		{"getblock", []any{hash, 1}},
+		{"getblock", []any{hash, 3}},
+		{"getrawtransaction", []any{block.Txs[0].TxID(), 1, hash}},
+		{"invalidateblock", []any{n.block(2).Header.Hash()}},
+	} {
+		if _, failure := n.call(call.method, call.params...); failure == nil || failure.Code != -1 ||
+			!strings.Contains(failure.Message, "damaged on disk") || !strings.Contains(failure.Message, hash.String()) {
+			t.Errorf("%s: %+v, want an error with code -1 that says what is damaged", call.method, failure)
+		}
+	}
+	same(t, n.chain.Tip().Height, 3)
+	check(t, n.chain.AddBlock(block))
+	same(t, n.chain.Tip().Height, 1)
+	same(t, ok[any](n, "getblock", hash, 0), hexBlock(block))
 }

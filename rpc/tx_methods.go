@@ -103,10 +103,16 @@ func (s *Server) txInBlock(hash, id consensus.Hash, verbosity int64) (any, error
 		return nil, fail(codeAddress, "Block hash not found")
 	}
 	block, err := s.cfg.Chain.Block(hash)
-	if err != nil {
+	if err != nil && !errors.Is(err, chain.ErrDamaged) {
 		return nil, fail(codeMisc, "Block not available")
 	}
-	spent, _ := s.cfg.Chain.Spent(hash) // none for a block that was never connected
+	if err != nil {
+		return nil, err
+	}
+	spent, err := s.cfg.Chain.Spent(hash)
+	if errors.Is(err, chain.ErrDamaged) { // any other is of a block that was never connected
+		return nil, err
+	}
 	for i, tx := range block.Txs {
 		var own []consensus.Coin
 		if i > 0 && len(spent) >= len(tx.In) {

@@ -1,0 +1,150 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"lode/consensus"
+)
+
+// What leaves the block store is what came, or it is refused. The record of a
+// block in the database has a checksum (CRC-32C) of the bytes that were checked
+// against the block's header when they were stored, and every read compares
+// them. A block from before there were checksums is checked against its header,
+// by merkle root and witness commitment, the first time that it is read; then it
+// gets one too. Nothing is ever believed because of the hash of its header
+// alone, which does not commit to all of a block's bytes.
+//
+// Undo data carries a checksum of its own, see appendUndo, and transactions that
+// an index points to have one in the index.
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
+// setBody notes where the block of n lies, whose bytes have been checked. The
+// caller holds Chain.mu.
+func (n *node) setBody(p position, payload []byte) {
+	n.body, n.sum = p, checksum(payload)
+	n.status |= statusBody | statusSummed
+}
+
+// sumOf is the checksum of the block of n, if there is one.
+func (c *Chain) sumOf(n *node) (sum uint32, ok bool) {
+	if n.has(statusSummed) {
+		return n.sum, true
+	}
+	c.lossMu.Lock()
+	defer c.lossMu.Unlock()
+	sum, ok = c.proven[n.hash()]
+	return sum, ok
+}
+
+// readBody reads the block of n. checked says that the bytes are those that were
+// stored; else only the header is known to be. n may be a copy.
+func (c *Chain) readBody(n *node) (payload []byte, checked bool, err error) {
+	switch {
+	case n.has(statusPruned):
+		return nil, false, fmt.Errorf("%w: block %s at height %d", ErrPruned, n.hash(), n.height())
+	case n.parent == nil: // whatever became of it on disk
+		return c.rules.Genesis().Bytes(), true, nil
+	case !n.has(statusBody):
+		return nil, false, fmt.Errorf("%w: only the header of %s is known", ErrNotFound, n.hash())
+	}
+	payload, err = c.blocks.read(n.body)
+	if err == nil {
+		var sum uint32
+		if sum, checked = c.sumOf(n); checked && checksum(payload) != sum {
+			err = fmt.Errorf("%w: it does not have its checksum", errRecord)
+		} else if len(payload) < consensus.HeaderSize || consensus.DoubleSHA256(payload[:consensus.HeaderSize]) != n.hash() {
+			err = fmt.Errorf("%w: another header", errRecord)
+		}
+	}
+	if errors.Is(err, errRecord) {
+		err = damaged("block", n, err)
+	}
+	return payload, checked, err
+}
+
+// bodyBytes reads the block of n, and makes sure that it is the one that was
+// stored. n may be a copy.
+func (c *Chain) bodyBytes(n *node) ([]byte, error) {
+	payload, checked, err := c.readBody(n)
+	if err == nil && !checked {
+		_, err = c.prove(n, payload)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return payload, nil
+}
+
+// prove checks the bytes of a block against its header, and by every rule that
+// needs no coins, and keeps in mind the checksum of a block that has none. n may
+// be a copy.
+func (c *Chain) prove(n *node, payload []byte) (p parsedBlock, err error) {
+	if p.block, err = consensus.DecodeBlock(payload); err == nil {
+		p.ids = p.block.TxIDs()
+		if n.parent != nil {
+			err = errors.Join(c.rules.CheckBlock(p.block, p.ids), c.rules.CheckBlockAfter(&n.parent.state, p.block, p.ids))
+		}
+	}
+	if err != nil {
+		return parsedBlock{}, damaged("block", n, err)
+	}
+	if n.parent != nil && !n.has(statusSummed) {
+		c.lossMu.Lock()
+		defer c.lossMu.Unlock()
+		c.proven[n.hash()] = checksum(payload)
+	}
+	return p, nil
+}
+
+// parse reads the block of n, and makes sure that it is the one that was stored.
+// The caller holds mu, if only for reading.
+func (c *Chain) parse(n *node) (parsedBlock, error) {
+	if p, ok := c.held[n]; ok {
+		return p, nil
+	}
+	if !n.has(statusBody | statusPruned) {
+		return parsedBlock{}, damaged("block", n, errGone)
+	}
+	p, err := c.parseStored(n)
+	if errors.Is(err, ErrDamaged) {
+		c.lose(n, err)
+	}
+	return p, err
+}
+
+// parseStored is parse without the blocks that are held in memory. n may be a
+// copy.
+func (c *Chain) parseStored(n *node) (parsedBlock, error) {
+	payload, _, err := c.readBody(n)
+	if err != nil {
+		return parsedBlock{}, err
+	}
+	return c.prove(n, payload)
+}
+
+// spent reads the coins that the block of n spent. n may be a copy.
+func (c *Chain) spent(n *node) ([]consensus.Coin, error) {
+	if n.parent == nil {
+		return nil, nil
+	}
+	if !n.has(statusUndo) {
+		return nil, fmt.Errorf("%w: %s was never connected", ErrNotFound, n.hash())
+	}
+	payload, err := c.undos.read(n.undo)
+	if errors.Is(err, errRecord) {
+		return nil, damaged("undo data of block", n, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	spent, err := readUndo(payload, n.hash())
+	if err != nil {
+		return nil, damaged("undo data of block", n, err)
+	}
+	return spent, nil
+}
