@@ -3,7 +3,7 @@ package p2p
 import (
 	"errors"
 	"fmt"
-	"sync"
+	"slices"
 	"time"
 
 	"lode/chain"
@@ -30,73 +30,6 @@ const (
 	// maxCompactSize bounds, in bytes, a compact block that is sent unasked.
 	maxCompactSize = 200_000
 )
-
-// compactBlock is a block that can be sent in compact form.
-type compactBlock struct {
-	hash    consensus.Hash
-	block   *consensus.Block
-	payload []byte        // of a cmpctblock message
-	judged  chan struct{} // closed when the ledger has taken or refused the block
-}
-
-// compactCache holds the last block that was announced. Peers may ask for parts
-// of it before the ledger has it.
-type compactCache struct {
-	mu   sync.Mutex // guards what follows
-	last *compactBlock
-}
-
-func (c *compactCache) get(hash consensus.Hash) (*compactBlock, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.last == nil || c.last.hash != hash {
-		return nil, false
-	}
-	return c.last, true
-}
-
-// put keeps a block, or reports false if it is kept already.
-func (c *compactCache) put(b *compactBlock) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.last != nil && c.last.hash == b.hash {
-		return false
-	}
-	c.last = b
-	return true
-}
-
-// compact gives a stored block in compact form, if that can be had.
-func (n *Node) compact(hash consensus.Hash) (*compactBlock, bool) {
-	if b, ok := n.compacts.get(hash); ok {
-		return b, true
-	}
-	payload, err := n.chain.BlockBytes(hash)
-	if err != nil {
-		return nil, false
-	}
-	block, err := consensus.DecodeBlock(payload)
-	if err != nil {
-		return nil, false
-	}
-	b, ok := newCompactBlock(block)
-	if !ok {
-		return nil, false
-	}
-	close(b.judged)
-	if n.chain.Tip().Hash == hash {
-		n.compacts.put(b)
-	}
-	return b, true
-}
-
-func newCompactBlock(block *consensus.Block) (*compactBlock, bool) {
-	m, ok := compactOf(block, randomNonce())
-	if !ok {
-		return nil, false
-	}
-	return &compactBlock{block.Header.Hash(), block, m.append(nil), make(chan struct{})}, true
-}
 
 // setCompact notes how the peer wants blocks announced. Other versions than ours
 // are not spoken (BIP152 has a node offer each that it speaks).
@@ -229,6 +162,10 @@ func (n *Node) handleCompact(p *peer, m *msgCmpctBlock) error {
 		return nil
 	}
 	mayAsk := len(p.partials) < maxPartials && n.sync.claim(p, hash, true)
+	if !mayAsk && p.tried == hash { // it takes long, and would give the same
+		return nil
+	}
+	p.tried = hash
 	n.sync.shownCompact(p, ref) // not before: the whole would be asked for
 	return n.assemble(p, hash, m, mayAsk)
 }
@@ -268,10 +205,14 @@ func (n *Node) assemble(p *peer, hash consensus.Hash, m *msgCmpctBlock, mayAsk b
 // handleBlockTxn takes what was missing of a block.
 func (n *Node) handleBlockTxn(p *peer, m *msgBlockTxn) error {
 	b, waits := p.partials[m.hash]
+	if !waits && p.misfit == m.hash {
+		return fmt.Errorf("%w: transactions of block %s again, after some that did not fit", errProtocol, m.hash)
+	}
 	if !waits {
 		return nil
 	}
 	delete(p.partials, m.hash)
+	p.misfit = m.hash // until the block is whole
 	return n.assembled(p, m.hash, b, m.txs)
 }
 
@@ -288,6 +229,7 @@ func (n *Node) assembled(p *peer, hash consensus.Hash, b *partialBlock, txs []*c
 		n.askWhole(p, hash)
 		return nil
 	}
+	p.misfit = consensus.Hash{}
 	n.took(p, hash, status, err)
 	if err != nil {
 		n.log.Debug("compact block refused", "hash", hash, "peer", p.String(), "error", err)
@@ -306,8 +248,16 @@ func (n *Node) took(p *peer, hash consensus.Hash, status chain.Status, err error
 	p.stats.lastBlock = time.Now()
 	p.mu.Unlock()
 	if status == chain.Connected && n.chain.Tip().Hash == hash && !n.Syncing() {
+		n.sync.gaveTip(p)
 		n.prefer(p)
 	}
+}
+
+// gaveTip notes that p was the first to send a new tip.
+func (s *syncer) gaveTip(p *peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.sync.gaveTip = true
 }
 
 // askWhole asks p for a block in full, if that is its turn; otherwise whoever is
@@ -318,6 +268,13 @@ func (n *Node) askWhole(p *peer, hash consensus.Hash) {
 	}
 }
 
+// partsRequest is a peer that was asked for what is missing of a compact block.
+type partsRequest struct {
+	peer   *peer
+	at     time.Time
+	pushes bool // it is one of those that are to send such blocks unasked
+}
+
 // claim notes that p is asked for a block, or for what is missing of one, unless
 // others were.
 func (s *syncer) claim(p *peer, hash consensus.Hash, parts bool) bool {
@@ -326,37 +283,64 @@ func (s *syncer) claim(p *peer, hash consensus.Hash, parts bool) bool {
 	if _, here := s.peers[p]; !here {
 		return false
 	}
+	now := time.Now()
 	r, asked := s.requests[hash]
+	_, owes := p.sync.blocks[hash]
+	pushes := slices.Contains(s.fast, p)
 	others := asked && r.peer != p
-	if others && (!parts || !s.roomFor(p, hash)) {
+	if asked && !parts { // what it sent did not fit
+		r.parts = slices.DeleteFunc(r.parts, func(a partsRequest) bool { return a.peer == p })
+		s.requests[hash] = r
+	}
+	if others && !(parts && r.hasRoom(p, pushes, owes, now)) {
 		delete(p.sync.blocks, hash)
 		return false
 	}
-	_, owes := p.sync.blocks[hash]
 	if !owes && len(p.sync.blocks) >= p.sync.limit() {
 		return false
 	}
-	now := time.Now()
-	if len(p.sync.blocks) == 0 {
-		p.sync.progress, p.sync.flows = p.waited(now), false
-	}
-	p.sync.blocks[hash] = now
+	s.owe(p, hash, now)
 	if !others {
-		s.requests[hash] = blockRequest{peer: p, at: now}
+		r = blockRequest{peer: p, at: now, asked: r.asked, parts: r.parts}
 	}
+	r.asked = append(r.asked, p)
+	if parts {
+		r.parts = append(r.parts, partsRequest{p, now, pushes})
+	}
+	s.requests[hash] = r
 	return true
 }
 
-// roomFor reports whether p may be asked for parts of a block besides others.
-// The caller holds mu.
-func (s *syncer) roomFor(p *peer, hash consensus.Hash) bool {
-	asked := 0
-	for q := range s.peers {
-		if _, owes := q.sync.blocks[hash]; owes && q != p {
-			asked++
+// hasRoom reports whether p may be asked for parts of a block besides others. Those
+// that are to send blocks unasked have places that nobody else can take, the last of
+// them for one that this node chose; a peer that was asked for the block, those that
+// are left; any other, only while nobody is asked for parts. Who does not answer soon
+// holds no place.
+func (r *blockRequest) hasRoom(p *peer, pushes, owes bool, now time.Time) bool {
+	all, pushed := 0, 0
+	for _, a := range r.parts {
+		if a.peer == p || now.Sub(a.at) >= tipPatience {
+			continue
+		}
+		all++
+		if a.pushes {
+			pushed++
 		}
 	}
-	return asked < maxParallel-1 || asked == maxParallel-1 && !p.inbound()
+	switch {
+	case pushes:
+		all = pushed
+	case !owes:
+		return all == 0
+	}
+	return all < maxParallel-1 || all == maxParallel-1 && !p.inbound()
+}
+
+// isFast reports whether p is to send blocks unasked.
+func (s *syncer) isFast(p *peer) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.fast, p)
 }
 
 // shownCompact is shown for a header that came with a compact block: p may not
@@ -382,39 +366,6 @@ func (s *syncer) takeBack(p *peer, hash consensus.Hash) bool {
 	}
 	p.sync.best, p.sync.unchecked = p.sync.before, consensus.Hash{}
 	return true
-}
-
-// serveCompact sends a block in compact form, or in full if it lies too deep for
-// that to help.
-func (n *Node) serveCompact(p *peer, hash consensus.Hash) (found bool, err error) {
-	if n.isRecent(hash, maxCompactDepth) {
-		if b, ok := n.compact(hash); ok {
-			return true, p.write(cmdCmpctBlock, b.payload)
-		}
-	}
-	return n.serveBlock(p, invItem{invBlock | invWitness, hash})
-}
-
-// serveTxs sends transactions of a block.
-func (n *Node) serveTxs(p *peer, r request) (found bool, err error) {
-	b, announced := n.compacts.get(r.hash)
-	if !announced {
-		if !n.isRecent(r.hash, maxTxsDepth) {
-			return n.serveBlock(p, invItem{invBlock | invWitness, r.hash})
-		}
-		var ok bool
-		if b, ok = n.compact(r.hash); !ok {
-			return false, nil
-		}
-	}
-	m := &msgBlockTxn{r.hash, make([]*consensus.Tx, len(r.places))}
-	for i, at := range r.places {
-		if int(at) >= len(b.block.Txs) {
-			return true, fmt.Errorf("%w: transaction number %d of a block with %d was asked for", errProtocol, at, len(b.block.Txs))
-		}
-		m.txs[i] = b.block.Txs[at]
-	}
-	return true, p.writeMessage(m)
 }
 
 // isRecent reports whether a block is stored and at most so far below the tip.

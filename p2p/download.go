@@ -37,6 +37,14 @@ type downloader struct {
 	node    *Node
 	paths   map[consensus.Hash]*path // by the header they lead to
 	history path                     // before the snapshot that the ledger began with
+	tips    map[consensus.Hash]*tipBlock
+	alarm   *time.Timer // when to look again
+}
+
+func newDownloader(n *Node) *downloader {
+	alarm := time.AfterFunc(time.Hour, func() { poke(n.sync.wake) })
+	alarm.Stop()
+	return &downloader{node: n, paths: make(map[consensus.Hash]*path), tips: make(map[consensus.Hash]*tipBlock), alarm: alarm}
 }
 
 // path is the next missing blocks on the way to a header, lowest first.
@@ -59,7 +67,8 @@ func (d *downloader) schedule(now time.Time) {
 		least.SubUint64(&least, 1)
 	}
 	ahead := d.node.sync.ahead(least)
-	used := make(map[consensus.Hash]*path)
+	used, ways := make(map[consensus.Hash]*path), make(map[*peer]*path)
+	var again time.Time
 	for p, best := range ahead {
 		way, ok := used[best.hash]
 		if !ok {
@@ -70,9 +79,12 @@ func (d *downloader) schedule(now time.Time) {
 			way = d.pathTo(best.hash)
 			used[best.hash] = way
 		}
+		ways[p] = way
 		if p.speaksCompact() && d.node.followsTip(best.hash) {
 			if wait := d.node.sync.awaitPush(p, best.hash, now); wait > 0 {
-				time.AfterFunc(wait, func() { poke(d.node.sync.wake) })
+				if at := now.Add(wait); again.IsZero() || at.Before(again) {
+					again = at
+				}
 				continue
 			}
 		}
@@ -85,6 +97,12 @@ func (d *downloader) schedule(now time.Time) {
 		}
 	}
 	d.paths = used
+	if at := d.askMore(ways, now); !at.IsZero() && (again.IsZero() || at.Before(again)) {
+		again = at
+	}
+	if !again.IsZero() {
+		d.alarm.Reset(max(again.Sub(now), 0))
+	}
 	d.scheduleHistory(now)
 }
 
@@ -182,11 +200,9 @@ func (s *syncer) assign(p *peer, best headerRef, way *path, now time.Time) (item
 			if _, owes := p.sync.blocks[b.hash]; owes || !p.serves(b.height, best.height) || !free(b.hash, now) {
 				continue
 			}
-			if len(p.sync.blocks) == 0 {
-				p.sync.progress, p.sync.flows = p.waited(now), false
-			}
-			p.sync.blocks[b.hash] = now
-			s.requests[b.hash] = blockRequest{peer: p, at: now}
+			s.owe(p, b.hash, now)
+			r := s.requests[b.hash]
+			s.requests[b.hash] = blockRequest{peer: p, at: now, asked: append(r.asked, p), parts: r.parts}
 			items = append(items, invItem{invBlock | invWitness, b.hash})
 		}
 	}
@@ -249,7 +265,8 @@ func (s *syncer) received(p *peer, hash consensus.Hash, size int) bool {
 	p.sync.came(p.waited(time.Now()))
 	p.sync.size = (7*p.sync.size + size) / 8
 	p.sync.judged++
-	s.requests[hash] = blockRequest{peer: p, here: true}
+	p.sync.lastCame = time.Now()
+	s.requests[hash] = blockRequest{peer: p, here: true, asked: s.requests[hash].asked}
 	poke(s.wake)
 	return true
 }
@@ -297,6 +314,9 @@ func (s *syncer) arrived(p *peer, hash consensus.Hash, good bool) {
 		}
 	}
 	asked := s.requests[hash].peer == p
+	if good {
+		s.settle(p, hash, time.Now())
+	}
 	if good || asked {
 		delete(s.requests, hash)
 	}

@@ -37,6 +37,9 @@ func memoryOf(block *consensus.Block) int64 {
 func (n *Node) handleBlock(p *peer, block *consensus.Block) error {
 	hash := block.Header.Hash()
 	delete(p.partials, hash)
+	if p.misfit == hash {
+		p.misfit = consensus.Hash{}
+	}
 	if n.sync.received(p, hash, block.Size()) {
 		n.judgeLater(p, block, hash)
 		return nil

@@ -99,7 +99,8 @@ type Node struct {
 	minWork  consensus.Work // that the network's chain is known to have
 	sync     *syncer
 	relay    *relay
-	compacts compactCache
+	compacts blockCache
+	serving  *server
 	bans     banList
 	upload   uploadCount
 	lines    lineLimiter
@@ -130,7 +131,7 @@ func New(cfg Config) *Node {
 	n := &Node{
 		cfg: cfg, log: cfg.Log, chain: cfg.Chain, pool: cfg.Pool, dial: cfg.Dial, outbound: cfg.Outbound, space: space{cfg.LoopbackIsPublic},
 		sync: newSyncer(), relay: newRelay(cfg.TxInterval), dialWake: make(chan struct{}, 1),
-		large: make(chan struct{}, runtime.GOMAXPROCS(0)), judging: semaphore.NewWeighted(maxJudged),
+		serving: newServer(), large: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), judging: semaphore.NewWeighted(maxJudged),
 		peers: make(map[*peer]bool), nonces: make(map[uint64]string), waiting: make(map[*peer]struct{}), added: make(map[string]*addedNode),
 	}
 	if n.log == nil {

@@ -62,11 +62,17 @@ type peer struct {
 	// Only its reader uses these.
 	presync  *presync                         // nil unless headers come in two passes
 	partials map[consensus.Hash]*partialBlock // of which transactions were asked for
-	large    chan struct{}                    // Node.large
-	holds    bool                             // a slot of large
-	verdicts chan struct{}                    // closed when all its blocks so far are judged; nil if they are
+	misfit   consensus.Hash                   // the block of which it has sent transactions that did not fit
+	tried    consensus.Hash                   // the block of which it last sent a compact form that was tried
+	node     *Node
+	holds    bool          // a slot of Node.large
+	hasTurn  bool          // of reading
+	verdicts chan struct{} // closed when all its blocks so far are judged; nil if they are
 
 	judge judgeQueue
+
+	reading, writing *lane // of Node.serving
+	prompts          promptList
 
 	// Guarded by Node.mu, see places.go.
 	leaving bool
@@ -146,18 +152,6 @@ func (p *peer) headSize() int {
 
 func (p *peer) writeMessage(m message) error { return p.write(m.command(), m.append(nil)) }
 
-// largeMessage is from how many bytes on a message is handled while it holds one
-// of a few slots: decoded it may take 24 times its size, as many empty slices.
-const largeMessage = 200_000
-
-// release gives back the slot of the message that was handled last.
-func (p *peer) release() {
-	if p.holds {
-		p.holds = false
-		<-p.large
-	}
-}
-
 // read waits for the next message that is understood.
 func (p *peer) read() (message, error) {
 	for {
@@ -171,9 +165,8 @@ func (p *peer) read() (message, error) {
 		p.mu.Lock()
 		p.stats.received.count(command, p.headSize()+len(payload))
 		p.mu.Unlock()
-		if len(payload) >= largeMessage {
-			p.large <- struct{}{} // no other reader that holds one waits for this one
-			p.holds = true
+		if err := p.admit(command, payload); err != nil {
+			return nil, err
 		}
 		m, err := decodeMessage(command, payload)
 		if errors.Is(err, errUnknownCommand) {
@@ -223,11 +216,12 @@ func cleanUserAgent(s string) string {
 func (n *Node) newPeer(ctx context.Context, conn Conn, kind connectionKind, url string) *peer {
 	p := &peer{
 		conn: conn, kind: kind, url: url, addr: conn.RemoteAddr().String(), host: hostOf(conn.RemoteAddr()),
-		connected: time.Now(), out: newSendQueue(), telling: make(chan struct{}, 1), large: n.large,
+		connected: time.Now(), out: newSendQueue(), telling: make(chan struct{}, 1), node: n,
 	}
 	p.ctx, p.drop = context.WithCancelCause(ctx)
 	p.trusted = p.inbound() && n.trusts(p.host)
 	p.flags.sentFilter, p.flags.presynced, p.flags.addrTokens = -1, -1, firstAddrTokens
+	n.serving.open(p)
 	p.sync.size = bytesInFlight / blocksInFlight
 	p.sync.blocks = make(map[consensus.Hash]time.Time)
 	p.relay.known = newRecentSet(maxKnownTxs)
@@ -319,40 +313,4 @@ func isAboutTxs(m message) bool {
 		return m.cmd == cmdInv && slices.ContainsFunc(m.items, func(i invItem) bool { return i.kind == invTx || i.kind == invWTx })
 	}
 	return false
-}
-
-// writeLoop sends what is queued until the connection ends.
-func (n *Node) writeLoop(ctx context.Context, p *peer) error {
-	var missing []invItem // asked for and not there
-	for ctx.Err() == nil {
-		if m, ok := p.out.nextMessage(); ok {
-			if err := p.write(m.command, m.payload); err != nil {
-				return err
-			}
-			continue
-		}
-		req, asked := p.out.nextRequest()
-		if asked {
-			found, err := n.serveItem(p, req)
-			if err != nil {
-				return err
-			}
-			if !found {
-				missing = append(missing, req.invItem)
-			}
-		}
-		if len(missing) > 0 && (!asked || len(missing) == maxGetData) {
-			if err := p.writeMessage(&msgInv{cmdNotFound, missing}); err != nil {
-				return err
-			}
-			missing = nil
-		}
-		if !asked {
-			select {
-			case <-p.out.wake:
-			case <-ctx.Done():
-			}
-		}
-	}
-	return context.Cause(ctx)
 }

@@ -1,8 +1,10 @@
 package p2p
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"lode/chain"
@@ -16,85 +18,252 @@ const (
 	maxBlocksInv = 500
 )
 
-// serveItem sends one thing that the peer asked for by getdata. found is false
-// if it is not there; an error is one of the connection.
+// writeLoop sends what is queued until the connection ends.
+func (n *Node) writeLoop(ctx context.Context, p *peer) error {
+	var missing []invItem // asked for and not there
+	for ctx.Err() == nil {
+		if m, ok := p.out.nextMessage(); ok {
+			if err := p.write(m.command, m.payload); err != nil {
+				return err
+			}
+			continue
+		}
+		req, asked := p.out.nextRequest()
+		if asked {
+			found, err := n.serveItem(p, req)
+			if err != nil {
+				return err
+			}
+			if !found {
+				missing = append(missing, req.invItem)
+			}
+		}
+		if len(missing) > 0 && (!asked || len(missing) == maxGetData) {
+			if err := p.writeMessage(&msgInv{cmdNotFound, missing}); err != nil {
+				return err
+			}
+			missing = nil
+		}
+		if !asked {
+			select {
+			case <-p.out.wake:
+			case <-ctx.Done():
+			}
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// serveItem sends one thing that the peer asked for, when it is its turn. found is
+// false if it is not there; an error is one of the connection.
 func (n *Node) serveItem(p *peer, r request) (found bool, err error) {
-	item := r.invItem
-	switch item.kind {
-	case invCmpct:
-		if r.places != nil {
-			return n.serveTxs(p, r)
-		}
-		return n.serveCompact(p, item.hash)
-	case invBlock, invBlock | invWitness:
-		return n.serveBlock(p, item)
+	switch r.kind {
+	case invCmpct, invBlock, invBlock | invWitness:
+		return n.serveBlock(p, r)
 	case invTx, invTx | invWitness, invWTx:
-		var tx *consensus.Tx
-		if item.kind == invWTx {
-			tx, found = n.pool.ByWTxID(item.hash)
-		} else {
-			tx, found = n.pool.ByTxID(item.hash)
-		}
-		if !found {
-			return false, nil
-		}
-		n.relay.wasSent(tx)
-		if item.kind == invTx {
-			return true, p.write(cmdTx, tx.AppendStripped(nil))
-		}
-		return true, p.write(cmdTx, tx.Bytes())
+		return n.serveTx(p, r.invItem)
 	}
 	return true, nil // kinds that are not served are not missing either
+}
+
+func (n *Node) serveTx(p *peer, item invItem) (found bool, err error) {
+	defer n.serving.finish(p.writing)
+	if err := n.serving.begin(p.ctx.Done(), p.writing, turnLight, 0); err != nil {
+		return false, err
+	}
+	var tx *consensus.Tx
+	if item.kind == invWTx {
+		tx, found = n.pool.ByWTxID(item.hash)
+	} else {
+		tx, found = n.pool.ByTxID(item.hash)
+	}
+	if !found {
+		return false, nil
+	}
+	n.relay.wasSent(tx)
+	payload := tx.Bytes()
+	if item.kind == invTx {
+		payload = tx.AppendStripped(nil)
+	}
+	n.serving.built(p.writing, len(payload), false)
+	return true, p.write(cmdTx, payload)
 }
 
 // tooDeep reports whether a block lies deeper than a pruned node says that it
 // serves: what it has beyond that would tell it apart from others (BIP159). Two
 // more, as in Bitcoin Core, are for peers that have not heard of the newest tips.
-func (n *Node) tooDeep(hash consensus.Hash) bool {
-	info, ok := n.chain.Header(hash)
-	return n.cfg.Pruned && ok && info.Height+chain.KeptBlocks+2 < n.chain.Tip().Height
+func (n *Node) tooDeep(info *chain.HeaderInfo) bool {
+	return n.cfg.Pruned && info.Height+chain.KeptBlocks+2 < n.chain.Tip().Height
 }
 
-func (n *Node) serveBlock(p *peer, item invItem) (found bool, err error) {
-	if n.tooDeep(item.hash) {
-		return false, nil
-	}
-	if err := n.mayServe(p, item.hash); err != nil {
-		return false, err
-	}
-	if b, ok := n.compacts.get(item.hash); ok {
+// serveBlock sends a block in one of its forms, or parts of it. Recent ones are kept
+// decoded, and each peer gets them once before all else.
+func (n *Node) serveBlock(p *peer, r request) (found bool, err error) {
+	b, kept := n.compacts.get(r.hash)
+	if kept && r.places == nil && r.kind != invCmpct {
 		<-b.judged // it was announced before the ledger had it
 	}
-	payload, err := n.chain.BlockBytes(item.hash)
-	if err != nil {
-		if !errors.Is(err, chain.ErrNotFound) && n.lines.allow(p.host, time.Now()) {
-			n.log.Warn("cannot serve a block", "hash", item.hash, "error", err)
-		}
+	info, known := n.chain.Header(r.hash)
+	if !known || n.tooDeep(&info) || !info.HaveBlock && !(kept && !b.isJudged()) {
 		return false, nil
 	}
-	if item.kind == invBlock {
-		if payload, err = stripBlock(payload); err != nil {
-			return false, fmt.Errorf("block %s: %w", item.hash, err)
-		}
+	if err := n.mayServe(p, &info); err != nil {
+		return false, err
 	}
-	if err := p.write(cmdBlock, payload); err != nil {
+	depth, tip := uint32(0), n.chain.Tip().Height
+	if tip > info.Height {
+		depth = tip - info.Height
+	}
+	kind, first := turnHeavy, p.firstOf(r.hash) && depth <= maxTxsDepth
+	if first && (kept || depth == 0) {
+		kind = turnPrompt
+	}
+	defer n.serving.finish(p.writing)
+	if err := n.serving.begin(p.ctx.Done(), p.writing, kind, n.answerSize(kind, b, r)); err != nil {
+		return false, err
+	}
+	a, err := n.answer(r, depth)
+	if err != nil || a.payload == nil {
+		return false, err
+	}
+	n.serving.built(p.writing, len(a.payload), !a.shared)
+	if err := p.write(a.command, a.payload); err != nil || a.command != cmdBlock {
 		return true, err
 	}
-	return true, n.continueBlocks(p, item.hash)
+	return true, n.continueBlocks(p, r.hash)
 }
 
-// stripBlock removes the witnesses, for a peer that did not ask for them.
-func stripBlock(payload []byte) ([]byte, error) {
-	block, err := consensus.DecodeBlock(payload)
+// answerSize bounds the memory of an answer before it is made. What the cache has is
+// shared by all, but for parts of it.
+func (n *Node) answerSize(kind turnKind, b *compactBlock, r request) int {
+	if b == nil && kind == turnPrompt || b != nil && r.places == nil {
+		return 0
+	}
+	if b != nil {
+		return min(partsSize(b.block, r.places), maxPayload)
+	}
+	return maxPayload
+}
+
+// partsSize is how long the transactions at these places of a block are, in bytes.
+// One may be asked for several times only in an order that is not allowed.
+func partsSize(block *consensus.Block, places []uint16) (size int) {
+	for _, at := range places {
+		if int(at) < len(block.Txs) {
+			size += block.Txs[at].Size()
+		}
+	}
+	return size
+}
+
+// answer is a message about a block.
+type answer struct {
+	command string
+	payload []byte // nil if there is none
+	shared  bool   // with others: it costs no memory
+}
+
+// answer makes the message that a peer gets who asks for a block at a depth below
+// the tip, as Bitcoin Core does: beyond some depth, the whole.
+func (n *Node) answer(r request, depth uint32) (a answer, err error) {
+	if depth <= maxTxsDepth {
+		b, ok := n.compact(r.hash)
+		switch {
+		case !ok:
+			return answer{}, nil
+		case r.places != nil:
+			m, err := partsOf(b, r.places)
+			if err != nil {
+				return answer{}, err
+			}
+			return answer{cmdBlockTxn, m.append(make([]byte, 0, partsSize(b.block, r.places)+40)), false}, nil
+		case r.kind == invCmpct && depth <= maxCompactDepth:
+			return answer{cmdCmpctBlock, b.payload, true}, nil
+		case r.kind == invBlock:
+			return answer{cmdBlock, b.stripped(), true}, nil
+		}
+		return answer{cmdBlock, b.encoding(), true}, nil
+	}
+	payload, err := n.chain.BlockBytes(r.hash)
 	if err != nil {
-		return nil, err
+		n.cannotServe(r.hash, err)
+		return answer{}, nil
 	}
-	b := block.Header.Append(make([]byte, 0, block.StrippedSize()))
-	b = consensus.AppendCompactSize(b, uint64(len(block.Txs)))
-	for _, tx := range block.Txs {
-		b = tx.AppendStripped(b)
+	if r.kind == invBlock {
+		if payload, err = stripBlock(payload); err != nil {
+			n.cannotServe(r.hash, err)
+			return answer{}, nil
+		}
 	}
-	return b, nil
+	return answer{cmdBlock, payload, false}, nil
+}
+
+// partsOf answers getblocktxn.
+func partsOf(b *compactBlock, places []uint16) (*msgBlockTxn, error) {
+	m := &msgBlockTxn{b.hash, make([]*consensus.Tx, len(places))}
+	for i, at := range places {
+		if int(at) >= len(b.block.Txs) {
+			return nil, fmt.Errorf("%w: transaction number %d of a block with %d was asked for", errProtocol, at, len(b.block.Txs))
+		}
+		m.txs[i] = b.block.Txs[at]
+	}
+	return m, nil
+}
+
+// cannotServe logs that a block cannot be read; one that is not there is asked for
+// by anybody.
+func (n *Node) cannotServe(hash consensus.Hash, err error) {
+	if !errors.Is(err, chain.ErrNotFound) && !errors.Is(err, chain.ErrPruned) && n.lines.allow(netip.Addr{}, time.Now()) {
+		n.log.Warn("cannot serve a block", "hash", hash, "error", err)
+	}
+}
+
+// promptBlocks is how many recent blocks a peer gets before all else, and
+// promptForms in how many answers: the compact form, what is missing of it, the
+// whole.
+const (
+	promptBlocks = 12
+	promptForms  = 3
+)
+
+// promptList is what a peer has got of recent blocks. Only its writer uses it.
+type promptList struct {
+	list [promptBlocks]struct {
+		hash consensus.Hash
+		sent int
+	}
+	next int
+}
+
+// firstOf notes that the peer gets something of a block, and reports whether it has
+// got little of it before.
+func (p *peer) firstOf(hash consensus.Hash) bool {
+	l := &p.prompts
+	for i := range l.list {
+		if l.list[i].hash == hash {
+			l.list[i].sent++
+			return l.list[i].sent <= promptForms
+		}
+	}
+	l.list[l.next].hash, l.list[l.next].sent = hash, 1
+	l.next = (l.next + 1) % promptBlocks
+	return true
+}
+
+// stripBlock removes the witnesses, for a peer that did not ask for them. It
+// decodes one transaction at a time: a whole block may take many times its size.
+func stripBlock(payload []byte) ([]byte, error) {
+	d := consensus.NewDecoder(payload)
+	header := d.Header()
+	b := header.Append(make([]byte, 0, len(payload)))
+	count := d.Count(minTxSize)
+	b = consensus.AppendCompactSize(b, uint64(count))
+	for range count {
+		if b = d.Tx().AppendStripped(b); d.Err() != nil {
+			break
+		}
+	}
+	return b, d.Finish()
 }
 
 // answerLocate answers getheaders and getblocks. An announcement must not

@@ -39,6 +39,10 @@ type peerSync struct {
 	lastFull    consensus.Hash // the end of its last full headers message
 	unconnected int            // headers messages in a row whose parent is not known
 
+	withheld int       // blocks that others had to send after it was asked, since it has last sent one
+	gaveTip  bool      // it has sent a new tip
+	lastCame time.Time // when it last sent a block that it owed
+
 	late int // compact blocks in a row that it sent unasked when the block was here
 
 	catchUp catchUp
@@ -55,9 +59,11 @@ type peerSync struct {
 
 // blockRequest says who is to send a block, or has sent it.
 type blockRequest struct {
-	peer *peer
-	at   time.Time
-	here bool // it has come, and is being judged
+	peer  *peer // the first, or who has taken over from it
+	at    time.Time
+	here  bool           // it has come, and is being judged
+	asked []*peer        // all that were asked, at least once each
+	parts []partsRequest // who was asked for what is missing of its compact form
 }
 
 // syncer knows what every peer has and what was asked of whom.
@@ -182,7 +188,8 @@ const syncTick = time.Second
 func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 	ticker := time.NewTicker(syncTick)
 	defer ticker.Stop()
-	d := &downloader{node: n, paths: make(map[consensus.Hash]*path)}
+	d := newDownloader(n)
+	defer d.alarm.Stop()
 	for {
 		var tick bool
 		select {

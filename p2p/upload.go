@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"lode/consensus"
+	"lode/chain"
 )
 
 const (
@@ -14,6 +14,9 @@ const (
 	// used up, as in Bitcoin Core (-maxuploadtarget). New blocks always are.
 	uploadCycle = 24 * time.Hour
 	oldBlock    = 7 * 24 * time.Hour
+	// newBlockEvery is for how much time to the end of the cycle one block is
+	// reserved.
+	newBlockEvery = 10 * time.Minute
 )
 
 var errUploadLimit = errors.New("asked for an old block when the upload limit of the day was used up")
@@ -54,15 +57,22 @@ func (n *Node) Upload() Upload {
 	return u
 }
 
-// mayServe refuses old blocks when the limit is used up, but not to those whom
-// the operator named.
-func (n *Node) mayServe(p *peer, hash consensus.Hash) error {
-	if n.cfg.MaxUpload == 0 || p.kind == kindManual || n.Upload().Left > 0 {
+// mayServe refuses old blocks when the limit is used up, or what is left of it is
+// needed for the new ones that are to come, but not to those whom the operator named.
+func (n *Node) mayServe(p *peer, info *chain.HeaderInfo) error {
+	if n.cfg.MaxUpload == 0 || p.kind == kindManual {
 		return nil
 	}
-	info, ok := n.chain.Header(hash)
-	if age := int64(n.chain.BestHeader().Header.Time) - int64(info.Header.Time); ok && age > int64(oldBlock/time.Second) {
+	age := int64(n.chain.BestHeader().Header.Time) - int64(info.Header.Time)
+	if age <= int64(oldBlock/time.Second) {
+		return nil
+	}
+	if u := n.Upload(); u.Left <= u.reserve() {
 		return errUploadLimit
 	}
 	return nil
 }
+
+// reserve is how many bytes of the limit are kept for new blocks: one of the largest
+// every ten minutes to the end of the cycle, as in Bitcoin Core.
+func (u *Upload) reserve() uint64 { return uint64(u.Ends/newBlockEvery) * maxPayload }

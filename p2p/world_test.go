@@ -242,6 +242,20 @@ func (w *world) call(s *station, addr string) *actor {
 	return &actor{Conn: a, t: w.t}
 }
 
+// callAs is call, but as if the station had dialled the actor.
+func (w *world) callAs(s *station, kind connectionKind, addr string) *actor {
+	if kind == kindInbound {
+		return w.call(s, addr)
+	}
+	from := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr))
+	a, b := Pipe(from, s.addr, w.latency)
+	if !s.begin(func() { _ = s.runPeer(s.ctx, b, kind, "ws://"+addr+socketPath) }) {
+		w.t.Fatal("the station has ended")
+	}
+	w.t.Cleanup(func() { _ = a.Close("") })
+	return &actor{Conn: a, t: w.t}
+}
+
 func (a *actor) say(m message) {
 	a.t.Helper()
 	if err := a.WriteMessage(m.command(), m.append(nil)); err != nil {
