@@ -32,9 +32,9 @@ const (
 //
 //	rounds  state                                   leaves by
 //	0       one peer was asked                      tipPatience without a block from it, or at once
-//	                                                if it has withheld one before → 1
+//	                                                if it has withheld one before → 1, or → 2
+//	                                                where none was dialled by this node
 //	1       one that this node dialled was asked    tipInterval → 2
-//	        too; if there is none, several were
 //	2...    several more were asked, each time      tipInterval, while there are any
 //	        twice as many
 //
@@ -88,9 +88,12 @@ func (r *tipRequest) step(list []announcer, now time.Time) (ask []int, again tim
 	case now.Before(due):
 		return nil, due
 	}
-	count := min(tipSeveral<<max(r.rounds-1, 0), maxTipSeveral)
-	if r.rounds == 0 && list[open[0]].dialled {
-		count = 1
+	count := 1
+	if r.rounds == 0 && !list[open[0]].dialled {
+		r.rounds = 1
+	}
+	if r.rounds > 0 {
+		count = min(tipSeveral<<(r.rounds-1), maxTipSeveral)
 	}
 	r.rounds, r.last = min(r.rounds+1, 10), now
 	ask = open[:min(count, len(open))]
@@ -184,14 +187,14 @@ func (s *syncer) askMore(b *tipBlock, hash consensus.Hash, peers []*peer, now ti
 	}
 	list, able := make([]announcer, 0, len(peers)), peers[:0]
 	for _, p := range peers {
-		at, owes := p.sync.blocks[hash]
+		_, owes := p.sync.blocks[hash]
 		if _, here := s.peers[p]; !here || !owes && len(p.sync.blocks) >= p.sync.limit() {
 			continue
 		}
 		if owes {
 			b.asks[p] = max(b.asks[p], 1)
 		}
-		list, able = append(list, p.sync.asAnnouncer(p, owes, at, b.asks[p])), append(able, p)
+		list, able = append(list, s.asAnnouncer(p, hash, b.asks[p], now)), append(able, p)
 	}
 	places, again := b.step(list, now)
 	for _, i := range places {
@@ -205,11 +208,20 @@ func (s *syncer) askMore(b *tipBlock, hash consensus.Hash, peers []*peer, now ti
 	return ask, again
 }
 
-func (s *peerSync) asAnnouncer(p *peer, owes bool, at time.Time, asked int) announcer {
-	if s.lastCame.After(at) { // whoever sends others meanwhile is slow, but only for so long
-		at = minTime(s.lastCame, at.Add(tipPatience))
+// asAnnouncer is what is known of p for the request of a block. The caller holds mu.
+func (s *syncer) asAnnouncer(p *peer, hash consensus.Hash, asked int, now time.Time) announcer {
+	a := announcer{asked: asked, dialled: !p.inbound(), gave: p.sync.gaveTip, withheld: p.sync.withheld, id: p.id}
+	others := len(p.sync.blocks)
+	if a.since, a.owes = p.sync.blocks[hash]; a.owes {
+		others--
 	}
-	return announcer{owes: owes, since: at, asked: asked, dialled: !p.inbound(), gave: s.gaveTip, withheld: s.withheld, id: p.id}
+	if last := p.sync.lastCame; last.After(a.since) { // whoever sends others meanwhile is slow, but only for so long
+		a.since = minTime(last, a.since.Add(tipPatience))
+	}
+	if others > 0 && s.idleTime(p, now) >= tipPatience {
+		a.withheld++
+	}
+	return a
 }
 
 func minTime(a, b time.Time) time.Time {

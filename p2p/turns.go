@@ -169,8 +169,8 @@ func (s *turns) fill(now time.Time) {
 	if s.filled.IsZero() {
 		s.credit = s.rates.burst
 	} else if d := now.Sub(s.filled); d > 0 {
-		gained := min(time.Duration(d.Seconds()*float64(s.rates.perSecond)), 2*s.rates.burst)
-		s.credit = min(s.credit+gained, s.rates.burst)
+		gained := min(d, time.Hour).Seconds() * float64(s.rates.perSecond)
+		s.credit = min(s.credit+time.Duration(gained), s.rates.burst)
 	}
 	s.filled = now
 }
