@@ -367,9 +367,3 @@ func (s *syncer) takeBack(p *peer, hash consensus.Hash) bool {
 	p.sync.best, p.sync.unchecked = p.sync.before, consensus.Hash{}
 	return true
 }
-
-// isRecent reports whether a block is stored and at most so far below the tip.
-func (n *Node) isRecent(hash consensus.Hash, depth uint32) bool {
-	info, ok := n.chain.Header(hash)
-	return ok && info.HaveBlock && info.Height+depth >= n.chain.Tip().Height
-}

@@ -6,13 +6,16 @@ import "time"
 // to one mechanism stand with it:
 //
 //	bytes of one message by its command          payloadLimit, formats (message.go)
-//	large messages decoded at a time             largeMessage, Node.large (peer.go)
+//	large messages decoded at a time             largeMessage, Node.large (serving.go)
 //	messages and requests queued for one peer    queue.go
 //	addresses in one message, in one burst       maxAddrs, maxAddrTokens (messages_addr.go, gossip.go)
 //	addresses in the book, by source and group   maxBook, newPerSource, triedPerGroup (addrtable.go)
 //	headers before their work is shown           presync.go
 //	blocks under way from one peer               download.go
 //	transactions known, asked for, orphaned      relay.go, txrequest/, orphanage/
+//	peers that are asked for one block           tiprequests.go, compactrelay.go
+//	work and memory for what peers ask           serving.go, turns.go
+//	recent blocks that are kept decoded          blockcache.go
 //	log lines about one host                     linesPerMinute (misbehaviour.go)
 const (
 	// DefaultOutbound is how many peers a node chooses for full relay, and

@@ -148,7 +148,8 @@ func (d *downloader) askMore(ways map[*peer]*path, now time.Time) (again time.Ti
 	by := make(map[consensus.Hash][]*peer)
 	for p, way := range ways {
 		if len(way.blocks) > 0 && len(way.blocks) <= maxTipBlocks && !way.full {
-			by[way.lowest()] = append(by[way.lowest()], p)
+			lowest := way.blocks[0].hash
+			by[lowest] = append(by[lowest], p)
 		}
 	}
 	for hash := range d.tips {
