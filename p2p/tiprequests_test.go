@@ -50,7 +50,7 @@ func TestOneThatWasDialledThenSeveral(t *testing.T) {
 	list[1].withheld = 1
 	s := newTipStory(t, list...)
 	s.asks(tipPatience)
-	s.after(tipPatience-1).asks(1)
+	s.after(tipPatience - 1).asks(1)
 	s.after(1).asks(tipInterval, 30)
 	s.after(tipInterval).asks(tipInterval, 40, 2, 3, 4, 5, 6, 7, 8)
 	s.after(tipInterval).asks(tipInterval, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24)
