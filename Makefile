@@ -31,7 +31,7 @@ race: ## run the tests with the race detector
 lint: ## format check, go vet (for Windows and 32 bits, too), staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
-	for system in windows/amd64 linux/386; do echo "build and vet for $$system"; \
+	@for system in windows/amd64 linux/386; do echo "build and vet for $$system"; \
 		GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build ./... && GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) vet ./... || exit 1; done
 	$(GO) run $(STATICCHECK) ./...
 
