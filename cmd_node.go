@@ -72,6 +72,7 @@ type nodeConfig struct {
 	logFile        string       // empty for standard output
 	log            *slog.Logger // made by openLog
 	clock          nodeClock
+	places         places // set by takePlaces
 }
 
 func newNodeConfig(c *cli.Context) (*nodeConfig, error) {

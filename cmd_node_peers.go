@@ -44,9 +44,7 @@ func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
 	case "off":
 		n.listen = ""
 	}
-	if n.outbound == 0 {
-		n.outbound = -1 // none, where 0 would mean the default
-	}
+	n.outbound = orNone(n.outbound)
 	upload := c.Int64("max-upload")
 	if upload < 0 || upload > 1<<40 {
 		return usageError(c.Command.HelpName, "--max-upload %d: want MiB a day, or 0 for no limit", upload)
@@ -79,6 +77,14 @@ func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
 	return err
 }
 
+// orNone is a number of peers for p2p.Config, where 0 would mean the default.
+func orNone(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
 // parsePrefix reads a network, or one address as the network that holds it alone.
 func parsePrefix(s string) (netip.Prefix, error) {
 	if ip, err := netip.ParseAddr(s); err == nil {
@@ -109,7 +115,7 @@ func loadTLS(c *cli.Context) (*tls.Config, error) {
 func (n *nodeConfig) newPeers(ledger *chain.Chain, pool *mempool.Pool, socket, tcp net.Listener) *p2p.Node {
 	return p2p.New(p2p.Config{
 		Spec: n.spec, Chain: ledger, Pool: pool, Listen: socket, ListenTCP: tcp, TLS: n.tls, TrustProxies: n.proxies,
-		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, MaxUpload: n.maxUpload, Advertise: n.advertise, Pruned: n.prune != chain.PruneNever,
+		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, MaxInbound: orNone(n.places.inbound), MaxUpload: n.maxUpload, Advertise: n.advertise, Pruned: n.prune != chain.PruneNever,
 		Dir: n.dir, AllowOrigins: n.origins, UserAgent: userAgent, Now: n.clock.Now, Log: n.log, LoopbackIsPublic: n.strangers,
 	})
 }

@@ -52,7 +52,7 @@ func (n *nodeConfig) rpcConfig(p *nodeParts, password string, stop func()) rpc.C
 	cfg := rpc.Config{
 		Spec: n.spec, Chain: p.ledger, Pool: p.pool, Templates: p.templates, Network: p.peers, Clock: &n.clock,
 		Version: version, UserAgent: userAgent, Stop: stop, Log: n.log,
-		Dir: n.dir, User: rpc.CookieUser, Password: password, AllowHosts: n.allowHosts, OpenMetrics: n.openMetrics,
+		Dir: n.dir, User: rpc.CookieUser, Password: password, AllowHosts: n.allowHosts, OpenMetrics: n.openMetrics, MaxConnections: n.places.rpc,
 	}
 	if p.mining != nil {
 		cfg.Mining = p.mining

@@ -34,6 +34,9 @@ type nodeParts struct {
 func (n *nodeConfig) run(ctx context.Context) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	if err := n.takePlaces(); err != nil {
+		return err
+	}
 	ports, err := n.openPorts()
 	defer ports.close()
 	if err != nil {

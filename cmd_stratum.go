@@ -52,12 +52,12 @@ func (p *poolConfig) reservedWeight() int {
 
 // newPool prepares the pool; nil if there is none.
 func (n *nodeConfig) newPool(ledger *chain.Chain, templates *miner.Templates) (*stratum.Server, error) {
-	if n.pool.listen == "" {
+	if n.pool.listen == "" || n.places.pool == 0 {
 		return nil, nil
 	}
 	s, err := stratum.NewServer(stratum.Config{
 		Spec: n.spec, Ledger: ledger, Templates: templates, Dir: n.dir, Dust: n.policy.DustLimit(consensus.TaprootScript([32]byte{})),
-		Window: n.pool.window, SharesPerMinute: n.pool.shares, Log: n.log,
+		Window: n.pool.window, SharesPerMinute: n.pool.shares, MaxConnections: n.places.pool, Log: n.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("--stratum: %w", err)

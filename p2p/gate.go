@@ -33,9 +33,10 @@ type gate struct {
 	next   int
 }
 
-// newGate makes a gate; exempt says whose connections are not counted by time.
-func newGate(exempt func(netip.Addr) bool) *gate {
-	g := &gate{limit: maxInbound + maxUnfinished, exempt: exempt, knocks: newKnocks(), open: make(map[*gateConn]struct{})}
+// newGate makes a gate for so many inbound peers; exempt says whose connections
+// are not counted by time.
+func newGate(inbound int, exempt func(netip.Addr) bool) *gate {
+	g := &gate{limit: inbound + unfinished(inbound), exempt: exempt, knocks: newKnocks(), open: make(map[*gateConn]struct{})}
 	g.room = sync.NewCond(&g.mu)
 	return g
 }

@@ -28,6 +28,8 @@ const (
 	// always room for those that this node chooses, and a feeler.
 	maxConnections = 125
 	maxInbound     = maxConnections - DefaultOutbound - blockOutbound
+	// DefaultInbound is maxInbound: a node may have fewer, see Config.MaxInbound.
+	DefaultInbound = maxInbound
 	// maxUnfinished is how many sockets may be open beyond the inbound peers:
 	// those whose HTTP request, or first bytes on TCP, have not come yet. Of
 	// those that were closed to make room, maxCut may not have ended yet.
@@ -53,3 +55,18 @@ const (
 	// discouragedTime is how long they are.
 	discouragedTime = 24 * time.Hour
 )
+
+// unfinished is how many sockets may be unfinished beside so many inbound peers.
+func unfinished(inbound int) int { return min(inbound, maxUnfinished) }
+
+// Sockets is how many file descriptors so many inbound peers take, with those who
+// are not peers yet or no more.
+func Sockets(inbound int) int { return inbound + unfinished(inbound) + maxCut + 1 }
+
+// DialedSockets is how many file descriptors the peers take that a node dials when
+// it looks for so many and is given others by name: also for blocks alone, for a
+// feeler, and for what the operator adds later.
+func DialedSockets(outbound, given int) int {
+	const feelers, added = 1, 8
+	return outbound + blockOutbound + feelers + given + added
+}

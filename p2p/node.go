@@ -62,6 +62,7 @@ type Config struct {
 	Connect      []string       // URLs; if there are any, no other peer is dialled
 	Seeds        []string       // URLs to begin with, besides those of Spec
 	Outbound     int            // peers that the node chooses; 0 means DefaultOutbound, less means none
+	MaxInbound   int            // peers that dial this node; 0 means DefaultInbound, which is the most, less means none
 	MaxUpload    uint64         // bytes a day after which old blocks are not served; 0 means no limit
 	Advertise    []string       // URLs at which others can reach this node
 	Dir          string         // where the address book, the anchors and the bans are saved; empty means nowhere
@@ -92,6 +93,7 @@ type Node struct {
 	dial     DialFunc
 	space    space
 	outbound int
+	places   int // of inbound peers
 	gate     *gate
 	book     *addrBook
 	groupKey bookKey        // for eviction
@@ -144,7 +146,11 @@ func New(cfg Config) *Node {
 		n.outbound = DefaultOutbound
 	}
 	n.outbound = min(n.outbound, maxOutbound)
-	n.gate = newGate(n.isExempt)
+	if n.places = min(cfg.MaxInbound, maxInbound); n.places == 0 {
+		n.places = maxInbound
+	}
+	n.places = max(n.places, 0)
+	n.gate = newGate(n.places, n.isExempt)
 	var err error
 	if n.book, err = openBook(cfg.inDir(bookName), n.space); err != nil {
 		n.log.Warn("the address book is started anew", "error", err)

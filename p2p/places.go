@@ -15,7 +15,7 @@ import (
 //	ready     true         its connection ends, or its place is given to another
 //	leaving   false        its goroutines have ended; its place goes to its heir, if it has one
 //
-// Places of inbound peers are maxInbound, and maxWaiting wait for one.
+// Places of inbound peers are Node.places, and maxWaiting wait for one.
 
 // mayStay says why the peer cannot have a place, whether there is one or not. The
 // caller holds mu.
@@ -39,7 +39,7 @@ func (n *Node) arrive(p *peer) error {
 	if err := n.mayStay(p); err != nil {
 		return err
 	}
-	if !p.inbound() || n.inbound < maxInbound {
+	if !p.inbound() || n.inbound < n.places {
 		n.inbound += inboundCount(p)
 		n.place(p)
 		return nil

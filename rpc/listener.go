@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// maxConnections bounds how many callers may be connected, let in or not: each
+// DefaultConnections bounds how many callers may be connected, let in or not: each
 // takes a file descriptor, and a ledger that gets none any more fails.
-const maxConnections = 256
+const DefaultConnections = 256
 
 // limitListener accepts no connection while as many are open as have a slot.
 type limitListener struct {

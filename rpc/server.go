@@ -43,6 +43,7 @@ type Config struct {
 	AllowHosts     []string   // names besides the loopback's that callers may use for this server
 	Miners         MiningPool // nil if the node serves no pool
 	OpenMetrics    bool       // /metrics answers not only callers on loopback
+	MaxConnections int        // callers, let in or not; 0 means DefaultConnections
 }
 
 // Mining is what the server tells of a miner in the same process.
@@ -79,7 +80,10 @@ func New(cfg Config) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, started: time.Now(), slots: make(chan struct{}, maxRequests), waiting: make(chan struct{}, maxLongPolls)}
+	if cfg.MaxConnections == 0 {
+		cfg.MaxConnections = DefaultConnections
+	}
+	s := &Server{cfg: cfg, started: time.Now(), slots: make(chan struct{}, maxRequests), waiting: make(chan struct{}, cfg.maxLongPolls())}
 	s.table, s.metrics = s.methods(), s.newMetrics()
 	return s
 }
@@ -106,7 +110,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			_ = srv.Close() // what would not finish is cut
 		}
 	}()
-	err := srv.Serve(newLimitListener(l, maxConnections))
+	err := srv.Serve(newLimitListener(l, s.cfg.MaxConnections))
 	if errors.Is(err, http.ErrServerClosed) {
 		<-done
 		return nil

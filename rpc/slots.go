@@ -2,10 +2,10 @@ package rpc
 
 import "context"
 
-const (
-	maxRequests  = 64
-	maxLongPolls = maxConnections / 2 // so that others can connect
-)
+const maxRequests = 64
+
+// maxLongPolls leaves room for others to connect.
+func (c *Config) maxLongPolls() int { return max(c.MaxConnections/2, 1) }
 
 // slot is the place of one HTTP request among those that are worked on at once.
 type slot struct{ held, waiting chan struct{} }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,6 +47,7 @@ type node struct {
 	cmd     *exec.Cmd
 	log     *logBuffer
 	stdout  *os.File // in place of log, at the first start
+	files   int      // how many it may open; 0 for as many as the test
 }
 
 // logBuffer is what a process has written, also while it goes on.
@@ -77,6 +80,9 @@ func (n *node) start(flags ...string) {
 	n.t.Helper()
 	args := append([]string{"node", "--network", n.network, "--datadir", n.datadir, "--listen", n.peers, "--rpc-listen", "127.0.0.1:0", "--outbound", "0"}, flags...)
 	n.cmd = exec.Command(program, args...)
+	if n.files > 0 {
+		n.cmd = exec.Command("sh", slices.Concat([]string{"-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(n.files), program}, args)...)
+	}
 	n.cmd.Stdout, n.cmd.Stderr = n.log, n.log
 	if n.stdout != nil {
 		n.cmd.Stdout, n.stdout = n.stdout, nil
@@ -158,7 +164,13 @@ func decode(t *testing.T, text string, into any) {
 // lode runs the binary once.
 func lode(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
-	cmd := exec.Command(program, args...)
+	return run(t, program, args...)
+}
+
+// run runs any program once.
+func run(t *testing.T, name string, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	cmd := exec.Command(name, args...)
 	cmd.Env = append(os.Environ(), "LODE_WALLET_PASSPHRASE="+passphrase)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs

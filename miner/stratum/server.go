@@ -47,7 +47,7 @@ type Config struct {
 	SharesPerMinute float64               // of a connection: 20
 	Difficulty      float64               // that a connection begins with: 0.001
 	LeastDifficulty float64               // 0.000001: a slow CPU has a share in a second
-	MaxConnections  int                   // 4096; who has done least makes room, see connPlaces
+	MaxConnections  int                   // DefaultConnections; who has done least makes room, see connPlaces
 	MaxPerAddress   int                   // 256 that have proven nothing, in IPv6 per network of 64 bits; loopback is exempt
 	Local           func(netip.Addr) bool // whose addresses are exempt: the loopback's
 	Log             *slog.Logger
@@ -106,9 +106,12 @@ func connPlaces(cfg *Config) places.Limits {
 	return places.Limits{Most: cfg.MaxConnections, PerAddress: cfg.MaxPerAddress, PerNetwork: 4 * cfg.MaxPerAddress, Counts: connProven, Keeps: connProven, Ranks: connRanks}
 }
 
-// MaxSockets is how many file descriptors the connections of a server may take:
-// those that make room are closed beside the new ones.
-func (c *Config) MaxSockets() int { return c.MaxConnections + c.MaxConnections/8 + 1 }
+// DefaultConnections is how many miners may be connected.
+const DefaultConnections = 4096
+
+// Sockets is how many file descriptors so many connections may take: those that
+// make room are closed beside the new ones.
+func Sockets(connections int) int { return connections + connections/8 + 1 }
 
 // NewServer prepares a server; Serve runs it. It reads what is owed from the
 // files of before.
@@ -117,7 +120,7 @@ func NewServer(cfg Config) (*Server, error) {
 	orDefault(&cfg.SharesPerMinute, 20)
 	orDefault(&cfg.Difficulty, 0.001)
 	orDefault(&cfg.LeastDifficulty, 1e-6)
-	orDefault(&cfg.MaxConnections, 4096)
+	orDefault(&cfg.MaxConnections, DefaultConnections)
 	orDefault(&cfg.MaxPerAddress, 256)
 	if cfg.Local == nil {
 		cfg.Local = netip.Addr.IsLoopback
@@ -127,7 +130,7 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, refresh: make(chan struct{}, 1), conns: make(map[*conn]struct{}),
-		places: places.New[*conn](connPlaces(&cfg)), sockets: make(chan struct{}, cfg.MaxSockets()),
+		places: places.New[*conn](connPlaces(&cfg)), sockets: make(chan struct{}, Sockets(cfg.MaxConnections)),
 	}
 	tip := cfg.Ledger.Tip()
 	s.rollable = kernel.RollableBits(&cfg.Spec.Rules, &tip)
