@@ -88,8 +88,9 @@ bench-stratum: ## load a pool with 1,000 connections and 10,000 shares a second,
 bench-net: ## simulate how blocks spread and how chains are fetched, in virtual time, in ROUNDS (3) networks
 	$(GO) test ./testnet/netsim -run 'PropagationTable|Download' -count 1 -timeout 1h -v -netsim.bench $(ROUNDS)
 
-flood: ## have one peer send a mempool 100,000 bad transactions, and compare more templates with ancestor score
+flood: ## have one peer send a mempool 100,000 bad transactions, compare more templates with ancestor score, and have peers send a node 900,000 headers without blocks
 	$(GO) test ./mempool -run 'Flood|TemplateFees' -count 1 -timeout 30m -v -flood.n=100000 -template.cases=100
+	LODE_TEST_FLOOD=90 $(GO) test ./p2p -run 'TestFloodOfHeadersOnDisk$$' -count 1 -timeout 30m -v
 
 attack: ## let strangers attack the real binary over loopback with full numbers, and judge by the bounds for a quiet machine
 	$(GO) test ./testnet/attack -count 1 -timeout 30m -v -attack.full

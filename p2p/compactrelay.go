@@ -132,8 +132,11 @@ func (n *Node) handleCompact(p *peer, m *msgCmpctBlock) error {
 		!known && n.lowWork(parent.Work, msgHeaders{m.header}) {
 		return nil
 	}
-	if err := n.chain.AddHeaders([]consensus.Header{m.header}); err != nil {
+	if err := n.addHeaders(p, msgHeaders{m.header}, false); err != nil {
 		n.fatal(err)
+		if errors.Is(err, errNoRoom) {
+			return nil
+		}
 		if errors.Is(err, consensus.ErrTimeTooNew) {
 			n.sync.tooEarly(p)
 		}
@@ -240,6 +243,7 @@ func (n *Node) assembled(p *peer, hash consensus.Hash, b *partialBlock, txs []*c
 // took notes what became of a block that p has sent.
 func (n *Node) took(p *peer, hash consensus.Hash, status chain.Status, err error) {
 	n.sync.arrived(p, hash, err == nil)
+	n.accountFor(p, hash)
 	if err != nil {
 		n.fatal(err)
 		return

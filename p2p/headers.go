@@ -34,7 +34,11 @@ func (s *syncer) toAsk(now time.Time) (list []*peer) {
 		s.leader = nil
 	}
 	for p := range s.peers {
-		if !p.has(serviceWitness) || !p.sync.dueForHeaders(now) {
+		due := p.sync.dueForHeaders(now)
+		if p.sync.paused {
+			due = (p.sync.asked.IsZero() || due) && s.hold.mayAsk(p.id, now)
+		}
+		if !p.has(serviceWitness) || !due {
 			continue
 		}
 		list = append(list, p)
@@ -91,6 +95,7 @@ func (n *Node) askHeaders(p *peer, after consensus.Hash) {
 	}
 	n.sync.mu.Lock()
 	p.sync.everAsked, p.sync.asked, p.sync.early, p.sync.again = true, time.Now(), time.Time{}, false
+	p.sync.paused, p.sync.resume = false, consensus.Hash{}
 	n.sync.mu.Unlock()
 	p.send(&msgLocate{cmd: cmdGetHeaders, version: ProtocolVersion, locator: locator[:min(len(locator), maxLocator)]})
 }
@@ -102,8 +107,9 @@ func (n *Node) askHeadersOnce(p *peer) {
 	n.sync.mu.Lock()
 	owes := !p.sync.asked.IsZero() && time.Since(p.sync.asked) < reaskInterval
 	p.sync.again = owes
+	paused := p.sync.paused // it is asked when there is room
 	n.sync.mu.Unlock()
-	if !owes {
+	if !owes && !paused {
 		n.askHeaders(p, consensus.Hash{})
 	}
 }
@@ -134,7 +140,7 @@ func (n *Node) handleHeaders(p *peer, headers msgHeaders) error {
 	if _, known := n.chain.Header(headers[len(headers)-1].Hash()); !known && n.lowWork(parent.Work, headers) {
 		return n.beginPresync(p, parent, headers)
 	}
-	return n.takeHeaders(p, headers)
+	return n.takeHeaders(p, headers, false)
 }
 
 // unconnected deals with headers whose parent is not known here. They cannot be
@@ -148,10 +154,15 @@ func (n *Node) unconnected(p *peer, headers msgHeaders) error {
 	return nil
 }
 
-// takeHeaders adds headers of a chain with enough work to the index.
-func (n *Node) takeHeaders(p *peer, headers msgHeaders) error {
-	err := n.chain.AddHeaders(headers)
+// takeHeaders adds headers of a chain with enough work to the index. proven says
+// that this work was shown before.
+func (n *Node) takeHeaders(p *peer, headers msgHeaders, proven bool) error {
+	err := n.addHeaders(p, headers, proven)
 	n.fatal(err)
+	if errors.Is(err, errNoRoom) {
+		n.pauseHeaders(p, headers)
+		return nil
+	}
 	if fault := n.chainFault(p, err, errInvalidHeader); fault != nil {
 		return fault
 	}

@@ -11,6 +11,7 @@ import "time"
 //	addresses in one message, in one burst       maxAddrs, maxAddrTokens (messages_addr.go, gossip.go)
 //	addresses in the book, by source and group   maxBook, newPerSource, triedPerGroup (addrtable.go)
 //	headers before their work is shown           presync.go
+//	headers without blocks, by peer and in all   holdLimits (headerhold.go)
 //	blocks under way from one peer               download.go
 //	transactions known, asked for, orphaned      relay.go, txrequest/, orphanage/
 //	peers that are asked for one block           tiprequests.go, compactrelay.go

@@ -35,6 +35,9 @@ type Chain interface {
 	MissingBlocks(toward consensus.Hash, limit int) []consensus.Hash
 	MissingHistory(limit int) []consensus.Hash
 	HasHistory() bool
+	ForgetHeaders(ends []consensus.Hash, keep map[consensus.Hash]struct{}) (forgotten, left []consensus.Hash, err error)
+	ForgetAllHeaders() error
+	AwaitsSnapshot() bool
 	Subscribe(poke func()) (cancel func())
 }
 
@@ -202,6 +205,9 @@ func (n *Node) Run(parent context.Context) error {
 	defer cancel(nil)
 	unsubscribe := n.chain.Subscribe(func() { poke(n.sync.tip) })
 	defer unsubscribe()
+	if err := n.chain.ForgetAllHeaders(); err != nil {
+		return err
+	}
 	tip := n.chain.Tip().Hash // before there is anybody to whom a newer one must be announced
 
 	n.mu.Lock()

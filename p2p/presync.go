@@ -7,7 +7,7 @@ import (
 	"lode/consensus"
 )
 
-// Headers cost memory for good, and headers with little work cost little to
+// Headers cost memory, and headers with little work cost little to
 // make. Those of a chain that does not yet show enough work are therefore not
 // kept: the peer sends them twice. In the first pass their work is added up, and
 // one short hash remembered of each message; once the work is enough they are
@@ -137,10 +137,14 @@ func (n *Node) secondPass(p *peer, headers msgHeaders) error {
 		n.askHeaders(p, consensus.Hash{})
 		return nil
 	}
+	if !n.roomForHeaders(p, len(headers), true) {
+		n.sync.pause(p, s.last) // and then this message comes again
+		return nil
+	}
 	s.last = headers[len(headers)-1].Hash()
 	s.next++
 	if final {
 		p.presync = nil
 	}
-	return n.takeHeaders(p, headers)
+	return n.takeHeaders(p, headers, true)
 }

@@ -60,6 +60,19 @@ func (w *world) inSync(s *station) {
 	})
 }
 
+// stranger connects a peer from a part of the network of its own, as one that
+// dials the station or as one that the station chose.
+func (w *world) stranger(s *station, i int, chosen bool) *actor {
+	if chosen {
+		a := w.choose(s, kindOutbound, fmt.Sprintf("%d.0.113.1:1", 60+i))
+		a.welcome(serviceNetwork | serviceWitness)
+		return a
+	}
+	a := w.call(s, fmt.Sprintf("%d.0.114.1:1", 60+i))
+	a.shake(ProtocolVersion)
+	return a
+}
+
 // tellsHeaders shows headers, and then reads what it is told and gives nothing.
 func (a *actor) tellsHeaders(headers msgHeaders) {
 	for len(headers) > 0 {
@@ -98,13 +111,7 @@ func TestHeadersWithoutBlocksStopNobody(t *testing.T) {
 				var waited time.Duration
 				var relayed []*consensus.Tx
 				for i := range 24 {
-					a := w.call(s, fmt.Sprintf("203.0.113.%d:1", i))
-					if i%2 == 1 {
-						a = w.choose(s, kindOutbound, fmt.Sprintf("%d.0.113.1:1", 60+i))
-						a.welcome(serviceNetwork | serviceWitness)
-					} else {
-						a.shake(ProtocolVersion)
-					}
+					a := w.stranger(s, i, i%2 == 1)
 					a.tellsHeaders(slices.Concat(base, headersOf(mine(w.spec, after, byte(i), i/2+1)))) // ever more work
 					for range 20 {
 						time.Sleep(100 * time.Millisecond) // virtual

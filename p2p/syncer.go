@@ -38,6 +38,9 @@ type peerSync struct {
 	early       time.Time      // when it gave a header that this node's clock does not allow yet; zero if it was asked since
 	lastFull    consensus.Hash // the end of its last full headers message
 	unconnected int            // headers messages in a row whose parent is not known
+	paused      bool           // it has more headers than there is room for, see headerHold
+	resume      consensus.Hash // the last before those; zero for what is best here
+	recounted   time.Time      // when its headers were last compared with the ledger
 
 	withheld int       // blocks that others had to send after it was asked, since it has last sent one
 	gaveTip  bool      // it has sent a new tip
@@ -79,6 +82,9 @@ type syncer struct {
 	headersDone bool      // a peer has once given all that it had
 	fast        []*peer   // announce by compact blocks; the one that last gave a new tip comes last
 
+	hold  *headerHold
+	swept time.Time // when what nobody holds was last compared with the ledger
+
 	most headerRef // the most work that anybody has shown
 	grew time.Time // when that did
 
@@ -90,7 +96,7 @@ type syncer struct {
 func newSyncer() *syncer {
 	return &syncer{
 		wake: make(chan struct{}, 1), tip: make(chan struct{}, 1),
-		peers: make(map[*peer]struct{}), requests: make(map[consensus.Hash]blockRequest),
+		peers: make(map[*peer]struct{}), requests: make(map[consensus.Hash]blockRequest), hold: newHeaderHold(),
 	}
 }
 
@@ -98,6 +104,7 @@ func (s *syncer) add(p *peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.peers[p] = struct{}{}
+	s.hold.join(p.id, !p.inbound())
 	poke(s.wake)
 }
 
@@ -106,6 +113,7 @@ func (s *syncer) remove(p *peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.peers, p)
+	s.hold.leave(p.id)
 	for hash := range p.sync.blocks {
 		if s.requests[hash].peer == p {
 			delete(s.requests, hash)
@@ -208,11 +216,12 @@ func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 			n.relay.newTip()
 		}
 		for _, p := range n.sync.toAsk(now) {
-			n.askHeaders(p, consensus.Hash{})
+			n.askHeaders(p, n.resumeAfter(p))
 		}
 		n.takeUp()
 		d.schedule(now)
 		if tick {
+			n.sweepHeaders(now)
 			n.sync.dropStalled(now)
 			n.dropOutdated(now)
 		}
