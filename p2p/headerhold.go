@@ -29,8 +29,8 @@ var defaultHold = holdLimits{
 // more than announcements.
 const evictedTime = 2 * time.Minute
 
-// nobody holds what peers that have left have brought, as long as others show it.
-const nobody int64 = -1
+// noPeer holds what peers that have left have brought, as long as others show it.
+const noPeer int64 = -1
 
 // headerHold knows which peer has brought which headers without blocks, and so
 // whose are dropped when there are too many. A header is charged to the peer
@@ -60,7 +60,7 @@ type headerHolder struct {
 
 func newHeaderHold() *headerHold {
 	h := &headerHold{limits: defaultHold, holders: make(map[int64]*headerHolder), of: make(map[consensus.Hash]*headerHolder)}
-	h.join(nobody, false)
+	h.join(noPeer, false)
 	return h
 }
 
@@ -75,7 +75,7 @@ func (h *headerHold) leave(id int64) {
 	if !here {
 		return
 	}
-	rest := h.holders[nobody]
+	rest := h.holders[noPeer]
 	for hash := range g.headers {
 		rest.headers[hash] = struct{}{}
 		h.of[hash] = rest
@@ -123,7 +123,7 @@ func (h *headerHold) mayAsk(id int64, now time.Time) bool {
 func (h *headerHold) add(id int64, parent consensus.Hash, hashes []consensus.Hash) {
 	g, here := h.holders[id]
 	if !here {
-		g = h.holders[nobody] // it has left meanwhile
+		g = h.holders[noPeer] // it has left meanwhile
 	}
 	charged := false
 	for _, hash := range hashes {
@@ -194,7 +194,7 @@ func (g *headerHolder) endsBut(keep map[consensus.Hash]struct{}) (ends []consens
 // before that. ok is false if none is left.
 func (h *headerHold) evict(keep map[consensus.Hash]struct{}, tried map[int64]bool, now time.Time) (id int64, ends []consensus.Hash, ok bool) {
 	order := slices.SortedFunc(maps.Values(h.holders), func(a, b *headerHolder) int {
-		if a.id == nobody || b.id == nobody {
+		if a.id == noPeer || b.id == noPeer {
 			return cmp.Compare(a.id, b.id)
 		}
 		return cmp.Or(cmp.Compare(len(b.headers), len(a.headers)), cmp.Compare(b.id, a.id))
@@ -209,5 +209,5 @@ func (h *headerHold) evict(keep map[consensus.Hash]struct{}, tried map[int64]boo
 			return g.id, ends, true
 		}
 	}
-	return nobody, nil, false
+	return noPeer, nil, false
 }

@@ -79,11 +79,11 @@ func TestHeaderHoldCharges(t *testing.T) {
 	s.holds(1, 158, 1)
 	s.leave(1)
 	s.brings(1, 8000, 3) // a message that was under way
-	s.holds(nobody, 161, 2)
+	s.holds(noPeer, 161, 2)
 	s.leave(1)
 	s.hasRoom(1, 1, 0, false)
-	s.dropped(s.holding(nobody), nil)
-	s.holds(nobody, 0, 0)
+	s.dropped(s.holding(noPeer), nil)
+	s.holds(noPeer, 0, 0)
 }
 
 func TestHeaderHoldLimits(t *testing.T) {
@@ -126,7 +126,7 @@ func TestHeaderHoldEvictsWhoHoldsMost(t *testing.T) {
 	for _, want := range []struct {
 		id  int64
 		end int
-	}{{nobody, 5020}, {4, 4504}, {2, 2300}, {1, 1200}, {3, 3010}} {
+	}{{noPeer, 5020}, {4, 4504}, {2, 2300}, {1, 1200}, {3, 3010}} {
 		id, ends, ok := s.evict(keep, tried, s.start)
 		if !ok || id != want.id || len(ends) != 1 || ends[0] != number(want.end) {
 			t.Errorf("evicted %d, %v, %v; want %d", id, ends, ok, want.id)

@@ -136,7 +136,7 @@ func (n *Node) accountFor(p *peer, hash consensus.Hash) {
 func (n *Node) sweepHeaders(now time.Time) {
 	s := n.sync
 	s.mu.Lock()
-	rest := s.hold.holders[nobody]
+	rest := s.hold.holders[noPeer]
 	if len(rest.headers) == 0 {
 		s.mu.Unlock()
 		return
@@ -146,7 +146,7 @@ func (n *Node) sweepHeaders(now time.Time) {
 	var list []consensus.Hash
 	if now.Sub(s.swept) >= recountInterval {
 		s.swept = now
-		list = s.hold.holding(nobody)
+		list = s.hold.holding(noPeer)
 	}
 	s.mu.Unlock()
 	n.recount(list)
