@@ -6,7 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
+	"lode/chain"
 	"lode/consensus"
 	"lode/rpc/client"
 	"lode/wallet"
@@ -15,27 +18,32 @@ import (
 // walletNode is a node as the wallet sees it, over JSON-RPC.
 type walletNode struct {
 	client *client.Client
-	batch  int // blocks that are asked for at once
+	prefix string // of addresses
+	batch  int    // blocks that are asked for at once
 }
 
 const (
 	// Bounds of what is asked for at once. A block is at most 4 MB, 8 MB in hex.
 	maxBlockBatch = 50
-	maxTxBatch    = 200
 	batchLimit    = 128 << 20 // bytes of an answer
 
 	// Error codes of Bitcoin Core's RPC.
-	codeMisc       = -1 // RPC_MISC_ERROR
-	codeNotFound   = -5 // RPC_INVALID_ADDRESS_OR_KEY
-	codeOutOfRange = -8 // RPC_INVALID_PARAMETER
+	codeMisc       = -1  // RPC_MISC_ERROR
+	codeNotFound   = -5  // RPC_INVALID_ADDRESS_OR_KEY
+	codeOutOfRange = -8  // RPC_INVALID_PARAMETER
+	codeDecode     = -22 // RPC_DESERIALIZATION_ERROR
+	codeTxError    = -25 // RPC_VERIFY_ERROR
+	codeTxRejected = -26 // RPC_VERIFY_REJECTED
+	codeInChain    = -27 // RPC_VERIFY_ALREADY_IN_UTXO_SET
+	codeWarmup     = -28 // RPC_IN_WARMUP
 	codeUnknown    = -32601
 	confirmTarget  = 6 // blocks, Bitcoin Core's default
 	rawEncoding    = 0 // verbosity: hex
 )
 
-func newWalletNode(cl *client.Client) *walletNode {
+func newWalletNode(cl *client.Client, prefix string) *walletNode {
 	cl.Limit = batchLimit
-	return &walletNode{client: cl, batch: maxBlockBatch}
+	return &walletNode{client: cl, prefix: prefix, batch: maxBlockBatch}
 }
 
 // Tip is the end of the active chain.
@@ -108,40 +116,111 @@ func (n *walletNode) withoutBlock(ctx context.Context, hash consensus.Hash, err 
 	return fmt.Errorf("block %s: %w", hash, err)
 }
 
-// Mempool gives the transactions of the node's mempool; one that leaves it
-// meanwhile is left out.
-func (n *walletNode) Mempool(ctx context.Context) ([]*consensus.Tx, error) {
-	var ids []consensus.Hash
-	if err := n.client.Call(ctx, "getrawmempool", nil, &ids); err != nil {
-		return nil, err
+// What is asked of the indexes at once.
+const (
+	addressBatch = 100    // addresses, the most that getaddressdeltas takes
+	deltaBatch   = 10_000 // of its entries
+	scanBatch    = 50_000 // keys, and outputs, of scanmempool
+)
+
+// HeightsOf asks the node's index of addresses, if it keeps one that is ready.
+func (n *walletNode) HeightsOf(ctx context.Context, keys [][32]byte, from, to uint32) (heights []uint32, ok bool, err error) {
+	var info map[string]struct {
+		Synced bool `json:"synced"`
 	}
-	txs := make([]*consensus.Tx, 0, len(ids))
-	for len(ids) > 0 {
-		some := ids[:min(len(ids), maxTxBatch)]
-		ids = ids[len(some):]
-		calls := make([]client.Request, len(some))
-		texts := make([]string, len(some))
-		for i, id := range some {
-			calls[i] = client.Request{Method: "getrawtransaction", Params: []any{id, rawEncoding}, Result: &texts[i]}
+	if err := n.client.Call(ctx, "getindexinfo", nil, &info); hasCode(err, codeUnknown) {
+		return nil, false, nil
+	} else if err != nil {
+		return nil, false, err
+	}
+	if !info[chain.AddrIndex].Synced {
+		return nil, false, nil
+	}
+	found := make(map[uint32]bool)
+	for some := range slices.Chunk(keys, addressBatch) {
+		addresses := make([]string, len(some))
+		for i, key := range some {
+			addresses[i] = consensus.Address(n.prefix, key)
 		}
-		if err := n.client.Batch(ctx, calls); err != nil {
-			return nil, err
+		if err := n.deltas(ctx, addresses, from, to, found); err != nil {
+			return nil, false, err
 		}
-		for i := range calls {
-			if hasCode(calls[i].Err, codeNotFound) {
-				continue
-			}
-			if calls[i].Err != nil {
-				return nil, calls[i].Err
-			}
-			tx, err := decodeTx(texts[i])
+	}
+	return slices.Sorted(maps.Keys(found)), true, nil
+}
+
+// deltas adds the heights of all entries of the index. What a full page may lack
+// of its last block does not matter: that its height is one of them is known.
+func (n *walletNode) deltas(ctx context.Context, addresses []string, from, to uint32, found map[uint32]bool) error {
+	for from <= to {
+		var page []struct {
+			Height uint32 `json:"height"`
+		}
+		query := map[string]any{"addresses": addresses, "start": from, "end": to, "count": deltaBatch}
+		if err := n.client.Call(ctx, "getaddressdeltas", []any{query}, &page); err != nil {
+			return err
+		}
+		for _, d := range page {
+			found[d.Height] = true
+		}
+		if len(page) < deltaBatch {
+			return nil
+		}
+		from = page[len(page)-1].Height + 1
+	}
+	return nil
+}
+
+// Pending asks the mempool for what concerns a wallet.
+func (n *walletNode) Pending(ctx context.Context, q wallet.PoolQuery) (a wallet.PoolAnswer, err error) {
+	type output struct {
+		TxID consensus.Hash `json:"txid"`
+		Vout uint32         `json:"vout"`
+	}
+	keys, outs := make([]string, len(q.Keys)), make([]output, len(q.Coins))
+	for i, key := range q.Keys {
+		keys[i] = hex.EncodeToString(key[:])
+	}
+	for i, o := range q.Coins {
+		outs[i] = output{o.TxID, o.Index}
+	}
+	a.Loaded = true
+	for first := true; first || len(keys) > 0 || len(outs) > 0; first = false {
+		someKeys, someOuts := keys[:min(len(keys), scanBatch)], outs[:min(len(outs), scanBatch)]
+		keys, outs = keys[len(someKeys):], outs[len(someOuts):]
+		if err := n.scan(ctx, &a, []any{someKeys, someOuts}); err != nil {
+			return a, err
+		}
+	}
+	return a, nil
+}
+
+// scan adds the pages of one scanmempool.
+func (n *walletNode) scan(ctx context.Context, a *wallet.PoolAnswer, params []any) error {
+	for {
+		var page struct {
+			Loaded bool
+			Txs    []string `json:"transactions"`
+			Next   *string
+		}
+		if err := n.client.Call(ctx, "scanmempool", params, &page); hasCode(err, codeUnknown) {
+			return errors.New("the node does not know scanmempool: it must be of the same version as this wallet, or newer")
+		} else if err != nil {
+			return err
+		}
+		a.Loaded = a.Loaded && page.Loaded
+		for _, text := range page.Txs {
+			tx, err := decodeTx(text)
 			if err != nil {
-				return nil, fmt.Errorf("transaction %s: %w", some[i], err)
+				return err
 			}
-			txs = append(txs, tx)
+			a.Txs = append(a.Txs, tx)
 		}
+		if page.Next == nil || len(page.Txs) == 0 {
+			return nil
+		}
+		params = append(params[:2:2], *page.Next)
 	}
-	return txs, nil
 }
 
 func decodeTx(text string) (*consensus.Tx, error) {
@@ -190,10 +269,79 @@ func (n *walletNode) feeRate(ctx context.Context) (wallet.FeeRate, error) {
 	return rate, nil
 }
 
-// broadcast hands a transaction to the node. No limit of the node's own is put
-// on its fee: the command has judged it already.
-func (n *walletNode) broadcast(ctx context.Context, tx *consensus.Tx) error {
-	return n.client.Call(ctx, "sendrawtransaction", []any{hex.EncodeToString(tx.Bytes()), json.Number("0")}, nil)
+// Send hands a transaction to the node. No limit of the node's own is put on its
+// fee and on what it burns: the command has judged it already.
+func (n *walletNode) Send(ctx context.Context, tx *consensus.Tx) error {
+	var burnt consensus.Amount
+	for i := range tx.Out {
+		if consensus.IsDataScript(tx.Out[i].Script) {
+			burnt = max(burnt, tx.Out[i].Value)
+		}
+	}
+	err := n.client.Call(ctx, "sendrawtransaction", []any{hex.EncodeToString(tx.Bytes()), json.Number("0"), json.Number(burnt.String())}, nil)
+	switch {
+	case err == nil || hasCode(err, codeInChain):
+		return nil
+	case hasCode(err, codeTxError) || hasCode(err, codeTxRejected) || hasCode(err, codeDecode):
+		return fmt.Errorf("%w: %w", wallet.ErrRefused, err)
+	case errors.Is(err, client.ErrNotRunning), errors.Is(err, client.ErrUnauthorized), hasCode(err, codeWarmup):
+		return fmt.Errorf("%w: %w", wallet.ErrNotAsked, err)
+	}
+	return err
+}
+
+// health is how far a node is to be believed.
+type health struct {
+	Blocks  uint32 `json:"blocks"`
+	Headers uint32 `json:"headers"`
+	Syncing bool   `json:"initialblockdownload"`
+}
+
+// lag says what a node that is not in sync lacks, empty if it is.
+func (h *health) lag() string {
+	switch {
+	case h.Headers > h.Blocks:
+		return fmt.Sprintf("the node is at block %d of %d", h.Blocks, h.Headers)
+	case h.Syncing:
+		return fmt.Sprintf("the node is still looking for blocks behind %d", h.Blocks)
+	}
+	return ""
+}
+
+func (n *walletNode) health(ctx context.Context) (h health, err error) {
+	err = n.client.Call(ctx, "getblockchaininfo", nil, &h)
+	return h, err
+}
+
+// peers counts the node's connections.
+func (n *walletNode) peers(ctx context.Context) (count int, err error) {
+	err = n.client.Call(ctx, "getconnectioncount", nil, &count)
+	return count, err
+}
+
+// maxStale bounds how far a block is followed that the chain has left behind.
+const maxStale = 10_000
+
+// forkOf finds where the way to a block leaves the active chain, and the blocks
+// of it that are not in there. It is the block itself if that is.
+func (n *walletNode) forkOf(ctx context.Context, hash consensus.Hash) (fork wallet.Point, stale []consensus.Hash, err error) {
+	for range maxStale {
+		var h struct {
+			Height        uint32         `json:"height"`
+			Confirmations int64          `json:"confirmations"` // -1 outside the active chain
+			Prev          consensus.Hash `json:"previousblockhash"`
+		}
+		if err := n.client.Call(ctx, "getblockheader", []any{hash}, &h); hasCode(err, codeNotFound) {
+			return fork, nil, fmt.Errorf("the node does not know block %s", hash)
+		} else if err != nil {
+			return fork, nil, err
+		}
+		if h.Confirmations >= 0 {
+			return wallet.Point{Height: h.Height, Hash: hash}, stale, nil
+		}
+		stale, hash = append(stale, hash), h.Prev
+	}
+	return fork, nil, fmt.Errorf("block %s is more than %d blocks away from the chain", stale[0], maxStale)
 }
 
 func hasCode(err error, code int) bool {

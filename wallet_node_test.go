@@ -59,7 +59,7 @@ func answers(t *testing.T, methods map[string]func(params []any) (string, *clien
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newWalletNode(cl)
+	return newWalletNode(cl, "bcrt")
 }
 
 // TestWalletNodePruned asks a pruned node for a block that it has no more, and
@@ -140,7 +140,8 @@ func TestWalletNodeBlocks(t *testing.T) {
 func TestWalletNodeChain(t *testing.T) {
 	genesis := consensus.Hash{1}
 	tx := (&consensus.Tx{In: make([]consensus.TxIn, 1), Out: make([]consensus.TxOut, 1)})
-	gone := &client.Error{Code: codeNotFound, Message: "No such mempool transaction"}
+	stale := consensus.Hash{2}
+	gone := &client.Error{Code: codeNotFound, Message: "Block not found"}
 	n := answers(t, map[string]func([]any) (string, *client.Error){
 		"getblockchaininfo": func([]any) (string, *client.Error) {
 			return fmt.Sprintf(`{"blocks":7,"bestblockhash":%q}`, genesis), nil
@@ -151,14 +152,20 @@ func TestWalletNodeChain(t *testing.T) {
 			}
 			return fmt.Sprintf("%q", genesis), nil
 		},
-		"getrawmempool": func([]any) (string, *client.Error) {
-			return fmt.Sprintf(`[%q,%q]`, tx.TxID(), genesis), nil
-		},
-		"getrawtransaction": func(params []any) (string, *client.Error) {
-			if params[0] != tx.TxID().String() {
-				return "", gone
+		"scanmempool": func(params []any) (string, *client.Error) {
+			if len(params) == 2 {
+				return fmt.Sprintf(`{"loaded":true,"transactions":["%x"],"next":%q}`, tx.Bytes(), tx.TxID()), nil
 			}
-			return fmt.Sprintf(`"%x"`, tx.Bytes()), nil
+			return fmt.Sprintf(`{"loaded":false,"transactions":["%x"]}`, tx.Bytes()), nil
+		},
+		"getblockheader": func(params []any) (string, *client.Error) {
+			switch params[0] {
+			case genesis.String():
+				return `{"height":0,"confirmations":9}`, nil
+			case stale.String():
+				return fmt.Sprintf(`{"height":1,"confirmations":-1,"previousblockhash":%q}`, genesis), nil
+			}
+			return "", gone
 		},
 		"sendrawtransaction": func([]any) (string, *client.Error) {
 			return "", &client.Error{Code: -26, Message: "min relay fee not met"}
@@ -170,10 +177,45 @@ func TestWalletNodeChain(t *testing.T) {
 	if h, err := n.BlockHashes(t.Context(), []uint32{7, 8}); err != nil || h[0] != genesis || h[1] != (consensus.Hash{}) {
 		t.Errorf("hashes %v, %v", h, err)
 	}
-	if txs, err := n.Mempool(t.Context()); err != nil || len(txs) != 1 || txs[0].TxID() != tx.TxID() {
-		t.Errorf("mempool %v, %v", txs, err)
+	q := wallet.PoolQuery{Keys: [][32]byte{{1}}, Coins: []consensus.OutPoint{{TxID: genesis}}}
+	if a, err := n.Pending(t.Context(), q); err != nil || len(a.Txs) != 2 || a.Txs[0].TxID() != tx.TxID() || a.Loaded {
+		t.Errorf("mempool %v, %v", a, err)
 	}
-	if err := n.broadcast(t.Context(), tx); !hasCode(err, -26) {
+	if fork, left, err := n.forkOf(t.Context(), stale); err != nil || fork.Hash != genesis || len(left) != 1 || left[0] != stale {
+		t.Errorf("a stale block leads to %v, %v, %v", fork, left, err)
+	}
+	if _, _, err := n.forkOf(t.Context(), consensus.Hash{3}); err == nil {
+		t.Error("a block that the node does not know was found")
+	}
+	if err := n.Send(t.Context(), tx); !errors.Is(err, wallet.ErrRefused) || !hasCode(err, -26) {
 		t.Errorf("refused payment: %v", err)
+	}
+}
+
+// TestWalletNodeIndex asks for the heights of many entries, page by page, and
+// nothing of a node without the index.
+func TestWalletNodeIndex(t *testing.T) {
+	synced := true
+	n := answers(t, map[string]func([]any) (string, *client.Error){
+		"getindexinfo": func([]any) (string, *client.Error) { return fmt.Sprintf(`{"addrindex":{"synced":%v}}`, synced), nil },
+		"getaddressdeltas": func(params []any) (string, *client.Error) {
+			q := params[0].(map[string]any)
+			start, end, count := int(q["start"].(float64)), int(q["end"].(float64)), int(q["count"].(float64))
+			var list []string // three entries in every block
+			for h := start; h <= end && len(list) < count; h++ {
+				for range 3 {
+					list = append(list, fmt.Sprintf(`{"height":%d}`, h))
+				}
+			}
+			return "[" + strings.Join(list[:min(len(list), count)], ",") + "]", nil
+		},
+	})
+	heights, ok, err := n.HeightsOf(t.Context(), make([][32]byte, addressBatch+1), 3, 9000)
+	if err != nil || !ok || len(heights) != 8998 || heights[0] != 3 || heights[8997] != 9000 {
+		t.Errorf("%d heights, %v, %v", len(heights), ok, err)
+	}
+	synced = false
+	if _, ok, err := n.HeightsOf(t.Context(), make([][32]byte, 1), 0, 1); ok || err != nil {
+		t.Errorf("an index that is being built was asked: %v, %v", ok, err)
 	}
 }

@@ -23,6 +23,7 @@ func (s *Server) mempoolMethods() []method {
 		{group, "getmempoolcluster", []string{"txid"}, 1, "What hangs together with a transaction of the mempool, in mining order.", s.getMempoolCluster},
 		{group, "getmempoolfeeratediagram", nil, 0, "The fees of the best transactions of the mempool, by their weight.", s.getMempoolDiagram},
 		{group, "gettxspendingprevout", []string{"outputs"}, 1, "Which transactions of the mempool spend the outputs, given as a list of objects with txid and vout.", s.getTxSpendingPrevOut},
+		s.scanMempoolMethod(),
 		{group, "savemempool", nil, 0, "Saves the mempool now, and not only at stop.", s.saveMempool},
 		{"Rawtransactions", "submitpackage", []string{"package", "maxfeerate", "maxburnamount"}, 1, "Gives a transaction and, before it in the list, parents of it to the mempool: a parent that pays too little by itself comes in with the child. The limits are those of sendrawtransaction.", s.submitPackage},
 		{"Util", "estimatesmartfee", []string{"conf_target", "estimate_mode"}, 1, "The fee rate that has had transactions confirmed within conf_target blocks, from what this node has seen, before its last start only if that was saved less than 60 hours before; it says so if that is too little.", s.estimateSmartFee},

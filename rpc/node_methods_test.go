@@ -22,7 +22,7 @@ var allMethods = strings.Fields(`
 	getmininginfo getnettotals getnetworkhashps getnetworkinfo getnodeaddresses getpeerinfo getpoolinfo
 	getprioritisedtransactions getrawmempool getrawtransaction gettxout gettxoutproof gettxoutsetinfo
 	gettxspendingprevout help invalidateblock listbanned ping preciousblock prioritisetransaction pruneblockchain
-	reconsiderblock savemempool sendrawtransaction setban setmocktime setnetworkactive stop submitblock submitheader
+	reconsiderblock savemempool scanmempool sendrawtransaction setban setmocktime setnetworkactive stop submitblock submitheader
 	submitpackage testmempoolaccept uptime validateaddress verifytxoutproof waitforblock waitforblockheight
 	waitfornewblock`)
 

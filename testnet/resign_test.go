@@ -43,7 +43,7 @@ func resign(t *testing.T, n *node, raw string) string {
 	rival.Out[1].Value++
 	signed, err := w.Sign(&wallet.Draft{
 		Tx:     rival,
-		Spends: []wallet.Coin{{OutPoint: tx.In[0].PrevOut, Value: value, Path: wallet.KeyPath{}, Height: 1, Coinbase: true}},
+		Spends: []wallet.Coin{{OutPoint: tx.In[0].PrevOut, Value: value, Key: wallet.KeyID{}, Height: 1, Coinbase: true}},
 		Fee:    value - tx.OutputSum(),
 	}, secret)
 	if err != nil {

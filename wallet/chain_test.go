@@ -3,6 +3,7 @@ package wallet
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -23,6 +24,11 @@ type simNode struct {
 	asked  map[string]int                     // calls by name
 	extra  uint32                             // makes coinbases different
 	coins  map[consensus.Hash]consensus.Coins // after each block
+
+	index   bool             // it has an index of addresses
+	loading bool             // it still reads its mempool
+	deaf    error            // answer to everything that is sent to it
+	least   consensus.Amount // fee that it takes
 }
 
 type simBlock struct {
@@ -165,10 +171,172 @@ func (n *simNode) Blocks(_ context.Context, hashes []consensus.Hash) ([][]byte, 
 	return blocks, nil
 }
 
-func (n *simNode) Mempool(context.Context) ([]*consensus.Tx, error) {
-	n.call("mempool")
-	return slices.Clone(n.pool), nil
+// HeightsOf is the index of addresses, if the node has one.
+func (n *simNode) HeightsOf(_ context.Context, keys [][32]byte, from, to uint32) (heights []uint32, ok bool, err error) {
+	n.call("heights")
+	if !n.index {
+		return nil, false, nil
+	}
+	wanted := make(map[[32]byte]bool)
+	for _, key := range keys {
+		wanted[key] = true
+	}
+	for h := from; h <= to && int(h) < len(n.chain); h++ {
+		before := n.coins[n.chain[h-1].hash]
+		block, err := consensus.DecodeBlock(n.bodies[n.chain[h].hash])
+		if err != nil {
+			return nil, false, err
+		}
+		view, hit := consensus.NewView(before), false
+		for _, tx := range block.Txs {
+			if spent, _, ok := view.Inputs(tx); ok {
+				for _, c := range spent {
+					hit = hit || wanted[c.Key]
+				}
+			}
+			for i := range tx.Out {
+				key, _ := consensus.TaprootKey(tx.Out[i].Script)
+				hit = hit || wanted[key]
+			}
+			view.ApplyTx(tx, tx.TxID(), h)
+		}
+		if hit {
+			heights = append(heights, h)
+		}
+	}
+	return heights, true, nil
 }
+
+// Pending answers as a node does: what pays to the keys, what spends the coins,
+// and what spends what the former pay to the keys.
+func (n *simNode) Pending(_ context.Context, q PoolQuery) (PoolAnswer, error) {
+	n.call("mempool")
+	keys, coins := make(map[[32]byte]bool), make(map[consensus.OutPoint]bool)
+	for _, key := range q.Keys {
+		keys[key] = true
+	}
+	for _, o := range q.Coins {
+		coins[o] = true
+	}
+	a := PoolAnswer{Loaded: !n.loading}
+	given := make(map[*consensus.Tx]bool)
+	for again := true; again; {
+		again = false
+		for _, tx := range n.pool {
+			hit := false
+			for i := range tx.In {
+				hit = hit || coins[tx.In[i].PrevOut]
+			}
+			for i := range tx.Out {
+				if key, _ := consensus.TaprootKey(tx.Out[i].Script); keys[key] {
+					hit = true
+					coins[consensus.OutPoint{TxID: tx.TxID(), Index: uint32(i)}] = true
+				}
+			}
+			if hit && !given[tx] {
+				given[tx], again = true, true
+				a.Txs = append(a.Txs, tx)
+			}
+		}
+	}
+	return a, nil
+}
+
+// Send takes a transaction if it is valid after the pool, or replaces with a
+// higher fee what spends the same coins.
+func (n *simNode) Send(_ context.Context, tx *consensus.Tx) error {
+	n.call("send")
+	if n.deaf != nil {
+		return n.deaf
+	}
+	id := tx.TxID()
+	for _, have := range n.pool {
+		if have.TxID() == id {
+			return nil
+		}
+	}
+	for i := range tx.Out {
+		if _, ok := n.coins[n.tip().hash].Coin(consensus.OutPoint{TxID: id, Index: uint32(i)}); ok {
+			return nil // in a block
+		}
+	}
+	kept := n.without(tx)
+	fee, err := n.fee(kept, tx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if fee < n.least {
+		return fmt.Errorf("%w: min relay fee not met", ErrRefused)
+	}
+	if len(kept) < len(n.pool) {
+		var before consensus.Amount
+		for i, old := range n.pool {
+			if !slices.Contains(kept, old) {
+				f, err := n.fee(n.pool[:i], old)
+				if err != nil {
+					n.t.Fatal(err)
+				}
+				before += f
+			}
+		}
+		if fee <= before {
+			return fmt.Errorf("%w: insufficient fee", ErrRefused)
+		}
+	}
+	n.pool = append(kept, tx)
+	return nil
+}
+
+// without gives the pool without what conflicts with tx, and what builds on it.
+func (n *simNode) without(tx *consensus.Tx) (kept []*consensus.Tx) {
+	spent, gone := make(map[consensus.OutPoint]bool), make(map[consensus.Hash]bool)
+	for i := range tx.In {
+		spent[tx.In[i].PrevOut] = true
+	}
+	for _, have := range n.pool {
+		out := false
+		for i := range have.In {
+			out = out || spent[have.In[i].PrevOut] || gone[have.In[i].PrevOut.TxID]
+		}
+		if out {
+			gone[have.TxID()] = true
+		} else {
+			kept = append(kept, have)
+		}
+	}
+	return kept
+}
+
+// fee is what tx pays after the chain and some transactions of the pool.
+func (n *simNode) fee(pool []*consensus.Tx, tx *consensus.Tx) (consensus.Amount, error) {
+	next := n.tip().state.Height + 1
+	view := consensus.NewView(n.coins[n.tip().hash])
+	for _, before := range pool {
+		if _, _, ok := view.Inputs(before); ok {
+			view.ApplyTx(before, before.TxID(), next)
+		}
+	}
+	spent, missing, ok := view.Inputs(tx)
+	if !ok {
+		return 0, fmt.Errorf("missing inputs: %s", missing)
+	}
+	return n.spec.Rules.CheckInputs(tx, spent, next)
+}
+
+// settle drops from the pool what does not fit the chain any more, as a node
+// does after a reorg.
+func (n *simNode) settle() {
+	pool := n.pool
+	n.pool = nil
+	for _, tx := range pool {
+		if _, err := n.fee(n.pool, tx); err == nil && len(n.without(tx)) == len(n.pool) {
+			n.pool = append(n.pool, tx)
+		}
+	}
+}
+
+// Few keys are derived ahead, so that the tests go through looking back often.
+func init() { lookAheadLeast = 3 }
 
 // testWorkFactor makes scrypt cheap: nothing here is secret.
 const testWorkFactor = 2
@@ -235,10 +403,15 @@ func (w *Wallet) testPay(t *testing.T, n *simNode, p Payment) (*Draft, *consensu
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Commit(d); err != nil {
+	if err := w.Commit(d, tx); err != nil {
 		t.Fatal(err)
 	}
-	n.pool = append(n.pool, tx)
+	if err := n.Send(t.Context(), tx); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Sent(tx.TxID()); err != nil {
+		t.Fatal(err)
+	}
 	return d, tx
 }
 

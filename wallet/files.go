@@ -19,14 +19,16 @@ var (
 
 // Files are where a wallet is.
 type Files struct {
-	Secret string // encrypted: the words
-	Watch  string // plain: all that needs no secret
+	Secret  string // encrypted: the words
+	Watch   string // plain: what no chain can tell, and no secret
+	Journal string // what was seen of chain and mempool, and what was sent
 }
 
 // FilesOf gives the files of the wallet whose secret file has this path: the
-// watch file stands beside it, "w.age" beside "w.watch.json".
+// others stand beside it, "w.age" beside "w.watch.json" and "w.journal".
 func FilesOf(secret string) Files {
-	return Files{secret, strings.TrimSuffix(secret, ".age") + ".watch.json"}
+	stem := strings.TrimSuffix(secret, ".age")
+	return Files{secret, stem + ".watch.json", stem + ".journal"}
 }
 
 // exist reports which of the files are there.
@@ -48,16 +50,23 @@ func exists(path string) (bool, error) {
 // CheckNew fails if a file of the wallet is there already: making a wallet
 // never overwrites one.
 func (f Files) CheckNew() error {
-	secret, watch, err := f.exist()
-	if err != nil {
-		return err
-	}
-	if secret || watch {
-		path := f.Secret
-		if !secret {
-			path = f.Watch
+	for _, path := range []string{f.Secret, f.Watch, f.Journal} {
+		there, err := exists(path)
+		if err != nil {
+			return err
 		}
-		return fmt.Errorf("%s is %w and is left as it is: name another file with --wallet, or move it away", path, ErrExists)
+		if there {
+			return fmt.Errorf("%s is %w and is left as it is: name another file with --wallet, or move it away", path, ErrExists)
+		}
+	}
+	return nil
+}
+
+// CheckRestore fails if there is a secret file already. A watch file that has
+// lost its secret file is welcome: see Restore.
+func (f Files) CheckRestore() error {
+	if there, err := exists(f.Secret); err != nil || there {
+		return errors.Join(err, fmt.Errorf("%s is %w and is left as it is: name another file with --wallet, or move it away", f.Secret, ErrExists))
 	}
 	return nil
 }
@@ -81,11 +90,22 @@ func readFile(path string, limit int64) ([]byte, error) {
 
 // writeFile replaces a file, readable by its owner alone, so that a crash at
 // any instant leaves either the old content or the new.
-func writeFile(path string, content []byte) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // mode 0600
+func writeFile(path string, content []byte) error {
+	temp, err := writeTemp(path, content)
 	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return errors.Join(fmt.Errorf("writing %s: %w", path, err), os.Remove(temp))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// writeTemp writes what is to become a file, under another name beside it.
+func writeTemp(path string, content []byte) (temp string, err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return "", fmt.Errorf("writing %s: %w", path, err)
 	}
 	defer func() {
 		if err != nil {
@@ -95,11 +115,12 @@ func writeFile(path string, content []byte) (err error) {
 		}
 	}()
 	if _, err = f.Write(content); err != nil {
-		return err
+		return "", err
 	}
 	if err = f.Sync(); err != nil {
-		return err
+		return "", err
 	}
+<<<<<<< HEAD
 	if err = f.Close(); err != nil {
 		return err
 	}
@@ -107,4 +128,17 @@ func writeFile(path string, content []byte) (err error) {
 		return err
 	}
 	return syncdir.Sync(dir) // so that the rename lasts through a power cut
+=======
+	return f.Name(), f.Close()
+}
+
+// syncDir makes a rename in a directory last through a power cut.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+>>>>>>> af1f83b (wallet: a journal of its own, and windows of keys that do not depend on order (in progress))
 }

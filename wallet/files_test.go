@@ -36,7 +36,7 @@ func list(t *testing.T, dir string) (names []string) {
 func TestSecretFile(t *testing.T) {
 	w := newTestWallet(t, testWords)
 	f := w.files
-	for _, path := range []string{f.Secret, f.Watch} {
+	for _, path := range []string{f.Secret, f.Watch, f.Journal} {
 		info, err := os.Stat(path)
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: mode %v, %v; want 0600", path, info.Mode(), err)
@@ -77,7 +77,7 @@ func TestSecretFile(t *testing.T) {
 	if s, err := f.OpenSecret(w.spec, "battery staple"); err != nil || s.Mnemonic != testWords {
 		t.Errorf("the new passphrase: %v", err)
 	}
-	if names := list(t, filepath.Dir(f.Secret)); len(names) != 3 { // with the lock
+	if names := list(t, filepath.Dir(f.Secret)); len(names) != 4 { // with the lock
 		t.Errorf("files are left behind: %v", names)
 	}
 }
@@ -189,14 +189,14 @@ func TestDamagedWatch(t *testing.T) {
 	}{
 		"empty":        {"", ErrDamaged},
 		"cut short":    {good[:len(good)/2], ErrDamaged},
-		"no points":    {replaceLine(good, `"points"`, `"points": [],"ignored":[`), ErrDamaged},
-		"label":        {strings.Replace(good, `"labels": {}`, `"labels": {"7/1": "x"}`, 1), ErrDamaged},
-		"transaction":  {strings.Replace(good, `"transactions": null`, `"transactions": [{"height": 5}]`, 1), ErrDamaged},
-		"null":         {strings.Replace(good, `"pending": null`, `"pending": [null]`, 1), ErrDamaged},
+		"no keys":      {replaceLine(good, `"sources"`, `"sources": [],"ignored":[`), ErrDamaged},
+		"label":        {strings.Replace(good, `"labels": null`, `"labels": [{"type":"addr","ref":"x","label":"two\nlines"}]`, 1), ErrDamaged},
+		"null":         {replaceLine(good, `"sources"`, `"sources": [null,`), ErrDamaged},
+		"no gap":       {strings.Replace(good, `"gap": 20`, `"gap": 0`, 1), ErrDamaged},
 		"network":      {strings.Replace(good, `"regtest"`, `"main"`, 1), ErrNetwork},
 		"rules":        {replaceLine(good, `"rules"`, `"rules": "00",`), ErrNetwork},
 		"account key":  {replaceLine(good, `"xpub"`, `"xpub": "tpubx",`), ErrDamaged},
-		"newer":        {strings.Replace(good, `"version": 1`, `"version": 2`, 1), nil},
+		"newer":        {strings.Replace(good, `"version": 2`, `"version": 3`, 1), nil},
 		"fingerprint ": {replaceLine(good, `"fingerprint"`, `"fingerprint": "",`), ErrDamaged},
 	} {
 		if c.text == good {
@@ -272,36 +272,42 @@ func TestAddresses(t *testing.T) {
 		}
 		return a
 	}
-	first := get(w.Receive(""))
-	if first.Path != (KeyPath{0, 0}) || get(w.Receive("")) != first {
+	receive := func(label string) (Address, error) { return w.Receive(AddressOptions{Label: label}) }
+	receiveNew := func(label string) (Address, error) { return w.Receive(AddressOptions{Label: label, New: true}) }
+	first := get(receive(""))
+	if first.Key != (KeyID{}) || get(receive("")) != first {
 		t.Errorf("first address %+v", first)
 	}
-	if key, err := consensus.ParseAddress("bcrt", first.Address); err != nil || key != w.testKey(t, first.Path) {
+	if key, err := consensus.ParseAddress("bcrt", first.Address); err != nil || key != w.testKey(t, first.Key.KeyPath) {
 		t.Errorf("%s: %v", first.Address, err)
 	}
-	if second := get(w.ReceiveNew("a")); second.Path.Index != 1 || second.Label != "a" {
+	if second := get(receiveNew("a")); second.Key.Index != 1 || second.Label != "a" {
 		t.Errorf("new address %+v", second)
 	}
-	if a := get(w.Receive("b")); a.Path.Index != 0 || a.Label != "b" {
+	if a := get(receive("b")); a.Key.Index != 0 || a.Label != "b" {
 		t.Errorf("labelled %+v", a)
 	}
-	if a := get(w.Receive("c")); a.Path.Index != 2 || a.Label != "c" {
+	if a := get(receive("c")); a.Key.Index != 2 || a.Label != "c" {
 		t.Errorf("an address with a label was labelled anew: %+v", a)
 	}
 	n.mine(w.testKey(t, KeyPath{0, 0}))
 	w.testSync(t, n)
-	if a := get(w.Receive("")); a.Path.Index != 1 {
-		t.Errorf("after the first was used: %+v", a)
+	if a := get(receive("")); a.Key.Index != 3 {
+		t.Errorf("after the first was used, and two given to somebody: %+v", a)
 	}
 	for _, bad := range []string{"two\nlines", strings.Repeat("x", maxLabel+1), "\xff"} {
-		if _, err := w.ReceiveNew(bad); !errors.Is(err, ErrLabel) {
+		if _, err := receiveNew(bad); !errors.Is(err, ErrLabel) {
 			t.Errorf("label %q: %v", bad, err)
 		}
 	}
-	for range GapLimit {
-		get(w.ReceiveNew(""))
+	for i := w.branch(ReceiveChain).window.next(); i < 1+DefaultGap; i++ { // key 0 is used
+		get(receiveNew(""))
 	}
-	if a := get(w.ReceiveNew("")); a.Gap < GapLimit {
-		t.Errorf("gap of %d before %s", a.Gap, a.Path)
+	if a, err := receiveNew(""); !errors.Is(err, ErrGap) {
+		t.Errorf("an address that a restore would not look for was handed out: %+v, %v", a, err)
+	}
+	a := get(w.Receive(AddressOptions{New: true, BeyondGap: true}))
+	if a.Key.Index != 1+DefaultGap || w.Gap() != DefaultGap+1 {
+		t.Errorf("beyond the gap: %+v, and the gap is %d", a, w.Gap())
 	}
 }

@@ -27,7 +27,7 @@ type Draft struct {
 	Fee    consensus.Amount
 	Change consensus.Amount // 0 if there is no change output
 
-	changePath KeyPath // if there is one
+	changeKey KeyID // if there is one
 }
 
 const (
@@ -66,7 +66,7 @@ func (w *Wallet) Draft(p Payment) (*Draft, error) {
 	d := &Draft{Spends: s.coins, Amount: s.amount, Fee: s.fee, Change: s.change}
 	// A lock time at the tip makes it worthless to mine an old block again for
 	// the fees of this transaction (Bitcoin Core: anti fee sniping).
-	d.Tx = &consensus.Tx{Version: txVersion, LockTime: w.doc.tip().Height}
+	d.Tx = &consensus.Tx{Version: txVersion, LockTime: w.points.tip().Height}
 	for _, c := range s.coins {
 		d.Tx.In = append(d.Tx.In, consensus.TxIn{PrevOut: c.OutPoint, Sequence: sequenceReplaceable})
 	}
@@ -79,11 +79,12 @@ func (w *Wallet) Draft(p Payment) (*Draft, error) {
 	return d, nil
 }
 
-// addChange pays the change to a key that was never used, at a random place so
+// addChange pays the change to a key that no node has seen, at a random place so
 // that nobody can tell which output it is.
 func (w *Wallet) addChange(d *Draft) error {
-	d.changePath = KeyPath{ChangeChain, w.next(ChangeChain)}
-	key, err := w.account.OutputKey(d.changePath)
+	w.refresh()
+	d.changeKey = KeyID{0, KeyPath{ChangeChain, w.branch(ChangeChain).window.fresh()}}
+	key, err := w.account.OutputKey(d.changeKey.KeyPath)
 	if err != nil {
 		return err
 	}
@@ -107,7 +108,7 @@ func (w *Wallet) Sign(d *Draft, s *Secret) (*consensus.Tx, error) {
 	coins := make([]consensus.Coin, len(d.Spends))
 	spent := make([]consensus.TxOut, len(d.Spends))
 	for i, c := range d.Spends {
-		key, err := w.account.OutputKey(c.Path)
+		key, err := w.account.OutputKey(c.Key.KeyPath)
 		if err != nil {
 			return nil, err
 		}
@@ -117,7 +118,7 @@ func (w *Wallet) Sign(d *Draft, s *Secret) (*consensus.Tx, error) {
 	tx := d.Tx.Clone()
 	hasher := consensus.NewSigHasher(tx, spent)
 	for i, c := range d.Spends {
-		signature, err := keys.sign(c.Path, hasher, i)
+		signature, err := keys.sign(c.Key.KeyPath, hasher, i)
 		if err != nil {
 			return nil, fmt.Errorf("signing input %d: %w", i, err)
 		}
@@ -154,7 +155,7 @@ func (s *signer) sign(p KeyPath, hasher *consensus.SigHasher, input int) ([]byte
 
 // verify judges the wallet's own work as a node will.
 func (w *Wallet) verify(d *Draft, tx *consensus.Tx, coins []consensus.Coin) error {
-	rules, next := &w.spec.Rules, w.doc.tip().Height+1
+	rules, next := &w.spec.Rules, w.points.tip().Height+1
 	if err := rules.CheckTx(tx); err != nil {
 		return err
 	}
@@ -182,18 +183,68 @@ func (w *Wallet) verify(d *Draft, tx *consensus.Tx, coins []consensus.Coin) erro
 	return nil
 }
 
-// Commit makes sure that the change key of a draft is never used again. It
-// comes before the transaction leaves the house.
-func (w *Wallet) Commit(d *Draft) error {
-	if d.Change == 0 {
-		return nil
+// ErrChanged is the kind of the error of a draft that does not fit any more.
+var ErrChanged = errors.New("the wallet has changed meanwhile")
+
+// Commit puts the signed transaction of a draft into the journal, before it
+// leaves the house: from then on its coins are not spent again, and it is sent
+// until it is in a block. What became of it is told by Sent or Refused.
+func (w *Wallet) Commit(d *Draft, tx *consensus.Tx) error {
+	free := make(map[consensus.OutPoint]bool)
+	for _, c := range w.Coins() {
+		free[c.OutPoint] = c.spendable()
 	}
-	if next := &w.doc.Next[ChangeChain]; *next <= d.changePath.Index {
-		*next = d.changePath.Index + 1
-		w.dirty = true
+	for _, c := range d.Spends {
+		if !free[c.OutPoint] {
+			return fmt.Errorf("%w: coin %s is not there any more; nothing was paid, try again", ErrChanged, c.OutPoint)
+		}
+	}
+	if b := w.branch(ChangeChain); d.Change > 0 && b.window.use[d.changeKey.Index]&useSeen != 0 {
+		return fmt.Errorf("%w: another payment uses the key of its change; nothing was paid, try again", ErrChanged)
+	}
+	id := tx.TxID()
+	if w.journal.byID[id] != nil {
+		return fmt.Errorf("%w: it knows payment %s already", ErrChanged, id)
+	}
+	w.do(event{kind: evTx, n: uint64(w.now().Unix()), flags: flagOwn, raw: tx.Bytes()})
+	w.refresh()
+	if err := w.widen(); err != nil {
+		return err
+	}
+	w.checkGap()
+	return w.Save()
+}
+
+// Sent notes that a node has a transaction of the wallet.
+func (w *Wallet) Sent(id consensus.Hash) error {
+	if r := w.journal.byID[id]; r != nil {
+		w.do(event{kind: evSent, ref: id, n: uint64(w.now().Unix())})
 	}
 	return w.Save()
 }
 
+// Refused forgets a transaction that no node has taken: its coins are free, and
+// its change key is as good as new. One that was sent before is kept.
+func (w *Wallet) Refused(id consensus.Hash) error {
+	if r := w.journal.byID[id]; r != nil && r.own && r.sent == 0 && !r.pooled && !r.confirmed() && len(r.was) == 0 {
+		w.do(event{kind: evRemove, ref: id})
+	}
+	return w.Save()
+}
+
+// Interrupted lists payments of which it is not known whether a node ever had
+// them: a command ended between writing them down and hearing of it.
+func (w *Wallet) Interrupted() (list []Entry) {
+	for _, e := range w.History() {
+		if e.Unsent && e.State == StatePending {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
 // VSize is the size of the signed transaction in virtual bytes.
 func (d *Draft) VSize() int { return txVSize(len(d.Tx.In), len(d.Tx.Out)) }
+
+// Rate is the fee rate of a draft, rounded down.
+func (d *Draft) Rate() FeeRate { return FeeRate(int64(d.Fee) * 1000 / int64(d.VSize())) }

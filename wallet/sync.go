@@ -9,20 +9,6 @@ import (
 	"lode/consensus"
 )
 
-// Node is what a wallet asks of a node to know its coins.
-type Node interface {
-	// Tip is the end of the active chain.
-	Tip(ctx context.Context) (Point, error)
-	// BlockHashes gives the hashes of the active chain at some heights, zero
-	// for those above its tip.
-	BlockHashes(ctx context.Context, heights []uint32) ([]consensus.Hash, error)
-	// Blocks gives encoded blocks: the first of those asked for, at least one,
-	// as many as the node likes to send at once.
-	Blocks(ctx context.Context, hashes []consensus.Hash) ([][]byte, error)
-	// Mempool gives the transactions that wait for a block, in any order.
-	Mempool(ctx context.Context) ([]*consensus.Tx, error)
-}
-
 // Kinds of errors of Sync.
 var (
 	ErrOtherChain = errors.New("the node is on another network")
@@ -35,47 +21,56 @@ var (
 const (
 	batchBlocks   = 50               // asked for at once
 	maxRounds     = 100              // of reading a chain that keeps changing
-	longRound     = 100              // blocks: what was in the mempool before so many may be stale
 	saveEvery     = 10 * time.Second // of a long scan, so that an interrupted one goes on
 	forkBatchSize = 32               // points asked for at once
+	// sendEvery is how long a node may be silent about a payment that it has: it
+	// may have been restarted, and then announces nothing by itself.
+	sendEvery = 10 * time.Minute
 )
 
 // Progress is told how far a scan has come.
 type Progress func(height, tip uint32)
 
 // Sync reads what happened since the last time, from the blocks and the mempool
-// of a node, and saves it. A scan that is interrupted goes on where it was.
+// of a node, sends again what is in no block, and saves. A scan that is
+// interrupted goes on where it was.
 //
-// The mempool is read before the blocks: a transaction that moves from the one
-// to the other meanwhile is then seen twice, which is harmless, and never
-// missed.
+// The mempool is read before the blocks, and again until nothing has moved
+// meanwhile: a transaction that moves from the one to the other is then seen
+// twice, which is harmless, and never missed.
 func (w *Wallet) Sync(ctx context.Context, node Node, progress Progress) error {
 	if err := w.checkNode(ctx, node); err != nil {
 		return err
 	}
+	s := syncing{w, ctx, node, progress, time.Now()}
 	for range maxRounds {
-		mempool, err := node.Mempool(ctx)
+		pool, err := node.Pending(ctx, w.poolQuery())
 		if err != nil {
-			return fmt.Errorf("reading the node's mempool: %w", err)
+			return errors.Join(fmt.Errorf("reading the node's mempool: %w", err), w.Save())
 		}
-		scanned, rolledBack, err := w.catchUp(ctx, node, progress)
-		if errors.Is(err, errMoved) {
+		moved, err := s.catchUp()
+		if errors.Is(err, errMoved) || moved && err == nil {
 			continue
 		}
 		if err != nil {
 			return errors.Join(err, w.Save())
 		}
-		if rolledBack || scanned > longRound {
+		if widened, err := w.setPool(pool); err != nil {
+			return errors.Join(err, w.Save())
+		} else if widened {
 			continue
 		}
-		if err := w.setPending(mempool); err != nil {
+		w.checkGap()
+		if err := w.Save(); err != nil { // before anything is sent again
 			return err
 		}
+		w.sendAgain(ctx, node)
 		return w.Save()
 	}
 	return errors.Join(ErrUnsteady, w.Save())
 }
 
+// checkNode makes sure that a node is on the wallet's chain.
 func (w *Wallet) checkNode(ctx context.Context, node Node) error {
 	first, err := node.BlockHashes(ctx, []uint32{0})
 	if err != nil {
@@ -87,47 +82,90 @@ func (w *Wallet) checkNode(ctx context.Context, node Node) error {
 	return nil
 }
 
-// catchUp brings the wallet to the tip of the node's chain.
-func (w *Wallet) catchUp(ctx context.Context, node Node, progress Progress) (scanned int, rolledBack bool, err error) {
-	tip, err := node.Tip(ctx)
-	if err != nil {
-		return 0, false, fmt.Errorf("reading the node's tip: %w", err)
-	}
-	fork, err := w.findFork(ctx, node, tip.Height)
-	if err != nil {
-		return 0, false, err
-	}
-	if fork != w.doc.tip() {
-		rolledBack = true
-		w.rollBack(fork)
-	}
-	saved := time.Now()
-	for at := w.doc.tip(); at != tip; at = w.doc.tip() {
-		if at.Height >= tip.Height {
-			return scanned, rolledBack, errMoved
+// sendAgain gives the node what the wallet has sent and no block holds. What
+// becomes of it is noted, and no error: the next command tries again.
+func (w *Wallet) sendAgain(ctx context.Context, node Node) {
+	w.refresh()
+	now := w.now()
+	for _, r := range w.journal.unconfirmed() {
+		if !r.own || w.verdicts[r].state != StatePending || r.pooled && now.Sub(time.Unix(r.sent, 0)) < sendEvery {
+			continue
 		}
-		n, err := w.scanBatch(ctx, node, min(tip.Height-at.Height, batchBlocks))
-		scanned += n
-		if err != nil {
-			return scanned, rolledBack, err
-		}
-		if progress != nil {
-			progress(w.doc.tip().Height, tip.Height)
-		}
-		if time.Since(saved) > saveEvery {
-			if err := w.Save(); err != nil {
-				return scanned, rolledBack, err
+		switch err := node.Send(ctx, r.tx); {
+		case err == nil:
+			w.do(event{kind: evSent, ref: r.id, n: uint64(now.Unix())})
+		case errors.Is(err, ErrRefused):
+			if r.refusal != err.Error() {
+				w.do(event{kind: evRefusal, ref: r.id, raw: []byte(err.Error())})
 			}
-			saved = time.Now()
+		case ctx.Err() != nil:
+			return
 		}
 	}
-	return scanned, rolledBack, nil
+}
+
+// syncing is one Sync under way.
+type syncing struct {
+	*Wallet
+	ctx      context.Context
+	node     Node
+	progress Progress
+	saved    time.Time
+}
+
+func (s *syncing) report(height, tip uint32) error {
+	if s.progress != nil {
+		s.progress(height, tip)
+	}
+	if time.Since(s.saved) < saveEvery {
+		return nil
+	}
+	s.saved = time.Now()
+	return s.Save()
+}
+
+// catchUp brings the wallet to the tip of the node's chain, with all keys. It
+// reports whether anything was new.
+func (s *syncing) catchUp() (moved bool, err error) {
+	tip, err := s.node.Tip(s.ctx)
+	if err != nil {
+		return false, fmt.Errorf("reading the node's tip: %w", err)
+	}
+	fork, err := s.findFork(tip.Height)
+	if err != nil {
+		return false, err
+	}
+	if fork != s.points.tip() {
+		moved = true
+		s.do(event{kind: evRollBack, block: blockRef{Point: fork}})
+	}
+	if s.points.tip() != tip {
+		moved = true
+		if err := s.leap(tip); err != nil {
+			return moved, err
+		}
+	}
+	for at := s.points.tip(); at != tip; at = s.points.tip() {
+		if at.Height >= tip.Height {
+			return moved, errMoved
+		}
+		if err := s.scanBatch(min(tip.Height-at.Height, batchBlocks)); err != nil {
+			return moved, err
+		}
+		if err := s.report(s.points.tip().Height, tip.Height); err != nil {
+			return moved, err
+		}
+	}
+	if !s.lookedBack() {
+		return true, s.lookBackAll()
+	}
+	return moved, nil
 }
 
 // findFork finds the last point of the wallet that is in the node's chain.
-func (w *Wallet) findFork(ctx context.Context, node Node, tip uint32) (Point, error) {
-	points := w.doc.Points
-	for len(points) > 0 && points[len(points)-1].Height > tip {
+func (s *syncing) findFork(tip uint32) (Point, error) {
+	points := s.points
+	for len(points) > 0 && points.tip().Height > tip {
 		points = points[:len(points)-1]
 	}
 	for batch := 1; len(points) > 0; batch = forkBatchSize { // mostly there was no reorg
@@ -136,12 +174,9 @@ func (w *Wallet) findFork(ctx context.Context, node Node, tip uint32) (Point, er
 		for i := range heights {
 			heights[i] = points[len(points)-1-i].Height
 		}
-		hashes, err := node.BlockHashes(ctx, heights)
+		hashes, err := s.hashes(heights)
 		if err != nil {
-			return Point{}, fmt.Errorf("looking for the last common block: %w", err)
-		}
-		if len(hashes) != n {
-			return Point{}, fmt.Errorf("%w: %d hashes for %d heights", ErrBadNode, len(hashes), n)
+			return Point{}, err
 		}
 		for i, hash := range hashes {
 			if p := points[len(points)-1-i]; p.Hash == hash {
@@ -150,18 +185,33 @@ func (w *Wallet) findFork(ctx context.Context, node Node, tip uint32) (Point, er
 		}
 		points = points[:len(points)-n]
 	}
-	return Point{0, w.spec.Rules.GenesisHash()}, nil
+	return Point{0, s.spec.Rules.GenesisHash()}, nil
 }
 
-// scanBatch scans up to n blocks behind the tip, and says how many it did.
-func (w *Wallet) scanBatch(ctx context.Context, node Node, n uint32) (done int, err error) {
-	heights := make([]uint32, n)
-	for i := range heights {
-		heights[i] = w.doc.tip().Height + 1 + uint32(i)
-	}
-	hashes, err := node.BlockHashes(ctx, heights)
+// hashes asks for the hashes of the active chain at some heights.
+func (s *syncing) hashes(heights []uint32) ([]consensus.Hash, error) {
+	hashes, err := s.node.BlockHashes(s.ctx, heights)
 	if err != nil {
-		return 0, fmt.Errorf("reading hashes from height %d: %w", heights[0], err)
+		return nil, fmt.Errorf("reading hashes of blocks: %w", err)
+	}
+	if len(hashes) != len(heights) {
+		return nil, fmt.Errorf("%w: %d hashes for %d heights", ErrBadNode, len(hashes), len(heights))
+	}
+	return hashes, nil
+}
+
+// block is a block that a node gave, and its place.
+type block struct {
+	*consensus.Block
+	at Point
+}
+
+// blocks reads blocks at some heights, at least the first of them. The error is
+// errMoved if the chain does not reach so far any more.
+func (s *syncing) blocks(heights []uint32) ([]block, error) {
+	hashes, err := s.hashes(heights)
+	if err != nil {
+		return nil, err
 	}
 	for i, hash := range hashes {
 		if hash == (consensus.Hash{}) {
@@ -170,29 +220,54 @@ func (w *Wallet) scanBatch(ctx context.Context, node Node, n uint32) (done int, 
 		}
 	}
 	if len(hashes) == 0 {
-		return 0, errMoved
+		return nil, errMoved
 	}
-	blocks, err := node.Blocks(ctx, hashes)
+	raws, err := s.node.Blocks(s.ctx, hashes)
 	if err != nil {
-		return 0, fmt.Errorf("reading blocks from height %d: %w", heights[0], err)
+		return nil, fmt.Errorf("reading blocks from height %d: %w", heights[0], err)
 	}
-	if len(blocks) == 0 || len(blocks) > len(hashes) {
-		return 0, fmt.Errorf("%w: %d blocks for %d hashes", ErrBadNode, len(blocks), len(hashes))
+	if len(raws) == 0 || len(raws) > len(hashes) {
+		return nil, fmt.Errorf("%w: %d blocks for %d hashes", ErrBadNode, len(raws), len(hashes))
 	}
-	for i, raw := range blocks {
-		block, err := consensus.DecodeBlock(raw)
+	list := make([]block, len(raws))
+	for i, raw := range raws {
+		b, err := consensus.DecodeBlock(raw)
 		if err != nil {
-			return i, fmt.Errorf("%w: block %s: %w", ErrBadNode, hashes[i], err)
+			return nil, fmt.Errorf("%w: block %s: %w", ErrBadNode, hashes[i], err)
 		}
-		if block.Header.Hash() != hashes[i] {
-			return i, fmt.Errorf("%w: it sent another block for %s", ErrBadNode, hashes[i])
+		if b.Header.Hash() != hashes[i] {
+			return nil, fmt.Errorf("%w: it sent another block for %s", ErrBadNode, hashes[i])
 		}
-		if block.Prev != w.doc.tip().Hash {
-			return i, errMoved
+		if root, mutated := consensus.MerkleRoot(b.TxIDs()); mutated || root != b.MerkleRoot {
+			return nil, fmt.Errorf("%w: block %s has other transactions than its header says", ErrBadNode, hashes[i])
 		}
-		if err := w.scanBlock(block, Point{heights[i], hashes[i]}); err != nil {
-			return i, err
-		}
+		list[i] = block{b, Point{heights[i], hashes[i]}}
 	}
-	return len(blocks), nil
+	return list, nil
 }
+
+// scanBatch scans up to n blocks behind the tip.
+func (s *syncing) scanBatch(n uint32) error {
+	heights := make([]uint32, n)
+	for i := range heights {
+		heights[i] = s.points.tip().Height + 1 + uint32(i)
+	}
+	blocks, err := s.blocks(heights)
+	if err != nil {
+		return err
+	}
+	for _, b := range blocks {
+		if b.Prev != s.points.tip().Hash {
+			return errMoved
+		}
+		if err := s.scanBlock(b.Block, b.at); err != nil {
+			return err
+		}
+		s.do(event{kind: evPoint, block: blockRef{Point: b.at}})
+	}
+	return nil
+}
+
+// PoolLoaded reports whether the node had read all of its mempool when it was
+// last asked.
+func (w *Wallet) PoolLoaded() bool { return w.loaded }

@@ -1,137 +1,51 @@
 package wallet
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"lode/consensus"
 )
 
-// GapLimit is how many keys behind the last used one are watched on each chain
-// (BIP44).
-const GapLimit = 20
-
-// Wallet is an open wallet: it holds the lock of its files until Close. It is
-// for one goroutine.
-type Wallet struct {
-	spec    *consensus.Spec
-	files   Files
-	locked  *os.File
-	account *Account
-	doc     *watchDoc
-	dirty   bool // doc differs from the file
-
-	keys    map[[32]byte]KeyPath // the output keys that are watched
-	watched [2]uint32            // by chain: how many
-
-	// Derived from doc.Records.
-	made   map[consensus.OutPoint]madeBy // every coin the wallet ever had in a block
-	spent  map[consensus.OutPoint]bool   // those of them that are spent in a block
-	used   map[KeyPath]bool              // keys seen in blocks or pending
-	behind [2]uint32                     // by chain: the first index behind those
-}
-
-// madeBy names an output of a record.
-type madeBy struct {
-	record *Record
-	*Make
-}
-
 // Kinds of errors of a wallet.
 var (
 	ErrNoWatch = errors.New("the watch file is missing")
 	ErrLabel   = errors.New("not a usable label")
+	ErrGap     = errors.New("a restore from the words would not find it")
 )
 
-// CreateOptions say what wallet to make.
-type CreateOptions struct {
-	Mnemonic   string // checked by ParseMnemonic
-	Passphrase string
-	WorkFactor int
-	Start      Point // a block that is older than the wallet; zero for the first one
+// Wallet is an open wallet. It holds the lock of its files until Release or
+// Close, and then knows what was known until then. It is for one goroutine.
+type Wallet struct {
+	spec    *consensus.Spec
+	files   Files
+	locked  *os.File // nil while the lock is released
+	account *Account // of the first source of keys
+	now     func() time.Time
+
+	doc      *watchDoc
+	docDirty bool // doc differs from the file
+
+	*knowledge
+	file    *journalFile
+	unsaved []event // what has changed since the journal file was written
+	stale   bool    // something has changed since verdicts and windows were worked out
+
+	verdicts map[*record]verdict // of the transactions in no block
+	loaded   bool                // the node's mempool was complete when it was last asked
+	notices  []string
 }
 
-// Create makes a wallet. It never overwrites one, and makes no file unless it
-// can make both.
-func Create(ctx context.Context, files Files, spec *consensus.Spec, o CreateOptions) (*Wallet, error) {
-	if err := files.CheckNew(); err != nil {
-		return nil, err
-	}
-	secret := newSecret(spec, o.Mnemonic)
-	sealed, err := secret.seal(o.Passphrase, o.WorkFactor)
-	if err != nil {
-		return nil, err
-	}
-	doc, err := secret.watchDoc(spec, o.Start)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(filepath.Dir(files.Secret), 0o700); err != nil {
-		return nil, fmt.Errorf("making the directory of the wallet: %w", err)
-	}
-	locked, err := files.lock(ctx, lockPatience)
-	if err != nil {
-		return nil, err
-	}
-	if err = files.CheckNew(); err == nil { // another process may have been faster
-		err = writeFile(files.Secret, sealed)
-	}
-	if err != nil {
-		locked.Close()
-		return nil, err
-	}
-	return save(newWallet(files, spec, doc, locked))
-}
-
-// Rebuild makes the watch file anew from the secret file.
-func Rebuild(ctx context.Context, files Files, spec *consensus.Spec, passphrase string) (*Wallet, error) {
-	secret, err := files.OpenSecret(spec, passphrase)
-	if err != nil {
-		return nil, err
-	}
-	doc, err := secret.watchDoc(spec, Point{})
-	if err != nil {
-		return nil, err
-	}
-	locked, err := files.lock(ctx, lockPatience)
-	if err != nil {
-		return nil, err
-	}
-	if _, watch, err := files.exist(); err != nil || watch {
-		locked.Close()
-		return nil, errors.Join(err, fmt.Errorf("%s is %w", files.Watch, ErrExists))
-	}
-	return save(newWallet(files, spec, doc, locked))
-}
-
-// save is the last step of making a wallet.
-func save(w *Wallet, err error) (*Wallet, error) {
-	if err != nil {
-		return nil, err
-	}
-	w.dirty = true
-	if err := w.Save(); err != nil {
-		return nil, errors.Join(err, w.Close())
-	}
-	return w, nil
-}
-
-func (s *Secret) watchDoc(spec *consensus.Spec, start Point) (*watchDoc, error) {
-	keys, err := newSigner(s.Mnemonic, s.CoinType)
-	if err != nil {
-		return nil, err
-	}
-	if start == (Point{}) {
-		start = Point{0, spec.Rules.GenesisHash()}
-	}
-	return newWatchDoc(spec, keys.public, start), nil
+// newWallet takes over the lock. begin reads the journal.
+func newWallet(files Files, spec *consensus.Spec, doc *watchDoc, locked *os.File) *Wallet {
+	return &Wallet{spec: spec, files: files, locked: locked, doc: doc, now: time.Now, file: newJournalFile(files.Journal)}
 }
 
 // Open opens a wallet of this network by its watch file.
@@ -149,159 +63,214 @@ func Open(ctx context.Context, files Files, spec *consensus.Spec) (*Wallet, erro
 	if err != nil {
 		return nil, err
 	}
-	doc, err := loadWatch(files.Watch, spec)
-	if err != nil {
-		locked.Close()
-		return nil, err
-	}
-	return newWallet(files, spec, doc, locked)
-}
-
-// newWallet takes over the lock.
-func newWallet(files Files, spec *consensus.Spec, doc *watchDoc, locked *os.File) (*Wallet, error) {
-	account, err := ParseAccount(doc.XPub, doc.Fingerprint, spec.Defaults.CoinType)
-	w := &Wallet{spec: spec, files: files, locked: locked, account: account, doc: doc, keys: make(map[[32]byte]KeyPath)}
-	if err == nil {
-		w.reindex()
-		_, err = w.widen()
+	w := newWallet(files, spec, nil, locked)
+	if w.doc, err = loadWatch(files.Watch, spec); err == nil {
+		err = w.begin(false)
 	}
 	if err != nil {
-		locked.Close()
-		return nil, damagedWatch(files.Watch, err)
+		return nil, errors.Join(err, w.Close())
+	}
+	if !secret {
+		w.notice("%s is missing: nothing can be spent until `lode wallet restore` has made it anew from the words", files.Secret)
 	}
 	return w, nil
 }
 
-// Close lets go of the wallet. It does not save.
-func (w *Wallet) Close() error { return w.locked.Close() }
-
-// Save writes the watch file if anything has changed.
-func (w *Wallet) Save() error {
-	if !w.dirty {
-		return nil
+// begin derives the keys and reads the journal, or begins one. fresh says that
+// there is none yet, which else is worth a word.
+func (w *Wallet) begin(fresh bool) error {
+	keys := newKeyring()
+	for i, s := range w.doc.Sources {
+		account, err := ParseAccount(s.XPub, s.Fingerprint, w.spec.Defaults.CoinType)
+		if err != nil {
+			return damagedWatch(w.files.Watch, err)
+		}
+		if i == 0 {
+			w.account = account
+		}
+		keys.add(uint32(i), account, w.doc.Gap, s.Next)
 	}
-	b, err := json.MarshalIndent(w.doc, "", " ")
+	w.knowledge, w.unsaved, w.stale = newKnowledge(keys), nil, true
+	damage, err := w.file.load(w.apply)
+	switch {
+	case err == nil && w.identity != w.identify():
+		return fmt.Errorf("%s belongs to another wallet than %s: move it away, and the blocks are scanned anew", w.files.Journal, w.files.Watch)
+	case err == nil && damage != nil:
+		err = w.salvage(damage)
+	case errors.Is(err, os.ErrNotExist):
+		if !fresh {
+			w.notice("%s is not there: the blocks are scanned anew from height %d; payments that are in no block yet are known only if the node has them", w.files.Journal, w.doc.Start.Height)
+		}
+		err = w.beginJournal()
+	case err != nil:
+		return fmt.Errorf("%s is %w (%w): move it away, and the blocks are scanned anew; payments that are in no block yet are then known only if the node has them", w.files.Journal, ErrDamaged, err)
+	}
 	if err != nil {
 		return err
 	}
-	if err := writeFile(w.files.Watch, append(b, '\n')); err != nil {
-		return err
-	}
-	w.dirty = false
+	w.refresh()
+	return w.widen()
+}
+
+// beginJournal makes the first entries of a journal that is not there.
+func (w *Wallet) beginJournal() error {
+	id := w.identify()
+	w.do(event{kind: evIdentity, raw: id[:]})
+	w.do(event{kind: evStart, block: blockRef{Point: w.doc.Start}})
 	return nil
 }
 
-// Account is the public side of the keys.
+// salvage keeps a copy of a journal of which only the beginning is whole. That
+// is what was known at some time; the blocks since are scanned again.
+func (w *Wallet) salvage(damage error) error {
+	b, err := readFile(w.files.Journal, maxJournalSize)
+	if err != nil {
+		return err
+	}
+	spoiled := w.files.Journal + ".damaged"
+	if err := writeFile(spoiled, b); err != nil {
+		return err
+	}
+	w.notice("%s is damaged (%v) and was cut there; a copy is %s. Blocks since height %d are scanned again; a payment that was made since and is in no block is known only if the node has it",
+		w.files.Journal, damage, spoiled, w.points.tip().Height)
+	return w.file.replace(w.snapshot())
+}
+
+// identify is what binds a journal to its wallet: the network and the first key.
+func (w *Wallet) identify() consensus.Hash {
+	id := w.spec.Rules.ID()
+	return consensus.TaggedHash("lode/wallet", id[:], []byte(w.doc.Sources[0].XPub))
+}
+
+// do makes an event true and notes it for the journal. Events are made from what
+// was checked: one that cannot be is a mistake of this program.
+func (w *Wallet) do(e event) {
+	if err := w.apply(e); err != nil {
+		panic("wallet: " + err.Error())
+	}
+	e.raw = bytes.Clone(e.raw)
+	w.unsaved = append(w.unsaved, e)
+	w.stale = true
+}
+
+// notice keeps a line for whoever uses the wallet.
+func (w *Wallet) notice(format string, args ...any) {
+	w.notices = append(w.notices, fmt.Sprintf(format, args...))
+}
+
+// refresh works out the states of all transactions and the windows of all keys.
+func (w *Wallet) refresh() {
+	if !w.stale {
+		return
+	}
+	w.verdicts = w.journal.judge()
+	w.keys.recount(w.journal)
+	w.stale = false
+}
+
+// Close saves nothing and lets go of the wallet.
+func (w *Wallet) Close() error {
+	if w.locked == nil {
+		return nil
+	}
+	locked := w.locked
+	w.locked = nil
+	return locked.Close()
+}
+
+// Release saves the wallet and lets others use it, while its owner is asked
+// something. What is known of it stays, until Acquire.
+func (w *Wallet) Release() error { return errors.Join(w.Save(), w.Close()) }
+
+// Acquire takes the lock again, and up what others have changed meanwhile.
+func (w *Wallet) Acquire(ctx context.Context) error {
+	locked, err := w.files.lock(ctx, lockPatience)
+	if err != nil {
+		return err
+	}
+	w.locked = locked
+	if w.doc, err = loadWatch(w.files.Watch, w.spec); err == nil {
+		w.docDirty = false
+		err = w.begin(false)
+	}
+	return err
+}
+
+// Save writes what has changed: first what was seen, then what the owner said.
+// Neither needs the other to make sense.
+func (w *Wallet) Save() error {
+	if w.locked == nil && (len(w.unsaved) > 0 || w.docDirty) {
+		return errors.New("the wallet was released: what has changed since is not saved")
+	}
+	if len(w.unsaved) > 0 {
+		var err error
+		if w.file.size == 0 || w.file.grown() {
+			err = w.file.replace(w.snapshot())
+		} else {
+			err = w.file.append(w.unsaved)
+		}
+		if err != nil {
+			return err
+		}
+		w.unsaved = nil
+	}
+	if !w.docDirty {
+		return nil
+	}
+	b, err := w.doc.encode()
+	if err == nil {
+		err = writeFile(w.files.Watch, b)
+	}
+	w.docDirty = err != nil
+	return err
+}
+
+// Account is the public side of the first keys.
 func (w *Wallet) Account() *Account { return w.account }
 
+// Gap is how many keys in a row may be unused: a restore needs as much.
+func (w *Wallet) Gap() uint32 { return w.doc.Gap }
+
 // Scanned gives the range of blocks that the wallet knows.
-func (w *Wallet) Scanned() (first, tip Point) { return w.doc.Start, w.doc.tip() }
+func (w *Wallet) Scanned() (first, tip Point) { return w.start, w.points.tip() }
 
-// reindex derives the coins and the used keys from the records.
-func (w *Wallet) reindex() {
-	w.made = make(map[consensus.OutPoint]madeBy)
-	w.spent = make(map[consensus.OutPoint]bool)
-	w.used = make(map[KeyPath]bool)
-	w.behind = [2]uint32{}
-	for _, r := range w.doc.Records {
-		w.index(r)
-	}
-	w.markUsed(w.doc.Pending)
+// branch of the first source.
+func (w *Wallet) branch(chain uint32) *branch {
+	b, _ := w.keys.branch(branchID{0, chain})
+	return b
 }
 
-// index adds one record from a block.
-func (w *Wallet) index(r *Record) {
-	for i := range r.Makes {
-		w.made[consensus.OutPoint{TxID: r.TxID, Index: r.Makes[i].Index}] = madeBy{r, &r.Makes[i]}
-	}
-	for _, s := range r.Spends {
-		w.spent[s.outPoint()] = true
-	}
-	w.markUsed([]*Record{r})
-}
-
-func (w *Wallet) markUsed(records []*Record) {
-	for _, r := range records {
-		for _, m := range r.Makes {
-			w.used[m.Path] = true
-			w.behind[m.Path.Chain] = max(w.behind[m.Path.Chain], m.Path.Index+1)
+// widen derives the keys that the windows want. Those that are new while blocks
+// were scanned are yet to be looked for in these.
+func (w *Wallet) widen() error {
+	for _, b := range w.keys.branches {
+		b.count()
+		want := b.want()
+		if want == uint32(len(b.keys)) {
+			continue
 		}
-	}
-}
-
-// next is the first index of a chain behind every key that was handed out or
-// used.
-func (w *Wallet) next(chain uint32) uint32 { return max(w.doc.Next[chain], w.behind[chain]) }
-
-// widen derives keys until GapLimit unused ones are watched on both chains. It
-// reports whether there were any to derive.
-func (w *Wallet) widen() (widened bool, err error) {
-	for chain := range uint32(len(w.watched)) {
-		for want := w.next(chain) + GapLimit; w.watched[chain] < want; w.watched[chain]++ {
-			path := KeyPath{chain, w.watched[chain]}
-			key, err := w.account.OutputKey(path)
+		for i := uint32(len(b.keys)); i < want; i++ {
+			key, err := b.source.OutputKey(KeyPath{b.id.chain, i})
 			if err != nil {
-				return widened, err
+				return err
 			}
-			w.keys[key] = path
-			widened = true
+			w.do(event{kind: evKey, branch: b.id, raw: key[:]})
+		}
+		if w.points.tip() == w.start { // there is nothing to look at
+			w.do(event{kind: evLooked, branch: b.id, n: uint64(want)})
+		} else {
+			w.do(event{kind: evLookBack, block: blockRef{Point: w.start}})
 		}
 	}
-	return widened, nil
+	return nil
 }
 
-// Address is an address of the wallet.
-type Address struct {
-	Address string  `json:"address"`
-	Path    KeyPath `json:"-"`
-	Label   string  `json:"label"`
-	Used    bool    `json:"used"`
-	Gap     uint32  `json:"-"` // unused addresses before it, counted from the last used one
-}
-
-// Address describes a key.
-func (w *Wallet) Address(p KeyPath) (Address, error) {
-	key, err := w.account.OutputKey(p)
-	if err != nil {
-		return Address{}, err
+// setGap widens what counts, for a restore too.
+func (w *Wallet) setGap(gap uint32) {
+	w.doc.Gap, w.docDirty, w.stale = gap, true, true
+	for _, b := range w.keys.branches {
+		b.window.gap = gap
 	}
-	a := Address{Address: consensus.Address(w.spec.Defaults.AddressPrefix, key), Path: p, Label: w.doc.Labels[p], Used: w.used[p]}
-	for i := p.Index; i > 0 && !w.used[KeyPath{p.Chain, i - 1}]; i-- {
-		a.Gap++
-	}
-	return a, nil
-}
-
-// Receive gives the first receive address that nobody has paid to, as far as
-// the wallet has seen, and labels it if a label is given. One that carries
-// another label was given to somebody and is passed over.
-func (w *Wallet) Receive(label string) (Address, error) {
-	for i := uint32(0); ; i++ {
-		p := KeyPath{ReceiveChain, i}
-		if have := w.doc.Labels[p]; !w.used[p] && (label == "" || have == "" || have == label) {
-			return w.handOut(p, label)
-		}
-	}
-}
-
-// ReceiveNew gives a receive address that was never handed out.
-func (w *Wallet) ReceiveNew(label string) (Address, error) {
-	return w.handOut(KeyPath{ReceiveChain, w.next(ReceiveChain)}, label)
-}
-
-func (w *Wallet) handOut(p KeyPath, label string) (Address, error) {
-	if err := checkLabel(label); err != nil {
-		return Address{}, err
-	}
-	if label != "" && w.doc.Labels[p] != label {
-		w.doc.Labels[p] = label
-		w.dirty = true
-	}
-	if next := &w.doc.Next[p.Chain]; *next <= p.Index {
-		*next = p.Index + 1
-		w.dirty = true
-	}
-	return w.Address(p)
 }
 
 // maxLabel is in bytes.
@@ -312,16 +281,4 @@ func checkLabel(s string) error {
 		return fmt.Errorf("%w: want at most %d bytes of text in one line", ErrLabel, maxLabel)
 	}
 	return nil
-}
-
-// Addresses gives the receive addresses that were handed out or used.
-func (w *Wallet) Addresses() ([]Address, error) {
-	list := make([]Address, w.next(ReceiveChain))
-	for i := range list {
-		var err error
-		if list[i], err = w.Address(KeyPath{ReceiveChain, uint32(i)}); err != nil {
-			return nil, err
-		}
-	}
-	return list, nil
 }

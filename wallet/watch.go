@@ -2,85 +2,66 @@ package wallet
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"lode/consensus"
 )
 
-// watchVersion is the version of the watch file that this program writes.
-const watchVersion = 1
+// watchVersion is the version of the watch file that this program writes. It
+// reads version 1 too, which held the transactions as well.
+const watchVersion = 2
 
-// maxWatchSize bounds what is read of a watch file, in bytes: some millions of
-// transactions.
+// maxWatchSize bounds what is read of a watch file, in bytes.
 const maxWatchSize = 1 << 30
 
-// Point is a place in a chain.
-type Point struct {
-	Height uint32         `json:"height"`
-	Hash   consensus.Hash `json:"hash"`
-}
-
-// watchDoc is the watch file. Coins are not in it: they follow from the
-// transactions, so that a reorg only has to drop the transactions above the
-// fork, and nothing can disagree with itself.
+// watchDoc is the watch file: what no chain can tell. It names the wallet and
+// holds what its owner has said and was given.
 type watchDoc struct {
-	Version     int                `json:"version"`
-	Network     string             `json:"network"`
-	Rules       consensus.HexBytes `json:"rules"` // consensus.Rules.ID
-	XPub        string             `json:"xpub"`
-	Fingerprint string             `json:"fingerprint"`
-	Next        [2]uint32          `json:"next"` // by chain: the first index that was never handed out
-	Labels      map[KeyPath]string `json:"labels"`
-	Start       Point              `json:"start"`  // the wallet is younger than what follows this block
-	Points      []Point            `json:"points"` // scanned, rising, the last one is the tip
-	Records     []*Record          `json:"transactions"`
-	Pending     []*Record          `json:"pending"` // in the node's mempool when last asked
+	Version int                `json:"version"`
+	Network string             `json:"network"`
+	Rules   consensus.HexBytes `json:"rules"` // consensus.Rules.ID
+	Gap     uint32             `json:"gap"`   // that a restore from the words needs, DefaultGap at least
+	Start   Point              `json:"start"` // the wallet is younger than what follows this block
+	Sources []*sourceDoc       `json:"sources"`
+	Labels  []Label            `json:"labels"`
 }
 
-// Record is a transaction that pays the wallet or spends from it.
-type Record struct {
-	TxID     consensus.Hash   `json:"txid"`
-	Height   uint32           `json:"height"` // 0 if pending
-	Time     uint32           `json:"time"`   // of the block, Unix seconds; 0 if pending
-	Coinbase bool             `json:"coinbase,omitempty"`
-	Inputs   int              `json:"inputs"`           // all of them
-	Total    consensus.Amount `json:"total"`            // of all outputs, sat
-	Spends   []Spend          `json:"spends,omitempty"` // coins of the wallet
-	Makes    []Make           `json:"makes,omitempty"`  // coins of the wallet
-	Pays     []Payee          `json:"pays,omitempty"`   // others, if the wallet is among the spenders
+// sourceDoc is an account whose keys the wallet has.
+type sourceDoc struct {
+	XPub        string    `json:"xpub"`
+	Fingerprint string    `json:"fingerprint"` // of the master key
+	Next        [2]uint32 `json:"next"`        // by chain: the first index that was never handed out
 }
 
-// Spend is an input that spends a coin of the wallet.
-type Spend struct {
-	TxID  consensus.Hash   `json:"txid"`
-	Index uint32           `json:"n"`
-	Value consensus.Amount `json:"value"` // sat
+// Label is a label as BIP329 writes it, one object a line in its files.
+type Label struct {
+	Type  string `json:"type"` // labelAddress, …
+	Ref   string `json:"ref"`
+	Label string `json:"label"`
 }
 
-func (s Spend) outPoint() consensus.OutPoint { return consensus.OutPoint{TxID: s.TxID, Index: s.Index} }
+// The types of labels (BIP329).
+const (
+	labelTx      = "tx"
+	labelAddress = "addr"
+	labelOutput  = "output"
+)
 
-// Make is an output that pays a key of the wallet.
-type Make struct {
-	Index uint32           `json:"n"`
-	Value consensus.Amount `json:"value"` // sat
-	Path  KeyPath          `json:"path"`
-}
-
-// Payee is an output that pays somebody else.
-type Payee struct {
-	Address string           `json:"address"`
-	Value   consensus.Amount `json:"value"` // sat
-}
-
-func newWatchDoc(spec *consensus.Spec, account *Account, start Point) *watchDoc {
+func newWatchDoc(spec *consensus.Spec, account *Account, gap uint32, start Point) *watchDoc {
 	id := spec.Rules.ID()
 	return &watchDoc{
-		Version: watchVersion, Network: spec.Name, Rules: id[:],
-		XPub: account.XPub(), Fingerprint: hex.EncodeToString(account.Fingerprint[:]),
-		Labels: make(map[KeyPath]string), Start: start, Points: []Point{start},
+		Version: watchVersion, Network: spec.Name, Rules: id[:], Gap: max(gap, 1), Start: start,
+		Sources: []*sourceDoc{{XPub: account.XPub(), Fingerprint: hex.EncodeToString(account.Fingerprint[:])}},
 	}
+}
+
+func (d *watchDoc) encode() ([]byte, error) {
+	b, err := json.MarshalIndent(d, "", " ")
+	return append(b, '\n'), err
 }
 
 // loadWatch reads a watch file of this network.
@@ -99,88 +80,123 @@ func loadWatch(path string, spec *consensus.Spec) (*watchDoc, error) {
 	}
 	id := spec.Rules.ID()
 	switch {
-	case head.Version != watchVersion:
-		return nil, fmt.Errorf("watch file %s has version %d, this program knows %d: use the program that wrote it", path, head.Version, watchVersion)
+	case head.Version != watchVersion && head.Version != 1:
+		return nil, fmt.Errorf("watch file %s has version %d, this program knows 1 and %d: use the program that wrote it", path, head.Version, watchVersion)
 	case head.Network != spec.Name:
 		return nil, fmt.Errorf("watch file %s: %w: it was made for %q, want %q", path, ErrNetwork, head.Network, spec.Name)
 	case !bytes.Equal(head.Rules, id[:]):
 		return nil, fmt.Errorf("watch file %s: %w: that one is called %q too, but has other rules", path, ErrNetwork, head.Network)
 	}
 	doc := new(watchDoc)
-	if err := json.Unmarshal(b, doc); err != nil {
-		return nil, damagedWatch(path, err)
+	if head.Version == 1 {
+		doc, err = readWatch1(b, spec)
+	} else if err = json.Unmarshal(b, doc); err == nil {
+		doc.sortLabels() // somebody may have edited it
+		err = doc.check()
 	}
-	if err := doc.check(); err != nil {
+	if err != nil {
 		return nil, damagedWatch(path, err)
-	}
-	if doc.Labels == nil {
-		doc.Labels = make(map[KeyPath]string)
 	}
 	return doc, nil
 }
 
+// readWatch1 reads what a watch file of version 1 holds beside transactions:
+// those are found in the blocks again.
+func readWatch1(b []byte, spec *consensus.Spec) (*watchDoc, error) {
+	var old struct {
+		Network     string             `json:"network"`
+		Rules       consensus.HexBytes `json:"rules"`
+		XPub        string             `json:"xpub"`
+		Fingerprint string             `json:"fingerprint"`
+		Next        [2]uint32          `json:"next"`
+		Labels      map[KeyPath]string `json:"labels"`
+		Start       Point              `json:"start"`
+	}
+	if err := json.Unmarshal(b, &old); err != nil {
+		return nil, err
+	}
+	account, err := ParseAccount(old.XPub, old.Fingerprint, spec.Defaults.CoinType)
+	if err != nil {
+		return nil, err
+	}
+	doc := newWatchDoc(spec, account, DefaultGap, old.Start)
+	doc.Sources[0].Next = [2]uint32{ReceiveChain: old.Next[ReceiveChain]} // change keys are known by their use
+	for path, label := range old.Labels {
+		key, err := account.OutputKey(path)
+		if err != nil {
+			return nil, err
+		}
+		doc.Labels = append(doc.Labels, Label{labelAddress, consensus.Address(spec.Defaults.AddressPrefix, key), label})
+	}
+	doc.sortLabels()
+	return doc, doc.check()
+}
+
 // damagedWatch says what to do about a watch file that cannot be read.
 func damagedWatch(path string, why error) error {
-	return fmt.Errorf("watch file %s is %w (%w): move it away, and the next command builds it anew with the passphrase; labels are lost", path, ErrDamaged, why)
+	return fmt.Errorf("watch file %s is %w (%w): move it away, and the next command builds it anew with the passphrase; labels, and the gap if it was wider, are lost", path, ErrDamaged, why)
 }
 
 // check looks for what this program never writes.
 func (d *watchDoc) check() error {
-	if len(d.Points) == 0 {
-		return fmt.Errorf("it has no points")
+	if len(d.Sources) == 0 {
+		return fmt.Errorf("it has no keys")
 	}
-	for i := 1; i < len(d.Points); i++ {
-		if d.Points[i].Height <= d.Points[i-1].Height {
-			return fmt.Errorf("its points do not rise")
+	if d.Gap == 0 || d.Gap > MaxGap {
+		return fmt.Errorf("a gap of %d", d.Gap)
+	}
+	for _, s := range d.Sources {
+		if s == nil {
+			return fmt.Errorf("a source of keys is null")
+		}
+		for _, next := range s.Next {
+			if next > maxHanded {
+				return fmt.Errorf("%d keys were handed out", next)
+			}
 		}
 	}
-	for _, next := range d.Next {
-		if next >= 1<<31 {
-			return fmt.Errorf("index %d is no index of a key", next)
-		}
-	}
-	tip := d.Points[len(d.Points)-1].Height
-	last := uint32(0)
-	for _, r := range d.Records {
-		if r == nil || r.Height < max(last, 1) || r.Height > tip {
-			return fmt.Errorf("its transactions are not in order")
-		}
-		last = r.Height
-	}
-	for _, r := range d.Pending {
-		if r == nil {
-			return fmt.Errorf("a pending transaction is null")
+	for _, l := range d.Labels {
+		if err := checkLabel(l.Label); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (d *watchDoc) tip() Point { return d.Points[len(d.Points)-1] }
+// maxHanded bounds the keys of one branch: each costs memory and a search.
+const maxHanded = 10_000_000
 
-// How many of the last points are all kept, and how densely those before are:
-// so that the fork of a reorg is found at about a sixteenth of its depth.
-const (
-	recentPoints = 100
-	pointDensity = 16
-)
+// label is the one of a type and reference, or empty.
+func (d *watchDoc) label(kind, ref string) string {
+	if i, ok := d.labelAt(kind, ref); ok {
+		return d.Labels[i].Label
+	}
+	return ""
+}
 
-// addPoint makes p the tip and forgets points that are no longer needed. A
-// point at depth d stays if its height is a multiple of the largest power of
-// two up to d/16: what stays at one depth has stayed at all lesser ones.
-func (d *watchDoc) addPoint(p Point) {
-	d.Points = append(d.Points, p)
-	if len(d.Points)%recentPoints != 0 {
-		return // in batches: it need not be exact
+func (d *watchDoc) labelAt(kind, ref string) (int, bool) {
+	return slices.BinarySearchFunc(d.Labels, Label{Type: kind, Ref: ref}, compareLabels)
+}
+
+func compareLabels(a, b Label) int {
+	return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Ref, b.Ref))
+}
+
+func (d *watchDoc) sortLabels() { slices.SortFunc(d.Labels, compareLabels) }
+
+// setLabel sets a label, or removes it if it is empty. It reports whether
+// anything has changed.
+func (d *watchDoc) setLabel(kind, ref, label string) bool {
+	i, have := d.labelAt(kind, ref)
+	switch {
+	case have && label == "":
+		d.Labels = slices.Delete(d.Labels, i, i+1)
+	case have && d.Labels[i].Label == label, !have && label == "":
+		return false
+	case have:
+		d.Labels[i].Label = label
+	default:
+		d.Labels = slices.Insert(d.Labels, i, Label{kind, ref, label})
 	}
-	kept := d.Points[:1] // the start
-	for _, q := range d.Points[1:] {
-		depth, spacing := p.Height-q.Height, uint32(1)
-		for spacing*2 <= depth/pointDensity {
-			spacing *= 2
-		}
-		if depth < recentPoints || q.Height%spacing == 0 {
-			kept = append(kept, q)
-		}
-	}
-	d.Points = kept
+	return true
 }

@@ -1,0 +1,164 @@
+package wallet
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"lode/consensus"
+)
+
+// KeyID names a key of a wallet: where it comes from, and its path there.
+type KeyID struct {
+	Source uint32 // 0 is the account that the wallet began with
+	KeyPath
+}
+
+// String gives "0/5", and "2:0/5" for a source other than the first.
+func (k KeyID) String() string {
+	if k.Source == 0 {
+		return k.KeyPath.String()
+	}
+	return fmt.Sprintf("%d:%s", k.Source, k.KeyPath)
+}
+
+// MarshalText is String.
+func (k KeyID) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (k *KeyID) UnmarshalText(text []byte) error {
+	source, path, found := strings.Cut(string(text), ":")
+	if !found {
+		source, path = "0", source
+	}
+	n, err := strconv.ParseUint(source, 10, 32)
+	k.Source = uint32(n)
+	if err == nil {
+		err = k.KeyPath.UnmarshalText([]byte(path))
+	}
+	if err != nil || k.String() != string(text) {
+		return fmt.Errorf("%.30q is not the name of a key, such as 0/5", text)
+	}
+	return nil
+}
+
+// keySource derives the output keys of an account, of a descriptor, or of
+// whatever else gives a key for every path.
+type keySource interface {
+	OutputKey(KeyPath) ([32]byte, error)
+}
+
+// branchID names the keys of one chain of one source.
+type branchID struct{ source, chain uint32 }
+
+// branch is the keys of one chain that are derived, in order, and what is known
+// of them.
+type branch struct {
+	id     branchID
+	source keySource
+	keys   [][32]byte // output keys by index
+	looked uint32     // so many of them were looked for in all blocks that are scanned
+	window window
+	end    uint32 // of the window, as of the last count
+}
+
+// keyring finds the key that an output pays among all that are derived.
+type keyring struct {
+	branches []*branch
+	byKey    map[[32]byte]KeyID
+}
+
+func newKeyring() *keyring { return &keyring{byKey: make(map[[32]byte]KeyID)} }
+
+// add takes up a source with both its branches.
+func (k *keyring) add(source uint32, from keySource, gap uint32, handed [2]uint32) {
+	for chain, next := range handed {
+		k.branches = append(k.branches, &branch{
+			id: branchID{source, uint32(chain)}, source: from, window: window{gap: gap, handed: next}})
+	}
+}
+
+func (k *keyring) branch(id branchID) (*branch, bool) {
+	for _, b := range k.branches {
+		if b.id == id {
+			return b, true
+		}
+	}
+	return nil, false
+}
+
+// of is the branch of a key that the ring has given out.
+func (k *keyring) of(id KeyID) *branch {
+	b, ok := k.branch(branchID{id.Source, id.Chain})
+	if !ok {
+		panic("wallet: a key of an unknown source")
+	}
+	return b
+}
+
+// append adds the next key of a branch.
+func (k *keyring) append(b *branch, key [32]byte) {
+	k.byKey[key] = KeyID{b.id.source, KeyPath{b.id.chain, uint32(len(b.keys))}}
+	b.keys = append(b.keys, key)
+	b.window.use = append(b.window.use, 0)
+}
+
+// find gives the key that a script pays, whether it counts or not.
+func (k *keyring) find(script []byte) (KeyID, bool) {
+	key, ok := consensus.TaprootKey(script)
+	if !ok {
+		return KeyID{}, false
+	}
+	id, ok := k.byKey[key]
+	return id, ok
+}
+
+// counts gives the key that a script pays, if it is within its window.
+func (k *keyring) counts(script []byte) (KeyID, bool) {
+	id, ok := k.find(script)
+	return id, ok && id.Index < k.of(id).end
+}
+
+// lookAheadLeast is how many keys behind the window are derived at least.
+// Without an index of the node's, one more look at all blocks is needed each
+// time when those are used up, so that they grow with the wallet.
+var lookAheadLeast uint32 = 100
+
+const lookAheadMost = 10_000
+
+// want is how many keys of a branch should be derived.
+func (b *branch) want() uint32 {
+	if b.end <= uint32(len(b.keys)) {
+		return uint32(len(b.keys))
+	}
+	return b.end + max(lookAheadLeast, min(b.end, lookAheadMost))
+}
+
+// count moves the end of the window, which more keys in use may have widened.
+func (b *branch) count() { b.end = b.window.end(b.end) }
+
+// mark notes how the keys that tx pays are used.
+func (k *keyring) mark(tx *consensus.Tx, use keyUse) {
+	for i := range tx.Out {
+		if id, ok := k.find(tx.Out[i].Script); ok {
+			k.of(id).window.use[id.Index] |= use
+		}
+	}
+}
+
+// recount works out anew how all keys are used.
+func (k *keyring) recount(j *journal) {
+	for _, b := range k.branches {
+		clear(b.window.use)
+	}
+	for _, r := range j.list {
+		use := useSeen
+		if r.confirmed() {
+			use |= useConfirmed
+		}
+		k.mark(r.tx, use)
+	}
+	for _, b := range k.branches {
+		b.end = b.window.end(0)
+	}
+}

@@ -1,0 +1,127 @@
+package wallet
+
+import "lode/consensus"
+
+// Coin is an unspent coin of the wallet.
+type Coin struct {
+	consensus.OutPoint
+	Value         consensus.Amount // sat
+	Key           KeyID
+	Height        uint32 // of its block; 0 if pending
+	Confirmations uint32 // 0 if pending
+	Coinbase      bool
+	Mature        bool // false for a coinbase that is too young
+	Trusted       bool // in a block, or pending and all its ancestors' inputs are the wallet's own
+}
+
+// spendable reports whether the wallet may spend c now.
+func (c *Coin) spendable() bool { return c.Mature && c.Trusted }
+
+// liveSpender is the transaction that counts and spends a coin.
+func (w *Wallet) liveSpender(o consensus.OutPoint) (*record, bool) {
+	for _, r := range w.journal.spenders(o) {
+		if verdictOf(w.verdicts, r).live() {
+			return r, true
+		}
+	}
+	return nil, false
+}
+
+// counted gives the key and value of an output that is the wallet's.
+func (w *Wallet) counted(o consensus.OutPoint) (id KeyID, value consensus.Amount, ok bool) {
+	out, ok := w.ours(o)
+	if !ok {
+		return id, 0, false
+	}
+	id, ok = w.keys.counts(out.Script)
+	return id, out.Value, ok
+}
+
+// confirmations counts the block of a transaction and those on top of it.
+func (w *Wallet) confirmations(r *record) uint32 {
+	if !r.confirmed() || r.block.Height > w.points.tip().Height {
+		return 0
+	}
+	return w.points.tip().Height - r.block.Height + 1
+}
+
+// mature reports whether the coins of a transaction may be spent. A coinbase
+// waits for one block more than the rules ask for, like Bitcoin Core's wallet: a
+// reorg of one block must not make a payment invalid.
+func (w *Wallet) mature(r *record) bool {
+	return !r.tx.IsCoinbase() || w.confirmations(r) > w.spec.Rules.Maturity
+}
+
+// Coins gives the coins that nothing spends, neither in a block nor pending, in
+// the order in which their transactions were seen.
+func (w *Wallet) Coins() []Coin {
+	w.refresh()
+	var coins []Coin
+	trust := make(map[*record]bool)
+	for _, r := range w.journal.list {
+		if !verdictOf(w.verdicts, r).live() {
+			continue
+		}
+		for n := range r.tx.Out {
+			id, ok := w.keys.counts(r.tx.Out[n].Script)
+			if !ok {
+				continue
+			}
+			o := consensus.OutPoint{TxID: r.id, Index: uint32(n)}
+			if _, spent := w.liveSpender(o); spent {
+				continue
+			}
+			coins = append(coins, Coin{OutPoint: o, Value: r.tx.Out[n].Value, Key: id, Height: r.block.Height,
+				Confirmations: w.confirmations(r), Coinbase: r.tx.IsCoinbase(), Mature: w.mature(r), Trusted: w.trusted(r, trust)})
+		}
+	}
+	return coins
+}
+
+// trusted reports whether only the wallet itself can take a transaction back:
+// all inputs are its own, and so are those of every pending transaction that
+// they come from.
+func (w *Wallet) trusted(r *record, known map[*record]bool) bool {
+	if r.confirmed() {
+		return true
+	}
+	if t, ok := known[r]; ok {
+		return t
+	}
+	known[r] = false // no cycle can be, but a lying node must not hang us
+	t := true
+	for i := range r.tx.In {
+		o := r.tx.In[i].PrevOut
+		_, own := w.ours(o)
+		t = t && own && w.trusted(w.journal.byID[o.TxID], known)
+	}
+	known[r] = t
+	return t
+}
+
+// Balance is what the wallet has, in sat. The first three add up to all of it.
+type Balance struct {
+	Confirmed   consensus.Amount `json:"confirmed"`   // in blocks, and mature
+	Unconfirmed consensus.Amount `json:"unconfirmed"` // pending: from others, and change of the wallet's own payments
+	Immature    consensus.Amount `json:"immature"`    // coinbases that are too young
+	Spendable   consensus.Amount `json:"spendable"`   // confirmed, and the pending change
+}
+
+// Balance sums the coins. A coin that a pending transaction spends counts
+// nowhere.
+func (w *Wallet) Balance() (b Balance) {
+	for _, c := range w.Coins() {
+		switch {
+		case c.Height == 0:
+			b.Unconfirmed += c.Value
+		case c.Mature:
+			b.Confirmed += c.Value
+		default:
+			b.Immature += c.Value
+		}
+		if c.spendable() {
+			b.Spendable += c.Value
+		}
+	}
+	return b
+}

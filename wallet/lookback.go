@@ -1,0 +1,205 @@
+package wallet
+
+import (
+	"context"
+	"fmt"
+)
+
+// leapLeast is how many blocks behind the node's tip a wallet asks the index of
+// addresses instead of reading them all, and how many at the tip it reads
+// nevertheless.
+const leapLeast = 100
+
+// maxLeapKeys bounds the keys that the index is asked for at once by the wallet.
+const maxLeapKeys = 50_000
+
+// leap brings a wallet that is far behind close to the tip by the node's index
+// of addresses, if there is one. Payments that wait for a block make it read
+// all blocks: what conflicts with them need not concern the wallet's keys.
+func (s *syncing) leap(tip Point) error {
+	from := s.points.tip()
+	if tip.Height < from.Height+2*leapLeast {
+		return nil
+	}
+	for _, r := range s.journal.unconfirmed() {
+		if n := len(r.was); n == 0 || r.was[n-1].Height <= from.Height {
+			return nil
+		}
+	}
+	to := tip.Height - leapLeast
+	hashes, err := s.hashes([]uint32{to})
+	if err != nil {
+		return err
+	}
+	target := Point{to, hashes[0]}
+	var keys [][32]byte
+	for _, b := range s.keys.branches {
+		keys = append(keys, b.keys...)
+	}
+	found, ok, err := s.byIndex(keys, from.Height+1, to)
+	if err != nil || !ok {
+		return err
+	}
+	if err := s.still(target); err != nil {
+		return err
+	}
+	for _, b := range found {
+		if err := s.scanBlock(b.Block, b.at); err != nil {
+			return err
+		}
+		if b.at.Height < to {
+			s.do(event{kind: evPoint, block: blockRef{Point: b.at}})
+		}
+	}
+	s.do(event{kind: evPoint, block: blockRef{Point: target}})
+	return s.report(to, tip.Height)
+}
+
+// byIndex reads the blocks in which the index of addresses has some keys.
+func (s *syncing) byIndex(keys [][32]byte, from, to uint32) (list []block, ok bool, err error) {
+	var heights []uint32
+	if len(keys) > maxLeapKeys {
+		return nil, false, nil
+	}
+	heights, ok, err = s.node.HeightsOf(s.ctx, keys, from, to)
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	for i, h := range heights {
+		if h < from || h > to || i > 0 && h <= heights[i-1] {
+			return nil, false, fmt.Errorf("%w: its index of addresses names block %d, asked for %d to %d", ErrBadNode, h, from, to)
+		}
+	}
+	for len(heights) > 0 {
+		some, err := s.blocks(heights[:min(len(heights), batchBlocks)])
+		if err != nil {
+			return nil, false, err
+		}
+		list, heights = append(list, some...), heights[len(some):]
+	}
+	return list, true, nil
+}
+
+// still fails if a block is not in the node's chain any more.
+func (s *syncing) still(p Point) error {
+	hashes, err := s.hashes([]uint32{p.Height})
+	if err == nil && hashes[0] != p.Hash {
+		err = errMoved
+	}
+	return err
+}
+
+// lookBackAll looks for the keys that are new in the blocks that are scanned.
+// What it finds may widen the windows again.
+func (s *syncing) lookBackAll() error {
+	tip := s.points.tip()
+	if s.lookBack.Height < s.start.Height {
+		s.do(event{kind: evLookBack, block: blockRef{Point: s.start}})
+	}
+	var keys [][32]byte
+	news := make([]int, len(s.keys.branches))
+	for i, b := range s.keys.branches {
+		keys = append(keys, b.keys[b.looked:]...)
+		news[i] = len(b.keys)
+	}
+	found, ok, err := s.byIndex(keys, s.lookBack.Height+1, tip.Height)
+	if err != nil {
+		return err
+	}
+	if ok {
+		if err := s.still(tip); err != nil {
+			return err
+		}
+		for _, b := range found {
+			if err := s.scanBlock(b.Block, b.at); err != nil {
+				return err
+			}
+		}
+		return s.looked(news)
+	}
+	for s.lookBack.Height < tip.Height {
+		if err := s.lookBackBatch(tip); err != nil {
+			return err
+		}
+		if s.keys.derived(news) {
+			return nil // the search has begun anew, with more keys
+		}
+		if err := s.report(s.lookBack.Height, tip.Height); err != nil {
+			return err
+		}
+	}
+	return s.looked(news)
+}
+
+// lookBackBatch looks into the next blocks, which must follow each other up to
+// the tip that was scanned.
+func (s *syncing) lookBackBatch(tip Point) error {
+	heights := make([]uint32, min(batchBlocks, tip.Height-s.lookBack.Height))
+	for i := range heights {
+		heights[i] = s.lookBack.Height + 1 + uint32(i)
+	}
+	blocks, err := s.blocks(heights)
+	if err != nil {
+		return err
+	}
+	for _, b := range blocks {
+		if b.Prev != s.lookBack.Hash || b.at.Height == tip.Height && b.at != tip {
+			s.do(event{kind: evLookBack, block: blockRef{Point: s.start}}) // another chain
+			return errMoved
+		}
+		before := len(s.keys.byKey)
+		if err := s.scanBlock(b.Block, b.at); err != nil {
+			return err
+		}
+		if len(s.keys.byKey) > before {
+			return nil
+		}
+		s.do(event{kind: evLookBack, block: blockRef{Point: b.at}})
+	}
+	return nil
+}
+
+// derived reports whether there are more keys than there were.
+func (k *keyring) derived(before []int) bool {
+	for i, b := range k.branches {
+		if len(b.keys) > before[i] {
+			return true
+		}
+	}
+	return false
+}
+
+// looked notes the keys that were looked for everywhere; those that were derived
+// since are not among them.
+func (s *syncing) looked(news []int) error {
+	for i, b := range s.keys.branches {
+		if int(b.looked) < news[i] {
+			s.do(event{kind: evLooked, branch: b.id, n: uint64(news[i])})
+		}
+	}
+	return nil
+}
+
+// Rescan looks at all blocks from a height on anew, as if they had never been
+// scanned, and brings the wallet to the node's tip.
+func (w *Wallet) Rescan(ctx context.Context, node Node, from uint32, progress Progress) error {
+	if err := w.checkNode(ctx, node); err != nil {
+		return err
+	}
+	tip, err := node.Tip(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the node's tip: %w", err)
+	}
+	before := min(max(from, 1)-1, tip.Height)
+	hashes, err := node.BlockHashes(ctx, []uint32{before})
+	if err != nil {
+		return fmt.Errorf("reading hashes of blocks: %w", err)
+	}
+	if len(hashes) != 1 {
+		return fmt.Errorf("%w: %d hashes for one height", ErrBadNode, len(hashes))
+	}
+	if before < w.points.tip().Height {
+		w.do(event{kind: evRollBack, block: blockRef{Point: Point{before, hashes[0]}}})
+	}
+	return w.Sync(ctx, node, progress)
+}
