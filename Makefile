@@ -12,12 +12,13 @@ BENCH_FILE  ?=
 SECONDS     ?= 600
 DAMAGES     ?= 1000
 DEPTH       ?= 1000
+SEEDS       ?= 1000
 BTCD        := github.com/btcsuite/btcd@v0.26.2
 
-.PHONY: help build test race lint fuzz oracle interop crash faults damages reorg bench bench-import bench-net bench-stratum flood attack generate generated arm64 testnet clean
+.PHONY: help build test race lint fuzz oracle interop crash faults damages reorg bench bench-import bench-net bench-stratum flood attack wallet-histories generate generated arm64 testnet clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build ./lode
 	$(GO) build -trimpath -o lode .
@@ -75,6 +76,9 @@ damages: ## damage what a ledger stores in DAMAGES (1000) places, and ask for it
 
 reorg: ## reorganize DEPTH (1000) blocks of 400 transactions and back, and look at the memory
 	LODE_TEST_REORG=$(DEPTH) $(GO) test ./chain -run 'TestDeepReorg$$' -count 1 -timeout 0 -v
+
+wallet-histories: ## hold wallets to the ledger through SEEDS (1000) histories of sends, reorgs, kills and restores
+	LODE_TEST_WALLET_SEEDS=$(SEEDS) $(GO) test ./wallet -run 'TestAnyHistory$$' -count 1 -timeout 0 -v | grep -v -e '--- PASS: TestAnyHistory/' -e '=== RUN'
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -41,6 +41,11 @@ func ParseAddress(prefix, s string) (key [32]byte, err error) {
 		return [32]byte{}, fmt.Errorf("%w: %.100q %s", ErrAddress, s, fmt.Sprintf(format, args...))
 	}
 	hrp, data, checksum, err := bech32.DecodeGeneric(s)
+	if errors.As(err, new(bech32.ErrInvalidChecksum)) {
+		// The library's text has the checksum that would make it valid: whoever
+		// pastes it pays to a key that nobody has.
+		return fail("is mistyped or cut: its checksum is wrong")
+	}
 	if err != nil {
 		return fail("is not bech32m (%v)", err)
 	}

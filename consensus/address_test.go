@@ -25,6 +25,28 @@ func TestGoodAddresses(t *testing.T) {
 	}
 }
 
+// TestMistypedAddressSaysNoChecksum: the error of an address with one wrong letter
+// must not hold what makes it valid, as somebody would paste it.
+func TestMistypedAddressSaysNoChecksum(t *testing.T) {
+	good := goodAddresses[len(goodAddresses)-1]
+	text := strings.ToLower(good.address)
+	prefix, _, _ := strings.Cut(text, "1")
+	for at := len(prefix) + 2; at < len(text); at++ {
+		letter := byte('q')
+		if text[at] == letter {
+			letter = 'p'
+		}
+		wrong := text[:at] + string(letter) + text[at+1:]
+		_, err := ParseAddress(prefix, wrong)
+		if err == nil || !strings.Contains(err.Error(), "is mistyped or cut: its checksum is wrong") {
+			t.Fatalf("%s: %v", wrong, err)
+		}
+		if rest := strings.ReplaceAll(err.Error(), wrong, ""); strings.Contains(rest, "expected") || len(rest) > 80 {
+			t.Fatalf("%s: %v", wrong, err)
+		}
+	}
+}
+
 // TestMinerAddress writes the one of BIP350's bad examples that only has the old
 // checksum.
 func TestMinerAddress(t *testing.T) {

@@ -3,6 +3,7 @@ package wallet
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -310,6 +311,9 @@ func (n *simNode) without(tx *consensus.Tx) (kept []*consensus.Tx) {
 // fee is what tx pays after the chain and some transactions of the pool.
 func (n *simNode) fee(pool []*consensus.Tx, tx *consensus.Tx) (consensus.Amount, error) {
 	next := n.tip().state.Height + 1
+	if tx.LockTime >= next { // all locks here are heights, and no input is final
+		return 0, errors.New("non-final")
+	}
 	view := consensus.NewView(n.coins[n.tip().hash])
 	for _, before := range pool {
 		if _, _, ok := view.Inputs(before); ok {
@@ -336,7 +340,7 @@ func (n *simNode) settle() {
 }
 
 // Few keys are derived ahead, so that the tests go through looking back often.
-func init() { lookAheadLeast = 3 }
+func init() { lookAheadLeast, lookAheadMost = 1, 1 }
 
 // testWorkFactor makes scrypt cheap: nothing here is secret.
 const testWorkFactor = 2

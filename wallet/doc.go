@@ -1,16 +1,70 @@
 // Package wallet keeps keys, finds the coins that belong to them, and spends
-// them.
+// them. Commands and calls are served by the same type, Wallet.
 //
-// A wallet is two files. The secret file holds the words (BIP39) from which
-// every key follows, encrypted with a passphrase (age, scrypt). The watch file
-// beside it is plain: the public key of the account (BIP86), labels, and what
-// was found in blocks. Receiving, balance and history need only the watch file;
-// only spending and showing the words need the passphrase.
-//
-// Read it in this order: amount.go, keys.go, secret.go (values); files.go,
-// lock.go, watch.go, wallet.go (the files); scan.go, sync.go, balance.go,
-// history.go (what the chain says); select.go, send.go (spending).
+// Read it in this order: amount.go, keys.go, secret.go (values); window.go,
+// keyring.go (which keys count); journal.go, states.go (what was seen, and what
+// became of it); events.go, points.go (all that is known, as it changes);
+// store.go, files.go, lock.go, watch.go, create.go, wallet.go (the files);
+// node.go, scan.go, sync.go, lookback.go (what the chain says); ledger.go,
+// history.go, addresses.go (what follows); select.go, send.go (spending).
 //
 // The package knows the rules (lode/consensus) and the interface Node that it
 // declares itself; how a node is reached is not its business.
+//
+// # Facts and conclusions
+//
+// What is kept are facts: keys, transactions as they are, the blocks that hold or
+// held them, what was sent, what the owner said. Coins, balances, states and
+// histories are worked out from them by functions that do not know in what order
+// the facts came. So a reorganization only takes transactions out of their
+// blocks, and nothing can disagree with itself.
+//
+// Which keys count is a window for every branch of keys (window): up to the gap
+// behind the last key that was handed out or seen. More keys than that are
+// derived and looked for; those that are new are looked for in everything that
+// was scanned before (lookback.go), by the node's index of addresses or in all
+// blocks, and in the mempool.
+//
+// # Files, version 2
+//
+// A wallet is three files and a lock beside each other, all with mode 0600.
+//
+// NAME.age holds the secret: an age file for a passphrase (scrypt) with a JSON
+// object in it, which the age tool opens:
+//
+//	version    1
+//	network    the name of the network
+//	coin_type  of BIP44, the second step of all paths
+//	mnemonic   the words (BIP39), with single spaces
+//
+// NAME.watch.json is plain JSON and holds what no chain can tell. It is replaced
+// as a whole, atomically:
+//
+//	version    2; version 1 held transactions as well, and is read
+//	network    the name of the network
+//	rules      hash of its rules, hex (see consensus.Rules.ID)
+//	gap        unused keys in a row that count; a restore from the words needs it
+//	start      height and hash of a block that is older than the wallet
+//	sources    where keys come from, the account m/86'/coin'/0' first:
+//	           xpub, fingerprint of the master key, next: for receive and change
+//	           keys the first index that was never handed out (change: 0)
+//	labels     objects of BIP329: type, ref, label; sorted by type and ref
+//
+// NAME.journal holds what was seen and sent. It begins with the line "lode wallet
+// journal 1" and is appended to, frame by frame, each synced to the disk. A frame
+// is, numbers being little endian:
+//
+//	4 bytes    length of its entries
+//	4 bytes    CRC-32C of these four
+//	4 bytes    CRC-32C of the entries
+//	entries    one behind the other: a byte for the kind, and its parts
+//
+// The kinds and parts are the table eventParts and its constants in events.go.
+// The first entry binds the journal to the rules and the first account. A frame
+// that was not written to its end is not counted; whatever else is wrong is said,
+// and the frames before it count. Without its journal a wallet scans the blocks
+// from start again.
+//
+// NAME.watch.json.lock is locked (flock) by the process that has the wallet open.
+// It is released while anybody is asked anything: see Wallet.Release.
 package wallet

@@ -122,9 +122,7 @@ func (k *keyring) counts(script []byte) (KeyID, bool) {
 // lookAheadLeast is how many keys behind the window are derived at least.
 // Without an index of the node's, one more look at all blocks is needed each
 // time when those are used up, so that they grow with the wallet.
-var lookAheadLeast uint32 = 100
-
-const lookAheadMost = 10_000
+var lookAheadLeast, lookAheadMost uint32 = 100, 10_000
 
 // want is how many keys of a branch should be derived.
 func (b *branch) want() uint32 {

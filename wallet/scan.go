@@ -59,7 +59,7 @@ func (w *Wallet) scanBlock(b *consensus.Block, at Point) error {
 	if !found {
 		return nil
 	}
-	return w.widen()
+	return w.derive()
 }
 
 // setPool takes up what a mempool has. It reports whether that has widened a

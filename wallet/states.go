@@ -77,48 +77,38 @@ type judgement struct {
 	verdicts map[*record]verdict // of those in no block
 }
 
-// open marks a transaction that nothing is held against so far.
-const open State = ""
+// Marks of a transaction that nothing is held against so far, and of one whose
+// parents are being looked at.
+const (
+	open     State = ""
+	deciding State = "deciding"
+)
 
-// againstBlocks finds what contradicts the chain, or what its owner gave up,
-// with all that builds on it.
-func (g *judgement) againstBlocks(r *record) verdict {
-	if v, ok := g.verdicts[r]; ok || r.confirmed() {
-		return v
-	}
+// againstBlocks finds what contradicts the chain, or what its owner gave up.
+func (g *judgement) againstBlocks(r *record) {
 	v := verdict{state: open}
-	g.verdicts[r] = v // no cycle can be, but a damaged file must not hang us
 	if r.abandoned {
 		v.state = StateAbandoned
 	}
 	for i := range r.tx.In {
-		o := r.tx.In[i].PrevOut
-		for _, rival := range g.spenders(o) {
+		for _, rival := range g.spenders(r.tx.In[i].PrevOut) {
 			if rival != r && rival.confirmed() {
 				v = verdict{StateConflicted, rival.id}
 			}
 		}
-		if parent := g.byID[o.TxID]; parent != nil && v.state != StateConflicted {
-			if above := g.againstBlocks(parent); above.state != open {
-				v = above
-			}
-		}
 	}
 	g.verdicts[r] = v
-	return v
 }
 
-// deciding marks a transaction while its parents are looked at.
-const deciding State = "deciding"
-
 // againstRivals decides, in the order of rank, which of several pending
-// transactions that spend one coin counts.
+// transactions that spend one coin counts. What builds on one that does not count
+// shares its fate.
 func (g *judgement) againstRivals(r *record) verdict {
 	v := g.verdicts[r]
 	if v.state != open {
 		return v
 	}
-	g.verdicts[r] = verdict{state: deciding}
+	g.verdicts[r] = verdict{state: deciding} // no cycle can be, but a damaged file must not hang us
 	v.state = StatePending
 	if !r.own && !r.pooled {
 		v.state = StateDropped
@@ -126,10 +116,8 @@ func (g *judgement) againstRivals(r *record) verdict {
 	for i := range r.tx.In {
 		o := r.tx.In[i].PrevOut
 		if parent := g.byID[o.TxID]; parent != nil && !parent.confirmed() {
-			if above := g.againstRivals(parent); above.state == StateReplaced || above.state == StateConflicted {
+			if above := g.againstRivals(parent); !above.live() && (v.state == StatePending || above.by != (consensus.Hash{})) {
 				v = above
-			} else if above.state == StateDropped && v.state == StatePending {
-				v.state = StateDropped
 			}
 		}
 		for _, rival := range g.spenders(o) {

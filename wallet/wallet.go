@@ -240,9 +240,9 @@ func (w *Wallet) branch(chain uint32) *branch {
 	return b
 }
 
-// widen derives the keys that the windows want. Those that are new while blocks
-// were scanned are yet to be looked for in these.
-func (w *Wallet) widen() error {
+// derive derives the keys that the windows want. They are yet to be looked for in
+// what was scanned: in earlier blocks, and in the one that is being scanned.
+func (w *Wallet) derive() error {
 	for _, b := range w.keys.branches {
 		b.count()
 		want := b.want()
@@ -256,10 +256,20 @@ func (w *Wallet) widen() error {
 			}
 			w.do(event{kind: evKey, branch: b.id, raw: key[:]})
 		}
-		if w.points.tip() == w.start { // there is nothing to look at
-			w.do(event{kind: evLooked, branch: b.id, n: uint64(want)})
-		} else {
-			w.do(event{kind: evLookBack, block: blockRef{Point: w.start}})
+		w.do(event{kind: evLookBack, block: blockRef{Point: w.start}})
+	}
+	return nil
+}
+
+// widen is derive while no block is being scanned: if none was at all, there is
+// nothing to look at again.
+func (w *Wallet) widen() error {
+	if err := w.derive(); err != nil || w.points.tip() != w.start {
+		return err
+	}
+	for _, b := range w.keys.branches {
+		if int(b.looked) < len(b.keys) {
+			w.do(event{kind: evLooked, branch: b.id, n: uint64(len(b.keys))})
 		}
 	}
 	return nil
