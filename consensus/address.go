@@ -44,7 +44,10 @@ func ParseAddress(prefix, s string) (key [32]byte, err error) {
 	if errors.As(err, new(bech32.ErrInvalidChecksum)) {
 		// The library's text has the checksum that would make it valid: whoever
 		// pastes it pays to a key that nobody has.
-		return fail("is mistyped or cut: its checksum is wrong")
+		if at, ok := typo(prefix, s); ok {
+			return fail("is not bech32m: its checksum is wrong; look at character %d", at+1)
+		}
+		return fail("is not bech32m: its checksum is wrong, so it is mistyped or cut")
 	}
 	if err != nil {
 		return fail("is not bech32m (%v)", err)
@@ -63,4 +66,32 @@ func ParseAddress(prefix, s string) (key [32]byte, err error) {
 		return fail("is not for Taproot: want a program of 32 bytes")
 	}
 	return [32]byte(program), nil
+}
+
+// bech32Charset is the alphabet of bech32 (BIP173).
+const bech32Charset = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+
+// addressLength is what an address has behind its prefix: the separator, the
+// version, a key and a checksum.
+const addressLength = 1 + 1 + (32*8+4)/5 + 6
+
+// typo finds the one character that, if it were another one, would make s an
+// address of the network. BIP173 wants to be told where and never what, as
+// nobody is to pay to a guess.
+func typo(prefix, s string) (at int, ok bool) {
+	s = strings.ToLower(s)
+	if len(s) != len(prefix)+addressLength || !strings.HasPrefix(s, prefix+"1") {
+		return 0, false
+	}
+	try := []byte(s)
+	for at := len(prefix) + 1; at < len(s); at++ {
+		for _, letter := range []byte(bech32Charset) {
+			try[at] = letter
+			if _, data, checksum, err := bech32.DecodeGeneric(string(try)); err == nil && checksum == bech32.VersionM && data[0] == 1 {
+				return at, true
+			}
+		}
+		try[at] = s[at]
+	}
+	return 0, false
 }

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"lode/consensus"
+	"lode/rpc/client"
+	"lode/wallet"
+)
+
+// feeRate is what to pay to be in a block soon: the node's estimate, but never
+// less than it accepts at all.
+func (n *walletNode) feeRate(ctx context.Context) (wallet.FeeRate, error) {
+	var info struct {
+		Mempool json.Number `json:"mempoolminfee"` // coins per 1000 virtual bytes
+		Relay   json.Number `json:"minrelaytxfee"`
+	}
+	if err := n.client.Call(ctx, "getmempoolinfo", nil, &info); err != nil {
+		return 0, err
+	}
+	rate := wallet.DefaultFeeRate
+	for _, least := range []json.Number{info.Mempool, info.Relay} {
+		if least == "" {
+			continue
+		}
+		sat, err := wallet.ParseAmount(least.String())
+		if err != nil {
+			return 0, fmt.Errorf("the node's least fee rate: %w", err)
+		}
+		rate = max(rate, wallet.FeeRate(sat))
+	}
+	var estimate struct {
+		Rate *json.Number `json:"feerate"` // absent if the node does not know
+	}
+	err := n.client.Call(ctx, "estimatesmartfee", []any{confirmTarget}, &estimate)
+	if err != nil && !hasCode(err, codeUnknown) {
+		return 0, err
+	}
+	if err == nil && estimate.Rate != nil {
+		sat, err := wallet.ParseAmount(estimate.Rate.String())
+		if err != nil {
+			return 0, fmt.Errorf("the node's estimate of a fee rate: %w", err)
+		}
+		rate = max(rate, wallet.FeeRate(sat))
+	}
+	return rate, nil
+}
+
+// Send hands a transaction to the node. No limit of the node's own is put on its
+// fee and on what it burns: the command has judged it already.
+func (n *walletNode) Send(ctx context.Context, tx *consensus.Tx) error {
+	var burnt consensus.Amount
+	for i := range tx.Out {
+		if consensus.IsDataScript(tx.Out[i].Script) {
+			burnt = max(burnt, tx.Out[i].Value)
+		}
+	}
+	err := n.client.Call(ctx, "sendrawtransaction", []any{hex.EncodeToString(tx.Bytes()), json.Number("0"), json.Number(burnt.String())}, nil)
+	switch {
+	case err == nil || hasCode(err, codeInChain):
+		return nil
+	case hasCode(err, codeTxError) || hasCode(err, codeTxRejected) || hasCode(err, codeDecode):
+		return fmt.Errorf("%w: %w", wallet.ErrRefused, err)
+	case errors.Is(err, client.ErrNotRunning), errors.Is(err, client.ErrUnauthorized), hasCode(err, codeWarmup):
+		return fmt.Errorf("%w: %w", wallet.ErrNotAsked, err)
+	}
+	return err
+}
+
+// health is how far a node is to be believed.
+type health struct {
+	Blocks  uint32 `json:"blocks"`
+	Headers uint32 `json:"headers"`
+	Syncing bool   `json:"initialblockdownload"`
+}
+
+// lag says what a node that is not in sync lacks, empty if it is.
+func (h *health) lag() string {
+	switch {
+	case h.Headers > h.Blocks:
+		return fmt.Sprintf("the node is at block %d of %d", h.Blocks, h.Headers)
+	case h.Syncing:
+		return fmt.Sprintf("the node is still looking for blocks behind %d", h.Blocks)
+	}
+	return ""
+}
+
+func (n *walletNode) health(ctx context.Context) (h health, err error) {
+	err = n.client.Call(ctx, "getblockchaininfo", nil, &h)
+	return h, err
+}
+
+// peers counts the node's connections.
+func (n *walletNode) peers(ctx context.Context) (count int, err error) {
+	err = n.client.Call(ctx, "getconnectioncount", nil, &count)
+	return count, err
+}
+
+// maxStale bounds how far a block is followed that the chain has left behind.
+const maxStale = 10_000
+
+// forkOf finds where the way to a block leaves the active chain, and the blocks
+// of it that are not in there. It is the block itself if that is.
+func (n *walletNode) forkOf(ctx context.Context, hash consensus.Hash) (fork wallet.Point, stale []consensus.Hash, err error) {
+	for range maxStale {
+		var h struct {
+			Height        uint32         `json:"height"`
+			Confirmations int64          `json:"confirmations"` // -1 outside the active chain
+			Prev          consensus.Hash `json:"previousblockhash"`
+		}
+		if err := n.client.Call(ctx, "getblockheader", []any{hash}, &h); hasCode(err, codeNotFound) {
+			return fork, nil, fmt.Errorf("the node does not know block %s", hash)
+		} else if err != nil {
+			return fork, nil, err
+		}
+		if h.Confirmations >= 0 {
+			return wallet.Point{Height: h.Height, Hash: hash}, stale, nil
+		}
+		stale, hash = append(stale, hash), h.Prev
+	}
+	return fork, nil, fmt.Errorf("block %s is more than %d blocks away from the chain", stale[0], maxStale)
+}
+
+func hasCode(err error, code int) bool {
+	e, ok := errors.AsType[*client.Error](err)
+	return ok && e.Code == code
+}
