@@ -1,8 +1,8 @@
 package consensus
 
 import (
-	"fmt"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
