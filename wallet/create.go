@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"lode/consensus"
+	"lode/internal/syncdir"
 )
 
 // CreateOptions say what wallet to make.
@@ -145,7 +146,7 @@ func (p *Prepared) Keep() (*Wallet, error) {
 		}
 		p.renames = p.renames[1:]
 	}
-	err := syncDir(filepath.Dir(p.files.Secret))
+	err := syncdir.Sync(filepath.Dir(p.files.Secret))
 	if err == nil {
 		err = p.wallet.Save()
 	}

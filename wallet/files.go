@@ -98,7 +98,7 @@ func writeFile(path string, content []byte) error {
 	if err := os.Rename(temp, path); err != nil {
 		return errors.Join(fmt.Errorf("writing %s: %w", path, err), os.Remove(temp))
 	}
-	return syncDir(filepath.Dir(path))
+	return syncdir.Sync(filepath.Dir(path)) // so that the rename lasts through a power cut
 }
 
 // writeTemp writes what is to become a file, under another name beside it.
@@ -120,25 +120,5 @@ func writeTemp(path string, content []byte) (temp string, err error) {
 	if err = f.Sync(); err != nil {
 		return "", err
 	}
-<<<<<<< HEAD
-	if err = f.Close(); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncdir.Sync(dir) // so that the rename lasts through a power cut
-=======
 	return f.Name(), f.Close()
-}
-
-// syncDir makes a rename in a directory last through a power cut.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
->>>>>>> af1f83b (wallet: a journal of its own, and windows of keys that do not depend on order (in progress))
 }
