@@ -51,6 +51,8 @@ type nodeConfig struct {
 	origins        []string
 	tls            *tls.Config // nil for none
 	proxies        []netip.Prefix
+	noBan          []netip.Prefix
+	private        bool // peers in private networks
 	advertise      []string
 	strangers      bool // on loopback, for tests
 	allowHosts     []string

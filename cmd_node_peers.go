@@ -28,6 +28,8 @@ func peerFlags() []cli.Flag {
 		&cli.StringFlag{Name: "tls-key", Usage: "the private key of --tls-cert, in `FILE` (PEM)"},
 		&cli.StringSliceFlag{Name: "trust-proxy", Usage: "believe the reverse proxy at `ADDRESS` (or addr/bits) whom it names in X-Forwarded-For; may be repeated"},
 		&cli.StringSliceFlag{Name: "advertise", Usage: "tell peers that this node can be reached at `URL`; may be repeated"},
+		&cli.BoolFlag{Name: "private-peers", Usage: "let peers tell of addresses in private networks, and dial those (the chainspec may allow it too)"},
+		&cli.StringSliceFlag{Name: "noban", Usage: "never limit, ban or replace peers that come from `ADDRESS` (or addr/bits); may be repeated"},
 		&cli.BoolFlag{Name: "loopback-is-public", Hidden: true, Usage: "treat 127.0.0.0/8 but 127.0.0.1 as addresses of strangers, for attacks in tests"},
 	)
 }
@@ -37,7 +39,7 @@ func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
 	ports := n.spec.Defaults.Ports
 	n.connect, n.seeds, n.outbound = c.StringSlice("connect"), c.StringSlice("seed"), c.Int("outbound")
 	n.origins, n.advertise = c.StringSlice("allow-origin"), c.StringSlice("advertise")
-	n.strangers = c.Bool("loopback-is-public")
+	n.strangers, n.private = c.Bool("loopback-is-public"), c.Bool("private-peers")
 	switch n.listen = c.String("listen"); n.listen {
 	case "":
 		n.listen = fmt.Sprintf(":%d", ports.WebSocket)
@@ -62,16 +64,15 @@ func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
 		}
 	}
 	for _, url := range n.advertise {
-		if _, err := p2p.CheckURL(url, ports); err != nil {
-			return fmt.Errorf("--advertise: %w", err)
+		if _, err := p2p.CheckAdvertised(url, ports); err != nil {
+			return usageError(c.Command.HelpName, "--advertise: %v", err)
 		}
 	}
-	for _, s := range c.StringSlice("trust-proxy") {
-		prefix, err := parsePrefix(s)
-		if err != nil {
-			return usageError(c.Command.HelpName, "--trust-proxy %q: want an IP address, or addr/bits", s)
-		}
-		n.proxies = append(n.proxies, prefix)
+	if n.proxies, err = prefixesOf(c, "trust-proxy"); err != nil {
+		return err
+	}
+	if n.noBan, err = prefixesOf(c, "noban"); err != nil {
+		return err
 	}
 	n.tls, err = loadTLS(c)
 	return err
@@ -83,6 +84,18 @@ func orNone(n int) int {
 		return -1
 	}
 	return n
+}
+
+// prefixesOf are the networks that a flag names.
+func prefixesOf(c *cli.Context, flag string) (list []netip.Prefix, err error) {
+	for _, s := range c.StringSlice(flag) {
+		prefix, err := parsePrefix(s)
+		if err != nil {
+			return nil, usageError(c.Command.HelpName, "--%s %q: want an IP address, or addr/bits", flag, s)
+		}
+		list = append(list, prefix)
+	}
+	return list, nil
 }
 
 // parsePrefix reads a network, or one address as the network that holds it alone.
@@ -117,5 +130,6 @@ func (n *nodeConfig) newPeers(ledger *chain.Chain, pool *mempool.Pool, socket, t
 		Spec: n.spec, Chain: ledger, Pool: pool, Listen: socket, ListenTCP: tcp, TLS: n.tls, TrustProxies: n.proxies,
 		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, MaxInbound: orNone(n.places.inbound), MaxUpload: n.maxUpload, Advertise: n.advertise, Pruned: n.prune != chain.PruneNever,
 		Dir: n.dir, AllowOrigins: n.origins, UserAgent: userAgent, Now: n.clock.Now, Log: n.log, LoopbackIsPublic: n.strangers,
+		PrivatePeers: n.private, NoBan: n.noBan,
 	})
 }

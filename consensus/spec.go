@@ -58,9 +58,10 @@ type Defaults struct {
 	Seeds         []string   `json:"seeds"`     // peers to begin with, as URLs
 	MaxDrift      uint32     `json:"max_drift"` // how many seconds a block may be ahead of the clock
 	MinimumWork   HexBytes   `json:"minimum_work"`
-	CoinType      uint32     `json:"coin_type"`  // BIP44
-	MockClock     bool       `json:"mock_clock"` // whether setmocktime is allowed
-	Snapshots     []Snapshot `json:"snapshots"`  // that nodes may begin with
+	CoinType      uint32     `json:"coin_type"`               // BIP44
+	MockClock     bool       `json:"mock_clock"`              // whether setmocktime is allowed
+	PrivatePeers  bool       `json:"private_peers,omitempty"` // peers tell each other of addresses in private networks; may be left out
+	Snapshots     []Snapshot `json:"snapshots"`               // that nodes may begin with
 	Upgrades      []Upgrade  `json:"upgrades"`
 }
 

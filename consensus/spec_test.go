@@ -20,6 +20,20 @@ func privateSpec(t testing.TB) string {
 	return strings.Replace(string(doc), `"name": "regtest"`, `"name": "private"`, 1)
 }
 
+// A field that came later may be missing, as in the chainspecs of before.
+func TestSpecWithoutOptionalField(t *testing.T) {
+	doc := privateSpec(t)
+	without := strings.Replace(doc, "\n    \"private_peers\": true,", "", 1)
+	for text, want := range map[string]bool{doc: true, without: false} {
+		if spec, err := ParseSpec([]byte(text)); err != nil || spec.Defaults.PrivatePeers != want {
+			t.Errorf("private_peers is %v, %v, want %v", spec != nil && spec.Defaults.PrivatePeers, err, want)
+		}
+	}
+	if len(without) == len(doc) {
+		t.Error("nothing was left out")
+	}
+}
+
 // The identities of the embedded networks. They name the networks in the
 // handshake, and never change.
 func TestEmbeddedSpecs(t *testing.T) {
@@ -120,6 +134,8 @@ var badSpecs = []struct{ old, new, says string }{
 	{`"maturity": 100,`, `"maturity": 1e2,`, `field "rules.maturity" cannot be 1e2`},
 	{`"maturity": 100,`, `"maturity": 4294967296,`, `field "rules.maturity" cannot be 4294967296`},
 	{`"maturity": 100,`, `"maturity": -1,`, `field "rules.maturity" cannot be -1`},
+	{`"private_peers": true`, `"private_peers": null`, `field "defaults.private_peers" is missing`},
+	{`"private_peers": true`, `"private_peers": "yes"`, `field "defaults.private_peers" cannot be "yes"`},
 	{`"mock_clock": true`, `"mock_clock": 1`, `field "defaults.mock_clock" cannot be 1`},
 
 	// Its values.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"reflect"
 	"strconv"
+	"strings"
 )
 
 // HexBytes is a byte string that is written in hex in JSON.
@@ -53,7 +54,7 @@ func fieldError(path, format string, args ...any) error {
 }
 
 // strictDecoder fills a value from a JSON document that has each field of the
-// value once, by its exact name, and no other. encoding/json by itself takes
+// value once, by its exact name, and no other; one with omitempty may be missing. encoding/json by itself takes
 // the last of two equal names, takes names in any case, and leaves out what is
 // missing: two nodes could read two networks from one document.
 type strictDecoder struct {
@@ -99,11 +100,13 @@ func (d *strictDecoder) object(v reflect.Value, path string) error {
 		return err
 	}
 	fields := make(map[string]reflect.Value)
-	var names []string
+	var names []string // that must not be missing
 	for f := range v.Type().Fields() {
-		if name := f.Tag.Get("json"); name != "" {
+		if name, option, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
 			fields[name] = v.FieldByIndex(f.Index)
-			names = append(names, name)
+			if option != "omitempty" {
+				names = append(names, name)
+			}
 		}
 	}
 	seen := make(map[string]bool)

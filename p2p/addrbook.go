@@ -132,6 +132,13 @@ func (b *addrBook) addSeed(url string) {
 	b.seeds[url] = a
 }
 
+// isSeed reports whether the operator named the address.
+func (b *addrBook) isSeed(url string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.seeds[url] != nil
+}
+
 // learn adds an address or brings it up to date, and reports whether it is new.
 // source is the network group of who told it.
 func (b *addrBook) learn(url string, services uint64, seen time.Time, source string) bool {
@@ -225,7 +232,7 @@ func (b *addrBook) good(url string, services uint64, now time.Time) {
 	defer b.mu.Unlock()
 	if s, ok := b.seeds[url]; ok {
 		s.Success, s.Tried, s.Failures = now, now, 0
-		if _, known := b.byURL[url]; !known {
+		if _, known := b.byURL[url]; !known && isGossip(url) {
 			a := b.newAddress(url, services, now, s.Source)
 			place := b.newPlace(a, a.Source)
 			b.leave(place)

@@ -101,7 +101,7 @@ func (b *addrBook) restore(a *address) {
 	if a == nil || len(a.Source) > maxAddrV2Len || a.Failures < 0 || b.byURL[a.URL] != nil {
 		return
 	}
-	if clean, err := cleanURL(a.URL); err != nil || clean != a.URL {
+	if clean, err := cleanURL(a.URL); err != nil || clean != a.URL || !isGossip(a.URL) {
 		return
 	}
 	known := *a

@@ -48,7 +48,7 @@ func (n *Node) takeAnchors() (urls []string) {
 		return nil
 	}
 	for _, url := range saved.URLs {
-		if clean, err := cleanURL(url); err == nil && clean == url && len(urls) < blockOutbound && saved.Version == anchorsVersion {
+		if clean, err := cleanURL(url); err == nil && clean == url && (isGossip(url) || n.book.isSeed(url)) && len(urls) < blockOutbound && saved.Version == anchorsVersion {
 			urls = append(urls, url)
 		}
 	}

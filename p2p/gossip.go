@@ -34,7 +34,7 @@ func (n *Node) learnAddrs(p *peer, list msgAddrV2) {
 	looked := p.takeAddrTokens(len(list), now)
 	for _, a := range list[:looked] {
 		url, ok := a.url()
-		if !ok || !n.believes(p, url) || slices.Contains(n.cfg.Advertise, url) {
+		if !ok || !n.space.mayTell(p.host, url) || slices.Contains(n.cfg.Advertise, url) {
 			continue
 		}
 		seen := time.Unix(int64(a.time), 0)
@@ -86,13 +86,6 @@ func (p *peer) askAddrs() {
 	p.send(msgEmpty(cmdGetAddr))
 }
 
-// believes reports whether p may tell us of a URL, and is told of it: only a peer
-// inside a private network knows addresses there. From others they would be an
-// attempt to have this node knock at its neighbours.
-func (n *Node) believes(p *peer, url string) bool {
-	return !n.space.isPrivateURL(url) || n.space.isPrivate(p.host)
-}
-
 // passOn sends new addresses to a few others.
 func (n *Node) passOn(from *peer, list []address) {
 	peers := n.ready()
@@ -111,7 +104,7 @@ func (n *Node) sendAddrs(p *peer, list []address) bool {
 	var v1 msgAddr
 	var v2 msgAddrV2
 	for i := range list {
-		if !n.believes(p, list[i].URL) {
+		if !n.space.tellable(p.host, list[i].URL) {
 			continue
 		}
 		a := wireAddr(list[i].URL, list[i].Services, list[i].Seen)

@@ -48,20 +48,22 @@ func (n *Node) serve(ctx context.Context, l net.Listener) error {
 	return fmt.Errorf("listening for peers on %s: %w", l.Addr(), err)
 }
 
-// publicOnly, with the space that tells, marks the context of a dial to an address that a peer from the
-// public network told us: it must not lead into this machine's own network.
-type publicOnly struct{}
+// hearsay, with the space that tells what may be dialled, marks the context of a
+// dial to an address that the operator did not name: it must lead neither to this
+// machine nor into its network. It is looked at when it is known, after any name
+// is resolved.
+type hearsay struct{}
 
-var errPrivate = errors.New("a public peer's address leads into a private network")
+var errInside = errors.New("an address that others told leads into a private network, or to this machine")
 
 func dialControl(ctx context.Context) func(network, address string, _ syscall.RawConn) error {
-	within, ok := ctx.Value(publicOnly{}).(space)
+	within, ok := ctx.Value(hearsay{}).(space)
 	if !ok {
 		return nil
 	}
 	return func(_, address string, _ syscall.RawConn) error {
-		if to, err := netip.ParseAddrPort(address); err != nil || !within.isPublic(to.Addr()) {
-			return errPrivate
+		if to, err := netip.ParseAddrPort(address); err != nil || !within.mayDial(to.Addr()) {
+			return errInside
 		}
 		return nil
 	}

@@ -82,6 +82,12 @@ type Config struct {
 	// like a stranger's anywhere.
 	LoopbackIsPublic bool
 
+	// PrivatePeers has peers tell each other of addresses in private networks, and
+	// dials them, as the chainspec may do too (Defaults.PrivatePeers). Without it
+	// only those are dialled there that the operator has named, and with it still
+	// none on this machine.
+	PrivatePeers bool
+
 	Dial DialFunc         // nil means WebSocket and TCP
 	Now  func() time.Time // the time of bans, and by which the tip is old; nil means time.Now
 	Log  *slog.Logger     // nil means none
@@ -134,7 +140,7 @@ type Node struct {
 // error of Run; CheckURL tells earlier.
 func New(cfg Config) *Node {
 	n := &Node{
-		cfg: cfg, log: cfg.Log, chain: cfg.Chain, pool: cfg.Pool, dial: cfg.Dial, outbound: cfg.Outbound, space: space{cfg.LoopbackIsPublic},
+		cfg: cfg, log: cfg.Log, chain: cfg.Chain, pool: cfg.Pool, dial: cfg.Dial, outbound: cfg.Outbound, space: space{cfg.LoopbackIsPublic, cfg.PrivatePeers || cfg.Spec.Defaults.PrivatePeers},
 		sync: newSyncer(), relay: newRelay(cfg.TxInterval), dialWake: make(chan struct{}, 1),
 		serving: newServer(), large: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), judging: semaphore.NewWeighted(maxJudged),
 		peers: make(map[*peer]bool), nonces: make(map[uint64]string), waiting: make(map[*peer]struct{}), added: make(map[string]*addedNode),
@@ -173,7 +179,7 @@ func New(cfg Config) *Node {
 func (n *Node) takeURLs() (err error) {
 	n.cfg.Advertise = slices.Clone(n.cfg.Advertise)
 	for i, url := range n.cfg.Advertise {
-		if n.cfg.Advertise[i], err = n.checkURL(url); err != nil {
+		if n.cfg.Advertise[i], err = CheckAdvertised(url, n.cfg.Spec.Defaults.Ports); err != nil {
 			return err
 		}
 	}

@@ -182,11 +182,12 @@ func (n *Node) nextDial(used slots, anchors *[]string, feeler *time.Time) (a add
 
 // tryAddress connects to an address; how that went is written into the book.
 func (n *Node) tryAddress(ctx context.Context, a *address, kind connectionKind) {
-	if !a.seed && !n.space.isPrivateURL(a.URL) {
-		ctx = context.WithValue(ctx, publicOnly{}, n.space)
+	dialing := ctx
+	if !n.book.isSeed(a.URL) {
+		dialing = context.WithValue(ctx, hearsay{}, n.space)
 	}
 	begun := time.Now()
-	err := n.dialAndRun(ctx, a.URL, kind)
+	err := n.dialAndRun(dialing, a.URL, kind)
 	if ctx.Err() == nil {
 		n.log.Debug("outbound connection ended", "url", a.URL, "kind", kind, "why", err)
 		itsFault := len(n.ready()) > 0 && !errors.Is(err, errCrowded) && !errors.Is(err, errQuiet)

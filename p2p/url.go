@@ -49,6 +49,26 @@ func cleanURL(s string) (string, error) {
 	return "", fmt.Errorf("peer URL %.80q is too long", s)
 }
 
+// isGossip reports whether a clean URL is one that peers tell each other: nothing
+// but a host and a port is theirs to choose, or they could have this node make
+// requests of some other service.
+func isGossip(clean string) bool {
+	u, err := url.Parse(clean)
+	return err == nil && (u.Scheme == schemeTCP || u.EscapedPath() == socketPath)
+}
+
+// errPath says why a URL cannot be advertised.
+var errPath = errors.New("others dial no path but " + socketPath)
+
+// CheckAdvertised is CheckURL for a URL that others are told.
+func CheckAdvertised(s string, ports consensus.Ports) (string, error) {
+	clean, err := CheckURL(s, ports)
+	if err == nil && !isGossip(clean) {
+		err = fmt.Errorf("peer URL %.80q: %w", s, errPath)
+	}
+	return clean, err
+}
+
 func isPort(s string) bool {
 	port, err := strconv.ParseUint(s, 10, 16)
 	return err == nil && port != 0
@@ -137,7 +157,7 @@ func (a *addrV2) url() (s string, ok bool) {
 		return "", false
 	}
 	s, err := cleanURL(s)
-	return s, err == nil
+	return s, err == nil && isGossip(s)
 }
 
 // v1 is the address as addr messages hold it, if it is an IP address.

@@ -181,7 +181,7 @@ type peerJSON struct {
 	AddrRelay        bool              `json:"addr_relay_enabled"`
 	AddrProcessed    int               `json:"addr_processed"`
 	AddrLimited      int               `json:"addr_rate_limited"`
-	Permissions      []string          `json:"permissions"` // none can be given
+	Permissions      []string          `json:"permissions"` // noban, or none
 	MinFeeFilter     coins             `json:"minfeefilter"`
 	SentPerMessage   map[string]uint64 `json:"bytessent_per_msg"`
 	RecvPerMessage   map[string]uint64 `json:"bytesrecv_per_msg"`
@@ -205,6 +205,9 @@ func (s *Server) getPeerInfo(context.Context, *params) (any, error) {
 			CompactTo: p.CompactTo, CompactFrom: p.CompactFrom,
 			AddrRelay: p.AddrRelay, AddrProcessed: p.AddrsProcessed, AddrLimited: p.AddrsLimited, Permissions: []string{}, MinFeeFilter: coins(p.FeeFilter), SentPerMessage: p.Sent.PerMessage, RecvPerMessage: p.Received.PerMessage,
 			ConnectionType: p.Kind, TransportVersion: p.Transport,
+		}
+		if p.NoBan {
+			j.Permissions = append(j.Permissions, "noban")
 		}
 		if j.InFlight == nil {
 			j.InFlight = []uint32{}
