@@ -41,7 +41,7 @@ func (o *Orphanage[P]) Check() error {
 		return fmt.Errorf("weight %d, counted as %d; score %d, counted as %d; %d inputs too many; %d turns, listed %d",
 			weight, o.weight, score, o.score, -coins, turns, o.turns.Len())
 	}
-	if o.score > MaxScore || o.weight > ReservedWeight*max(1, len(o.peers)) {
+	if o.score > o.maxScore || o.weight > o.reserved*max(1, len(o.peers)) {
 		return fmt.Errorf("too much: weight %d and score %d of %d peers", o.weight, o.score, len(o.peers))
 	}
 	return nil

@@ -60,7 +60,7 @@ func (o *Orphanage[P]) end(x *orphan[P]) {
 
 // trim evicts announcements while there is too much.
 func (o *Orphanage[P]) trim() {
-	for o.score > MaxScore || o.weight > ReservedWeight*max(1, len(o.peers)) {
+	for o.score > o.maxScore || o.weight > o.reserved*max(1, len(o.peers)) {
 		o.retract(o.worst().oldest())
 	}
 }
@@ -69,7 +69,7 @@ func (o *Orphanage[P]) trim() {
 // one that has come last.
 func (o *Orphanage[P]) worst() (worst *peer[P]) {
 	use := func(p *peer[P]) int64 { // of its share, in units that both have in common
-		return max(int64(p.score)*int64(len(o.peers))*ReservedWeight, int64(p.weight)*MaxScore)
+		return max(int64(p.score)*int64(len(o.peers))*int64(o.reserved), int64(p.weight)*int64(o.maxScore))
 	}
 	most := int64(-1)
 	for _, p := range o.peers {

@@ -61,6 +61,8 @@ type Orphanage[P comparable] struct {
 	last     uint64    // number of the last announcement
 
 	weight, score int // of all: each orphan counts once for its weight and its inputs
+
+	reserved, maxScore int // ReservedWeight and MaxScore; tests have smaller ones
 }
 
 type orphan[P comparable] struct {
@@ -99,6 +101,7 @@ func New[P comparable](random *rand.Rand) *Orphanage[P] {
 	return &Orphanage[P]{
 		random: random, orphans: make(map[consensus.Hash]*orphan[P]),
 		spenders: make(map[consensus.OutPoint][]input[P]), peers: make(map[P]*peer[P]),
+		reserved: ReservedWeight, maxScore: MaxScore,
 	}
 }
 

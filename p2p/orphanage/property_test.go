@@ -11,6 +11,9 @@ import (
 	"lode/consensus"
 )
 
+// The limits of the property test are small, so that both are met.
+const fewScore, littleWeight = 8, 6000
+
 // model is an orphanage that looks through everything at every step.
 type model struct {
 	list  []said // the oldest first
@@ -54,7 +57,7 @@ func (m *model) use(p int) (score, weight float64) {
 			weight += float64(a.weight)
 		}
 	}
-	return score * float64(len(m.came)) / MaxScore, weight / ReservedWeight
+	return score * float64(len(m.came)) / fewScore, weight / littleWeight
 }
 
 func (m *model) tooMuch() bool {
@@ -62,7 +65,7 @@ func (m *model) tooMuch() bool {
 	for _, a := range m.unique() {
 		score, weight = score+len(a.tx.Tx.In)/10, weight+a.weight
 	}
-	return score > MaxScore || weight > ReservedWeight*max(1, len(m.came))
+	return score > fewScore || weight > littleWeight*max(1, len(m.came))
 }
 
 // The orphanage keeps what a naive one does. Which of several announcers has the
@@ -73,14 +76,15 @@ func TestOrphanageIsLikeANaiveOne(t *testing.T) {
 	weights := make(map[consensus.Hash]int)
 	for i := range 40 {
 		spends := []consensus.OutPoint{coin(byte(i%5), i%3)}
-		for j := range i % 4 * 200 {
+		for j := range i % 4 * 10 {
 			spends = append(spends, coin(byte(10+i%7), j))
 		}
-		txs = append(txs, made(i, []int{0, 50_000, 250_000, MaxWeight}[i/4%4], spends...))
+		txs = append(txs, made(i, []int{0, 0, 3000, 6000}[i/4%4], spends...))
 		weights[txs[i].WTxID] = txs[i].Tx.Weight()
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		o := New[int](rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)))
+		o.reserved, o.maxScore = littleWeight, fewScore
 		m := &model{ready: make(map[consensus.Hash]bool)}
 		peer, some := rapid.IntRange(0, 4), rapid.SampledFrom(txs)
 		trim := func() {
