@@ -174,3 +174,68 @@ func TestMoreThanADayBehindIsSyncing(t *testing.T) {
 		w.agree(far.ledger.Tip().Hash, s, other)
 	})
 }
+
+// What is missing is counted from where a chain leaves the active one: a fork that
+// is no higher than the tip, but longer than a day, is far too.
+func TestLongForkIsFar(t *testing.T) {
+	for _, c := range []struct {
+		fork int
+		far  bool
+	}{{50, true}, {57, false}} {
+		t.Run(fmt.Sprint(c.fork), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				s, other := w.add("s", nil), w.add("other", nil)
+				blocks := mine(w.spec, s.ledger.Tip(), 1, 200)
+				s.feed(blocks...)
+				w.link(s, other)
+				w.agree(s.ledger.Tip().Hash, other)
+				w.inSync(s)
+				state := stateAfter(w.spec, w.spec.Rules.GenesisState(), headersOf(blocks[:c.fork]))
+				liar := w.stranger(s, 1, true)
+				liar.tellsHeaders(headersOf(mine(w.spec, state, 9, 201-c.fork)))
+				w.until("the headers are known", func() bool { return s.ledger.BestHeader().Height == 201 })
+				time.Sleep(time.Second) // virtual
+				if s.Syncing() != c.far {
+					t.Errorf("a fork of %d blocks: syncing is %v", 201-c.fork, s.Syncing())
+				}
+				time.Sleep(syncPatience) // virtual
+				if s.Syncing() {
+					t.Error("still syncing")
+				}
+			})
+		})
+	}
+}
+
+// Who shows a chain first and withholds it hides nobody who shows it too: all are
+// asked within the one patience, and then believed.
+func TestAllWhoShowAChainAreAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s, other, honest := w.add("s", nil), w.add("other", nil), w.add("honest", nil)
+		w.link(s, other)
+		w.inSync(s)
+		honest.feed(mine(w.spec, s.ledger.Tip(), 1, 300)...)
+		headers := headersOf(mine(w.spec, s.ledger.Tip(), 1, 300))
+		for i := range 3 {
+			w.stranger(s, i, true).tellsHeaders(headers)
+		}
+		w.until("syncing", s.Syncing)
+		start := time.Now()
+		if err := s.AddNode(honest.url); err != nil {
+			t.Fatal(err)
+		}
+		mined := time.Duration(0) // on a chain that is about to be left
+		for s.ledger.Tip().Height < 300-144 {
+			if !s.Syncing() {
+				mined += 100 * time.Millisecond
+			}
+			time.Sleep(100 * time.Millisecond) // virtual
+		}
+		t.Logf("caught up after %v, and was taken for in sync for %v", time.Since(start), mined)
+		if took := time.Since(start); took > 2*syncPatience || mined > time.Second {
+			t.Errorf("caught up after %v, and was taken for in sync for %v of it", took, mined)
+		}
+	})
+}
