@@ -9,8 +9,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -21,102 +21,6 @@ import (
 
 // jsonFlag asks for a result that a program may read.
 func jsonFlag() cli.Flag { return &cli.BoolFlag{Name: "json", Usage: "print JSON"} }
-
-func chainImportCommand() *cli.Command {
-	return &cli.Command{
-		Name:      "import",
-		Usage:     "add the blocks of a bootstrap file to the ledger, while no node runs",
-		ArgsUsage: "FILE",
-		Description: "FILE holds blocks as a bootstrap.dat does, in any order. A block file of Bitcoin Core\n" +
-			"is unmasked with the xor.dat beside it. What is no good block is counted and named,\n" +
-			"and then the exit status is 1; the good ones are in the ledger all the same.",
-		Flags:  slices.Concat(networkFlags(), ledgerFlags(), []cli.Flag{jsonFlag()}),
-		Action: chainImport,
-	}
-}
-
-func chainImport(c *cli.Context) error {
-	name := c.Args().First()
-	src, size, err := openBootstrap(name)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	// An import makes much garbage at once. Half the usual room for it takes a
-	// quarter off the peak of memory, and costs a twentieth more CPU time.
-	debug.SetGCPercent(50)
-	return withLedger(c, func(ledger *chain.Chain) error {
-		progress, end := showProgress(os.Stderr, "importing bytes")
-		started := time.Now()
-		got, err := ledger.Import(c.Context, src, size, func(done int64) { progress(done, size) })
-		end()
-		if err != nil {
-			return fmt.Errorf("import %s: %w", name, err)
-		}
-		if err := printImported(c, &got, time.Since(started), ledger.Tip()); err != nil {
-			return err
-		}
-		for _, problem := range got.Problems {
-			fmt.Fprintln(c.App.ErrWriter, "lode:", problem)
-		}
-		if !got.Clean() {
-			return fmt.Errorf("%s: not all of it are good blocks: %d refused, %d without their parents, %d bytes passed over", name, got.Refused, got.Orphans, got.Passed)
-		}
-		return nil
-	})
-}
-
-func printImported(c *cli.Context, got *chain.Imported, took time.Duration, tip consensus.State) error {
-	result := struct {
-		Blocks   int            `json:"blocks"`
-		Txs      int            `json:"transactions"`
-		Inputs   int            `json:"inputs"`
-		Seconds  float64        `json:"seconds"`
-		Known    int            `json:"known"`
-		Refused  int            `json:"refused"`
-		Orphans  int            `json:"orphans"`
-		Passed   int64          `json:"bytes_passed_over"`
-		Height   uint32         `json:"height"`
-		Tip      consensus.Hash `json:"tip"`
-		Problems []string       `json:"problems,omitempty"`
-	}{got.Blocks, got.Txs, got.Inputs, took.Seconds(), got.Known, got.Refused, got.Orphans, got.Passed, tip.Height, tip.Hash, got.Problems}
-	if c.Bool("json") {
-		return json.NewEncoder(c.App.Writer).Encode(result)
-	}
-	_, err := fmt.Fprintf(c.App.Writer, "%d blocks with %d transactions and %d inputs in %.2f s; %d were there before\nthe tip is %s at height %d\n",
-		got.Blocks, got.Txs, got.Inputs, took.Seconds(), got.Known, tip.Hash, tip.Height)
-	return err
-}
-
-// bootstrapFile is a file to import, without the mask that Bitcoin Core puts on.
-type bootstrapFile struct {
-	io.ReaderAt
-	io.Closer
-}
-
-func openBootstrap(name string) (*bootstrapFile, int64, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, 0, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is no regular file", name)
-	}
-	var key []byte
-	if err == nil {
-		key, err = readSmall(filepath.Join(filepath.Dir(name), "xor.dat"), 8)
-	}
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return &bootstrapFile{f, f}, info.Size(), nil
-	case err == nil && len(key) == 8:
-		return &bootstrapFile{chain.Unmask(f, [8]byte(key)), f}, info.Size(), nil
-	case err == nil:
-		err = fmt.Errorf("the xor.dat beside %s has %d bytes, want 8", name, len(key))
-	}
-	return nil, 0, errors.Join(err, f.Close())
-}
 
 func chainExportCommand() *cli.Command {
 	return &cli.Command{
@@ -135,6 +39,9 @@ func chainExport(c *cli.Context) error {
 	return withLedger(c, func(ledger *chain.Chain) (err error) {
 		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
 			return errors.Join(err, fmt.Errorf("%s is there already and is left as it is: choose another name", name))
+		}
+		if ledger.Tip().Height == 0 {
+			return errors.New("the ledger has no block but the genesis block, and there is nothing to export: check --datadir and --network")
 		}
 		if pruned := ledger.Pruning().Height; pruned > 0 {
 			return fmt.Errorf("the ledger is pruned, its blocks below height %d are gone: export from a node that has all blocks", pruned)
@@ -206,7 +113,8 @@ func chainVerifyCommand() *cli.Command {
 		Name:  "verify",
 		Usage: "replay the ledger from genesis and compare its coins, while no node runs",
 		Description: "Every rule and signature of every block is checked again, beside the ledger, which\n" +
-			"is not changed. The exit status is 1 if the coins differ, or if a block is damaged,\n" +
+			"is not changed: also of blocks that a node has not flushed before it was killed. The\n" +
+			"exit status is 1 if the coins differ, or if a block or its undo data is damaged,\n" +
 			"missing or invalid: the first such block is named.",
 		Flags:  slices.Concat(networkFlags(), ledgerFlags(), []cli.Flag{jsonFlag()}),
 		Action: chainVerify,
@@ -229,19 +137,36 @@ func chainVerify(c *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}
-	took := time.Since(started)
+	return printVerified(c, &v, time.Since(started))
+}
+
+func printVerified(c *cli.Context, v *chain.Verified, took time.Duration) error {
 	if c.Bool("json") {
 		return json.NewEncoder(c.App.Writer).Encode(struct {
-			Height  uint32         `json:"height"`
-			Tip     consensus.Hash `json:"tip"`
-			Inputs  int            `json:"inputs"`
-			Coins   uint64         `json:"coins"`
-			Hash    consensus.Hash `json:"hash_serialized_3"`
-			Seconds float64        `json:"seconds"`
-		}{v.Height, v.Tip, v.Inputs, v.Coins, v.Hash, took.Seconds()})
+			Height   uint32         `json:"height"`
+			Tip      consensus.Hash `json:"tip"`
+			Inputs   int            `json:"inputs"`
+			Undo     int            `json:"undo_data"`
+			Beside   int            `json:"blocks_of_other_branches"`
+			Tail     int64          `json:"bytes_cut_off"`
+			Saved    uint32         `json:"coins_height"`
+			SavedTip consensus.Hash `json:"coins_tip"`
+			Coins    uint64         `json:"coins"`
+			Hash     consensus.Hash `json:"hash_serialized_3"`
+			Seconds  float64        `json:"seconds"`
+		}{v.Height, v.Tip, v.Inputs, v.Undone, v.Beside, v.Tail, v.Saved, v.SavedTip, v.Coins, v.Hash, took.Seconds()})
 	}
-	_, err = fmt.Fprintf(c.App.Writer, "%d blocks with %d inputs are valid and make the coins of the ledger (%.2f s)\nthe UTXO hash is %s (hash_serialized_3) at %s\n",
-		v.Height, v.Inputs, took.Seconds(), v.Hash, v.Tip)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d blocks with %d inputs are valid and make the coins of the ledger (%.2f s)\n", v.Height, v.Inputs, took.Seconds())
+	fmt.Fprintf(&b, "the undo data of %d of them is whole, and so are %d blocks of other branches\n", v.Undone, v.Beside)
+	if v.Saved != v.Height || v.SavedTip != v.Tip {
+		fmt.Fprintf(&b, "the coins on disk belong to height %d; a start connects the blocks above it\n", v.Saved)
+	}
+	if v.Tail > 0 {
+		fmt.Fprintf(&b, "behind the last block are %d bytes of one that was not written to its end; a start cuts them off\n", v.Tail)
+	}
+	fmt.Fprintf(&b, "the UTXO hash is %s (hash_serialized_3) at %s\n", v.Hash, v.SavedTip)
+	_, err := io.WriteString(c.App.Writer, b.String())
 	return err
 }
 
@@ -283,21 +208,32 @@ func chainSnapshot(c *cli.Context) error {
 	})
 }
 
-// withLedger opens the ledger of the network, which no node may use meanwhile.
-func withLedger(c *cli.Context, f func(*chain.Chain) error) (err error) {
+// withLedger opens the ledger of the network, which no node may use meanwhile. It
+// makes none: whoever mistypes a directory or a network is told so.
+func withLedger(c *cli.Context, f func(*chain.Chain) error) error {
 	n, err := networkOf(c)
 	if err != nil {
 		return err
 	}
+	ledger, err := openLedgerOf(c, n, mustExist)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(ledger), ledger.Close())
+}
+
+// mustExist and mayBegin say whether a ledger may be made where there is none.
+const (
+	mustExist = true
+	mayBegin  = false
+)
+
+// openLedgerOf opens the ledger of a network for a command.
+func openLedgerOf(c *cli.Context, n *network, existing bool) (*chain.Chain, error) {
 	cache, err := cacheSize(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	ledger, err := chain.Open(c.Context, chain.Config{Dir: n.dir, Spec: n.spec, Log: log, Cache: cache, Prune: chain.PruneAsFound})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, ledger.Close()) }()
-	return f(ledger)
+	return chain.Open(c.Context, chain.Config{Dir: n.dir, Spec: n.spec, Log: log, Cache: cache, Prune: chain.PruneAsFound, Existing: existing})
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"lode/chain"
 	"lode/consensus"
@@ -17,8 +18,9 @@ import (
 // walletNode is a node as the wallet sees it, over JSON-RPC.
 type walletNode struct {
 	client *client.Client
-	prefix string // of addresses
-	batch  int    // blocks that are asked for at once
+	prefix string        // of addresses
+	batch  int           // blocks that are asked for at once
+	retry  time.Duration // how often one that is damaged on the node's disk is asked for
 }
 
 const (
@@ -30,6 +32,7 @@ const (
 	codeMisc       = -1  // RPC_MISC_ERROR
 	codeNotFound   = -5  // RPC_INVALID_ADDRESS_OR_KEY
 	codeOutOfRange = -8  // RPC_INVALID_PARAMETER
+	codeDamaged    = -20 // RPC_DATABASE_ERROR
 	codeDecode     = -22 // RPC_DESERIALIZATION_ERROR
 	codeTxError    = -25 // RPC_VERIFY_ERROR
 	codeTxRejected = -26 // RPC_VERIFY_REJECTED
@@ -42,7 +45,7 @@ const (
 
 func newWalletNode(cl *client.Client, prefix string) *walletNode {
 	cl.Limit = batchLimit
-	return &walletNode{client: cl, prefix: prefix, batch: maxBlockBatch}
+	return &walletNode{client: cl, prefix: prefix, batch: maxBlockBatch, retry: time.Second}
 }
 
 // Tip is the end of the active chain.
@@ -73,9 +76,33 @@ func (n *walletNode) BlockHashes(ctx context.Context, heights []uint32) ([]conse
 	return hashes, nil
 }
 
+// damageRetries is how often a block is asked for again that is damaged on the
+// node's disk, and which the node fetches from its peers.
+const damageRetries = 20
+
 // Blocks gives as many blocks as fit into an answer, at least one: where they
-// are large, fewer are asked for from then on.
+// are large, fewer are asked for from then on. It waits for a damaged one to be
+// mended; when that takes too long, a later call goes on with it.
 func (n *walletNode) Blocks(ctx context.Context, hashes []consensus.Hash) ([][]byte, error) {
+	for retries := 0; ; retries++ {
+		blocks, err := n.blocks(ctx, hashes)
+		if len(blocks) > 0 {
+			return blocks, nil
+		}
+		if !hasCode(err, codeDamaged) || retries == damageRetries {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(n.retry):
+		}
+	}
+}
+
+// blocks is Blocks without the waiting: with an error it gives those before the
+// first that the node does not give.
+func (n *walletNode) blocks(ctx context.Context, hashes []consensus.Hash) ([][]byte, error) {
 	for {
 		hashes = hashes[:min(len(hashes), n.batch)]
 		calls := make([]client.Request, len(hashes))
@@ -94,10 +121,10 @@ func (n *walletNode) Blocks(ctx context.Context, hashes []consensus.Hash) ([][]b
 		blocks := make([][]byte, len(hashes))
 		for i := range calls {
 			if err := calls[i].Err; err != nil {
-				return nil, n.withoutBlock(ctx, hashes[i], err)
+				return blocks[:i], n.withoutBlock(ctx, hashes[i], err)
 			}
 			if blocks[i], err = hex.DecodeString(texts[i]); err != nil {
-				return nil, fmt.Errorf("block %s: the node's answer is not hex", hashes[i])
+				return blocks[:i], fmt.Errorf("block %s: the node's answer is not hex", hashes[i])
 			}
 		}
 		return blocks, nil

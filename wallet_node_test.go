@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"lode/consensus"
 	"lode/rpc/client"
@@ -217,5 +218,35 @@ func TestWalletNodeIndex(t *testing.T) {
 	synced = false
 	if _, ok, err := n.HeightsOf(t.Context(), make([][32]byte, 1), 0, 1); ok || err != nil {
 		t.Errorf("an index that is being built was asked: %v, %v", ok, err)
+	}
+}
+
+// TestWalletNodeWaitsForDamaged asks for blocks of which one is damaged on the
+// node's disk: it gets those before it at once, and that one when it has been
+// mended.
+func TestWalletNodeWaitsForDamaged(t *testing.T) {
+	asked := 0
+	n := answers(t, map[string]func([]any) (string, *client.Error){
+		"getblock": func(params []any) (string, *client.Error) {
+			if params[0] != (consensus.Hash{2}).String() {
+				return `"01"`, nil
+			}
+			if asked++; asked < 3 {
+				return "", &client.Error{Code: codeDamaged, Message: "block 2 is damaged on disk"}
+			}
+			return `"02"`, nil
+		},
+	})
+	n.retry = time.Millisecond
+	hashes := []consensus.Hash{{1}, {2}, {3}}
+	for _, want := range []string{"[[1]]", "[[2] [1]]"} {
+		got, err := n.Blocks(t.Context(), hashes)
+		if err != nil || fmt.Sprint(got) != want {
+			t.Fatalf("got %v, want %s: %v", got, want, err)
+		}
+		hashes = hashes[len(got):]
+	}
+	if asked != 3 {
+		t.Errorf("it was asked for %d times", asked)
 	}
 }

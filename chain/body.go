@@ -56,9 +56,9 @@ func (c *Chain) readBody(n *node) (payload []byte, checked bool, err error) {
 	if err == nil {
 		var sum uint32
 		if sum, checked = c.sumOf(n); checked && checksum(payload) != sum {
-			err = fmt.Errorf("%w: it does not have its checksum", errRecord)
+			err = fmt.Errorf("%w: its checksum differs", errRecord)
 		} else if len(payload) < consensus.HeaderSize || consensus.DoubleSHA256(payload[:consensus.HeaderSize]) != n.hash() {
-			err = fmt.Errorf("%w: another header", errRecord)
+			err = fmt.Errorf("%w: it has another header", errRecord)
 		}
 	}
 	if errors.Is(err, errRecord) {

@@ -27,14 +27,15 @@ import (
 
 // Config says where a ledger is kept and what it needs from its surroundings.
 type Config struct {
-	Dir     string // of this network; made if it is not there
-	Spec    *consensus.Spec
-	Now     func() time.Time // nil means time.Now
-	Log     *slog.Logger     // nil means none
-	Sigs    *sigcheck.Checker
-	Cache   int64 // bytes of memory for coins; 0 means DefaultCache, less than MinCache means that
-	Reindex bool  // build the database anew from the block files
-	Prune   int64 // the bytes that block and undo files are kept below, or one of PruneNever, PruneByHand, PruneAsFound
+	Dir      string // of this network; made if it is not there
+	Spec     *consensus.Spec
+	Now      func() time.Time // nil means time.Now
+	Log      *slog.Logger     // nil means none
+	Sigs     *sigcheck.Checker
+	Cache    int64 // bytes of memory for coins; 0 means DefaultCache, less than MinCache means that
+	Reindex  bool  // build the database anew from the block files
+	Existing bool  // refuse a directory without a ledger, with ErrNoLedger, instead of making one
+	Prune    int64 // the bytes that block and undo files are kept below, or one of PruneNever, PruneByHand, PruneAsFound
 
 	TxIndex   bool // keep an index of transactions
 	AddrIndex bool // keep an index of the transactions of each key
@@ -99,7 +100,8 @@ type Chain struct {
 	missing    uint32           // no block of the history below this height is missing
 	stalled    bool             // the verification of the history waits for a block
 	avoided    *node            // the last candidate that was not taken because of the snapshot
-	opening    context.Context  // of Open, while that runs; nil later
+	opening    context.Context  // of Open, while that runs, or Verify; nil later
+	readOnly   bool             // nothing is ever written
 	timer      *time.Timer      // of the next flush; nil if nothing has changed
 
 	lossMu sync.Mutex                // guards what follows; may be taken with mu held
@@ -162,6 +164,11 @@ func Open(ctx context.Context, cfg Config) (*Chain, error) {
 	cfg = cfg.withDefaults()
 	if cfg.Prune > PruneNever && (cfg.TxIndex || cfg.AddrIndex) {
 		return nil, errors.New("pruning is incompatible with indexes, which point into the blocks")
+	}
+	if cfg.Existing {
+		if err := mustExist(cfg.disk, cfg.Dir, "network", "blocks"); err != nil {
+			return nil, err
+		}
 	}
 	if err := claimDir(cfg.disk, cfg.Dir, cfg.Spec); err != nil {
 		return nil, err

@@ -46,11 +46,11 @@ type files struct {
 }
 
 // errRecord is the kind of error for a record that is not where it should be.
-var errRecord = errors.New("no such record")
+var errRecord = errors.New("not as it was written")
 
 // errEnds is the kind of error, besides errRecord, where a file has ended before,
 // or is gone.
-var errEnds = fmt.Errorf("%w: the file has ended before", errRecord)
+var errEnds = fmt.Errorf("%w: the file is gone or ends before", errRecord)
 
 // openFiles finds the files that are there. Some in between may be missing.
 func openFiles(d disk, dir, prefix string, magic []byte) (*files, error) {
@@ -303,63 +303,85 @@ func (f *files) removeBefore(first uint32) (removed int, err error) {
 	return removed, err
 }
 
+// scan is what has been found in files.
+type scan struct {
+	end     position // of the last good block
+	damaged int64    // bytes before that which are no good block
+	tail    int64    // bytes behind it
+}
+
 // blocks visits every block in the files from a place on, in order, and passes
 // over bytes that are none. A record that visit finds bad may have a wrong
 // length, or have been cut short with good ones written behind: those are looked
-// for inside of it. It gives the end of the last good one, or from.
-func (f *files) blocks(ctx context.Context, from position, limit int, visit func(block *consensus.Block, p position) (good bool, err error)) (position, error) {
+// for inside of it.
+func (f *files) blocks(ctx context.Context, from position, limit int, visit func(block *consensus.Block, p position) (good bool, err error)) (scan, error) {
+	s := scan{end: from}
 	numbers, err := f.numbers()
-	if err != nil {
-		return from, err
-	}
-	end := from
 	for _, n := range numbers {
-		if n < from.File {
-			continue
-		}
-		good, err := f.blocksIn(ctx, n, from, limit, visit)
-		if err != nil {
-			return end, err
-		}
-		if good > 0 {
-			end = position{File: n, Offset: uint32(good)}
+		if n >= from.File && err == nil {
+			err = f.blocksIn(ctx, n, from, limit, visit, &s)
 		}
 	}
-	return end, nil
+	return s, err
 }
 
-func (f *files) blocksIn(ctx context.Context, n uint32, from position, limit int, visit func(*consensus.Block, position) (bool, error)) (end int64, err error) {
+func (f *files) blocksIn(ctx context.Context, n uint32, from position, limit int, visit func(*consensus.Block, position) (bool, error), s *scan) error {
 	h, err := f.disk.open(f.name(n), false)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer h.Close()
 	size, err := h.size()
 	if err != nil {
-		return 0, err
+		return err
 	}
 	file := &bootstrap{src: h, size: size, magic: f.magic, limit: limit}
 	if n == from.File {
 		file.pos = min(int64(from.Offset), size)
 	}
-	for {
-		s, err := file.next(ctx)
+	for counted := int64(0); ; {
+		found, err := file.next(ctx)
 		if errors.Is(err, io.EOF) {
-			return end, nil
+			s.tail += file.passed - counted
+			return nil
 		}
 		if err != nil {
-			return end, fmt.Errorf("%s: %w", f.name(n), err)
+			return fmt.Errorf("%s: %w", f.name(n), err)
 		}
-		good, err := visit(s.block, position{n, uint32(s.offset), uint32(s.size)})
+		good, err := visit(found.block, position{n, uint32(found.offset), uint32(found.size)})
 		if err != nil {
-			return end, err
+			return err
 		}
-		if good {
-			end = s.offset + int64(s.size)
-		} else {
-			file.pos = s.offset - frameSize + 1
+		if !good {
+			file.pos = found.offset - frameSize + 1
+			file.passed++
+			continue
 		}
+		s.damaged += s.tail + file.passed - counted
+		s.tail, counted = 0, file.passed
+		s.end = position{File: n, Offset: uint32(found.offset) + uint32(found.size)}
 	}
+}
+
+// torn reports whether what lies at the end of the last good block is nothing, or
+// the beginning of a record that was not written to its end.
+func (f *files) torn(end position) (bool, error) {
+	size, err := sizeIfThere(f, end.File)
+	if err != nil {
+		return false, err
+	}
+	frame := make([]byte, max(0, min(frameSize, size-int64(end.Offset))))
+	if len(frame) == 0 { // or it is the first of the next file
+		return true, nil
+	}
+	if err := f.readAt(end.File, frame, int64(end.Offset)); err != nil {
+		return false, err
+	}
+	if len(frame) < frameSize {
+		return true, nil
+	}
+	left := size - int64(end.Offset) - frameSize
+	return bytes.Equal(frame[:4], f.magic[:]) && int64(binary.LittleEndian.Uint32(frame[4:])) > left, nil
 }
 
 // appendUndo writes the coins that a block spent: their number, then for each

@@ -30,8 +30,10 @@ const (
 
 // changed notes that the record of a node must be written. The caller holds mu.
 func (c *Chain) changed(n *node) {
-	c.unsaved[n] = struct{}{}
-	c.flushLater()
+	if !c.readOnly {
+		c.unsaved[n] = struct{}{}
+		c.flushLater()
+	}
 }
 
 // flushLater has the changes written before long. The caller holds mu.

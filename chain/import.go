@@ -99,6 +99,23 @@ func (c *Chain) Import(ctx context.Context, src io.ReaderAt, size int64, progres
 	return im.result, err
 }
 
+// HoldsBlocks reports whether there is a block in a file in bootstrap framing, of
+// size bytes, whose work is good on a network: whether it may be worth an Import.
+func HoldsBlocks(ctx context.Context, src io.ReaderAt, size int64, spec *consensus.Spec) (bool, error) {
+	file := &bootstrap{src: src, size: size, magic: [4]byte(spec.Defaults.Magic), limit: spec.Rules.MaxBlockWeight}
+	for {
+		s, err := file.next(ctx)
+		switch {
+		case errors.Is(err, io.EOF):
+			return false, nil
+		case err != nil:
+			return false, err
+		case spec.Rules.CheckWork(&s.block.Header) == nil:
+			return true, nil
+		}
+	}
+}
+
 // readGroup reads the next blocks of a file, about groupSize bytes of them: none
 // at its end.
 func (c *Chain) readGroup(ctx context.Context, file *bootstrap) (blocks []prepared, err error) {

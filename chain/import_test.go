@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -111,5 +112,66 @@ func TestImport(t *testing.T) {
 	cancel()
 	if _, err := c.Import(ctx, bytes.NewReader(whole), int64(len(whole)), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// counted counts what is read of a file, and may end a context.
+type counted struct {
+	io.ReaderAt
+	bytes int64
+	after func()
+}
+
+func (c *counted) ReadAt(p []byte, at int64) (int, error) {
+	c.bytes += int64(len(p))
+	if c.after != nil {
+		c.after()
+	}
+	return c.ReaderAt.ReadAt(p, at)
+}
+
+// TestImportOfEmptyFrames imports frames that say that they hold nothing: the
+// file is read once, not once for each of them.
+func TestImportOfEmptyFrames(t *testing.T) {
+	c := openGenerated(t, t.TempDir(), false)
+	defer closeChain(t, c)
+	file := bytes.Repeat(append(bytes.Clone(generated.Defaults.Magic), 0, 0, 0, 0), 600_000)
+	src := &counted{ReaderAt: bytes.NewReader(file)}
+	got, err := c.Import(t.Context(), src, int64(len(file)), nil)
+	if err != nil || got.Clean() || got.Blocks > 0 || got.Passed != int64(len(file)) {
+		t.Errorf("got %+v: %v", got, err)
+	}
+	if most := 2 * int64(len(file)); src.bytes > most {
+		t.Errorf("%d bytes were read of a file of %d", src.bytes, len(file))
+	}
+	holds, err := chain.HoldsBlocks(t.Context(), bytes.NewReader(file), int64(len(file)), generated)
+	if holds || err != nil {
+		t.Errorf("it holds blocks: %v, %v", holds, err)
+	}
+}
+
+// zeros is an endless sparse file.
+type zeros struct{}
+
+func (zeros) ReadAt(p []byte, _ int64) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// TestImportOfSparseFileEnds imports a petabyte of holes, which ends with the
+// first signal.
+func TestImportOfSparseFileEnds(t *testing.T) {
+	c := openGenerated(t, t.TempDir(), false)
+	defer closeChain(t, c)
+	ctx, cancel := context.WithCancel(t.Context())
+	src := &counted{ReaderAt: zeros{}, after: cancel}
+	if _, err := c.Import(ctx, src, 1<<50, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := chain.HoldsBlocks(ctx, src, 1<<50, generated); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if most := int64(32 << 20); src.bytes > most {
+		t.Errorf("%d bytes were read after the signal", src.bytes)
 	}
 }

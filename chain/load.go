@@ -229,7 +229,7 @@ func (c *Chain) readFiles(ctx context.Context) error {
 	}
 	genesis := c.active[0]
 	f := finder{c: c, genesis: genesis, waiting: make(map[consensus.Hash][]position), at: from, told: time.Now()}
-	end, err := c.blocks.blocks(ctx, from, c.rules.MaxBlockWeight, f.visit)
+	found, err := c.blocks.blocks(ctx, from, c.rules.MaxBlockWeight, f.visit)
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return errors.Join(fmt.Errorf("reading the block files in %s was interrupted, and what is done is saved: %w", c.cfg.Dir, err), f.save(undos))
 	}
@@ -239,7 +239,11 @@ func (c *Chain) readFiles(ctx context.Context) error {
 	if f.found > 0 {
 		c.cfg.Log.Info("found blocks in the block files", "blocks", f.found)
 	}
-	if err := c.blocks.cut(end); err != nil {
+	if waiting := f.orphans(); found.damaged > 0 || found.tail > 0 || waiting > 0 {
+		c.cfg.Log.Warn("blocks on disk are lost, as what was written last is damaged or not whole; peers will send them again",
+			"found", f.found, "damaged_bytes", found.damaged, "cut_off_bytes", found.tail, "blocks_without_their_parents", waiting)
+	}
+	if err := c.blocks.cut(found.end); err != nil {
 		return err
 	}
 	if c.blocks.tail().compare(from) < 0 { // a file has lost its end
@@ -302,6 +306,7 @@ type finder struct {
 	genesis *node
 	waiting map[consensus.Hash][]position // by the parent's hash
 	found   int
+	bad     error    // the first block that does not pass the checks
 	at      position // where the last block ended that was visited
 	told    time.Time
 }
@@ -331,6 +336,14 @@ func (f *finder) save(undos position) error {
 	}
 	clear(f.c.unsaved)
 	return nil
+}
+
+// orphans is how many blocks wait for a parent that has not been found.
+func (f *finder) orphans() (n int) {
+	for _, list := range f.waiting {
+		n += len(list)
+	}
+	return n
 }
 
 func (f *finder) visit(block *consensus.Block, p position) (good bool, err error) {
@@ -404,6 +417,7 @@ func (f *finder) attach(block *consensus.Block, p position) (good bool, err erro
 	} {
 		if err := check(); err != nil {
 			c.cfg.Log.Warn("passing over a bad block in the block files", "hash", hash, "error", err)
+			f.bad = cmp.Or(f.bad, fmt.Errorf("block %s in %s at byte %d is %w: %w", hash, c.blocks.name(p.File), p.Offset, ErrDamaged, err))
 			return false, nil
 		}
 	}

@@ -19,7 +19,7 @@ var ErrDamaged = errors.New("damaged on disk")
 var errGone = errors.New("it is being fetched again from peers, ask again later")
 
 func damaged(what string, n *node, err error) error {
-	return fmt.Errorf("%s %s at height %d is %w: %w", what, n.hash(), n.height(), ErrDamaged, err)
+	return fmt.Errorf("%s %s is %w: %w", what, n.hash(), ErrDamaged, err)
 }
 
 // loss is a damaged block: where it lay, and what is wrong with it.

@@ -175,7 +175,7 @@ func (c *Chain) UseSnapshot(ctx context.Context, name string, want consensus.Has
 	if known && want == began.Hash {
 		return nil
 	}
-	f, err := os.Open(name)
+	f, err := openRegular(name)
 	if err != nil {
 		return err
 	}
@@ -208,6 +208,15 @@ func (c *Chain) UseSnapshot(ctx context.Context, name string, want consensus.Has
 	c.awaited = &awaitedSnapshot{name, r.base, want, r.coins, r.top}
 	c.coins = newCoinCache(nil) // what the database has of coins from now on counts later
 	return nil
+}
+
+// openRegular opens a file to read, and nothing else: opening a pipe would wait
+// for somebody to write to it, whatever signals come.
+func openRegular(name string) (*os.File, error) {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", name)
+	}
+	return os.Open(name)
 }
 
 // readSnapshot reads all coins of a snapshot, and compares their hash.
@@ -318,7 +327,7 @@ func (c *Chain) awaitedBase() (*node, error) {
 // tip.
 func (c *Chain) loadSnapshot(ctx context.Context, base *node) error {
 	a := c.awaited // nobody else changes it
-	f, err := os.Open(a.name)
+	f, err := openRegular(a.name)
 	if err != nil {
 		return err
 	}

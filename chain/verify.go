@@ -1,28 +1,31 @@
 package chain
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
-
-	"github.com/syndtr/goleveldb/leveldb"
-	"github.com/syndtr/goleveldb/leveldb/storage"
+	"time"
 
 	"lode/consensus"
-	"lode/internal/filelock"
 )
 
-// Verified is what a verification has found.
+// Verified is what a verification has found, and what it has covered.
 type Verified struct {
-	Height   uint32
+	Height   uint32 // of the best chain of blocks on disk
 	Tip      consensus.Hash
 	Inputs   int            // whose signatures were verified
-	Coins    uint64         // in the ledger
-	Hash     consensus.Hash // of the ledger's coins, as Bitcoin Core's hash_serialized_3
-	Replayed consensus.Hash // of the coins that the blocks make
+	Undone   int            // blocks whose undo data was compared with what they spend
+	Beside   int            // blocks of other branches, which were read and checked as far as they can be without coins
+	Saved    uint32         // the height to which the coins in the database belong: a start connects the blocks above it
+	SavedTip consensus.Hash // at that height, maybe of another branch
+	Coins    uint64         // in the database
+	Hash     consensus.Hash // of these coins, as Bitcoin Core's hash_serialized_3
+	Replayed consensus.Hash // of the coins that the blocks up to SavedTip make
+	Tail     int64          // bytes behind the last block that are none: a start cuts them off
 }
 
 // ErrDiffers is the kind of error for a ledger whose coins are not those that its
@@ -30,7 +33,8 @@ type Verified struct {
 var ErrDiffers = errors.New("the coins of the ledger are not those that its blocks make")
 
 // Verify replays all blocks of the ledger in cfg.Dir from genesis, with every
-// rule and signature, into a database beside it, and compares the coins. It
+// rule and signature, into a database beside it, and compares the coins: also
+// those blocks that only a start would connect, as no flush came after them. It
 // takes the ledger as it is on disk and writes nothing into it; no node may use
 // it meanwhile. progress, if not nil, is told from time to time how far it is.
 //
@@ -38,7 +42,7 @@ var ErrDiffers = errors.New("the coins of the ledger are not those that its bloc
 // missing or invalid.
 func Verify(ctx context.Context, cfg Config, progress func(height, tip uint32)) (v Verified, err error) {
 	cfg = cfg.withDefaults()
-	c, tip, err := openReadOnly(cfg)
+	c, saved, err := openReadOnly(ctx, cfg)
 	if err != nil {
 		return v, err
 	}
@@ -49,38 +53,151 @@ func Verify(ctx context.Context, cfg Config, progress func(height, tip uint32)) 
 		return v, err
 	}
 	defer func() { err = errors.Join(err, beside.close(), cfg.disk.removeAll(dir)) }()
+	w := verification{c: c, beside: beside, progress: progress}
+	err = w.run(ctx, saved)
+	return w.found, err
+}
 
-	v.Height, v.Tip = tip.height(), tip.hash()
-	r := &replay{
-		rules: c.rules, sigs: cfg.Sigs, limit: c.cacheLimit, chain: append([]*node{tip.ancestor(0)}, path(tip.ancestor(0), tip)...), store: beside,
-		read: c.parseStored, connected: func(n *node, spent []consensus.Coin) error { v.Inputs += len(spent); return nil },
+// verification is the work of Verify on a ledger that was opened to read.
+type verification struct {
+	c        *Chain
+	beside   *store
+	progress func(height, tip uint32)
+	found    Verified
+	undo     error // the first damage of undo data
+}
+
+func (w *verification) run(ctx context.Context, saved *node) error {
+	lost, err := w.readBehind(ctx)
+	if err != nil {
+		return err
 	}
-	if progress != nil {
-		r.progress = func(height uint32) { progress(height, v.Height) }
-	}
+	best := w.c.bestCandidate()
+	v := &w.found
+	v.Height, v.Tip, v.Saved, v.SavedTip = best.height(), best.hash(), saved.height(), saved.hash()
+	r := w.replay(saved, best)
 	if err := r.begin(); err != nil {
-		return v, err
+		return err
 	}
-	if err := r.run(ctx, v.Height); err != nil {
-		return v, err
+	if err := r.run(ctx, saved.height()); err != nil {
+		return err
 	}
-	if err := r.flush(); err != nil {
-		return v, err
+	if err := errors.Join(r.flush(), w.compare(ctx)); err != nil {
+		return err
 	}
-	made, err := c.hashCoins(ctx, beside)
+	if fork(saved, best) != saved { // a reorganization was not flushed
+		r = w.replay(best, best)
+		if err := r.begin(); err != nil {
+			return err
+		}
+		v.Inputs, v.Undone = 0, 0
+	}
+	if err := r.run(ctx, best.height()); err != nil {
+		return err
+	}
+	if err := w.readBranches(ctx, best); err != nil {
+		return err
+	}
+	return errors.Join(w.undo, lost)
+}
+
+// readBehind finds the blocks behind the ends of the files that are on record.
+// lost says what lies there and is no good block, though good ones come after it.
+func (w *verification) readBehind(ctx context.Context) (lost, err error) {
+	c := w.c
+	from, _, err := c.store.tails()
 	if err != nil {
-		return v, err
+		return nil, err
 	}
-	have, err := c.hashCoins(ctx, c.store)
+	f := finder{c: c, genesis: c.active[0], waiting: make(map[consensus.Hash][]position), told: time.Now()}
+	found, err := c.blocks.blocks(ctx, from, c.rules.MaxBlockWeight, f.visit)
 	if err != nil {
-		return v, err
+		return nil, err
 	}
+	c.findCandidates()
+	orphans := f.orphans()
+	w.found.Tail = found.tail
+	torn, err := c.blocks.torn(found.end)
+	if err != nil || f.bad == nil && found.damaged == 0 && orphans == 0 && torn {
+		return nil, err
+	}
+	lost = fmt.Errorf("what was written last is %w: behind byte %d of %s %d blocks are good, %d bytes between and %d behind them are no block, and %d blocks do not have their parents; a start loses these and fetches them again from peers",
+		ErrDamaged, from.Offset, c.blocks.name(from.File), f.found, found.damaged, found.tail, orphans)
+	return errors.Join(f.bad, lost), nil
+}
+
+// replay is one of the chain that ends with the last of two blocks, or with the
+// first, where that is of another branch.
+func (w *verification) replay(saved, best *node) *replay {
+	end := best
+	if fork(saved, best) != saved {
+		end = saved
+	}
+	r := &replay{
+		rules: w.c.rules, sigs: w.c.cfg.Sigs, limit: w.c.cacheLimit, chain: append([]*node{end.ancestor(0)}, path(end.ancestor(0), end)...), store: w.beside,
+		read: w.c.parseStored, connected: w.connected,
+	}
+	if w.progress != nil {
+		r.progress = func(height uint32) { w.progress(height, end.height()) }
+	}
+	return r
+}
+
+// connected compares what a block has spent with its undo data.
+func (w *verification) connected(n *node, spent []consensus.Coin) error {
+	w.found.Inputs += len(spent)
+	if !n.has(statusUndo) {
+		return nil
+	}
+	kept, err := w.c.spent(n)
+	if err == nil && !slices.Equal(kept, spent) {
+		err = damaged("undo data of block", n, errors.New("it has other coins than the block spends"))
+	}
+	if err != nil && !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	if err != nil {
+		w.undo = cmp.Or(w.undo, err)
+		return nil
+	}
+	w.found.Undone++
+	return nil
+}
+
+// readBranches reads all blocks that are not of the chain that ends with a block.
+func (w *verification) readBranches(ctx context.Context, end *node) error {
+	for _, n := range w.c.index {
+		if !n.has(statusBody) || n.height() <= end.height() && end.ancestor(n.height()) == n {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := w.c.parseStored(n); err != nil {
+			return err
+		}
+		w.found.Beside++
+	}
+	return nil
+}
+
+// compare compares the coins of the ledger with those of the replay.
+func (w *verification) compare(ctx context.Context) error {
+	made, err := w.c.hashCoins(ctx, w.beside)
+	if err != nil {
+		return err
+	}
+	have, err := w.c.hashCoins(ctx, w.c.store)
+	if err != nil {
+		return err
+	}
+	v := &w.found
 	v.Coins, v.Hash, v.Replayed = have.Coins, have.Hash, made.Hash
 	if v.Hash != v.Replayed {
-		return v, fmt.Errorf("%w: at height %d the UTXO hash is %s (%d coins), and after a replay %s (%d coins); start with --reindex",
-			ErrDiffers, v.Height, v.Hash, have.Coins, v.Replayed, made.Coins)
+		return fmt.Errorf("%w: at height %d the UTXO hash is %s (%d coins), and after a replay %s (%d coins); start with --reindex",
+			ErrDiffers, v.Saved, v.Hash, have.Coins, v.Replayed, made.Coins)
 	}
-	return v, nil
+	return nil
 }
 
 // hashCoins hashes all coins in a database.
@@ -112,97 +229,4 @@ func openBeside(d disk, dir string, buffer int) (*store, error) {
 		return nil, err
 	}
 	return openStore(d, dir, buffer)
-}
-
-// openReadOnly gives a ledger as it is on disk, and the tip on record: only its
-// index, files and database, to read from.
-func openReadOnly(cfg Config) (c *Chain, tip *node, err error) {
-	names, err := cfg.disk.names(cfg.Dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, name := range []string{"network", "ledger", "blocks"} {
-		if !slices.Contains(names, name) {
-			return nil, nil, fmt.Errorf("there is no ledger in %s: it has no %s", cfg.Dir, name)
-		}
-	}
-	if err := claimDir(cfg.disk, cfg.Dir, cfg.Spec); err != nil {
-		return nil, nil, err
-	}
-	c = newChain(cfg)
-	tip, err = c.openFilesReadOnly()
-	if err != nil {
-		return nil, nil, errors.Join(err, c.closeFiles())
-	}
-	return c, tip, nil
-}
-
-func (c *Chain) openFilesReadOnly() (tip *node, err error) {
-	c.store, err = openStoreReadOnly(filepath.Join(c.cfg.Dir, "ledger"))
-	if errors.Is(err, errInUse) {
-		return nil, inUse(c.cfg.Dir)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if c.blocks, err = openFiles(c.cfg.disk, filepath.Join(c.cfg.Dir, "blocks"), "blk", c.cfg.Spec.Defaults.Magic); err != nil {
-		return nil, err
-	}
-	return c.readIndex()
-}
-
-// readIndex reads the headers, and gives the tip on record.
-func (c *Chain) readIndex() (*node, error) {
-	hash, ok, err := c.store.hash(keyTip)
-	if err != nil {
-		return nil, err
-	}
-	moving, err := c.store.get(keyMoving)
-	if err != nil {
-		return nil, err
-	}
-	if !ok || moving != nil {
-		return nil, errNotClosed
-	}
-	if err := c.loadBeginning(); err != nil {
-		return nil, err
-	}
-	if c.began != nil && c.began.state == SnapshotAssumed {
-		return nil, fmt.Errorf("%w: let the node run until it has fetched and verified them", errNoHistory)
-	}
-	blocks, undos, err := c.store.tails()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.loadNodes(blocks, undos); err != nil {
-		return nil, err
-	}
-	return c.known(hash)
-}
-
-// errNotClosed is the kind of error for a ledger that only a start can repair.
-var errNotClosed = errors.New("the ledger was not closed properly: start a node on it and stop it, then verify it")
-
-// errNoHistory is the kind of error for a ledger that cannot be replayed yet.
-var errNoHistory = errors.New("the ledger began with a snapshot and does not have the blocks before it")
-
-// openStoreReadOnly opens a database without changing any of its files.
-func openStoreReadOnly(dir string) (*store, error) {
-	files, err := storage.OpenFile(dir, true)
-	if filelock.Held(err) {
-		return nil, errInUse
-	}
-	if err != nil {
-		return nil, err
-	}
-	options := storeOptions()
-	options.ReadOnly = true
-	db, err := leveldb.Open(files, options)
-	if err != nil {
-		if err = corrupt(err); errors.Is(err, errCorrupt) {
-			err = fmt.Errorf("%w (%w)", errNotClosed, err)
-		}
-		return nil, errors.Join(err, files.Close())
-	}
-	return &store{db, files}, nil
 }

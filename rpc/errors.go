@@ -30,6 +30,7 @@ const (
 	codeType           = -3
 	codeAddress        = -5 // an address or a key, and whatever is not found
 	codeParameter      = -8
+	codeDatabase       = -20 // what is damaged on disk
 	codeDecode         = -22
 	codeVerify         = -25
 	codeRejected       = -26
@@ -53,7 +54,7 @@ func asError(err error) *Error {
 		return e
 	}
 	if errors.Is(err, chain.ErrDamaged) {
-		return &Error{codeMisc, err.Error()}
+		return &Error{codeDatabase, err.Error()}
 	}
 	if errors.Is(err, chain.ErrNotFound) {
 		return &Error{codeAddress, "Block not found"}

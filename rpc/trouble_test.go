@@ -139,9 +139,9 @@ func TestDamagedBlockIsSaid(t *testing.T) {
 		{"getrawtransaction", []any{block.Txs[0].TxID(), 1, hash}},
 		{"invalidateblock", []any{n.block(2).Header.Hash()}},
 	} {
-		if _, failure := n.call(call.method, call.params...); failure == nil || failure.Code != -1 ||
+		if _, failure := n.call(call.method, call.params...); failure == nil || failure.Code != -20 ||
 			!strings.Contains(failure.Message, "damaged on disk") || !strings.Contains(failure.Message, hash.String()) {
-			t.Errorf("%s: %+v, want an error with code -1 that says what is damaged", call.method, failure)
+			t.Errorf("%s: %+v, want an error with code -20 that says what is damaged", call.method, failure)
 		}
 	}
 	same(t, n.chain.Tip().Height, 3)

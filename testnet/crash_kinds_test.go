@@ -3,6 +3,7 @@ package testnet_test
 import (
 	"bufio"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -36,7 +37,7 @@ func TestCrashImport(t *testing.T) {
 				if got := v.recover(); got.BestBlock != tip {
 					v.t.Fatalf("the tip after the import is %s, want %s", got.BestBlock, tip)
 				}
-				if err := os.RemoveAll(v.datadir); err != nil {
+				if err := errors.Join(os.RemoveAll(v.datadir), os.Mkdir(v.datadir, 0o700)); err != nil {
 					v.t.Fatal(err)
 				}
 				clean = false

@@ -377,6 +377,9 @@ func (v *victim) replay() utxoSet {
 	v.must("chain", "export", file)
 	fresh := *v
 	fresh.datadir, fresh.cache = filepath.Join(dir, "data"), nil
+	if err := os.Mkdir(fresh.datadir, 0o700); err != nil {
+		v.t.Fatal(err)
+	}
 	fresh.must("chain", "import", file)
 	node := fresh.node()
 	if !node.ready() {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -51,7 +52,7 @@ type imported struct{ Blocks, Transactions, Inputs int }
 
 // lodeImport imports a file into a fresh directory, which stays.
 func (b *bench) lodeImport(ctx context.Context, file, datadir string) (c cost, got imported, err error) {
-	if err := os.RemoveAll(datadir); err != nil {
+	if err := errors.Join(os.RemoveAll(datadir), os.MkdirAll(datadir, 0o700)); err != nil {
 		return c, got, err
 	}
 	c, out, err := timed(exec.CommandContext(ctx, b.lode(), "chain", "import", "--json", "--network", "regtest", "--datadir", datadir, file))
