@@ -10,7 +10,7 @@ import (
 // arrange puts the flags of a command line right behind its command and the
 // arguments behind "--", because urfave/cli takes nothing for a flag that stands
 // behind an argument: a dropped --dry-run must be impossible. It refuses what
-// the command does not know and what is left over.
+// the command does not know.
 //
 // A command whose arguments end in "...]" passes arguments on to somebody else:
 // behind the first of them only a flag that the command knows, written with two
@@ -143,18 +143,23 @@ func (l *line) check() error {
 	} else {
 		own = append(own, l.command.Flags...)
 	}
-	help := false
+	for _, asked := range []cli.Flag{cli.HelpFlag, cli.VersionFlag} {
+		wanted := func(name string) bool { return slices.Contains(asked.Names(), name) }
+		if slices.ContainsFunc(l.given, wanted) && find(own, asked.Names()[0]) != nil { // whatever else was begun
+			l.flags, l.args = []string{dashed(asked.Names()[0])}, nil
+			return nil
+		}
+	}
 	for _, name := range l.given {
 		if find(own, name) == nil {
 			return l.wrong("`%s` has no flag %s", l.name(), dashed(name))
 		}
-		help = help || slices.Contains(cli.HelpFlag.Names(), name) || l.command == nil && slices.Contains(cli.VersionFlag.Names(), name)
-	}
-	if help {
-		l.args = nil
-		return nil
 	}
 	if len(l.subcommands()) > 0 {
+		if len(l.given) == 0 { // `lode wallet` alone lists its commands
+			l.flags = []string{dashed(cli.HelpFlag.Names()[0])}
+			return nil
+		}
 		return l.wrong("give a command of `%s`", l.name())
 	}
 	least, most := arity(l.command.ArgsUsage)
@@ -162,7 +167,7 @@ func (l *line) check() error {
 	case len(l.args) < least:
 		return l.wrong("`%s` wants %s", l.name(), l.command.ArgsUsage)
 	case most >= 0 && len(l.args) > most:
-		return l.wrong("%q is left over", l.args[most])
+		return l.wrong("unexpected argument %q", l.args[most])
 	}
 	return nil
 }

@@ -134,7 +134,7 @@ func workSource(c *cli.Context, n *network, log *slog.Logger) (miner.Source, err
 func nodeSource(c *cli.Context, n *network, log *slog.Logger) (miner.Source, error) {
 	key, err := consensus.ParseAddress(n.spec.Defaults.AddressPrefix, c.String("address"))
 	if err != nil {
-		return nil, fmt.Errorf("--address: %w", err)
+		return nil, usageError(c.Command.HelpName, "--address: %v", err)
 	}
 	first, err := n.client(c)
 	if err != nil {

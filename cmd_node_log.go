@@ -12,7 +12,7 @@ import (
 func logFlags() []cli.Flag {
 	return withEnv(
 		&cli.StringFlag{Name: "log-level", Value: "info", Usage: "log `LEVEL`: debug, info, warn or error"},
-		&cli.StringFlag{Name: "log-file", DefaultText: "standard output", TakesFile: true, Usage: "append the log to `FILE`, which SIGHUP opens again"},
+		&cli.StringFlag{Name: "log-file", DefaultText: "standard output", Usage: "append the log to `FILE`, which SIGHUP opens again"},
 	)
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 
 	"github.com/urfave/cli/v2"
 
@@ -37,7 +36,7 @@ func (n *nodeConfig) readMineFlags(c *cli.Context) (err error) {
 	if address := c.String("mine"); address != "" {
 		key, err := consensus.ParseAddress(n.spec.Defaults.AddressPrefix, address)
 		if err != nil {
-			return fmt.Errorf("--mine: %w", err)
+			return usageError(c.Command.HelpName, "--mine: %v", err)
 		}
 		n.payTo = consensus.TaprootScript(key)
 	}

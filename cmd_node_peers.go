@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,7 +20,7 @@ func peerFlags() []cli.Flag {
 		&cli.StringFlag{Name: "listen-tcp", DefaultText: "off", Usage: "accept peers on `HOST:PORT` by Bitcoin's TCP protocol; without a port, on that of the network"},
 		&cli.StringSliceFlag{Name: "connect", Usage: "keep a connection to the peer at `URL` (ws://host:port, wss://…, tcp://host:port), and make no others; may be repeated"},
 		&cli.StringSliceFlag{Name: "seed", Usage: "begin the search for peers at `URL`; may be repeated"},
-		&cli.IntFlag{Name: "outbound", Value: p2p.DefaultOutbound, Usage: "look for `N` peers to connect to, besides those given and two for blocks alone; 0 for none"},
+		&cli.IntFlag{Name: "outbound", Value: p2p.DefaultOutbound, Usage: "look for `N` peers to connect to, at most 10, besides those given and two for blocks alone; 0 for none"},
 		&cli.Int64Flag{Name: "max-upload", DefaultText: "no limit", Usage: "serve no blocks older than a week once `MiB` were sent to peers in a day"},
 		&cli.StringSliceFlag{Name: "allow-origin", Usage: "let web pages from `ORIGIN` connect as peers; may be repeated"},
 		&cli.StringFlag{Name: "tls-cert", Usage: "accept peers by wss:// with the certificate chain in `FILE` (PEM)"},
@@ -46,6 +45,9 @@ func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
 	case "off":
 		n.listen = ""
 	}
+	if n.outbound < 0 || n.outbound > p2p.MaxOutbound {
+		return usageError(c.Command.HelpName, "--outbound %d: want 0 to %d", n.outbound, p2p.MaxOutbound)
+	}
 	n.outbound = orNone(n.outbound)
 	upload := c.Int64("max-upload")
 	if upload < 0 || upload > 1<<40 {
@@ -58,14 +60,21 @@ func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
 	if n.listenTCP != "" && ports.TCP != 0 {
 		n.listenTCP = p2p.WithPort(n.listenTCP, ports.TCP)
 	}
-	for _, url := range slices.Concat(n.connect, n.seeds, n.spec.Defaults.Seeds) {
-		if _, err := p2p.CheckURL(url, ports); err != nil {
-			return err
+	for flag, urls := range map[string][]string{"--connect": n.connect, "--seed": n.seeds} {
+		for _, url := range urls {
+			if _, err := p2p.CheckURL(url, ports); err != nil {
+				return usageError(c.Command.HelpName, "%s: %v", flag, err)
+			}
 		}
 	}
 	for _, url := range n.advertise {
 		if _, err := p2p.CheckAdvertised(url, ports); err != nil {
 			return usageError(c.Command.HelpName, "--advertise: %v", err)
+		}
+	}
+	for _, url := range n.spec.Defaults.Seeds {
+		if _, err := p2p.CheckURL(url, ports); err != nil {
+			return fmt.Errorf("%s: field \"defaults.seeds\": %w", n.spec.Name, err)
 		}
 	}
 	if n.proxies, err = prefixesOf(c, "trust-proxy"); err != nil {

@@ -52,18 +52,23 @@ func payment(c *cli.Context, spec *consensus.Spec) (p wallet.Payment, maxFee con
 	}
 	p.SubtractFee = c.Bool("subtract-fee")
 	if p.To, err = consensus.ParseAddress(spec.Defaults.AddressPrefix, c.String("to")); err != nil {
-		return p, 0, err
+		return p, 0, usageError("lode wallet send", "--to: %v", err)
 	}
 	if p.Amount, err = wallet.ParseAmount(c.String("amount")); err != nil {
-		return p, 0, err
+		return p, 0, usageError("lode wallet send", "--amount: %v", err)
+	}
+	if p.Amount == 0 {
+		return p, 0, usageError("lode wallet send", "--amount: want more than nothing")
 	}
 	if maxFee, err = wallet.ParseAmount(c.String("max-fee")); err != nil {
-		return p, 0, fmt.Errorf("--max-fee: %w", err)
+		return p, 0, usageError("lode wallet send", "--max-fee: %v", err)
 	}
 	if rate := c.String("fee-rate"); rate != "" {
-		p.Rate, err = wallet.ParseFeeRate(rate)
+		if p.Rate, err = wallet.ParseFeeRate(rate); err != nil {
+			return p, 0, usageError("lode wallet send", "--fee-rate: %v", err)
+		}
 	}
-	return p, maxFee, err
+	return p, maxFee, nil
 }
 
 func walletSend(c *cli.Context) error {

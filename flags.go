@@ -46,6 +46,35 @@ func withEnv(flags ...cli.Flag) []cli.Flag {
 	return flags
 }
 
+// isPath reports whether a flag wants the name of a file or a directory.
+func isPath(f *cli.StringFlag) bool {
+	return strings.Contains(f.Usage, "`FILE`") || strings.Contains(f.Usage, "`DIRECTORY`")
+}
+
+// expandHomes has "~/x" mean x in the user's home, as a value of a flag that names a
+// file: a shell leaves it as it is behind "=" and in the environment.
+func expandHomes(c *cli.Context) error {
+	for _, flag := range c.Command.Flags {
+		f, ok := flag.(*cli.StringFlag)
+		if !ok || !isPath(f) {
+			continue
+		}
+		value := c.String(f.Name)
+		rest, ok := strings.CutPrefix(value, "~")
+		if !ok || rest != "" && !os.IsPathSeparator(rest[0]) {
+			continue
+		}
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return fmt.Errorf("--%s %s: %w", f.Name, value, err)
+		}
+		if err := c.Set(f.Name, home+rest); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // networkFlags are the flags of every command.
 func networkFlags() []cli.Flag {
 	return withEnv(

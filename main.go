@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -68,6 +69,7 @@ func prepare(commands []*cli.Command) {
 	for _, cmd := range commands {
 		cmd.OnUsageError = usageFailure
 		cmd.HideHelpCommand = true
+		cmd.Before = expandHomes
 		prepare(cmd.Subcommands)
 	}
 }
@@ -87,7 +89,20 @@ func usageFailure(c *cli.Context, err error, _ bool) error {
 	if c.Command != nil && c.Command.HelpName != "" {
 		name = c.Command.HelpName
 	}
-	return usageError(name, "%v", err)
+	return usageError(name, "%s", withoutTypes(err))
+}
+
+// asType is what the flag parser says of a value from the environment.
+var asType = regexp.MustCompile(` as [a-z0-9 ]+ value from environment`)
+
+// withoutTypes is what an error of the flag parser says, without the Go library's
+// words: the value and its flag are named already.
+func withoutTypes(err error) string {
+	text := asType.ReplaceAllString(err.Error(), " from environment")
+	for _, tail := range []string{": parse error", ": strconv.", ": time: "} {
+		text, _, _ = strings.Cut(text, tail)
+	}
+	return text
 }
 
 // oneLine keeps an error on one line, whatever it quotes.

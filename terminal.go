@@ -79,7 +79,7 @@ const (
 // showProgress shows how far long work has come, in whatever is counted. end
 // ends it.
 func showProgress(w *os.File, work string) (progress func(done, total int64), end func()) {
-	terminal := term.IsTerminal(int(w.Fd()))
+	terminal := canMove(w)
 	every, shown := logEvery, false
 	if terminal {
 		every = barEvery
@@ -92,9 +92,7 @@ func showProgress(w *os.File, work string) (progress func(done, total int64), en
 		last, shown = time.Now(), true
 		percent := done * 100 / max(total, 1)
 		if terminal {
-			const width = 40
-			full := int(percent) * width / 100
-			fmt.Fprintf(w, "\r%s [%s%s] %d %%", work, strings.Repeat("#", full), strings.Repeat(".", width-full), percent)
+			fmt.Fprint(w, "\r", bar(work, int(percent), columns(w)))
 			return
 		}
 		fmt.Fprintf(w, "lode: %s: %d of %d (%d %%)\n", work, done, total, percent)
@@ -106,11 +104,43 @@ func showProgress(w *os.File, work string) (progress func(done, total int64), en
 	}
 }
 
+// bar shows percent of some work in less than width columns: in the last one the
+// cursor would wrap, and the next bar would begin a line of its own.
+func bar(work string, percent, width int) string {
+	const most, least = 40, 10
+	number := fmt.Sprintf(" %3d %%", percent)
+	room := min(width-1-len(work)-len(" []")-len(number), most)
+	if room < least {
+		return cutTo(work+number, width-1)
+	}
+	full := min(percent, 100) * room / 100
+	return work + " [" + strings.Repeat("#", full) + strings.Repeat(".", room-full) + "]" + number
+}
+
+// cutTo is the end of a line of ASCII that fits into so many columns.
+func cutTo(line string, width int) string {
+	return line[max(0, len(line)-max(width, 0)):]
+}
+
+// canMove reports whether w is a terminal on which a line can be written over.
+func canMove(w *os.File) bool {
+	return term.IsTerminal(int(w.Fd())) && os.Getenv("TERM") != "dumb"
+}
+
+// columns is how wide a terminal is now; 80 where it does not say.
+func columns(w *os.File) int {
+	if width, _, err := term.GetSize(int(w.Fd())); err == nil && width > 0 {
+		return width
+	}
+	return 80
+}
+
 // screen is an output whose last line on a terminal tells how things are; what
 // is written goes above it.
 type screen struct {
 	w        io.Writer
 	terminal bool
+	width    func() int // columns
 
 	mu   sync.Mutex // guards what follows, and w
 	line string
@@ -118,7 +148,11 @@ type screen struct {
 
 func newScreen(w io.Writer) *screen {
 	f, ok := w.(*os.File)
-	return &screen{w: w, terminal: ok && term.IsTerminal(int(f.Fd()))}
+	s := &screen{w: w, terminal: ok && canMove(f), width: func() int { return 80 }}
+	if s.terminal {
+		s.width = func() int { return columns(f) }
+	}
+	return s
 }
 
 // clearLine goes to the beginning of the line and empties it (ECMA-48, EL).
@@ -139,8 +173,8 @@ func (s *screen) Write(p []byte) (int, error) {
 func (s *screen) status(line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.line = line
-	fmt.Fprint(s.w, clearLine, line)
+	s.line = line[:min(len(line), max(s.width()-1, 0))] // else it wraps, and cannot be cleared
+	fmt.Fprint(s.w, clearLine, s.line)
 }
 
 // close leaves the last line as it is.

@@ -22,7 +22,7 @@ const (
 	// DefaultOutbound is how many peers a node chooses for full relay, and
 	// blockOutbound how many more for blocks alone.
 	DefaultOutbound = 8
-	maxOutbound     = 10
+	MaxOutbound     = 10
 	blockOutbound   = 2
 	// maxConnections bounds all peers but those that the operator names, as in
 	// Bitcoin Core, and maxInbound those that dialled us, so that there is

@@ -154,7 +154,7 @@ func New(cfg Config) *Node {
 	if n.outbound == 0 {
 		n.outbound = DefaultOutbound
 	}
-	n.outbound = min(n.outbound, maxOutbound)
+	n.outbound = min(n.outbound, MaxOutbound)
 	if n.places = min(cfg.MaxInbound, maxInbound); n.places == 0 {
 		n.places = maxInbound
 	}
