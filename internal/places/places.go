@@ -86,8 +86,9 @@ func (t *Table[K]) Enter(key K, from Origin) (out []K, ok bool) {
 	if _, there := t.entries[key]; there {
 		return nil, false
 	}
-	if !from.Exempt {
-		out = t.makeRoomNearby(from)
+	if e := t.nearby(from); e != nil {
+		t.remove(e)
+		out = append(out, e.key)
 	}
 	if len(t.entries) >= t.limits.Most {
 		e := t.lowest(t.limits.Keeps, (*shelf[K]).heaviest)
@@ -103,8 +104,25 @@ func (t *Table[K]) Enter(key K, from Origin) (out []K, ok bool) {
 	return out, true
 }
 
-// makeRoomNearby keeps the limits of an address and its network for one more.
-func (t *Table[K]) makeRoomNearby(from Origin) (out []K) {
+// Next is one that would make room if somebody entered now; false if there is free
+// room, or nobody makes any.
+func (t *Table[K]) Next(from Origin) (key K, ok bool) {
+	e := t.nearby(from)
+	if e == nil && len(t.entries) >= t.limits.Most {
+		e = t.lowest(t.limits.Keeps, (*shelf[K]).heaviest)
+	}
+	if e == nil {
+		return key, false
+	}
+	return e.key, true
+}
+
+// nearby is who makes room so that the limits of an address and its network are
+// kept for one more; nil if they are.
+func (t *Table[K]) nearby(from Origin) *entry[K] {
+	if from.Exempt {
+		return nil
+	}
 	ofAddress := func(s *shelf[K]) *entry[K] { return s.oldest(from.Address) }
 	ofNetwork := func(s *shelf[K]) *entry[K] { return s.heaviestOf(from.Network) }
 	address, network := 0, 0
@@ -112,18 +130,13 @@ func (t *Table[K]) makeRoomNearby(from Origin) (out []K) {
 		address += t.shelves[i].ofAddress(from.Address)
 		network += t.shelves[i].networks.count[from.Network]
 	}
-	var e *entry[K]
 	switch {
 	case t.limits.PerAddress > 0 && address >= t.limits.PerAddress:
-		e = t.lowest(t.limits.Counts, ofAddress)
+		return t.lowest(t.limits.Counts, ofAddress)
 	case t.limits.PerNetwork > 0 && network >= t.limits.PerNetwork:
-		e = t.lowest(t.limits.Counts, ofNetwork)
+		return t.lowest(t.limits.Counts, ofNetwork)
 	}
-	if e == nil {
-		return nil
-	}
-	t.remove(e)
-	return []K{e.key}
+	return nil
 }
 
 // lowest finds an entry of the lowest rank below a bound that has one.

@@ -95,7 +95,11 @@ func TestAgainstModel(t *testing.T) {
 			case 0, 1:
 				o := from(rapid.SampledFrom(ips).Draw(t, "from"))
 				o.Exempt = rapid.IntRange(0, 9).Draw(t, "exempt") == 0
+				next, full := tab.Next(o)
 				out, ok := tab.Enter(i, o)
+				if full != (len(out) > 0) || full && len(out) == 1 && tab.entries[next] != nil && m.unlike(next, out[0]) {
+					t.Fatalf("%d would have made room (%v), %v did", next, full, out)
+				}
 				if err := m.enter(i, o, out, ok); err != "" {
 					t.Fatalf("enter %d from %s: %v, %v: %s", i, o.Address, out, ok, err)
 				}
@@ -182,6 +186,14 @@ func (m *model) enter(key int, o Origin, out []int, ok bool) string {
 	}
 	m.list = append(m.list, modelEntry{key, o, 0})
 	return ""
+}
+
+// unlike reports whether two entries differ in more than chance may decide.
+func (m *model) unlike(a, b int) bool {
+	rank := func(key int) int {
+		return m.list[slices.IndexFunc(m.list, func(e modelEntry) bool { return e.key == key })].rank
+	}
+	return rank(a) != rank(b)
 }
 
 // leave checks that the first of out is one that had to go: of the lowest rank

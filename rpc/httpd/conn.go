@@ -27,9 +27,13 @@ type conn struct {
 	in     *bufio.Reader
 	out    *bufio.Writer
 	close  func() // at once, from wherever; and its context
-	rank   int    // guarded by Server.mu
 	trusts bool   // the caller has authenticated with the request in progress or the one before
 	body   *body  // of the request in progress
+
+	// Guarded by Server.mu.
+	busy    bool // a request is in progress
+	said    bool // who it is, or that it has no password
+	entered time.Time
 }
 
 func newConn(s *Server, nc net.Conn, cancel context.CancelFunc) *conn {
@@ -49,7 +53,16 @@ type connKey struct{}
 func Trust(ctx context.Context) {
 	if c, ok := ctx.Value(connKey{}).(*conn); ok {
 		c.trusts = true
-		c.s.rank(c, trustedActs)
+		c.s.rank(c, trustedActs, true)
+	}
+}
+
+// Distrust says that the caller of the request with this context has failed to
+// authenticate: its connection is among the first to make room.
+func Distrust(ctx context.Context) {
+	if c, ok := ctx.Value(connKey{}).(*conn); ok {
+		c.trusts = false
+		c.s.rank(c, strangerDone, true)
 	}
 }
 
@@ -81,13 +94,13 @@ func (c *conn) idles() int {
 	if c.trusts {
 		return trustedIdles
 	}
-	return strangerIdles
+	return strangerDone
 }
 
 // answer has the handler answer a request. It reports whether there may be another.
 func (c *conn) answer(ctx context.Context, req *http.Request) (more bool) {
 	// Who was let in before is not busy before it is let in again, see Trust.
-	c.s.rank(c, max(strangerActs, c.idles()))
+	c.s.rank(c, max(strangerNew, c.idles()), true)
 	c.trusts = false
 	if !expectable(req) {
 		c.refuse(http.StatusExpectationFailed, "want Expect: 100-continue or none")
@@ -109,7 +122,7 @@ func (c *conn) answer(ctx context.Context, req *http.Request) (more bool) {
 		c.lingers()
 		return false
 	}
-	return c.s.rank(c, c.idles())
+	return c.s.rank(c, c.idles(), false)
 }
 
 // handle calls the handler. A panic in it is a bug, but not the end of the server.

@@ -272,7 +272,7 @@ func TestIdleStrangersMakeRoom(t *testing.T) {
 	}{
 		{"one address", func(int) string { return "127.0.0.1" }, 32},
 		{"one network", func(i int) string { return fmt.Sprintf("10.0.0.%d", i%250) }, 64},
-		{"many", func(i int) string { return fmt.Sprintf("10.%d.0.1", i%250) }, 256},
+		{"many", func(i int) string { return fmt.Sprintf("10.%d.0.1", i%250) }, 222},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			virtual(t, Config{Handler: http.HandlerFunc(echo)}, func(w *world) {
@@ -293,7 +293,7 @@ func TestIdleStrangersMakeRoom(t *testing.T) {
 				next := w.dial("127.0.0.1")
 				in := bufio.NewReader(next)
 				go func() { _, _ = fmt.Fprintf(next, get, "next") }()
-				if resp, err := http.ReadResponse(in, nil); err != nil || resp.StatusCode != 200 || time.Since(began) > 0 {
+				if resp, err := http.ReadResponse(in, nil); err != nil || resp.StatusCode != 200 || time.Since(began) > 3*time.Second {
 					t.Errorf("the next caller: %v after %v", err, time.Since(began))
 				}
 				if got, ended := w.say(kept, fmt.Sprintf(get, "again"), time.Second); ended || !strings.Contains(got, "/again") {
@@ -443,6 +443,30 @@ func FuzzReadRequest(f *testing.F) {
 			t.Fatalf("%d bytes were taken of a head of %d and a body of %d: %q", taken, head, len(body), data)
 		case chunked && !bytes.HasSuffix(bytes.TrimRight(data[:taken], "\r\n"), []byte("0")) && !strings.Contains(string(data[head:taken]), "0"):
 			t.Fatalf("chunks without an end: %q", data)
+		}
+	})
+}
+
+// TestGuessersMakeRoomBeforeWhoIsNew has those who were refused go before one that
+// has not said anything yet.
+func TestGuessersMakeRoomBeforeWhoIsNew(t *testing.T) {
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		Distrust(r.Context())
+		<-r.Context().Done()
+	})
+	virtual(t, Config{Handler: handler}, func(w *world) {
+		fresh := w.dial("127.0.0.1")
+		var guessers []net.Conn
+		for range 500 {
+			c := w.dial("127.0.0.1")
+			go func() { _, _ = io.WriteString(c, "GET / HTTP/1.1\r\n\r\n") }()
+			guessers = append(guessers, c)
+		}
+		if _, ended := w.say(fresh, "", time.Second); ended {
+			t.Error("who is new was cut for guessers")
+		}
+		for _, c := range append(guessers, fresh) {
+			c.Close()
 		}
 	})
 }

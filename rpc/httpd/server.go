@@ -26,7 +26,7 @@ type Config struct {
 	Handler http.Handler
 	Log     *slog.Logger // none
 
-	MaxConnections int // 256, see MaxSockets
+	MaxConnections int // 256, with those that are being closed as they have made room
 	MaxPerAddress  int // 32 of callers that have not authenticated
 	MaxPerNetwork  int // 64 likewise: 24 bits of an address, in IPv6 48
 
@@ -42,9 +42,11 @@ const strangerIdle = 30 * time.Second
 
 // The ranks of a connection: those below trusted count for the limits of an
 // address and a network, and only those that work for a trusted caller make no room.
+// Who is new makes room after who was refused or answered: else those who guess
+// passwords would push out who is about to say the right one.
 const (
-	strangerIdles = iota
-	strangerActs
+	strangerDone = iota
+	strangerNew  // or has a request in progress
 	trustedIdles
 	trustedActs
 	ranks
@@ -60,10 +62,6 @@ type Server struct {
 	conns    map[*conn]struct{} // with those that are being closed
 	stopping bool
 }
-
-// MaxSockets is how many file descriptors the connections of a server with so many
-// places may take: those that make room are closed beside the new ones.
-func MaxSockets(connections int) int { return connections + connections/8 + 1 }
 
 // New prepares a server; Serve runs it.
 func New(cfg Config) *Server {
@@ -88,10 +86,10 @@ func New(cfg Config) *Server {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	limits := places.Limits{
-		Most: cfg.MaxConnections, PerAddress: cfg.MaxPerAddress, PerNetwork: cfg.MaxPerNetwork, Counts: trustedIdles, Keeps: trustedActs, Ranks: ranks,
+		Most: max(1, cfg.MaxConnections-cfg.MaxConnections/8), PerAddress: cfg.MaxPerAddress, PerNetwork: cfg.MaxPerNetwork, Counts: trustedIdles, Keeps: trustedActs, Ranks: ranks,
 	}
 	return &Server{
-		cfg: cfg, sockets: make(chan struct{}, MaxSockets(cfg.MaxConnections)),
+		cfg: cfg, sockets: make(chan struct{}, cfg.MaxConnections),
 		places: places.New[*conn](limits), conns: make(map[*conn]struct{}),
 	}
 }
@@ -168,41 +166,69 @@ func (s *Server) serve(ctx context.Context, nc net.Conn) {
 		s.places.Leave(c)
 		delete(s.conns, c)
 	}()
-	if !s.enter(c, nc.RemoteAddr()) {
+	if !s.enter(ctx, c, nc.RemoteAddr()) {
 		return
 	}
 	c.serve(ctx)
 }
 
+// A connection that is new has this long to say something before it makes room for
+// another: the next one waits as long. A server whose processors are busy accepts
+// faster than it reads.
+const (
+	newFor   = 250 * time.Millisecond
+	newCheck = 5 * time.Millisecond
+)
+
 // enter gives a connection a place. Those that make room are closed.
-func (s *Server) enter(c *conn, from net.Addr) bool {
+func (s *Server) enter(ctx context.Context, c *conn, from net.Addr) bool {
 	var address netip.Addr
 	if a, err := netip.ParseAddrPort(from.String()); err == nil {
 		address = a.Addr()
 	}
+	origin := places.OriginOf(address)
+	for ctx.Err() == nil {
+		if entered, wait := s.tryEnter(c, origin); !wait {
+			return entered
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(newCheck):
+		}
+	}
+	return false
+}
+
+// tryEnter reports that c has to wait for a place if the one that would make room
+// for it has had no time yet to say anything.
+func (s *Server) tryEnter(c *conn, origin places.Origin) (entered, wait bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
-		return false
+		return false, false
 	}
-	out, ok := s.places.Enter(c, places.OriginOf(address))
+	if next, ok := s.places.Next(origin); ok && !next.said && time.Since(next.entered) < newFor {
+		return false, true
+	}
+	out, ok := s.places.Enter(c, origin)
 	for _, other := range out {
 		other.close()
 	}
 	if ok {
-		s.conns[c] = struct{}{}
+		s.conns[c], c.entered = struct{}{}, time.Now()
+		s.places.Rank(c, strangerNew)
 	}
-	return ok
+	return ok, false
 }
 
-// rank says what a connection does now. It reports false if the server stops, for
-// one that has nothing to do.
-func (s *Server) rank(c *conn, rank int) bool {
+// rank says what a connection has proven, and whether it has a request in progress.
+// It reports false for one that has none when the server stops.
+func (s *Server) rank(c *conn, rank int, busy bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.rank = rank
+	c.busy, c.said = busy, c.said || rank != strangerNew // who is new may be about to authenticate
 	s.places.Rank(c, rank)
-	return !s.stopping || rank == strangerActs || rank == trustedActs
+	return !s.stopping || busy
 }
 
 // stop closes the connections that do nothing, and has the others end when they
@@ -212,7 +238,7 @@ func (s *Server) stop() {
 	defer s.mu.Unlock()
 	s.stopping = true
 	for c := range s.conns {
-		if c.rank == strangerIdles || c.rank == trustedIdles {
+		if !c.busy {
 			c.close()
 		}
 	}
