@@ -140,10 +140,14 @@ func nodeSource(c *cli.Context, n *network, log *slog.Logger) (miner.Source, err
 	if err != nil {
 		return nil, err
 	}
+	if first.InURL() {
+		log.Warn("everybody on this machine can read the password in --rpc: give --rpc-user and --rpc-password-file or $" + passwordVariable)
+	}
 	log.Info("mining for a node", "node", first.URL(), "address", c.String("address"))
 	return &explained{n, first, miner.NewRemote(miner.RemoteConfig{
-		Dial:  func() (*client.Client, error) { return n.client(c) }, // with the cookie of the node that runs now
-		PayTo: consensus.TaprootScript(key), Pace: paceOf(c, n.spec), Log: log,
+		Dial:    func() (*client.Client, error) { return n.client(c) }, // with the cookie of the node that runs now
+		Explain: func(err error) error { return n.explain(first, err) },
+		PayTo:   consensus.TaprootScript(key), Pace: paceOf(c, n.spec), Log: log,
 	})}, nil
 }
 

@@ -15,10 +15,11 @@ import (
 
 // RemoteConfig says which node the work comes from.
 type RemoteConfig struct {
-	Dial  func() (*client.Client, error) // called again after each outage: a node that starts anew may want another password
-	PayTo []byte                         // a script
-	Pace  time.Duration                  // how long to rest after a block that was found
-	Log   *slog.Logger                   // nil means none
+	Dial    func() (*client.Client, error) // called again after each outage: a node that starts anew may want another password
+	PayTo   []byte                         // a script
+	Pace    time.Duration                  // how long to rest after a block that was found
+	Explain func(error) error              // adds to an error for the log what to do; nil means nothing
+	Log     *slog.Logger                   // nil means none
 }
 
 // Remote is the source of work in another node: getblocktemplate with long
@@ -38,6 +39,9 @@ type Remote struct {
 func NewRemote(cfg RemoteConfig) *Remote {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Explain == nil {
+		cfg.Explain = func(err error) error { return err }
 	}
 	return &Remote{cfg: cfg, pacer: pacer{every: cfg.Pace}, cancel: func() {}}
 }
@@ -62,7 +66,9 @@ const (
 	codeWarmUp  = -28
 )
 
-// permanent reports whether it is of no use to make the same call again.
+// permanent reports whether it is of no use to make the same call again. A node
+// that wants another password may have started anew: with the cookie it left then
+// the next call is let in.
 func permanent(err error) bool {
 	if e, ok := errors.AsType[*client.Error](err); ok {
 		switch e.Code {
@@ -71,11 +77,11 @@ func permanent(err error) bool {
 		}
 		return true
 	}
-	return errors.Is(err, client.ErrUnauthorized) || errors.Is(err, client.ErrURL) || errors.Is(err, errTemplate)
+	return errors.Is(err, client.ErrForbidden) || errors.Is(err, client.ErrURL) || errors.Is(err, errTemplate)
 }
 
 // Run implements Source. It ends early only if the first answer shows that there
-// will never be work: the node lets nobody in, or has no templates of use.
+// will never be work: the node refuses the call, or has no templates of use.
 func (r *Remote) Run(ctx context.Context, work func(*Job)) error {
 	worked, said, id, wait := false, "", "", firstRetry
 	for {
@@ -93,7 +99,7 @@ func (r *Remote) Run(ctx context.Context, work func(*Job)) error {
 			r.give(nil, work)
 			if kind := kindOf(err); said == "" || kind != said && kind != gone {
 				said = kind
-				r.cfg.Log.Warn("no work from the node, trying again until there is", "error", err)
+				r.cfg.Log.Warn("no work from the node, trying again until there is", "error", r.cfg.Explain(err))
 			}
 			sleep(ctx, wait)
 			id, wait = "", min(2*wait, lastRetry)
@@ -126,9 +132,15 @@ func (r *Remote) give(job *Job, work func(*Job)) {
 // may have said something before, and that is enough for one outage.
 const gone = "gone"
 
-// kindOf tells one outage from another: the node is gone, or it is there and says
-// by a code why it has no template.
+// kindOf tells one outage from another: the node is gone, it lets this miner in no
+// more, or it says by a code why it has no template.
 func kindOf(err error) string {
+	switch {
+	case errors.Is(err, client.ErrUnauthorized):
+		return "unauthorized"
+	case errors.Is(err, client.ErrForbidden):
+		return "forbidden"
+	}
 	if e, ok := errors.AsType[*client.Error](err); ok {
 		return strconv.Itoa(e.Code)
 	}
@@ -256,7 +268,7 @@ func (r *Remote) submit(ctx context.Context, block string) (Verdict, error) {
 			return Verdict{outcomeOf(*reason), *reason}, nil
 		case refused && permanent(err):
 			return Verdict{Rejected, e.Message}, nil
-		case ctx.Err() != nil || time.Since(began) > submitFor:
+		case ctx.Err() != nil || time.Since(began) > submitFor || errors.Is(err, client.ErrForbidden):
 			return Verdict{}, fmt.Errorf("submitblock: %w", err)
 		}
 		sleep(ctx, wait)

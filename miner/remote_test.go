@@ -30,6 +30,7 @@ type fakeNode struct {
 	server    *httptest.Server
 	url       atomic.Value
 	password  atomic.Value
+	dials     atomic.Value // the password that the miner knows, if it is another one
 	asked     atomic.Int64 // calls of getblocktemplate
 	waiting   atomic.Int64 // of them that wait
 	longPolls bool
@@ -173,7 +174,11 @@ func (n *fakeNode) submitBlock(param json.RawMessage) any {
 }
 
 func (n *fakeNode) dial() (*client.Client, error) {
-	return client.New(n.url.Load().(string), client.Auth{User: "u", Password: n.password.Load().(string)})
+	password := n.password.Load().(string)
+	if wrong, _ := n.dials.Load().(string); wrong != "" {
+		password = wrong
+	}
+	return client.New(n.url.Load().(string), client.Auth{User: "u", Password: password})
 }
 
 // remote is a miner that works for the node.
@@ -294,6 +299,33 @@ func TestRemoteOutage(t *testing.T) {
 	}
 }
 
+// TestRemoteRefused has the node want another password, at the start and later, as
+// one does whose cookie is another one at each start: the miner says so, once each
+// time, and comes back with what it is told then.
+func TestRemoteRefused(t *testing.T) {
+	t.Parallel()
+	n := newFakeNode(t)
+	n.change = hardBits
+	n.dials.Store("wrong")
+	m := n.startRemote(t)
+	said := func(times int) func() bool {
+		return func() bool { return strings.Count(m.log.String(), "the node wants other credentials") == times }
+	}
+	working := func() bool { return m.workers.current.Load() != nil && n.waiting.Load() == 1 }
+	eventually(t, "it does not say that it is refused", said(1))
+	n.dials.Store("")
+	eventually(t, "it does not come back", working)
+	n.password.Store("second")
+	n.dials.Store("wrong")
+	n.server.CloseClientConnections()
+	eventually(t, "it does not say that it is refused later", said(2))
+	n.dials.Store("")
+	eventually(t, "it does not come back later", working)
+	if !said(2)() {
+		t.Errorf("it says more often that it is refused:\n%s", m.log)
+	}
+}
+
 // TestRemoteSyncing waits for a node that has no template yet.
 func TestRemoteSyncing(t *testing.T) {
 	t.Parallel()
@@ -371,7 +403,6 @@ func TestRemoteEnds(t *testing.T) {
 		failed *client.Error
 		want   error
 	}{
-		{"wrong password", func() (*client.Client, error) { return client.New(n.server.URL, client.Auth{User: "u", Password: "x"}) }, nil, nil, client.ErrUnauthorized},
 		{"no URL", func() (*client.Client, error) { return client.New("ftp://x", client.Auth{}) }, nil, nil, client.ErrURL},
 		{"unknown rule", nil, func(m map[string]any) { m["rules"] = []string{"!segwit", "!other"} }, nil, errTemplate},
 		{"no such call", nil, nil, &client.Error{Code: -32601, Message: "Method not found"}, nil},

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -20,6 +21,7 @@ import (
 var (
 	ErrNotRunning   = errors.New("no node answers")
 	ErrUnauthorized = errors.New("the node wants other credentials")
+	ErrForbidden    = errors.New("the node does not allow the call")
 	ErrTooLarge     = errors.New("the answer is too large")
 	ErrBadAnswer    = errors.New("the answer is not JSON-RPC")
 	ErrURL          = errors.New("not the URL of a node")
@@ -72,6 +74,7 @@ type Client struct {
 
 	url  string // without credentials
 	auth Auth
+	bare bool // the credentials came with the URL
 	http *http.Client
 }
 
@@ -88,10 +91,12 @@ func New(rawURL string, auth Auth) (*Client, error) {
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("%w: %q, want http://HOST:PORT", ErrURL, u.Redacted())
 	}
+	bare := false
 	if u.User != nil {
 		password, _ := u.User.Password()
 		auth = Auth{u.User.Username(), password}
 		u.User = nil
+		bare = true
 	}
 	transport := &http.Transport{
 		// No proxy: the cookie is for this host alone.
@@ -101,13 +106,17 @@ func New(rawURL string, auth Auth) (*Client, error) {
 		DisableCompression:  true,
 	}
 	return &Client{
-		Limit: DefaultLimit, url: u.String(), auth: auth,
+		Limit: DefaultLimit, url: u.String(), auth: auth, bare: bare,
 		http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}, nil
 }
 
 // URL is where the node is, without credentials.
 func (c *Client) URL() string { return c.url }
+
+// InURL reports whether the credentials came with the URL, and were not given
+// beside it.
+func (c *Client) InURL() bool { return c.bare }
 
 // Request is one call of a batch.
 type Request struct {
@@ -241,9 +250,22 @@ func (c *Client) post(ctx context.Context, v any) ([]byte, error) {
 		return nil, fmt.Errorf("%w: more than %d bytes from %s", ErrTooLarge, c.Limit, c.url)
 	case resp.StatusCode == http.StatusUnauthorized:
 		return nil, fmt.Errorf("%w: %s", ErrUnauthorized, c.url)
+	case resp.StatusCode == http.StatusForbidden:
+		return nil, fmt.Errorf("%w: %s says %s", ErrForbidden, c.url, forbidden(body))
 	case !json.Valid(body):
 		// A refused call comes with a status of its own too, but with JSON.
 		return nil, fmt.Errorf("%w: %s says %s", ErrBadAnswer, c.url, resp.Status)
 	}
 	return body, nil
+}
+
+// forbidden is why a node refuses a call with the status of that name: without a
+// word where its user may not make the call.
+func forbidden(body []byte) string {
+	const most = 200
+	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+	if line == "" {
+		return "nothing more: perhaps its --rpc-whitelist does not name the method for this user"
+	}
+	return strconv.Quote(line[:min(len(line), most)])
 }
