@@ -12,13 +12,14 @@ import (
 	"lode/consensus"
 	"lode/mempool"
 	"lode/miner/kernel"
+	"lode/rpc"
 )
 
 func nodeCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "node",
 		Usage: "run a full node until it is stopped (Ctrl-C, SIGTERM or `lode rpc stop`)",
-		Flags: slices.Concat(networkFlags(), ledgerFlags(), nodeLedgerFlags(), peerFlags(), rpcServerFlags(),
+		Flags: slices.Concat(networkFlags(), ledgerFlags(), nodeLedgerFlags(), peerFlags(), rpcServerFlags(), rpcUserFlags(),
 			nodeMineFlags(), stratumFlags(), policyFlags(), logFlags()),
 		Action: func(c *cli.Context) error {
 			n, err := newNodeConfig(c)
@@ -57,6 +58,8 @@ type nodeConfig struct {
 	strangers      bool // on loopback, for tests
 	allowHosts     []string
 	openMetrics    bool
+	users          []rpc.Credential // beside the cookie's
+	whitelist      rpc.Whitelist
 	payTo          []byte         // nil if the node does not mine
 	threads        int            // 0 for one per core
 	kernel         *kernel.Kernel // nil for the fastest

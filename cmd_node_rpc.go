@@ -44,7 +44,9 @@ func (n *nodeConfig) readRPCFlags(c *cli.Context) error {
 	if n.rpcListen == "" {
 		n.rpcListen = fmt.Sprintf("127.0.0.1:%d", n.spec.Defaults.Ports.RPC)
 	}
-	return nil
+	var err error
+	n.users, n.whitelist, err = rpcUsers(c)
+	return err
 }
 
 // rpcConfig is what the RPC server serves. stop ends the node.
@@ -52,7 +54,7 @@ func (n *nodeConfig) rpcConfig(p *nodeParts, password string, stop func()) rpc.C
 	cfg := rpc.Config{
 		Spec: n.spec, Chain: p.ledger, Pool: p.pool, Templates: p.templates, Network: p.peers, Clock: &n.clock,
 		Version: version, UserAgent: userAgent, Stop: stop, Log: n.log,
-		Dir: n.dir, User: rpc.CookieUser, Password: password, AllowHosts: n.allowHosts, OpenMetrics: n.openMetrics, MaxConnections: n.places.rpc,
+		Dir: n.dir, User: rpc.CookieUser, Password: password, Users: n.users, Whitelist: n.whitelist, AllowHosts: n.allowHosts, OpenMetrics: n.openMetrics, MaxConnections: n.places.rpc,
 	}
 	if p.mining != nil {
 		cfg.Mining = p.mining

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,7 +11,6 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
-	"lode/rpc/client"
 )
 
 // withEnv lets flags come from the environment: --data-dir from LODE_DATA_DIR.
@@ -99,12 +96,6 @@ func cacheSize(c *cli.Context) (int64, error) {
 	return mb << 20, nil
 }
 
-// rpcFlags are the further flags of every command that talks to a node.
-func rpcFlags() []cli.Flag {
-	return withEnv(&cli.StringFlag{Name: "rpc", DefaultText: "what the node in --datadir says, else the port of the network",
-		Usage: "`URL` of the node, http://[USER:PASSWORD@]HOST:PORT"})
-}
-
 // network is what --network and --datadir come down to.
 type network struct {
 	spec    *consensus.Spec
@@ -178,53 +169,4 @@ func readSmall(path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s has more than %d bytes", path, limit)
 	}
 	return b, nil
-}
-
-// rpcURL is where the node is: what --rpc says, else what the node in the data
-// directory says, else the port of the network.
-func (n *network) rpcURL(c *cli.Context) (string, error) {
-	if s := c.String("rpc"); s != "" {
-		return s, nil
-	}
-	path := filepath.Join(n.dir, rpcAddressFile)
-	b, err := readSmall(path, maxAddressFile)
-	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Sprintf("http://127.0.0.1:%d", n.spec.Defaults.Ports.RPC), nil
-	}
-	if err != nil {
-		return "", err
-	}
-	host, port, err := net.SplitHostPort(strings.TrimSpace(string(b)))
-	if err != nil {
-		return "", fmt.Errorf("%s does not hold HOST:PORT: give --rpc", path)
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() { // it listens on all addresses
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, port), nil
-}
-
-// client is for the node of this network. No node need run yet: a missing
-// cookie is a matter of the first call.
-func (n *network) client(c *cli.Context) (*client.Client, error) {
-	url, err := n.rpcURL(c)
-	if err != nil {
-		return nil, err
-	}
-	auth, err := client.Cookie(filepath.Join(n.dir, cookieFile))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	return client.New(url, auth)
-}
-
-// explain says what to do about an error of the client.
-func (n *network) explain(cl *client.Client, err error) error {
-	switch {
-	case errors.Is(err, client.ErrNotRunning):
-		return fmt.Errorf("%w at %s; start one with `lode node --network %s --datadir %s`", client.ErrNotRunning, cl.URL(), n.arg, n.datadir)
-	case errors.Is(err, client.ErrUnauthorized):
-		return fmt.Errorf("%w at %s: give its --datadir (with %s) or USER:PASSWORD in --rpc", client.ErrUnauthorized, cl.URL(), filepath.Join(n.dir, cookieFile))
-	}
-	return err
 }

@@ -42,6 +42,7 @@ const (
 	codeNoPeers        = -9
 	codeStopping       = -9
 	codeSyncing        = -10
+	codeNoWallet       = -18
 )
 
 func fail(code int, format string, args ...any) error {

@@ -108,7 +108,9 @@ func TestHostAndOrigin(t *testing.T) {
 		{"LOCALHOST", "", 200},
 		{"node.example:18443", "", 200},
 		{"NODE.EXAMPLE", "", 200},
-		{"", "", 403},
+		{"", "", 200}, // not from a browser
+		{"", "http://127.0.0.1:18443", 403},
+		{"", "null", 403},
 		{"evil.example", "", 403},
 		{"evil.example:18443", "", 403},
 		{"localhost.evil.example:18443", "", 403},
@@ -146,7 +148,7 @@ func TestOtherRequests(t *testing.T) {
 	}{
 		{"GET", func(r *http.Request) { r.Method = http.MethodGet }, 405},
 		{"OPTIONS", func(r *http.Request) { r.Method = http.MethodOptions }, 405},
-		{"another path", func(r *http.Request) { r.URL.Path = "/wallet/x" }, 404},
+		{"another path", func(r *http.Request) { r.URL.Path = "/walle/x" }, 404},
 		{"a path that leads back", func(r *http.Request) { r.URL.Path = "/x/.." }, 404},
 		{"GET of another path", func(r *http.Request) { r.Method, r.URL.Path = http.MethodGet, "/x" }, 404},
 	} {

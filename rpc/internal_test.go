@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -115,57 +113,6 @@ func TestDisassembleLong(t *testing.T) {
 	if n := testing.AllocsPerRun(3, func() { disassemble(script) }); n > 100 {
 		t.Errorf("%v allocations for %d opcodes", n, len(script))
 	}
-}
-
-// TestConnectionsAreLimited fills the slots of a listener: one more caller has to
-// wait until another has gone, and closing ends the wait.
-func TestConnectionsAreLimited(t *testing.T) {
-	t.Parallel()
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := newLimitListener(inner, 2)
-	accepted, ended := make(chan net.Conn, 5), make(chan error, 1)
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				ended <- err
-				return
-			}
-			accepted <- conn
-		}
-	}()
-	for range 4 {
-		conn, err := net.Dial("tcp", inner.Addr().String()) // the system completes it in any case
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-	}
-	first, second := <-accepted, <-accepted
-	select {
-	case <-accepted:
-		t.Fatal("a third connection was accepted")
-	case <-time.After(50 * time.Millisecond):
-	}
-	for range 2 { // closing twice gives one slot back
-		_ = first.Close()
-	}
-	third := <-accepted
-	select {
-	case <-accepted:
-		t.Fatal("a fourth connection was accepted")
-	case <-time.After(50 * time.Millisecond):
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-ended; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("Accept ended with %v", err)
-	}
-	_, _ = second.Close(), third.Close()
 }
 
 func TestEveryErrorHasACode(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"runtime/debug"
@@ -29,18 +30,15 @@ func parseRequest(raw []byte) (*request, *Error) {
 	if jsonType(raw) != "object" {
 		return &request{id: nullID}, invalid("Invalid Request object")
 	}
+	raw = trimJSON(raw)
 	fields := make(map[string]json.RawMessage, 4)
-	err := eachMember(raw, func(name string, value json.RawMessage) error {
+	for name, value := range members(raw) {
 		switch name {
 		case "id", "jsonrpc", "method", "params":
 			if _, twice := fields[name]; !twice {
 				fields[name] = value
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return &request{id: nullID}, &Error{codeParse, "Parse error"}
 	}
 	call := &request{id: fields["id"]}
 	if version := fields["jsonrpc"]; !isNull(version) {
@@ -70,24 +68,10 @@ func parseRequest(raw []byte) (*request, *Error) {
 	return call, nil
 }
 
-// eachMember calls f for the members of a JSON object in their order. Other
-// than the decoding into a struct or a map, it keeps names of another case
-// apart, and shows a name that is there twice.
+// eachMember calls f for the members of a valid JSON object until one is an error.
 func eachMember(raw []byte, f func(name string, value json.RawMessage) error) error {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	if _, err := dec.Token(); err != nil {
-		return err
-	}
-	for dec.More() {
-		name, err := dec.Token()
-		if err != nil {
-			return err
-		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return err
-		}
-		if err := f(name.(string), value); err != nil {
+	for name, value := range members(raw) {
+		if err := f(name, value); err != nil {
 			return err
 		}
 	}
@@ -151,15 +135,25 @@ func (r *request) answer(result any, failure *Error) []byte {
 	return b.Bytes()
 }
 
+// caller is who makes a call.
+type caller struct {
+	user   string
+	wallet bool // the path names a wallet
+}
+
 // serveRPC answers the body of one HTTP request.
-func (s *Server) serveRPC(w http.ResponseWriter, r *http.Request, body []byte) {
+func (s *Server) serveRPC(w http.ResponseWriter, r *http.Request, who caller, body []byte) {
 	if !utf8.Valid(body) || !json.Valid(body) {
 		refuse(w, &Error{codeParse, "Parse error"})
 		return
 	}
+	if body = trimJSON(body); !s.cfg.Whitelist.lets(who.user) {
+		s.forbid(w, who, "")
+		return
+	}
 	switch jsonType(body) {
 	case "array":
-		s.serveBatch(w, r, body)
+		s.serveBatch(w, r, who, body)
 		return
 	case "object":
 	default:
@@ -171,7 +165,11 @@ func (s *Server) serveRPC(w http.ResponseWriter, r *http.Request, body []byte) {
 		writeJSON(w, httpStatus(failure), call.answer(nil, failure))
 		return
 	}
-	result, failure := s.execute(r.Context(), call)
+	if !s.cfg.Whitelist.allows(who.user, call.method) {
+		s.forbid(w, who, call.method)
+		return
+	}
+	result, failure := s.execute(r.Context(), who, call)
 	if call.notification() {
 		w.WriteHeader(http.StatusNoContent)
 		return
@@ -181,6 +179,16 @@ func (s *Server) serveRPC(w http.ResponseWriter, r *http.Request, body []byte) {
 		status = httpStatus(failure)
 	}
 	writeJSON(w, status, call.answer(result, failure))
+}
+
+// forbid answers a call that the user may not make, without a word, as Bitcoin Core
+// does; an empty method is any.
+func (s *Server) forbid(w http.ResponseWriter, who caller, method string) {
+	if method == "" {
+		method = "any method"
+	}
+	s.warn("RPC user not allowed to call", "user", who.user, "method", method)
+	w.WriteHeader(http.StatusForbidden)
 }
 
 // httpStatus is what Bitcoin Core answers for an error in JSON-RPC 1.x.
@@ -216,67 +224,103 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) {
 }
 
 // maxBatch bounds how many calls one request may hold.
-const maxBatch = 10_000
+const maxBatch = 50_000
 
-// splitBatch gives the elements of a valid JSON array, or false if they are too
-// many, which is known before all of them take memory.
-func splitBatch(body []byte) (calls []json.RawMessage, ok bool) {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	_, err := dec.Token()
-	for err == nil && dec.More() {
-		if len(calls) == maxBatch {
-			return nil, false
+// countBatch counts the elements of a valid JSON array, up to one too many.
+func countBatch(body []byte) (n int) {
+	for range elements(body) {
+		if n++; n > maxBatch {
+			break
 		}
-		var raw json.RawMessage
-		err = dec.Decode(&raw)
-		calls = append(calls, raw)
 	}
-	return calls, err == nil
+	return n
 }
 
-// serveBatch answers calls one after the other as it goes, so that a batch of
-// large results is never held in memory as a whole.
-func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request, body []byte) {
-	calls, ok := splitBatch(body)
-	if !ok {
+// serveBatch answers calls one after the other. The answers are kept until the last
+// is there: clients want to know how long they are together, and some read no
+// chunks.
+func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request, who caller, body []byte) {
+	count := countBatch(body)
+	if count > maxBatch {
 		refuse(w, &Error{codeInvalidRequest, "Too many calls in one batch, want at most " + strconv.Itoa(maxBatch)})
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	separator := "["
-	for _, raw := range calls {
+	if s.cfg.Whitelist.methods[who.user] != nil && !s.batchAllowed(w, who, body) {
+		return
+	}
+	out := s.spools.open(who.user)
+	defer out.Close()
+	answered := false
+	write := func(separator string, answer []byte) error {
+		_, err1 := io.WriteString(out, separator)
+		_, err2 := out.Write(answer)
+		return errors.Join(err1, err2)
+	}
+	for raw := range elements(body) {
+		if r.Context().Err() != nil {
+			return // nobody waits for the rest
+		}
 		call, failure := parseRequest(raw)
 		var result any
 		if failure == nil {
-			result, failure = s.execute(r.Context(), call)
+			result, failure = s.execute(r.Context(), who, call)
 		}
 		if call.notification() {
 			continue
 		}
-		limitWrite(w)
-		if _, err := io.WriteString(w, separator); err != nil {
+		separator := "["
+		if answered {
+			separator = ","
+		}
+		answered = true
+		if err := write(separator, bytes.TrimSpace(call.answer(result, failure))); err != nil {
+			refuse(w, &Error{codeInternal, err.Error()})
 			return
 		}
-		if _, err := w.Write(bytes.TrimSpace(call.answer(result, failure))); err != nil {
-			return
-		}
-		separator = ","
 	}
-	switch {
-	case separator == ",":
-		_, _ = io.WriteString(w, "]\n")
-	case len(calls) > 0: // notifications only
+	if !answered && count > 0 { // notifications only
 		w.WriteHeader(http.StatusNoContent)
-	default:
-		_, _ = io.WriteString(w, "[]\n")
+		return
 	}
+	end := "]\n"
+	if !answered {
+		end = "[]\n"
+	}
+	if err := write(end, nil); err != nil {
+		refuse(w, &Error{codeInternal, err.Error()})
+		return
+	}
+	limitWrite(w)
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.FormatInt(out.size, 10))
+	_, _ = out.WriteTo(w) // the caller has gone if this fails
+}
+
+// batchAllowed reports whether a user may make every call of a batch, and answers
+// it if not.
+func (s *Server) batchAllowed(w http.ResponseWriter, who caller, body []byte) bool {
+	for raw := range elements(body) {
+		call, failure := parseRequest(raw)
+		if failure != nil && call.method == "" {
+			refuse(w, failure)
+			return false
+		}
+		if !s.cfg.Whitelist.allows(who.user, call.method) {
+			s.forbid(w, who, call.method)
+			return false
+		}
+	}
+	return true
 }
 
 // execute runs one call. A panic in a method is a bug, but not the end of the
 // node.
-func (s *Server) execute(ctx context.Context, call *request) (result any, failure *Error) {
+func (s *Server) execute(ctx context.Context, who caller, call *request) (result any, failure *Error) {
 	m, ok := s.table[call.method]
 	if !ok {
+		if who.wallet && walletMethods[call.method] {
+			return nil, &Error{codeNoWallet, "Requested wallet does not exist or is not loaded"}
+		}
 		return nil, &Error{codeNoMethod, "Method not found"}
 	}
 	defer func() {

@@ -76,7 +76,7 @@ func TestRequests(t *testing.T) {
 func TestBatches(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "regtest", 0)
-	const tooMany = `{"result":null,"error":{"code":-32600,"message":"Too many calls in one batch, want at most 10000"},"id":null}`
+	const tooMany = `{"result":null,"error":{"code":-32600,"message":"Too many calls in one batch, want at most 50000"},"id":null}`
 	for _, test := range []struct {
 		name, body string
 		status     int
@@ -95,7 +95,7 @@ func TestBatches(t *testing.T) {
 				`{"jsonrpc":"2.0","error":{"code":-32600,"message":"Missing method"},"id":5},{"result":0,"error":null}]`},
 		{"notifications only", `[{"jsonrpc":"2.0","method":"ping"},{"jsonrpc":"2.0","method":"ping"}]`, 204, ``},
 		{"not JSON", `[{"method":"ping"},`, 500, `{"result":null,"error":{"code":-32700,"message":"Parse error"},"id":null}`},
-		{"too many", "[" + strings.Repeat(`{"method":"ping"},`, 10_000) + `{"method":"ping"}]`, 400, tooMany},
+		{"too many", "[" + strings.Repeat(`{"method":"ping"},`, 50_000) + `{"method":"ping"}]`, 400, tooMany},
 		{"far too many", "[" + strings.Repeat(`0,`, 1_000_000) + `0]`, 400, tooMany},
 	} {
 		status, answer := n.post(test.body)

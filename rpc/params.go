@@ -24,6 +24,9 @@ type params struct {
 // "args" may hold the first ones beside named ones. raw is valid JSON or nil.
 func bind(m *method, raw json.RawMessage) (*params, error) {
 	p := &params{names: m.params, required: m.required, values: make([]json.RawMessage, len(m.params))}
+	if hasMoreValues(raw, maxValues) {
+		return nil, fail(codeParameter, "Too many parameters: more than %d values", maxValues)
+	}
 	count := 0 // up to the last one that was given, even as null
 	var err error
 	switch jsonType(raw) {
@@ -42,14 +45,14 @@ func bind(m *method, raw json.RawMessage) (*params, error) {
 }
 
 func (p *params) bindList(m *method, raw json.RawMessage) (count int, err error) {
-	var list []json.RawMessage
-	if err := json.Unmarshal(raw, &list); err != nil {
-		return 0, fail(codeParse, "Parse error")
+	for value := range elements(raw) {
+		if count == len(p.values) {
+			return 0, fail(codeMisc, "%s", m.usage())
+		}
+		p.values[count] = value
+		count++
 	}
-	if len(list) > len(p.values) {
-		return 0, fail(codeMisc, "%s", m.usage())
-	}
-	return copy(p.values, list), nil
+	return count, nil
 }
 
 func (p *params) bindNamed(m *method, raw json.RawMessage) (count int, err error) {

@@ -4,8 +4,6 @@ package rpc
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +20,7 @@ import (
 	"lode/consensus"
 	"lode/mempool"
 	"lode/miner"
+	"lode/rpc/httpd"
 )
 
 // Config is what the server reports on and acts upon.
@@ -38,12 +37,14 @@ type Config struct {
 	Stop      func() // asks the node to stop
 	Log       *slog.Logger
 
-	Dir            string     // where relative paths begin
-	User, Password string     // what a caller must know, see WriteCookie
-	AllowHosts     []string   // names besides the loopback's that callers may use for this server
-	Miners         MiningPool // nil if the node serves no pool
-	OpenMetrics    bool       // /metrics answers not only callers on loopback
-	MaxConnections int        // callers, let in or not; 0 means DefaultConnections
+	Dir            string       // where relative paths begin
+	User, Password string       // what a caller must know, see WriteCookie; no password lets nobody in by it
+	Users          []Credential // who else is let in
+	Whitelist      Whitelist    // what they may call
+	MaxConnections int          // callers, let in or not; who has not authenticated makes room; 0 means DefaultConnections
+	AllowHosts     []string     // names besides the loopback's that callers may use for this server
+	Miners         MiningPool   // nil if the node serves no pool
+	OpenMetrics    bool         // /metrics answers not only callers on loopback
 }
 
 // Mining is what the server tells of a miner in the same process.
@@ -62,9 +63,12 @@ type Server struct {
 	cfg     Config
 	table   map[string]*method
 	started time.Time
-	slots   chan struct{} // bounds the requests that are worked on at once
-	waiting chan struct{} // bounds those that wait for something to happen
-	guessed atomic.Int64  // Unix nanoseconds of the last warning of a wrong password
+	users   []Credential
+	working *shares      // the requests that are worked on at once
+	waiting *shares      // those that wait for something to happen
+	bodies  *shares      // bytes of bodies
+	spools  *spools      // answers to batches
+	warned  atomic.Int64 // Unix nanoseconds of the last warning of what a caller did wrong
 	metrics http.Handler
 
 	templateTxs templateTxs
@@ -83,7 +87,16 @@ func New(cfg Config) *Server {
 	if cfg.MaxConnections == 0 {
 		cfg.MaxConnections = DefaultConnections
 	}
-	s := &Server{cfg: cfg, started: time.Now(), slots: make(chan struct{}, maxRequests), waiting: make(chan struct{}, cfg.maxLongPolls())}
+	s := &Server{cfg: cfg, started: time.Now(), users: cfg.Users, bodies: newShares(allBodies, userBodies), spools: newSpools(cfg.Dir)}
+	if cfg.Password != "" {
+		own, err := NewCredential(cfg.User, cfg.Password)
+		if err != nil {
+			cfg.Log.Error("the cookie lets nobody in", "error", err)
+		} else {
+			s.users = append([]Credential{own}, cfg.Users...)
+		}
+	}
+	s.working, s.waiting = newSlots(maxRequests, len(s.users)), newSlots(cfg.maxLongPolls(), len(s.users))
 	s.table, s.metrics = s.methods(), s.newMetrics()
 	return s
 }
@@ -91,37 +104,15 @@ func New(cfg Config) *Server {
 // Serve answers on the listener until ctx ends, and then lets calls in progress
 // finish for a moment.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	srv := &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       60 * time.Second, // of a request; for writing see writeTimeout: a call may take long
-		IdleTimeout:       5 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if srv.Shutdown(grace) != nil {
-			_ = srv.Close() // what would not finish is cut
-		}
-	}()
-	err := srv.Serve(newLimitListener(l, s.cfg.MaxConnections))
-	if errors.Is(err, http.ErrServerClosed) {
-		<-done
-		return nil
-	}
-	return err
+	return httpd.New(httpd.Config{
+		Handler: s, Log: s.cfg.Log, MaxConnections: s.cfg.MaxConnections, WriteTimeout: writeTimeout,
+	}).Serve(ctx, l)
 }
 
 // ServeHTTP checks who asks before it looks at what is asked.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case !s.hostAllowed(r.Host):
+	case !s.hostAllowed(r):
 		// A page of another site that has its name point here (DNS rebinding).
 		http.Error(w, "this server is not known by that name; allow it with --rpc-allow-host", http.StatusForbidden)
 		return
@@ -131,59 +122,128 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/metrics":
 		s.serveMetrics(w, r)
 		return
-	case r.URL.Path != "/":
+	case r.URL.Path != "/" && !strings.HasPrefix(r.URL.Path, walletPath):
 		http.NotFound(w, r)
 		return
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
 		http.Error(w, "JSONRPC server handles only POST requests", http.StatusMethodNotAllowed)
 		return
-	case !s.authorized(r):
-		// Makes guessing slow, and costs whoever knows the password nothing;
-		// nor whoever only asks which kind of authentication is wanted.
-		if r.Header.Get("Authorization") != "" {
-			s.warnOfGuess(r.RemoteAddr)
-			select {
-			case <-time.After(guessDelay):
-			case <-r.Context().Done():
-			}
-		}
-		w.Header().Set("WWW-Authenticate", `Basic realm="jsonrpc"`)
-		w.WriteHeader(http.StatusUnauthorized)
+	}
+	user, ok := s.authorized(r)
+	if !ok {
+		s.unauthorized(w, r)
 		return
 	}
-	slot, ctx, ok := s.take(r.Context())
+	httpd.Trust(r.Context())
+	s.serveCaller(w, r, caller{user: user, wallet: strings.HasPrefix(r.URL.Path, walletPath)})
+}
+
+// walletPath begins the paths of wallets in Bitcoin Core: calls to the node are
+// answered there, too.
+const walletPath = "/wallet/"
+
+// unauthorized refuses a caller. That makes guessing slow, and costs whoever knows
+// the password nothing; nor whoever only asks which kind of authentication is wanted.
+func (s *Server) unauthorized(w http.ResponseWriter, r *http.Request) {
+	httpd.Distrust(r.Context())
+	if r.Header.Get("Authorization") != "" {
+		s.warn("RPC call with a wrong password", "from", r.RemoteAddr)
+		select {
+		case <-time.After(guessDelay):
+		case <-r.Context().Done():
+		}
+	}
+	w.Header().Set("WWW-Authenticate", `Basic realm="jsonrpc"`)
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(http.StatusUnauthorized)
+}
+
+// serveCaller answers a caller that has authenticated.
+func (s *Server) serveCaller(w http.ResponseWriter, r *http.Request, who caller) {
+	slot, ctx, ok := s.take(r.Context(), who.user)
 	if !ok {
 		http.Error(w, "too many calls at once", http.StatusServiceUnavailable)
 		return
 	}
 	defer slot.release()
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+	body, taken, err := readBody(r, s.bodies, who.user)
+	defer s.bodies.give(who.user, taken)
+	switch {
+	case errors.Is(err, errBodySize):
 		http.Error(w, fmt.Sprintf("the request is larger than %d bytes", maxBody), http.StatusRequestEntityTooLarge)
-		return
-	}
-	if err != nil {
+	case errors.Is(err, errBodies):
+		http.Error(w, "too many large calls at once", http.StatusServiceUnavailable)
+	case err != nil:
 		http.Error(w, "the request could not be read: "+err.Error(), http.StatusBadRequest)
-		return
-	}
-	s.serveRPC(w, r.WithContext(ctx), body)
-}
-
-// warnOfGuess logs a wrong password, but not each of a thousand.
-func (s *Server) warnOfGuess(from string) {
-	now, last := time.Now().UnixNano(), s.guessed.Load()
-	if now-last > int64(10*time.Second) && s.guessed.CompareAndSwap(last, now) {
-		s.cfg.Log.Warn("RPC call with a wrong password", "from", from)
+	default:
+		s.serveRPC(w, r.WithContext(ctx), who, body)
 	}
 }
 
-// hostAllowed reports whether host, with or without a port, is a name under
-// which this server may be reached: an address, localhost, or one that was
-// allowed.
-func (s *Server) hostAllowed(host string) bool {
-	name := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
+// What bodies of all requests may take, and of those of one user.
+const (
+	allBodies  = 4 * maxBody
+	userBodies = 2 * maxBody
+)
+
+// Why a body was not read.
+var (
+	errBodySize = errors.New("too large")
+	errBodies   = errors.New("too much at once")
+)
+
+// readBody reads the body of a request into memory that it takes from bodies; the
+// caller gives it back, also after an error. Only what has come takes memory,
+// whatever the length that was said.
+func readBody(r *http.Request, bodies *shares, user string) (body []byte, taken int64, err error) {
+	most := int64(maxBody)
+	if r.ContentLength > most {
+		return nil, 0, errBodySize
+	}
+	if r.ContentLength >= 0 {
+		most = r.ContentLength
+	}
+	for {
+		if len(body) == cap(body) {
+			size := min(max(4*int64(cap(body)), 4<<10), most+1) // one more finds the end
+			if !bodies.take(user, size-taken) {
+				return nil, taken, errBodies
+			}
+			taken = size
+			body = append(make([]byte, 0, size), body...)
+		}
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case int64(len(body)) > maxBody:
+			return nil, taken, errBodySize
+		case err == io.EOF:
+			return body, taken, nil
+		case err != nil:
+			return nil, taken, err
+		}
+	}
+}
+
+// warn logs what a caller did wrong, but not each of a thousand times.
+func (s *Server) warn(text string, args ...any) {
+	now, last := time.Now().UnixNano(), s.warned.Load()
+	if now-last > int64(10*time.Second) && s.warned.CompareAndSwap(last, now) {
+		s.cfg.Log.Warn(text, args...)
+	}
+}
+
+// hostAllowed reports whether the request is for a name under which this server may
+// be reached, with or without a port: an address, localhost, or one that was
+// allowed. A request without a name comes from a program that knows none, such as
+// those for Bitcoin Core: browsers say the name, and other things about themselves.
+func (s *Server) hostAllowed(r *http.Request) bool {
+	if r.Host == "" {
+		return !fromBrowser(r.Header)
+	}
+	name := r.Host
+	if h, _, err := net.SplitHostPort(name); err == nil {
 		name = h
 	}
 	name = strings.ToLower(strings.Trim(name, "[]"))
@@ -198,25 +258,38 @@ func (s *Server) hostAllowed(host string) bool {
 	return false
 }
 
+// fromBrowser reports whether a browser says by the fields of a request who had it
+// make it.
+func fromBrowser(h http.Header) bool {
+	for name := range h {
+		if name == "Origin" || strings.HasPrefix(name, "Sec-") {
+			return true
+		}
+	}
+	return false
+}
+
 // originAllowed reports whether r comes from no web page, or from this server's
 // own.
 func originAllowed(r *http.Request) bool {
-	origin := r.Header.Get("Origin")
-	if origin == "" {
+	origins := r.Header.Values("Origin")
+	if len(origins) == 0 {
 		return true
 	}
-	u, err := url.Parse(origin)
-	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+	u, err := url.Parse(origins[0])
+	return err == nil && len(origins) == 1 && u.Host != "" && strings.EqualFold(u.Host, r.Host)
 }
 
-func (s *Server) authorized(r *http.Request) bool {
+// authorized gives the name of the user that makes a request.
+func (s *Server) authorized(r *http.Request) (user string, ok bool) {
 	user, password, ok := r.BasicAuth()
-	sameUser, samePassword := equal(user, s.cfg.User), equal(password, s.cfg.Password)
-	return ok && s.cfg.Password != "" && sameUser && samePassword
-}
-
-// equal takes the same time wherever the difference is.
-func equal(a, b string) bool {
-	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
-	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+	if !ok {
+		return "", false
+	}
+	for _, c := range s.users {
+		if c.matches(user, password) {
+			return user, true
+		}
+	}
+	return "", false
 }

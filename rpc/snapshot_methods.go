@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"path/filepath"
 
 	"lode/chain"
 	"lode/consensus"
@@ -11,7 +10,7 @@ import (
 func (s *Server) snapshotMethods() []method {
 	const group = "Blockchain"
 	return []method{
-		{group, "dumptxoutset", []string{"path", "type"}, 1, "Writes all coins at the tip to a file that is not there yet, for nodes that start from a snapshot; the only type is latest.", s.dumpTxOutSet},
+		{group, "dumptxoutset", []string{"path", "type"}, 1, "Writes all coins at the tip to a file below the data directory that is not there yet, for nodes that start from a snapshot; the only type is latest.", s.dumpTxOutSet},
 		{group, "getchainstates", nil, 0, "The sets of coins that are kept: one, or two while the history before a snapshot is verified.", s.getChainStates},
 	}
 }
@@ -25,13 +24,8 @@ func (s *Server) dumpTxOutSet(ctx context.Context, p *params) (any, error) {
 		return nil, p.err
 	case kind != "latest" && kind != "":
 		return nil, fail(codeParameter, "Invalid snapshot type \"%.40s\" specified. Please specify \"latest\"", kind)
-	case path == "":
-		return nil, fail(codeParameter, "Invalid path: it is empty")
 	}
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(s.cfg.Dir, path)
-	}
-	path, err := filepath.Abs(path)
+	path, err := s.outputPath(path)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,8 @@ func TestDumpTxOutSet(t *testing.T) {
 	set := ok[object](n, "gettxoutsetinfo")
 	want := object{"coins_written": json.Number("5"), "base_hash": set["bestblock"], "base_height": json.Number("5"), "path": filepath.Join(dir, "coins"), "txoutset_hash": set["hash_serialized_3"]}
 	same(t, ok[object](n, "dumptxoutset", "coins", "latest"), want)
-	elsewhere := filepath.Join(t.TempDir(), "other")
+	check(t, os.Mkdir(filepath.Join(dir, "sub"), 0o700))
+	elsewhere := filepath.Join(dir, "sub", "other")
 	want["path"] = elsewhere
 	same(t, ok[object](n, "dumptxoutset", elsewhere), want)
 	a, err := os.ReadFile(elsewhere)
@@ -35,8 +36,26 @@ func TestDumpTxOutSet(t *testing.T) {
 	wantError(t, failure, -8, "Invalid path: it is empty")
 	names, err := os.ReadDir(dir)
 	check(t, err)
-	if len(names) != 1 {
+	if len(names) != 2 {
 		t.Errorf("files are left: %v", names)
+	}
+}
+
+// TestFilesBelowTheDataDirectory has a call write where its caller may not.
+func TestFilesBelowTheDataDirectory(t *testing.T) {
+	t.Parallel()
+	dir, outside := t.TempDir(), t.TempDir()
+	n := newNode(t, "regtest", 1, func(c *rpc.Config) { c.Dir = dir })
+	check(t, os.Mkdir(filepath.Join(dir, "blocks"), 0o700))
+	check(t, os.Symlink(outside, filepath.Join(dir, "link")))
+	for _, path := range []string{filepath.Join(outside, "x"), "../x", "link/x", dir + "/../x", "blocks/blk00001.dat", "./blocks/x", "nowhere/x", "/x"} {
+		if _, failure := n.call("dumptxoutset", path); failure == nil || failure.Code != -8 {
+			t.Errorf("%s: %v", path, failure)
+		}
+	}
+	left, err := os.ReadDir(outside)
+	if check(t, err); len(left) != 0 {
+		t.Errorf("outside of the data directory: %v", left)
 	}
 }
 

@@ -229,7 +229,7 @@ func (s *Server) longPoll(ctx context.Context, id json.RawMessage, change uint64
 		return nil
 	}
 	if !waits(ctx) {
-		return fail(codeMisc, "Too many long polls at once, want at most %d", cap(s.waiting))
+		return fail(codeMisc, "Too many long polls at once, want at most %d", s.waiting.most)
 	}
 	look := time.NewTimer(firstLook)
 	defer look.Stop()

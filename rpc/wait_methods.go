@@ -61,7 +61,7 @@ func (s *Server) waitForTip(ctx context.Context, p *params, patience time.Durati
 	defer cancel()
 	tip := s.cfg.Chain.Tip()
 	if !done(&tip) && !waits(ctx) {
-		return nil, fail(codeMisc, "Too many calls wait for a block at once, want at most %d", cap(s.waiting))
+		return nil, fail(codeMisc, "Too many calls wait for a block at once, want at most %d", s.waiting.most)
 	}
 	var late <-chan time.Time
 	if patience > 0 {

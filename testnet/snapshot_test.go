@@ -42,7 +42,7 @@ func TestStartFromSnapshot(t *testing.T) {
 	a := startNode(t, filepath.Join(t.TempDir(), "a"))
 	const address = "bcrt1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqc8gma6" // of BIP350
 	a.rpc("generatetoaddress", "120", address)
-	file := filepath.Join(t.TempDir(), "snapshot")
+	file := filepath.Join(a.datadir, "regtest", "snapshot")
 	var dumped struct {
 		Coins  int    `json:"coins_written"`
 		Hash   string `json:"txoutset_hash"`

@@ -1,0 +1,155 @@
+package rpc
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestSpool keeps answers in memory and beyond it in files, gives them back as they
+// were, and frees what they took.
+func TestSpool(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{0, 1, firstSpoolPart, 10 << 20, maxSpooled + 1, maxSpooled + 30<<20} {
+		dir := t.TempDir()
+		all := newSpools(dir)
+		s := all.open("a")
+		part := bytes.Repeat([]byte("0123456789abcde"), 1<<14)
+		for left := size; left > 0; {
+			n, err := s.Write(part[:min(left, len(part))])
+			if err != nil {
+				t.Fatal(err)
+			}
+			left -= n
+		}
+		if inFile := s.file != nil; inFile != (size > maxSpooled) || all.memory.used > maxSpooled {
+			t.Errorf("%d bytes: in a file: %v, %d in memory", size, inFile, all.memory.used)
+		}
+		var out bytes.Buffer
+		if n, err := s.WriteTo(&out); err != nil || n != int64(size) || out.Len() != size {
+			t.Errorf("%d bytes: %d came back: %v", size, n, err)
+		}
+		for at := 0; at < size; at += len(part) {
+			if end := min(at+len(part), size); !bytes.Equal(out.Bytes()[at:end], part[:end-at]) {
+				t.Fatalf("%d bytes: other ones came back", size)
+			}
+		}
+		if err := s.Close(); err != nil || all.memory.used != 0 || all.files.used != 0 {
+			t.Errorf("%d bytes: %v, %d and %d are still taken", size, err, all.memory.used, all.files.used)
+		}
+		if names, err := os.ReadDir(dir); err != nil || len(names) > 0 {
+			t.Errorf("files are left: %v, %v", names, err)
+		}
+	}
+}
+
+// TestSpoolShares has one user take all memory and files that it may have: others
+// have theirs.
+func TestSpoolShares(t *testing.T) {
+	t.Parallel()
+	all := newSpools(t.TempDir())
+	all.memory, all.files = newShares(8<<10, 4<<10), newShares(40<<10, 20<<10)
+	greedy, modest := all.open("greedy"), all.open("modest")
+	defer greedy.Close()
+	defer modest.Close()
+	var err error
+	for written := 0; err == nil; written += 1 << 10 {
+		if _, err = greedy.Write(make([]byte, 1<<10)); written > 20<<10 && err == nil {
+			t.Fatal("one user takes all")
+		}
+	}
+	if err != errSpool {
+		t.Fatal(err)
+	}
+	if _, err := modest.Write(make([]byte, 10<<10)); err != nil {
+		t.Errorf("nothing is left for another: %v", err)
+	}
+}
+
+// TestScan walks valid JSON as encoding/json decodes it.
+func TestScan(t *testing.T) {
+	t.Parallel()
+	value := rapid.Custom(func(t *rapid.T) string {
+		return rapid.SampledFrom([]string{`1`, `-1.5e3`, `true`, `null`, `""`, `"a,]}\""`, `"\\"`, `[]`, `{}`, `[1, [2 ,"]"]]`, `{"a":{"b":[{}]},"c":"}"}`, "[\n1\t]", `"\u00e9\n"`}).Draw(t, "value")
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		space := rapid.SampledFrom([]string{"", " ", "\n\t"}).Draw(t, "space")
+		list, object := "["+space, "{"+space
+		for i, v := range rapid.SliceOfN(value, 0, 6).Draw(t, "values") {
+			if i > 0 {
+				list, object = list+","+space, object+","+space
+			}
+			list += v + space
+			object += rapid.SampledFrom([]string{`"a"`, `"b"`, `"\u0061\""`, `"}"`}).Draw(t, "name") + space + ":" + space + v + space
+		}
+		list, object = list+"]", object+"}"
+		var want, got []json.RawMessage
+		if err := json.Unmarshal([]byte(list), &want); err != nil {
+			t.Fatal(err)
+		}
+		got = slices.Collect(elements([]byte(list)))
+		if !slices.EqualFunc(got, want, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) {
+			t.Fatalf("%s: %s, want %s", list, got, want)
+		}
+		last := make(map[string]json.RawMessage)
+		for name, v := range members([]byte(object)) {
+			last[name] = v
+		}
+		fields := make(map[string]json.RawMessage)
+		if err := json.Unmarshal([]byte(object), &fields); err != nil || len(fields) != len(last) {
+			t.Fatalf("%s: %d members, want %d: %v", object, len(last), len(fields), err)
+		}
+		for name, v := range fields {
+			if !bytes.Equal(v, last[name]) {
+				t.Fatalf("%s: %q is %s, want %s", object, name, last[name], v)
+			}
+		}
+	})
+}
+
+// FuzzScan walks whatever encoding/json takes for valid, and counts it.
+func FuzzScan(f *testing.F) {
+	for _, s := range []string{`[1,"a",{"b":[]}]`, `{"a":1,"a":{"":"\""}}`, ` [ ] `, `"]"`, `{"\ud800":[1e5]}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if !json.Valid(data) {
+			return
+		}
+		data = trimJSON(data)
+		if n := valueLen(data); n != len(data) {
+			t.Fatalf("%q ends after %d bytes", data, n)
+		}
+		count := 0
+		switch jsonType(data) {
+		case "array":
+			var want []json.RawMessage
+			if err := json.Unmarshal(data, &want); err != nil {
+				t.Fatal(err)
+			}
+			for v := range elements(data) {
+				if !bytes.Equal(v, want[count]) {
+					t.Fatalf("%q: element %d is %q, want %q", data, count, v, want[count])
+				}
+				count++
+			}
+			if count != len(want) {
+				t.Fatalf("%q: %d elements, want %d", data, count, len(want))
+			}
+		case "object":
+			for _, v := range members(data) {
+				if !json.Valid(v) {
+					t.Fatalf("%q: member %q", data, v)
+				}
+				count++
+			}
+		}
+		if hasMoreValues(data, 1<<30) || count > 1 && !hasMoreValues(data, count-1) {
+			t.Fatalf("%q: counted wrong", data)
+		}
+	})
+}
