@@ -112,12 +112,22 @@ func TestBadAnswers(t *testing.T) {
 		status int
 		text   string
 	}{
-		"page": {200, "<html>"}, "forbidden": {403, ""}, "busy": {503, "Work queue depth exceeded"},
+		"page": {200, "<html>"}, "busy": {503, "Work queue depth exceeded"},
 		"neither": {200, `{"id":0}`}, "list": {200, `[1]`}, "redirect": {302, ""},
 	} {
 		cl := serve(t, func([]byte) (int, string) { return c.status, c.text })
 		if err := cl.Call(t.Context(), "m", nil, new(any)); !errors.Is(err, client.ErrBadAnswer) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestForbidden says why a node refuses a call, as far as it says so.
+func TestForbidden(t *testing.T) {
+	for text, want := range map[string]string{"": "--rpc-whitelist", "not known by that name\nx": `"not known by that name"`} {
+		cl := serve(t, func([]byte) (int, string) { return 403, text })
+		if err := cl.Call(t.Context(), "m", nil, new(any)); !errors.Is(err, client.ErrForbidden) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }
