@@ -29,6 +29,9 @@ func TestCrashImport(t *testing.T) {
 		}
 		file, tip := v.bootstrap(blocks)
 		words := append([]string{"chain", "import", file}, v.cache...)
+		if err := os.MkdirAll(v.datadir, 0o700); err != nil {
+			v.t.Fatal(err)
+		}
 		undisturbed := time.Now()
 		v.must(words...)
 		whole := time.Since(undisturbed)
