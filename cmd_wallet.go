@@ -49,10 +49,12 @@ func walletCommand() *cli.Command {
 			{Name: "addresses", Usage: "list the addresses that were handed out", Flags: walletFlags(), Action: walletAddresses},
 			{Name: "balance", Usage: "say how much there is", Flags: walletFlags(), Action: walletBalance,
 				Description: "confirmed: in blocks; a coinbase counts one block later than the rules let it be spent.\n" +
-					"unconfirmed: in the node's mempool, from others or change of own payments.\n" +
-					"immature: coinbases that are too young. spendable: confirmed, and pending change of own payments.\n" +
+					"unconfirmed: pending; trusted is change of own payments, others' may be taken back.\n" +
+					"immature: coinbases that are too young. spendable: confirmed and trusted, but what is locked.\n" +
 					"What a pending transaction spends counts nowhere. With --json in sat, else in coins."},
+			coinsCommand(),
 			sendCommand(),
+			abandonCommand(),
 			{Name: "history", Usage: "list what was received and sent, by output", Action: walletHistory, Flags: append(walletFlags(),
 				&cli.StringFlag{Name: "since", Usage: "only what is behind block `HASH`, and what was removed with blocks that led to it"},
 				&cli.StringFlag{Name: "acknowledge", Usage: "end the warning that the receipt in `TXID`, or all, was reversed"})},

@@ -98,7 +98,7 @@ func walletBalance(c *cli.Context) error {
 			for _, line := range []struct {
 				name   string
 				amount consensus.Amount
-			}{{"confirmed", b.Confirmed}, {"unconfirmed", b.Unconfirmed}, {"immature", b.Immature}, {"spendable", b.Spendable}} {
+			}{{"confirmed", b.Confirmed}, {"unconfirmed", b.Unconfirmed}, {"  trusted", b.Trusted}, {"  others'", b.Others}, {"immature", b.Immature}, {"locked", b.Locked}, {"spendable", b.Spendable}} {
 				fmt.Fprintf(out, "%s\t%20s\n", line.name, line.amount)
 			}
 			fmt.Fprintf(out, "as of block\t%20d\n", tip.Height)

@@ -6,7 +6,7 @@
 // became of it); events.go, points.go (all that is known, as it changes);
 // store.go, files.go, lock.go, watch.go, create.go, wallet.go (the files);
 // node.go, scan.go, sync.go, lookback.go (what the chain says); ledger.go,
-// history.go, addresses.go (what follows); select.go, send.go (spending).
+// history.go, addresses.go, locks.go (what follows); select.go, send.go (spending).
 //
 // The package knows the rules (lode/consensus) and the interface Node that it
 // declares itself; how a node is reached is not its business.
@@ -49,6 +49,7 @@
 //	           xpub, fingerprint of the master key, next: for receive and change
 //	           keys the first index that was never handed out (change: 0)
 //	labels     objects of BIP329: type, ref, label; sorted by type and ref
+//	locked     coins that are not to be spent, TXID:N, sorted
 //
 // NAME.journal holds what was seen and sent. It begins with the line "lode wallet
 // journal 1" and is appended to, frame by frame, each synced to the disk. A frame

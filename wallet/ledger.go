@@ -12,10 +12,11 @@ type Coin struct {
 	Coinbase      bool
 	Mature        bool // false for a coinbase that is too young
 	Trusted       bool // in a block, or pending and all its ancestors' inputs are the wallet's own
+	Locked        bool // by its owner
 }
 
-// spendable reports whether the wallet may spend c now.
-func (c *Coin) spendable() bool { return c.Mature && c.Trusted }
+// Spendable reports whether the wallet may spend c now.
+func (c *Coin) Spendable() bool { return c.Mature && c.Trusted && !c.Locked }
 
 // liveSpender is the transaction that counts and spends a coin.
 func (w *Wallet) liveSpender(o consensus.OutPoint) (*record, bool) {
@@ -57,6 +58,10 @@ func (w *Wallet) mature(r *record) bool {
 func (w *Wallet) Coins() []Coin {
 	w.refresh()
 	var coins []Coin
+	locked := make(map[string]bool, len(w.doc.Locked))
+	for _, o := range w.doc.Locked {
+		locked[o] = true
+	}
 	trust := make(map[*record]bool)
 	for _, r := range w.journal.list {
 		if !verdictOf(w.verdicts, r).live() {
@@ -72,7 +77,8 @@ func (w *Wallet) Coins() []Coin {
 				continue
 			}
 			coins = append(coins, Coin{OutPoint: o, Value: r.tx.Out[n].Value, Key: id, Height: r.block.Height,
-				Confirmations: w.confirmations(r), Coinbase: r.tx.IsCoinbase(), Mature: w.mature(r), Trusted: w.trusted(r, trust)})
+				Confirmations: w.confirmations(r), Coinbase: r.tx.IsCoinbase(), Mature: w.mature(r), Trusted: w.trusted(r, trust),
+				Locked: len(locked) > 0 && locked[o.String()]})
 		}
 	}
 	return coins
@@ -102,9 +108,12 @@ func (w *Wallet) trusted(r *record, known map[*record]bool) bool {
 // Balance is what the wallet has, in sat. The first three add up to all of it.
 type Balance struct {
 	Confirmed   consensus.Amount `json:"confirmed"`   // in blocks, and mature
-	Unconfirmed consensus.Amount `json:"unconfirmed"` // pending: from others, and change of the wallet's own payments
+	Unconfirmed consensus.Amount `json:"unconfirmed"` // pending: Trusted and Others
 	Immature    consensus.Amount `json:"immature"`    // coinbases that are too young
-	Spendable   consensus.Amount `json:"spendable"`   // confirmed, and the pending change
+	Spendable   consensus.Amount `json:"spendable"`   // confirmed, and the pending change, but what is locked
+	Trusted     consensus.Amount `json:"trusted"`     // pending: change of the wallet's own payments
+	Others      consensus.Amount `json:"others"`      // pending: what others pay, and may take back
+	Locked      consensus.Amount `json:"locked"`      // of all of it, by its owner
 }
 
 // Balance sums the coins. A coin that a pending transaction spends counts
@@ -112,15 +121,20 @@ type Balance struct {
 func (w *Wallet) Balance() (b Balance) {
 	for _, c := range w.Coins() {
 		switch {
+		case c.Height == 0 && c.Trusted:
+			b.Unconfirmed, b.Trusted = b.Unconfirmed+c.Value, b.Trusted+c.Value
 		case c.Height == 0:
-			b.Unconfirmed += c.Value
+			b.Unconfirmed, b.Others = b.Unconfirmed+c.Value, b.Others+c.Value
 		case c.Mature:
 			b.Confirmed += c.Value
 		default:
 			b.Immature += c.Value
 		}
-		if c.spendable() {
+		if c.Spendable() {
 			b.Spendable += c.Value
+		}
+		if c.Locked {
+			b.Locked += c.Value
 		}
 	}
 	return b

@@ -82,6 +82,7 @@ func (w *Wallet) setPool(a PoolAnswer) (widened bool, err error) {
 		// A mempool that is still being read says nothing of what it lacks.
 		if is := pooled[r] || r.pooled && !a.Loaded; is != r.pooled {
 			r.pooled = is
+			r.abandoned = r.abandoned && !is // the node has it after all
 			w.do(event{kind: evFlags, ref: r.id, flags: r.flags()})
 		}
 	}

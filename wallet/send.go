@@ -51,7 +51,7 @@ func (w *Wallet) Draft(p Payment) (*Draft, error) {
 	}
 	var coins []Coin
 	for _, c := range w.Coins() {
-		if c.spendable() {
+		if c.Spendable() {
 			coins = append(coins, c)
 		}
 	}
@@ -192,7 +192,7 @@ var ErrChanged = errors.New("the wallet has changed meanwhile")
 func (w *Wallet) Commit(d *Draft, tx *consensus.Tx) error {
 	free := make(map[consensus.OutPoint]bool)
 	for _, c := range w.Coins() {
-		free[c.OutPoint] = c.spendable()
+		free[c.OutPoint] = c.Spendable()
 	}
 	for _, c := range d.Spends {
 		if !free[c.OutPoint] {

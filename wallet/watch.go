@@ -28,6 +28,7 @@ type watchDoc struct {
 	Start   Point              `json:"start"` // the wallet is younger than what follows this block
 	Sources []*sourceDoc       `json:"sources"`
 	Labels  []Label            `json:"labels"`
+	Locked  []string           `json:"locked,omitempty"` // coins that are not to be spent, TXID:N, sorted
 }
 
 // sourceDoc is an account whose keys the wallet has.
@@ -92,6 +93,7 @@ func loadWatch(path string, spec *consensus.Spec) (*watchDoc, error) {
 		doc, err = readWatch1(b, spec)
 	} else if err = json.Unmarshal(b, doc); err == nil {
 		doc.sortLabels() // somebody may have edited it
+		slices.Sort(doc.Locked)
 		err = doc.check()
 	}
 	if err != nil {
@@ -153,6 +155,11 @@ func (d *watchDoc) check() error {
 			if next > maxHanded {
 				return fmt.Errorf("%d keys were handed out", next)
 			}
+		}
+	}
+	for _, o := range d.Locked {
+		if _, err := ParseOutPoint(o); err != nil {
+			return err
 		}
 	}
 	for _, l := range d.Labels {
