@@ -241,7 +241,7 @@ func TestForeignWatch(t *testing.T) {
 	n.mine(w.testKey(t, KeyPath{0, 0}))
 	n.mineMany(100, stranger)
 	w.testSync(t, n)
-	d, err := w.Draft(Payment{To: stranger, Amount: coin, Rate: 1000})
+	d, err := w.Draft(Payment{Payees: []Payee{{stranger, coin}}, Rate: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

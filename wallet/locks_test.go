@@ -26,26 +26,26 @@ func TestLockedCoinIsNotSpent(t *testing.T) {
 	if b := w.Balance(); b.Locked != 50*coin || b.Spendable != 50*coin || b.Confirmed != 100*coin {
 		t.Errorf("balance %+v", b)
 	}
-	if _, err := w.Draft(Payment{To: stranger, Amount: 60 * coin, Rate: 1000}); !errors.Is(err, ErrFunds) {
+	if _, err := w.Draft(Payment{Payees: []Payee{{stranger, 60 * coin}}, Rate: 1000}); !errors.Is(err, ErrFunds) {
 		t.Errorf("a locked coin was spent: %v", err)
 	}
-	d, err := w.Draft(Payment{To: stranger, Amount: coin, Rate: 1000})
+	d, err := w.Draft(Payment{Payees: []Payee{{stranger, coin}}, Rate: 1000})
 	if err != nil || d.Spends[0].OutPoint != coins[1].OutPoint {
 		t.Fatalf("%+v, %v", d, err)
 	}
 	if !w.Unlock(coins[0].OutPoint) || w.Unlock(coins[0].OutPoint) {
 		t.Error("unlocking says the wrong thing")
 	}
-	w.testPay(t, n, Payment{To: stranger, Amount: 60 * coin})
+	w.testPay(t, n, Payment{Payees: []Payee{{stranger, 60 * coin}}})
 }
 
 // TestAbandon: a payment that the node does not have is given up, with what
 // builds on it; one that it has, or that a block holds, is not.
 func TestAbandon(t *testing.T) {
 	n, w := funded(t, 1)
-	_, first := w.testPay(t, n, Payment{To: stranger, Amount: coin})
+	_, first := w.testPay(t, n, Payment{Payees: []Payee{{stranger, coin}}})
 	w.testSync(t, n)
-	_, second := w.testPay(t, n, Payment{To: stranger, Amount: coin})
+	_, second := w.testPay(t, n, Payment{Payees: []Payee{{stranger, coin}}})
 	w.testSync(t, n)
 	if err := w.Abandon(first.TxID()); !errors.Is(err, ErrSettled) {
 		t.Errorf("one that the node has: %v", err)

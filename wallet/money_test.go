@@ -42,7 +42,7 @@ func TestRefusedPaymentsUseNoKeys(t *testing.T) {
 	n, w := funded(t, 1)
 	n.least = 100
 	for range DefaultGap + 1 {
-		d, err := w.Draft(Payment{To: stranger, Amount: coin, Rate: 10})
+		d, err := w.Draft(Payment{Payees: []Payee{{stranger, coin}}, Rate: 10})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +60,7 @@ func TestRefusedPaymentsUseNoKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	d, tx := w.testPay(t, n, Payment{To: stranger, Amount: coin})
+	d, tx := w.testPay(t, n, Payment{Payees: []Payee{{stranger, coin}}})
 	if d.changeKey.Index != 0 {
 		t.Errorf("change key %s after refused payments", d.changeKey)
 	}
@@ -117,7 +117,7 @@ func TestKeyPaidInTheSameBlock(t *testing.T) {
 func TestMempoolBeforeItWasWatched(t *testing.T) {
 	n, w := funded(t, 2)
 	payer := newTestWallet(t, propertyWords)
-	_, far := w.testPay(t, n, Payment{To: payer.testKey(t, KeyPath{0, 38}), Amount: coin})
+	_, far := w.testPay(t, n, Payment{Payees: []Payee{{payer.testKey(t, KeyPath{0, 38}), coin}}})
 	payer.testSync(t, n)
 	wantBalance(t, payer, Balance{})
 	n.mine(payer.testKey(t, KeyPath{0, 19}))
@@ -133,13 +133,13 @@ func TestMempoolBeforeItWasWatched(t *testing.T) {
 // and it is sent again.
 func TestPaymentOutlivesTheNode(t *testing.T) {
 	n, w := funded(t, 1)
-	_, tx := w.testPay(t, n, Payment{To: stranger, Amount: coin})
+	_, tx := w.testPay(t, n, Payment{Payees: []Payee{{stranger, coin}}})
 	w.testSync(t, n)
 	want := w.Balance()
 	n.pool, n.loading, n.deaf = nil, true, ErrNotAsked
 	w.testSync(t, n)
 	wantBalance(t, w, want)
-	if d, err := w.Draft(Payment{To: stranger, Amount: coin, Rate: 1000}); err != nil || d.Spends[0].TxID != tx.TxID() {
+	if d, err := w.Draft(Payment{Payees: []Payee{{stranger, coin}}, Rate: 1000}); err != nil || d.Spends[0].TxID != tx.TxID() {
 		t.Errorf("beside its change, the payment's coin would be spent again: %+v, %v", d, err)
 	}
 	if h := w.History(); len(h) != 2 || h[1].TxID != tx.TxID() || h[1].State != StatePending {
@@ -166,7 +166,7 @@ func TestPaymentOutlivesTheNode(t *testing.T) {
 // TestInterruptedPayment: the command ended after it had written a payment down.
 func TestInterruptedPayment(t *testing.T) {
 	n, w := funded(t, 1)
-	d, err := w.Draft(Payment{To: stranger, Amount: coin, Rate: 1000})
+	d, err := w.Draft(Payment{Payees: []Payee{{stranger, coin}}, Rate: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestTwoCustomersOneTransaction(t *testing.T) {
 	if err != nil || a.Address == b.Address {
 		t.Fatalf("%+v, %v", b, err)
 	}
-	d, err := w.Draft(Payment{To: shop.testKey(t, a.Key.KeyPath), Amount: 40 * coin, Rate: 1000})
+	d, err := w.Draft(Payment{Payees: []Payee{{shop.testKey(t, a.Key.KeyPath), 40 * coin}}, Rate: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestReversedDepositLeavesATrace(t *testing.T) {
 	n, w := funded(t, 1)
 	twin := restored(t, n, testWords, 0)
 	shop := newTestWallet(t, propertyWords)
-	_, deposit := w.testPay(t, n, Payment{To: shop.testKey(t, KeyPath{0, 0}), Amount: 10 * coin})
+	_, deposit := w.testPay(t, n, Payment{Payees: []Payee{{shop.testKey(t, KeyPath{0, 0}), 10 * coin}}})
 	n.mine(stranger, deposit)
 	n.mine(stranger)
 	shop.testSync(t, n)
@@ -243,7 +243,7 @@ func TestReversedDepositLeavesATrace(t *testing.T) {
 	before := n.tip().hash
 	n.cut(2)
 	n.pool = nil
-	_, rival := twin.testPay(t, n, Payment{To: stranger, Amount: 20 * coin})
+	_, rival := twin.testPay(t, n, Payment{Payees: []Payee{{stranger, 20 * coin}}})
 	n.mine(stranger, rival)
 	n.mineMany(2, stranger)
 	shop.testSync(t, n)
@@ -298,7 +298,7 @@ func TestWordsLostAndRestored(t *testing.T) {
 	if _, err := w.Receive(AddressOptions{Label: "rent"}); err != nil {
 		t.Fatal(err)
 	}
-	_, tx := w.testPay(t, n, Payment{To: stranger, Amount: coin})
+	_, tx := w.testPay(t, n, Payment{Payees: []Payee{{stranger, coin}}})
 	n.pool = nil
 	w.Close()
 	if err := os.Remove(w.files.Secret); err != nil {
@@ -334,7 +334,7 @@ func TestWordsLostAndRestored(t *testing.T) {
 // of the first thinks about it, which holds no lock.
 func TestChangedWhileAsked(t *testing.T) {
 	n, w := funded(t, 1)
-	d, err := w.Draft(Payment{To: stranger, Amount: coin, Rate: 1000})
+	d, err := w.Draft(Payment{Payees: []Payee{{stranger, coin}}, Rate: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +345,7 @@ func TestChangedWhileAsked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other.testPay(t, n, Payment{To: stranger, Amount: 2 * coin})
+	other.testPay(t, n, Payment{Payees: []Payee{{stranger, 2 * coin}}})
 	other.Close()
 	if err := w.Acquire(t.Context()); err != nil {
 		t.Fatal(err)
@@ -368,7 +368,7 @@ func TestGapIsRaisedByPaymentsThatWait(t *testing.T) {
 	n, w := funded(t, DefaultGap+2)
 	var last *consensus.Tx
 	for range DefaultGap + 2 {
-		_, last = w.testPay(t, n, Payment{To: stranger, Amount: coin})
+		_, last = w.testPay(t, n, Payment{Payees: []Payee{{stranger, coin}}})
 	}
 	if w.Gap() != DefaultGap+2 {
 		t.Errorf("a gap of %d was said", w.Gap())
@@ -391,7 +391,7 @@ func TestGapIsRaisedByPaymentsThatWait(t *testing.T) {
 // interrupted goes on.
 func TestRescan(t *testing.T) {
 	n, w := funded(t, 3)
-	_, tx := w.testPay(t, n, Payment{To: stranger, Amount: 70 * coin})
+	_, tx := w.testPay(t, n, Payment{Payees: []Payee{{stranger, 70 * coin}}})
 	n.mine(stranger, tx)
 	w.testSync(t, n)
 	balance, history := w.Balance(), len(w.History())

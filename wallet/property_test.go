@@ -334,7 +334,7 @@ func (p *property) pay() {
 		to = p.keyOf(p.given[p.rng.IntN(len(p.given))])
 	}
 	amount := Dust + consensus.Amount(p.rng.Int64N(int64(spendable)))
-	d, err := p.w.Draft(Payment{To: to, Amount: amount, Rate: 1000, SubtractFee: p.rng.IntN(2) == 0})
+	d, err := p.w.Draft(Payment{Payees: []Payee{{to, amount}}, Rate: 1000, SubtractFee: p.rng.IntN(2) == 0})
 	if errors.Is(err, ErrFunds) || errors.Is(err, ErrDust) {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"lode/consensus"
@@ -20,7 +21,6 @@ const (
 	inputVSize  = (inputWeight + 3) / 4
 	outputSize  = 8 + 1 + 34
 	maxTxWeight = 400_000 // what nodes relay
-	maxInputs   = (maxTxWeight - 4*(4+3+1+2*outputSize+4) - 2) / inputWeight
 )
 
 // selectTries bounds the search for a sum without change.
@@ -31,12 +31,31 @@ const selectTries = 100_000
 // -discardfee, 10 sat/vB).
 const discardRate FeeRate = 10_000
 
-// txVSize is the size in virtual bytes of a transaction with so many inputs and
-// outputs, signed.
-func txVSize(inputs, outputs int) int {
-	base := 4 + consensus.CompactSizeLen(uint64(inputs)) + consensus.CompactSizeLen(uint64(outputs)) + outputs*outputSize + 4
-	weight := consensus.WitnessScale*base + 2 + inputs*inputWeight
-	return (weight + consensus.WitnessScale - 1) / consensus.WitnessScale
+// outputSizes are the outputs of a transaction: how many, and their bytes.
+type outputSizes struct{ count, bytes int }
+
+func sizesOf(outs []consensus.TxOut) outputSizes {
+	s := outputSizes{count: len(outs)}
+	for i := range outs {
+		n := len(outs[i].Script)
+		s.bytes += 8 + consensus.CompactSizeLen(uint64(n)) + n
+	}
+	return s
+}
+
+// withChange adds a Taproot output.
+func (s outputSizes) withChange() outputSizes { return outputSizes{s.count + 1, s.bytes + outputSize} }
+
+// baseWeight is the weight of a transaction but for its inputs.
+func (s outputSizes) baseWeight(inputs int) int {
+	base := 4 + consensus.CompactSizeLen(uint64(inputs)) + consensus.CompactSizeLen(uint64(s.count)) + s.bytes + 4
+	return consensus.WitnessScale*base + 2
+}
+
+// vsize is the size in virtual bytes of a transaction with so many inputs,
+// signed.
+func (s outputSizes) vsize(inputs int) int {
+	return (s.baseWeight(inputs) + inputs*inputWeight + consensus.WitnessScale - 1) / consensus.WitnessScale
 }
 
 // Kinds of errors of a payment.
@@ -48,9 +67,26 @@ var (
 
 // want is what is to be paid.
 type want struct {
-	amount   consensus.Amount // sat
+	amount   consensus.Amount // sat, to all payees
 	rate     FeeRate
-	subtract bool // the fee comes out of the amount, not on top of it
+	subtract bool        // the fee comes out of the amount, not on top of it
+	outs     outputSizes // without change
+}
+
+// fee is what so many inputs cost, with change or without.
+func (q want) fee(inputs int, change bool) consensus.Amount {
+	outs := q.outs
+	if change {
+		outs = outs.withChange()
+	}
+	return q.rate.Fee(outs.vsize(inputs))
+}
+
+// maxInputs is how many inputs a transaction can have with these outputs, that
+// nodes relay.
+func (q want) maxInputs() int {
+	const many = 1 << 16 // the number takes three bytes
+	return (maxTxWeight - q.outs.withChange().baseWeight(many-1)) / inputWeight
 }
 
 // selection is a set of coins and what becomes of their sum.
@@ -73,7 +109,7 @@ func (q want) settle(coins []Coin) (selection, bool) {
 	for i := range coins {
 		sum += coins[i].Value
 	}
-	one, two := q.rate.Fee(txVSize(len(coins), 1)), q.rate.Fee(txVSize(len(coins), 2))
+	one, two := q.fee(len(coins), false), q.fee(len(coins), true)
 	s := selection{coins: coins, amount: q.amount}
 	if q.subtract {
 		if s.change = sum - q.amount; s.change >= q.minChange() {
@@ -111,10 +147,26 @@ func selectCoins(coins []Coin, q want) (selection, error) {
 	return s, err
 }
 
-// from chooses among coins: a set that leaves no change if there is one, else
-// the smallest coin that suffices, else the largest coins.
+// waste is what a selection costs beyond what must be paid: what its inputs cost
+// now and not one day when rates are usual, and what change costs, or what is
+// given away for want of it (Bitcoin Core's waste metric). The less the better.
+func (q want) waste(s selection) consensus.Amount {
+	n := consensus.Amount(len(s.coins))
+	waste := n * (q.rate.Fee(inputVSize) - usualRate.Fee(inputVSize))
+	if s.change > 0 {
+		return waste + q.rate.Fee(outputSize) + min(q.rate, discardRate).Fee(inputVSize)
+	}
+	return waste + s.fee - q.fee(len(s.coins), false)
+}
+
+// usualRate is what coins cost to spend one day (Bitcoin Core's
+// -consolidatefeerate).
+const usualRate FeeRate = 10_000
+
+// from chooses among coins the least wasteful of: a set that leaves no change, the
+// smallest coin that suffices, the largest coins, coins at random.
 func (q want) from(coins []Coin) (selection, error) {
-	fee := q.rate.Fee(inputVSize)
+	fee, most := q.rate.Fee(inputVSize), q.maxInputs()
 	var worth []Coin // those that bring more than it costs to spend them
 	for _, c := range coins {
 		if c.Value > fee || q.subtract {
@@ -122,38 +174,59 @@ func (q want) from(coins []Coin) (selection, error) {
 		}
 	}
 	slices.SortStableFunc(worth, func(a, b Coin) int { return cmp.Compare(b.Value, a.Value) })
-	if s, ok := q.exact(worth); ok {
-		return s, nil
+	largest, enough := q.first(worth)
+	if !enough {
+		var sum consensus.Amount
+		for _, c := range coins {
+			sum += c.Value
+		}
+		return selection{}, fmt.Errorf("%w: want %s and the fee, may spend %s", ErrFunds, q.amount, sum)
+	}
+	if len(largest.coins) > most {
+		return selection{}, fmt.Errorf("%w (%d): send less, or to yourself first", ErrTooManyCoin, most)
+	}
+	best := largest
+	better := func(s selection, ok bool) {
+		if ok && len(s.coins) <= most && q.waste(s) < q.waste(best) {
+			best = s
+		}
 	}
 	for i := len(worth) - 1; i >= 0; i-- {
 		if s, ok := q.settle(worth[i : i+1]); ok && s.change > 0 {
-			return s, nil
+			better(s, true)
+			break
 		}
 	}
-	for n := 1; n <= len(worth); n++ {
-		if n > maxInputs {
-			return selection{}, fmt.Errorf("%w (%d): send less, or to yourself first", ErrTooManyCoin, maxInputs)
-		}
-		if s, ok := q.settle(worth[:n]); ok {
-			return s, nil
-		}
-	}
+	shuffled := slices.Clone(worth)
+	rand.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+	better(q.first(shuffled))
+	better(q.exact(worth, most))
+	return best, nil
+}
+
+// first takes coins in their order until they suffice.
+func (q want) first(coins []Coin) (selection, bool) {
 	var sum consensus.Amount
-	for _, c := range coins {
-		sum += c.Value
+	for n := range coins {
+		if sum += coins[n].Value; sum < q.amount {
+			continue // settle sums them all up
+		}
+		if s, ok := q.settle(coins[:n+1]); ok {
+			return s, true
+		}
 	}
-	return selection{}, fmt.Errorf("%w: want %s and the fee, may spend %s", ErrFunds, q.amount, sum)
+	return selection{}, false
 }
 
 // exact looks for coins that need no change: branch and bound over what each
 // brings beyond its own fee, as Murch describes it ("An Evaluation of Coin
 // Selection Strategies", 2016). coins are sorted, the largest first.
-func (q want) exact(coins []Coin) (selection, bool) {
-	b := bounded{values: make([]consensus.Amount, len(coins)), rest: make([]consensus.Amount, len(coins)+1), tries: selectTries}
+func (q want) exact(coins []Coin, most int) (selection, bool) {
+	b := bounded{values: make([]consensus.Amount, len(coins)), rest: make([]consensus.Amount, len(coins)+1), tries: selectTries, most: most}
 	b.low = q.amount
 	b.high = q.amount + q.minChange() - 1
 	if !q.subtract {
-		b.low += q.rate.Fee(txVSize(1, 1)) - q.rate.Fee(inputVSize)
+		b.low += q.fee(1, false) - q.rate.Fee(inputVSize)
 		b.high = b.low + q.rate.Fee(outputSize) + q.minChange()
 	}
 	for i := len(coins) - 1; i >= 0; i-- {
@@ -190,12 +263,13 @@ type bounded struct {
 	low, high consensus.Amount
 	accept    func(picked []int) bool
 	tries     int
+	most      int // values in the subset
 
 	picked, best []int
 }
 
 func (b *bounded) walk(i int, sum consensus.Amount) {
-	if b.tries--; b.tries < 0 || sum > b.high || len(b.picked) > maxInputs {
+	if b.tries--; b.tries < 0 || sum > b.high || len(b.picked) > b.most {
 		return
 	}
 	if sum >= b.low {

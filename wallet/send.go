@@ -5,25 +5,35 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"slices"
 
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
 
 	"lode/consensus"
 )
 
+// Payee is one output of a payment.
+type Payee struct {
+	To     [32]byte         // output key (BIP341)
+	Amount consensus.Amount // sat
+}
+
 // Payment is what somebody wants to pay.
 type Payment struct {
-	To          [32]byte         // output key (BIP341)
-	Amount      consensus.Amount // sat
+	Payees      []Payee
+	Data        [][]byte // one OP_RETURN output without coins for each
 	Rate        FeeRate
-	SubtractFee bool // the payee bears the fee
+	SubtractFee bool                 // the payees bear the fee, each the same part
+	All         bool                 // all that may be spent goes to the one payee, whose Amount does not count
+	From        []consensus.OutPoint // spend these coins, all of them and no others; empty: choose
 }
 
 // Draft is a payment before it is signed.
 type Draft struct {
 	Tx     *consensus.Tx
 	Spends []Coin // one for each input
-	Amount consensus.Amount
+	Payees []Payee
+	Amount consensus.Amount // of all payees
 	Fee    consensus.Amount
 	Change consensus.Amount // 0 if there is no change output
 
@@ -41,42 +51,156 @@ const (
 // Draft makes the transaction of a payment from coins that the wallet may
 // spend. Nothing is stored: see Commit.
 func (w *Wallet) Draft(p Payment) (*Draft, error) {
-	switch {
-	case p.Amount < Dust:
-		return nil, fmt.Errorf("%w: %s is less than %s, the least that nodes relay", ErrDust, p.Amount, Dust)
-	case p.Amount > w.spec.Rules.MaxMoney:
-		return nil, fmt.Errorf("%w: there are no more than %s coins at all", ErrFunds, w.spec.Rules.MaxMoney)
-	case p.Rate <= 0 || p.Rate > maxFeeRate:
-		return nil, fmt.Errorf("fee rate of %s sat/vB: want more than 0 and at most %s", p.Rate, maxFeeRate)
+	outs, amount, err := w.outputs(p)
+	if err != nil {
+		return nil, err
 	}
-	var coins []Coin
-	for _, c := range w.Coins() {
-		if c.Spendable() {
-			coins = append(coins, c)
-		}
+	coins, err := w.sources(p.From)
+	if err != nil {
+		return nil, err
 	}
-	s, err := selectCoins(coins, want{p.Amount, p.Rate, p.SubtractFee})
+	q := want{amount, p.Rate, p.SubtractFee || p.All, sizesOf(outs)}
+	var s selection
+	if p.All || len(p.From) > 0 {
+		s, err = q.whole(coins, p.All)
+	} else {
+		s, err = selectCoins(coins, q)
+	}
 	if err != nil {
 		if b := w.Balance(); errors.Is(err, ErrFunds) && b.Immature > 0 {
 			err = fmt.Errorf("%w (%s more in coinbases that are too young)", err, b.Immature)
 		}
 		return nil, err
 	}
-	mathrand.Shuffle(len(s.coins), func(i, j int) { s.coins[i], s.coins[j] = s.coins[j], s.coins[i] })
-	d := &Draft{Spends: s.coins, Amount: s.amount, Fee: s.fee, Change: s.change}
-	// A lock time at the tip makes it worthless to mine an old block again for
-	// the fees of this transaction (Bitcoin Core: anti fee sniping).
-	d.Tx = &consensus.Tx{Version: txVersion, LockTime: w.points.tip().Height}
-	for _, c := range s.coins {
+	d := &Draft{Spends: slices.Clone(s.coins), Payees: slices.Clone(p.Payees), Amount: s.amount, Fee: s.fee, Change: s.change}
+	if p.All {
+		d.Payees[0].Amount = s.amount
+	} else if err := d.subtract(amount - s.amount); err != nil {
+		return nil, err
+	}
+	for i := range d.Payees {
+		outs[i].Value = d.Payees[i].Amount
+	}
+	mathrand.Shuffle(len(d.Spends), func(i, j int) { d.Spends[i], d.Spends[j] = d.Spends[j], d.Spends[i] })
+	d.Tx = &consensus.Tx{Version: txVersion, LockTime: w.lockTime(), Out: outs}
+	for _, c := range d.Spends {
 		d.Tx.In = append(d.Tx.In, consensus.TxIn{PrevOut: c.OutPoint, Sequence: sequenceReplaceable})
 	}
-	d.Tx.Out = []consensus.TxOut{{Value: s.amount, Script: consensus.TaprootScript(p.To)}}
 	if s.change > 0 {
 		if err := w.addChange(d); err != nil {
 			return nil, err
 		}
 	}
 	return d, nil
+}
+
+// Bounds of a payment.
+const (
+	maxPayees = 2_500   // as many as fit into a transaction that nodes relay
+	maxData   = 100_000 // bytes of all OP_RETURN outputs
+)
+
+// outputs checks what is to be paid, and gives its outputs, payees first.
+func (w *Wallet) outputs(p Payment) (outs []consensus.TxOut, amount consensus.Amount, err error) {
+	switch {
+	case len(p.Payees) == 0:
+		return nil, 0, errors.New("a payment without a payee")
+	case len(p.Payees) > maxPayees:
+		return nil, 0, fmt.Errorf("%d payees: at most %d fit into one transaction", len(p.Payees), maxPayees)
+	case p.All && len(p.Payees) > 1:
+		return nil, 0, errors.New("all coins can go to one payee only")
+	case p.Rate <= 0 || p.Rate > maxFeeRate:
+		return nil, 0, fmt.Errorf("fee rate of %s sat/vB: want more than 0 and at most %s", p.Rate, maxFeeRate)
+	}
+	for _, to := range p.Payees {
+		if to.Amount < Dust && !p.All {
+			return nil, 0, fmt.Errorf("%w: %s is less than %s, the least that nodes relay", ErrDust, to.Amount, Dust)
+		}
+		if amount += to.Amount; to.Amount > w.spec.Rules.MaxMoney || amount > w.spec.Rules.MaxMoney {
+			return nil, 0, fmt.Errorf("%w: there are no more than %s coins at all", ErrFunds, w.spec.Rules.MaxMoney)
+		}
+		outs = append(outs, consensus.TxOut{Value: to.Amount, Script: consensus.TaprootScript(to.To)})
+	}
+	size := 0
+	for _, data := range p.Data {
+		if size += len(data); size > maxData || len(data) > 0xffff {
+			return nil, 0, fmt.Errorf("%d bytes of data: at most %d in one output, and %d in all", size, 0xffff, maxData)
+		}
+		outs = append(outs, consensus.TxOut{Script: consensus.DataScript(data)})
+	}
+	return outs, amount, nil
+}
+
+// sources gives the coins that may be spent, or those that are named.
+func (w *Wallet) sources(from []consensus.OutPoint) (coins []Coin, err error) {
+	named := make(map[consensus.OutPoint]bool)
+	for _, o := range from {
+		named[o] = true
+	}
+	for _, c := range w.Coins() {
+		switch {
+		case len(from) == 0 && c.Spendable(), named[c.OutPoint] && c.Spendable():
+			coins = append(coins, c)
+			delete(named, c.OutPoint)
+		case named[c.OutPoint]:
+			return nil, fmt.Errorf("coin %s cannot be spent now: it is locked, immature, or paid by others and in no block", c.OutPoint)
+		}
+	}
+	for _, o := range from {
+		if named[o] {
+			return nil, fmt.Errorf("%s: %w", o, ErrNoCoin)
+		}
+	}
+	return coins, nil
+}
+
+// whole spends all coins: to the payee alone, or with change.
+func (q want) whole(coins []Coin, all bool) (selection, error) {
+	if len(coins) > q.maxInputs() {
+		return selection{}, fmt.Errorf("%w (%d)", ErrTooManyCoin, q.maxInputs())
+	}
+	var sum consensus.Amount
+	for _, c := range coins {
+		sum += c.Value
+	}
+	if all {
+		q.amount = sum
+	}
+	s, ok := q.settle(coins)
+	switch {
+	case !ok || len(coins) == 0:
+		return s, fmt.Errorf("%w: want %s and the fee, may spend %s", ErrFunds, q.amount, sum)
+	case s.amount < Dust:
+		return s, fmt.Errorf("%w: %s remain after the fee of %s, want at least %s", ErrDust, s.amount, s.fee, Dust)
+	}
+	return s, nil
+}
+
+// subtract takes a fee from the payees, from each the same, and what cannot be
+// divided from the first.
+func (d *Draft) subtract(fee consensus.Amount) error {
+	n := consensus.Amount(len(d.Payees))
+	for i := range d.Payees {
+		part := fee / n
+		if i == 0 {
+			part += fee % n
+		}
+		if d.Payees[i].Amount -= part; d.Payees[i].Amount < Dust {
+			return fmt.Errorf("%w: of payee %d's amount %s remain after its part of the fee, want at least %s", ErrDust, i+1, d.Payees[i].Amount, Dust)
+		}
+	}
+	return nil
+}
+
+// lockTime makes it worthless to mine an old block again for the fees of a new
+// transaction; now and then it is older, for those that were signed long before
+// they were sent (Bitcoin Core: anti fee sniping).
+func (w *Wallet) lockTime() uint32 {
+	height := w.points.tip().Height
+	if mathrand.IntN(10) == 0 {
+		height -= min(height, mathrand.Uint32N(100))
+	}
+	return height
 }
 
 // addChange pays the change to a key that no node has seen, at a random place so
@@ -88,10 +212,8 @@ func (w *Wallet) addChange(d *Draft) error {
 	if err != nil {
 		return err
 	}
-	d.Tx.Out = append(d.Tx.Out, consensus.TxOut{Value: d.Change, Script: consensus.TaprootScript(key)})
-	if mathrand.IntN(2) == 0 {
-		d.Tx.Out[0], d.Tx.Out[1] = d.Tx.Out[1], d.Tx.Out[0]
-	}
+	at := mathrand.IntN(len(d.Tx.Out) + 1)
+	d.Tx.Out = slices.Insert(d.Tx.Out, at, consensus.TxOut{Value: d.Change, Script: consensus.TaprootScript(key)})
 	return nil
 }
 
@@ -244,7 +366,7 @@ func (w *Wallet) Interrupted() (list []Entry) {
 }
 
 // VSize is the size of the signed transaction in virtual bytes.
-func (d *Draft) VSize() int { return txVSize(len(d.Tx.In), len(d.Tx.Out)) }
+func (d *Draft) VSize() int { return sizesOf(d.Tx.Out).vsize(len(d.Tx.In)) }
 
 // Rate is the fee rate of a draft, rounded down.
 func (d *Draft) Rate() FeeRate { return FeeRate(int64(d.Fee) * 1000 / int64(d.VSize())) }

@@ -2,12 +2,18 @@ package wallet
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"lode/consensus"
 )
+
+// payOne is the outputs of a payment to one address.
+var payOne = outputSizes{1, outputSize}
+
+var mostInputs = consensus.Amount(want{outs: payOne}.maxInputs())
 
 func testCoins(rng *rand.Rand, n int) []Coin {
 	coins := make([]Coin, n)
@@ -36,7 +42,7 @@ func TestSelectProperties(t *testing.T) {
 	found, changeless := 0, 0
 	for range 3000 {
 		coins := testCoins(rng, rng.IntN(40))
-		q := want{consensus.Amount(rng.Int64N(1<<(9+rng.IntN(20)))) + Dust, FeeRate(1 + rng.Int64N(40_000)), rng.IntN(3) == 0}
+		q := want{consensus.Amount(rng.Int64N(1<<(9+rng.IntN(20)))) + Dust, FeeRate(1 + rng.Int64N(40_000)), rng.IntN(3) == 0, payOne}
 		if rng.IntN(10) == 0 && len(coins) > 0 { // all there is
 			q.amount, q.subtract = max(total(coins), Dust), true
 		}
@@ -72,16 +78,16 @@ func enough(coins []Coin, q want) bool {
 	if q.subtract {
 		return n > 0 && sum >= q.amount
 	}
-	return n > 0 && sum >= q.amount+q.rate.Fee(txVSize(n, 1))
+	return n > 0 && sum >= q.amount+q.rate.Fee(payOne.vsize(n))
 }
 
 func checkSelection(t *testing.T, coins []Coin, q want, s selection) {
 	t.Helper()
-	outputs := 1
+	size := payOne
 	if s.change > 0 {
-		outputs = 2
+		size = payOne.withChange()
 	}
-	least := q.rate.Fee(txVSize(len(s.coins), outputs))
+	least := q.rate.Fee(size.vsize(len(s.coins)))
 	switch {
 	case total(s.coins) != s.amount+s.fee+s.change:
 		t.Fatalf("%d in, %d + %d + %d out", total(s.coins), s.amount, s.fee, s.change)
@@ -114,12 +120,12 @@ func checkSelection(t *testing.T, coins []Coin, q want, s selection) {
 
 // TestExact finds the one pair that needs no change.
 func TestExact(t *testing.T) {
-	fee := FeeRate(1000).Fee(txVSize(2, 1))
+	fee := FeeRate(1000).Fee(payOne.vsize(2))
 	var coins []Coin
 	for i, v := range []consensus.Amount{1e8, 70_000, 5e6, 30_000 + fee, 9e9, 3e6} {
 		coins = append(coins, Coin{OutPoint: consensus.OutPoint{Index: uint32(i)}, Value: v, Height: 1})
 	}
-	s, err := selectCoins(coins, want{100_000, 1000, false})
+	s, err := selectCoins(coins, want{100_000, 1000, false, payOne})
 	if err != nil || s.change != 0 || s.fee != fee || len(s.coins) != 2 {
 		t.Errorf("%+v, %v", s, err)
 	}
@@ -131,14 +137,14 @@ func TestManyEqualCoins(t *testing.T) {
 	for i := range coins {
 		coins[i] = Coin{OutPoint: consensus.OutPoint{Index: uint32(i)}, Value: 50 * coin, Height: 1}
 	}
-	if s, err := selectCoins(coins, want{2345 * coin, 1000, false}); err != nil || len(s.coins) != 47 {
+	if s, err := selectCoins(coins, want{2345 * coin, 1000, false, payOne}); err != nil || len(s.coins) != 47 {
 		t.Errorf("%d coins, %v", len(s.coins), err)
 	}
-	if _, err := selectCoins(coins, want{50 * coin * (maxInputs + 1), 1000, false}); !errors.Is(err, ErrTooManyCoin) {
+	if _, err := selectCoins(coins, want{50 * coin * (mostInputs + 1), 1000, false, payOne}); !errors.Is(err, ErrTooManyCoin) {
 		t.Errorf("more than a transaction holds: %v", err)
 	}
-	s, err := selectCoins(coins, want{50 * coin * maxInputs, 1000, true})
-	if err != nil || len(s.coins) != maxInputs {
+	s, err := selectCoins(coins, want{50 * coin * mostInputs, 1000, true, payOne})
+	if err != nil || len(s.coins) != int(mostInputs) {
 		t.Errorf("as many as a transaction holds: %d, %v", len(s.coins), err)
 	}
 }
@@ -153,16 +159,16 @@ func TestSizes(t *testing.T) {
 	n.mineMany(101, stranger)
 	w.testSync(t, n)
 	for _, p := range []Payment{
-		{To: stranger, Amount: 1 * coin, Rate: 1000},
-		{To: stranger, Amount: 120 * coin, Rate: 3700},
-		{To: stranger, Amount: 100 * coin, Rate: 1000, SubtractFee: true},
-		{To: stranger, Amount: 330, Rate: 1},
+		{Payees: []Payee{{stranger, 1 * coin}}, Rate: 1000},
+		{Payees: []Payee{{stranger, 120 * coin}}, Rate: 3700},
+		{Payees: []Payee{{stranger, 100 * coin}}, Rate: 1000, SubtractFee: true},
+		{Payees: []Payee{{stranger, 330}}, Rate: 1},
 	} {
 		d, tx := w.testPay(t, n, p)
 		if tx.VSize() != d.VSize() || d.Fee < p.Rate.Fee(tx.VSize()) {
 			t.Errorf("%+v: %d vB, want %d; fee %d", p, tx.VSize(), d.VSize(), d.Fee)
 		}
-		if tx.Version != 2 || tx.LockTime != n.tip().state.Height || tx.In[0].Sequence != 0xfffffffd {
+		if tx.Version != 2 || tx.LockTime > n.tip().state.Height || tx.LockTime+100 < n.tip().state.Height || tx.In[0].Sequence != 0xfffffffd {
 			t.Errorf("version %d, lock time %d, sequence %x", tx.Version, tx.LockTime, tx.In[0].Sequence)
 		}
 		n.mine(stranger, tx)
@@ -170,9 +176,59 @@ func TestSizes(t *testing.T) {
 	}
 	// Everything, down to the last sat.
 	all := w.Balance().Spendable
-	d, tx := w.testPay(t, n, Payment{To: stranger, Amount: all, SubtractFee: true})
+	d, tx := w.testPay(t, n, Payment{Payees: []Payee{{stranger, all}}, SubtractFee: true})
 	if d.Change != 0 || d.Amount+d.Fee != all {
 		t.Errorf("sent %d with a fee of %d, change %d, of %d", d.Amount, d.Fee, d.Change, all)
+	}
+	n.mine(stranger, tx)
+	w.testSync(t, n)
+	wantBalance(t, w, Balance{})
+}
+
+// TestManyPayees pays three, one of them data, from the coins that are named; and
+// all to one.
+func TestManyPayees(t *testing.T) {
+	n, w := newSimNode(t), newTestWallet(t, words(t))
+	n.mineMany(4, w.testKey(t, KeyPath{0, 0}))
+	n.mineMany(101, stranger)
+	w.testSync(t, n)
+	coins := w.Coins()
+	payees := []Payee{{stranger, 30 * coin}, {w.testKey(t, KeyPath{0, 5}), 40 * coin}}
+	p := Payment{Payees: payees, Data: [][]byte{[]byte("invoice 7")}, Rate: 2000, From: []consensus.OutPoint{coins[1].OutPoint, coins[3].OutPoint}}
+	d, tx := w.testPay(t, n, p)
+	if len(tx.In) != 2 || len(tx.Out) != 4 || d.Change != 30*coin-d.Fee || d.Fee != p.Rate.Fee(tx.VSize()) || d.Amount != 70*coin {
+		t.Errorf("%+v", d)
+	}
+	for _, in := range tx.In {
+		if !slices.Contains(p.From, in.PrevOut) {
+			t.Errorf("it spends %s", in.PrevOut)
+		}
+	}
+	n.mine(stranger, tx)
+	w.testSync(t, n)
+	var kinds []string
+	for _, e := range w.History()[4:] {
+		kinds = append(kinds, fmt.Sprintf("%s %s %s", e.Kind, e.Amount, e.Data))
+	}
+	slices.Sort(kinds)
+	if want := []string{"sent -30.00000000 ", "sent 0.00000000 6a09696e766f6963652037"}; !slices.Equal(kinds, want) {
+		t.Errorf("history %q, want %q", kinds, want)
+	}
+	if _, err := w.Draft(p); !errors.Is(err, ErrNoCoin) {
+		t.Errorf("coins that are spent: %v", err)
+	}
+	// The fee comes out of both.
+	p = Payment{Payees: []Payee{{stranger, 30 * coin}, {stranger, 40 * coin}}, Rate: 1000, SubtractFee: true}
+	if d, err := w.Draft(p); err != nil || d.Payees[0].Amount+d.Payees[1].Amount+d.Fee != 70*coin || 30*coin-d.Payees[0].Amount-(40*coin-d.Payees[1].Amount) > 1 {
+		t.Errorf("%+v, %v", d, err)
+	}
+	p.Payees[1].Amount = Dust + 1
+	if _, err := w.Draft(p); !errors.Is(err, ErrDust) {
+		t.Errorf("a payee with less than its part of the fee: %v", err)
+	}
+	d, tx = w.testPay(t, n, Payment{Payees: []Payee{{To: stranger}}, Rate: 1000, All: true})
+	if d.Change != 0 || d.Amount != d.Payees[0].Amount || len(tx.Out) != 1 || d.Amount != tx.Out[0].Value {
+		t.Errorf("all: %+v", d)
 	}
 	n.mine(stranger, tx)
 	w.testSync(t, n)
@@ -188,15 +244,15 @@ func TestRefusedPayments(t *testing.T) {
 		p    Payment
 		want error
 	}{
-		"dust":              {Payment{To: stranger, Amount: Dust - 1, Rate: 1000}, ErrDust},
-		"dust after fee":    {Payment{To: stranger, Amount: Dust, Rate: 1000, SubtractFee: true}, ErrDust},
-		"more than all":     {Payment{To: stranger, Amount: 50*coin + 1, Rate: 1000}, ErrFunds},
-		"all, and the fee":  {Payment{To: stranger, Amount: 50 * coin, Rate: 1000}, ErrFunds},
-		"more than exists":  {Payment{To: stranger, Amount: 1 << 62, Rate: 1000}, ErrFunds},
-		"no fee rate":       {Payment{To: stranger, Amount: coin}, nil},
-		"absurd fee rate":   {Payment{To: stranger, Amount: coin, Rate: maxFeeRate + 1}, nil},
-		"negative":          {Payment{To: stranger, Amount: -coin, Rate: 1000}, ErrDust},
-		"fee over the rest": {Payment{To: stranger, Amount: 49 * coin, Rate: maxFeeRate}, ErrFunds},
+		"dust":              {Payment{Payees: []Payee{{stranger, Dust - 1}}, Rate: 1000}, ErrDust},
+		"dust after fee":    {Payment{Payees: []Payee{{stranger, Dust}}, Rate: 1000, SubtractFee: true}, ErrDust},
+		"more than all":     {Payment{Payees: []Payee{{stranger, 50*coin + 1}}, Rate: 1000}, ErrFunds},
+		"all, and the fee":  {Payment{Payees: []Payee{{stranger, 50 * coin}}, Rate: 1000}, ErrFunds},
+		"more than exists":  {Payment{Payees: []Payee{{stranger, 1 << 62}}, Rate: 1000}, ErrFunds},
+		"no fee rate":       {Payment{Payees: []Payee{{stranger, coin}}}, nil},
+		"absurd fee rate":   {Payment{Payees: []Payee{{stranger, coin}}, Rate: maxFeeRate + 1}, nil},
+		"negative":          {Payment{Payees: []Payee{{stranger, -coin}}, Rate: 1000}, ErrDust},
+		"fee over the rest": {Payment{Payees: []Payee{{stranger, 49 * coin}}, Rate: maxFeeRate}, ErrFunds},
 	} {
 		if d, err := w.Draft(c.p); err == nil || c.want != nil && !errors.Is(err, c.want) {
 			t.Errorf("%s: %+v, %v", name, d, err)
@@ -217,7 +273,7 @@ func TestVerify(t *testing.T) {
 		"too much":           func(d *Draft) { d.Tx.Out[0].Value = 51 * coin },
 		"no output":          func(d *Draft) { d.Tx.Out = nil },
 	} {
-		d, err := w.Draft(Payment{To: stranger, Amount: coin, Rate: 1000})
+		d, err := w.Draft(Payment{Payees: []Payee{{stranger, coin}}, Rate: 1000})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,7 +282,7 @@ func TestVerify(t *testing.T) {
 			t.Errorf("%s: signed", name)
 		}
 	}
-	d, err := w.Draft(Payment{To: stranger, Amount: coin, Rate: 1000})
+	d, err := w.Draft(Payment{Payees: []Payee{{stranger, coin}}, Rate: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,13 +16,13 @@ import (
 func busyWallet(t *testing.T) (*simNode, *Wallet) {
 	t.Helper()
 	n, w := funded(t, 3)
-	_, a := w.testPay(t, n, Payment{To: stranger, Amount: coin})
+	_, a := w.testPay(t, n, Payment{Payees: []Payee{{stranger, coin}}})
 	n.mine(stranger, a)
 	w.testSync(t, n)
 	n.cut(1)
 	n.mineMany(2, stranger)
 	w.testSync(t, n)
-	w.testPay(t, n, Payment{To: w.testKey(t, KeyPath{0, 7}), Amount: coin})
+	w.testPay(t, n, Payment{Payees: []Payee{{w.testKey(t, KeyPath{0, 7}), coin}}})
 	w.testSync(t, n)
 	return n, w
 }

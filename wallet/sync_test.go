@@ -21,7 +21,7 @@ func TestMaturity(t *testing.T) {
 	n.mineMany(99, stranger)
 	w.testSync(t, n)
 	wantBalance(t, w, Balance{Immature: 50 * coin})
-	if _, err := w.Draft(Payment{To: stranger, Amount: coin, Rate: 1000}); !errors.Is(err, ErrFunds) {
+	if _, err := w.Draft(Payment{Payees: []Payee{{stranger, coin}}, Rate: 1000}); !errors.Is(err, ErrFunds) {
 		t.Errorf("an immature coin was spent: %v", err)
 	}
 	n.mine(stranger)
@@ -48,7 +48,7 @@ func TestPayment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, tx := alice.testPay(t, n, Payment{To: to, Amount: coin * 3 / 2})
+	d, tx := alice.testPay(t, n, Payment{Payees: []Payee{{to, coin * 3 / 2}}})
 
 	alice.testSync(t, n)
 	bob.testSync(t, n)
@@ -60,7 +60,7 @@ func TestPayment(t *testing.T) {
 	}
 
 	// Spends the change that is not in a block yet.
-	d2, tx2 := alice.testPay(t, n, Payment{To: to, Amount: coin})
+	d2, tx2 := alice.testPay(t, n, Payment{Payees: []Payee{{to, coin}}})
 	if d2.Spends[0].TxID != tx.TxID() || d2.changeKey == d.changeKey {
 		t.Errorf("second payment spends %v, change to %v after %v", d2.Spends, d2.changeKey, d.changeKey)
 	}
@@ -95,7 +95,7 @@ func TestReorg(t *testing.T) {
 	n.mine(w.testKey(t, KeyPath{0, 0}))
 	n.mineMany(100, stranger)
 	w.testSync(t, n)
-	_, tx := w.testPay(t, n, Payment{To: stranger, Amount: 20 * coin})
+	_, tx := w.testPay(t, n, Payment{Payees: []Payee{{stranger, 20 * coin}}})
 	n.mine(stranger, tx)
 	n.mine(stranger)
 	w.testSync(t, n)
@@ -121,7 +121,7 @@ func TestReorg(t *testing.T) {
 	if _, tip := w.Scanned(); tip.Height != 102 || tip.Hash != n.tip().hash {
 		t.Errorf("tip %v", tip)
 	}
-	if d, err := w.Draft(Payment{To: stranger, Amount: 20 * coin, Rate: 1000}); err != nil || d.changeKey.Index == 0 {
+	if d, err := w.Draft(Payment{Payees: []Payee{{stranger, 20 * coin}}, Rate: 1000}); err != nil || d.changeKey.Index == 0 {
 		t.Errorf("the change key of a payment that waits is used again: %v, %v", d, err)
 	}
 }
@@ -190,9 +190,9 @@ func TestGapLimit(t *testing.T) {
 	// A restored wallet finds what another copy did, on both chains.
 	n.mineMany(100, stranger)
 	w.testSync(t, n)
-	_, first := w.testPay(t, n, Payment{To: w.testKey(t, KeyPath{0, 59}), Amount: coin})
+	_, first := w.testPay(t, n, Payment{Payees: []Payee{{w.testKey(t, KeyPath{0, 59}), coin}}})
 	w.testSync(t, n)
-	_, second := w.testPay(t, n, Payment{To: w.testKey(t, KeyPath{0, 79}), Amount: coin})
+	_, second := w.testPay(t, n, Payment{Payees: []Payee{{w.testKey(t, KeyPath{0, 79}), coin}}})
 	n.mine(stranger, first, second)
 	w.testSync(t, n)
 
@@ -224,7 +224,7 @@ func TestMovingNode(t *testing.T) {
 	n.mine(w.testKey(t, KeyPath{0, 0}))
 	n.mineMany(120, stranger)
 	w.testSync(t, n)
-	_, tx := w.testPay(t, n, Payment{To: stranger, Amount: coin})
+	_, tx := w.testPay(t, n, Payment{Payees: []Payee{{stranger, coin}}})
 	steps := 0
 	n.before = func(call string) {
 		steps++
@@ -262,14 +262,14 @@ func TestForeignSpend(t *testing.T) {
 	twin := newTestWallet(t, testWords)
 	twin.testSync(t, n)
 	w.testSync(t, n)
-	_, pending := twin.testPay(t, n, Payment{To: stranger, Amount: 10 * coin})
+	_, pending := twin.testPay(t, n, Payment{Payees: []Payee{{stranger, 10 * coin}}})
 	w.testSync(t, n)
 	if b := w.Balance(); b.Confirmed != 0 || b.Unconfirmed >= 40*coin {
 		t.Errorf("a coin that is spent in the mempool counts: %+v", b)
 	}
 	n.pool = nil
 	w.testSync(t, n)
-	_, rival := w.testPay(t, n, Payment{To: stranger, Amount: 30 * coin})
+	_, rival := w.testPay(t, n, Payment{Payees: []Payee{{stranger, 30 * coin}}})
 	n.mine(stranger, rival)
 	n.pool = []*consensus.Tx{pending} // an honest node would have dropped it
 	w.testSync(t, n)
@@ -331,7 +331,7 @@ func TestReopen(t *testing.T) {
 	n.mine(w.testKey(t, KeyPath{0, 0}))
 	n.mineMany(100, stranger)
 	w.testSync(t, n)
-	w.testPay(t, n, Payment{To: stranger, Amount: coin})
+	w.testPay(t, n, Payment{Payees: []Payee{{stranger, coin}}})
 	w.testSync(t, n)
 	if _, err := w.Receive(AddressOptions{New: true, Label: "shop"}); err != nil {
 		t.Fatal(err)
