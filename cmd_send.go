@@ -23,9 +23,13 @@ func sendCommand() *cli.Command {
 		Description: "What was signed is written down before it is sent, and sent again by every later command\n" +
 			"until a block holds it: its coins are never spent a second time.",
 		Flags: append(walletFlags(),
-			&cli.StringFlag{Name: "to", Usage: "pay `ADDRESS`"},
-			&cli.StringFlag{Name: "amount", Usage: "pay so many `COINS`, such as 1.5"},
+			&cli.StringSliceFlag{Name: "to", Usage: "pay `ADDRESS`, or ADDRESS=COINS once or more"},
+			&cli.StringFlag{Name: "amount", Usage: "pay so many `COINS`, such as 1.5, or all that there are"},
+			&cli.StringFlag{Name: "csv", Usage: "pay whom `FILE` names, ADDRESS,COINS in every line"},
+			&cli.StringSliceFlag{Name: "data", Usage: "add an output with data, `HEX`"},
+			&cli.StringSliceFlag{Name: "from", Usage: "spend coin `TXID:N`, once or more, and no others"},
 			&cli.StringFlag{Name: "fee-rate", DefaultText: "the node's estimate", Usage: "pay this fee in `SAT` per virtual byte"},
+			&cli.IntFlag{Name: "confirm-in", Value: confirmTarget, Usage: "have the node estimate what it takes to be in one of the next `N` blocks"},
 			&cli.StringFlag{Name: "max-fee", Value: defaultMaxFee, Usage: "never pay a fee of more than `COINS`; if given, one above a tenth of the amount too"},
 			&cli.BoolFlag{Name: "subtract-fee", Usage: "take the fee out of the amount"},
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
@@ -45,38 +49,12 @@ const (
 	loadPoll     = 500 * time.Millisecond
 )
 
-// payment reads the flags of a payment, but for the fee rate if none is given.
-func payment(c *cli.Context, spec *consensus.Spec) (p wallet.Payment, maxFee consensus.Amount, err error) {
-	if c.String("to") == "" || c.String("amount") == "" {
-		return p, 0, usageError("lode wallet send", "give --to and --amount")
-	}
-	p.SubtractFee = c.Bool("subtract-fee")
-	if p.To, err = consensus.ParseAddress(spec.Defaults.AddressPrefix, c.String("to")); err != nil {
-		return p, 0, usageError("lode wallet send", "--to: %v", err)
-	}
-	if p.Amount, err = wallet.ParseAmount(c.String("amount")); err != nil {
-		return p, 0, usageError("lode wallet send", "--amount: %v", err)
-	}
-	if p.Amount == 0 {
-		return p, 0, usageError("lode wallet send", "--amount: want more than nothing")
-	}
-	if maxFee, err = wallet.ParseAmount(c.String("max-fee")); err != nil {
-		return p, 0, usageError("lode wallet send", "--max-fee: %v", err)
-	}
-	if rate := c.String("fee-rate"); rate != "" {
-		if p.Rate, err = wallet.ParseFeeRate(rate); err != nil {
-			return p, 0, usageError("lode wallet send", "--fee-rate: %v", err)
-		}
-	}
-	return p, maxFee, nil
-}
-
 func walletSend(c *cli.Context) error {
 	n, err := networkOf(c)
 	if err != nil {
 		return err
 	}
-	p, maxFee, err := payment(c, n.spec) // before anything is opened
+	t, err := paymentTerms(c, n.spec) // before anything is opened
 	if err != nil {
 		return err
 	}
@@ -87,16 +65,16 @@ func walletSend(c *cli.Context) error {
 		if err := s.readyToPay(w); err != nil {
 			return err
 		}
-		if p.Rate == 0 {
-			if p.Rate, err = s.node.feeRate(c.Context); err != nil {
+		if t.Rate == 0 {
+			if t.Rate, err = s.node.feeRate(c.Context, t.target); err != nil {
 				return s.net.explain(s.client, err)
 			}
 		}
-		draft, err := w.Draft(p)
+		draft, err := w.Draft(t.Payment)
 		if err != nil {
 			return err
 		}
-		tx, err := s.approve(w, draft, maxFee)
+		tx, err := s.approve(w, draft, t.maxFee)
 		if err != nil {
 			return err
 		}
@@ -187,7 +165,7 @@ func (s *walletSession) confirm(d *wallet.Draft, high bool) error {
 	if s.Bool("yes") || s.Bool("dry-run") {
 		return nil
 	}
-	question := fmt.Sprintf("Pay %s to %s, and a fee of %s (%s sat/vB, %d vB)? [y/N] ", d.Amount, s.String("to"), d.Fee, d.Rate(), d.VSize())
+	question := s.paymentSummary(d) + "? [y/N] "
 	if high {
 		question = fmt.Sprintf("The fee is %d %% of the amount.\n", d.Fee*100/max(d.Amount, 1)) + question
 	}
@@ -218,19 +196,22 @@ func (s *walletSession) deliver(w *wallet.Wallet, d *wallet.Draft, tx *consensus
 	}
 	result := struct {
 		TxID   consensus.Hash   `json:"txid"`
+		Payees []payeeLine      `json:"payees"`
 		Amount consensus.Amount `json:"amount"`
 		Fee    consensus.Amount `json:"fee"`
 		Change consensus.Amount `json:"change"`
 		VSize  int              `json:"vsize"`
 		Sent   bool             `json:"sent"`
 		Hex    string           `json:"hex"`
-	}{tx.TxID(), d.Amount, d.Fee, d.Change, tx.VSize(), sent, hex.EncodeToString(tx.Bytes())}
+	}{tx.TxID(), s.payeeLines(d), d.Amount, d.Fee, d.Change, tx.VSize(), sent, hex.EncodeToString(tx.Bytes())}
 	return s.print(result, func(out io.Writer) {
 		if !sent {
 			fmt.Fprintf(out, "Not sent: %s\n", result.Hex)
 		}
 		fmt.Fprintf(out, "txid\t%s\n", result.TxID)
-		fmt.Fprintf(out, "paid\t%s\n", d.Amount)
+		for _, to := range result.Payees {
+			fmt.Fprintf(out, "paid\t%s to %s\n", to.Amount, to.Address)
+		}
 		fmt.Fprintf(out, "fee\t%s (%d vB)\n", d.Fee, result.VSize)
 	})
 }

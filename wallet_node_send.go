@@ -12,9 +12,9 @@ import (
 	"lode/wallet"
 )
 
-// feeRate is what to pay to be in a block soon: the node's estimate, but never
-// less than it accepts at all.
-func (n *walletNode) feeRate(ctx context.Context) (wallet.FeeRate, error) {
+// feeRate is what to pay to be in one of the next blocks: the node's estimate, but
+// never less than it accepts at all.
+func (n *walletNode) feeRate(ctx context.Context, target int) (wallet.FeeRate, error) {
 	var info struct {
 		Mempool json.Number `json:"mempoolminfee"` // coins per 1000 virtual bytes
 		Relay   json.Number `json:"minrelaytxfee"`
@@ -36,7 +36,7 @@ func (n *walletNode) feeRate(ctx context.Context) (wallet.FeeRate, error) {
 	var estimate struct {
 		Rate *json.Number `json:"feerate"` // absent if the node does not know
 	}
-	err := n.client.Call(ctx, "estimatesmartfee", []any{confirmTarget}, &estimate)
+	err := n.client.Call(ctx, "estimatesmartfee", []any{target}, &estimate)
 	if err != nil && !hasCode(err, codeUnknown) {
 		return 0, err
 	}

@@ -96,14 +96,14 @@ func TestWalletNodeFeeRate(t *testing.T) {
 		if c.estimate != "" {
 			methods["estimatesmartfee"] = func([]any) (string, *client.Error) { return c.estimate, nil }
 		}
-		if got, err := answers(t, methods).feeRate(t.Context()); err != nil || got != c.want {
+		if got, err := answers(t, methods).feeRate(t.Context(), confirmTarget); err != nil || got != c.want {
 			t.Errorf("%s: %s, %v; want %s", name, got, err, c.want)
 		}
 	}
 	bad := answers(t, map[string]func([]any) (string, *client.Error){
 		"getmempoolinfo": func([]any) (string, *client.Error) { return `{"mempoolminfee":1e-5}`, nil },
 	})
-	if _, err := bad.feeRate(t.Context()); err == nil {
+	if _, err := bad.feeRate(t.Context(), confirmTarget); err == nil {
 		t.Error("a rate that is not plain decimal passed")
 	}
 }

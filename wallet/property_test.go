@@ -16,7 +16,7 @@ import (
 
 // propertySeeds is how many histories TestAnyHistory draws, unless
 // LODE_TEST_WALLET_SEEDS says another number. LODE_TEST_WALLET_SEED is the first.
-const propertySeeds = 12
+const propertySeeds = 6
 
 func envInt(t *testing.T, name string, otherwise int) int {
 	text := os.Getenv(name)

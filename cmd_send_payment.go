@@ -1,0 +1,183 @@
+package main
+
+import (
+	"encoding/csv"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"lode/consensus"
+	"lode/wallet"
+)
+
+// everything is the amount that stands for all coins.
+const everything = "all"
+
+// maxPayeesFile bounds what is read of a file of payees, in bytes.
+const maxPayeesFile = 1 << 20
+
+// terms are what the flags of a payment say beside whom to pay what.
+type terms struct {
+	wallet.Payment                  // Rate is 0 if none is given
+	maxFee         consensus.Amount // sat
+	target         int              // blocks, for the node's estimate
+}
+
+// paymentTerms reads the flags of a payment.
+func paymentTerms(c *cli.Context, spec *consensus.Spec) (t terms, err error) {
+	wrong := func(format string, args ...any) (terms, error) {
+		return t, usageError("lode wallet send", format, args...)
+	}
+	if err := t.readPayees(c, spec.Defaults.AddressPrefix); err != nil {
+		return t, err
+	}
+	if len(t.Payees) == 0 {
+		return wrong("give --to and --amount, or --csv")
+	}
+	t.SubtractFee = c.Bool("subtract-fee")
+	for _, text := range c.StringSlice("data") {
+		data, err := hex.DecodeString(text)
+		if err != nil {
+			return wrong("--data %.80s: want hex", text)
+		}
+		t.Data = append(t.Data, data)
+	}
+	for _, text := range c.StringSlice("from") {
+		o, err := wallet.ParseOutPoint(text)
+		if err != nil {
+			return wrong("--from: %v", err)
+		}
+		t.From = append(t.From, o)
+	}
+	if t.maxFee, err = wallet.ParseAmount(c.String("max-fee")); err != nil {
+		return wrong("--max-fee: %v", err)
+	}
+	if t.target = c.Int("confirm-in"); t.target < 1 || t.target > 1008 {
+		return wrong("--confirm-in %d: want 1 to 1008 blocks", t.target)
+	}
+	rate := c.String("fee-rate")
+	if rate != "" && c.IsSet("confirm-in") {
+		return wrong("--fee-rate and --confirm-in exclude each other")
+	}
+	if rate != "" {
+		if t.Rate, err = wallet.ParseFeeRate(rate); err != nil {
+			return wrong("--fee-rate: %v", err)
+		}
+	}
+	return t, nil
+}
+
+// readPayees reads --to, --amount and --csv.
+func (t *terms) readPayees(c *cli.Context, prefix string) error {
+	amount, list := c.String("amount"), c.StringSlice("to")
+	if amount != "" && (len(list) != 1 || strings.Contains(list[0], "=") || c.String("csv") != "") {
+		return usageError("lode wallet send", "give --to and --amount; or --to ADDRESS=COINS, once or more, without --amount; or --csv")
+	}
+	for _, text := range list {
+		address, coins, found := strings.Cut(text, "=")
+		if !found {
+			coins = amount
+		}
+		if coins == "" {
+			return usageError("lode wallet send", "give --to and --amount; or --to ADDRESS=COINS, once or more, without --amount; or --csv")
+		}
+		if err := t.addPayee(prefix, address, coins); err != nil {
+			flag := "--to"
+			if !found && !errors.Is(err, consensus.ErrAddress) {
+				flag = "--amount"
+			}
+			return usageError("lode wallet send", "%s: %v", flag, err)
+		}
+	}
+	if file := c.String("csv"); file != "" {
+		return t.readCSV(file, prefix)
+	}
+	return nil
+}
+
+func (t *terms) addPayee(prefix, address, coins string) (err error) {
+	var to wallet.Payee
+	if to.To, err = consensus.ParseAddress(prefix, address); err != nil {
+		return err
+	}
+	if coins == everything {
+		t.All = true
+	} else if to.Amount, err = wallet.ParseAmount(coins); err != nil {
+		return err
+	} else if to.Amount == 0 {
+		return errors.New("want more than nothing")
+	}
+	t.Payees = append(t.Payees, to)
+	return nil
+}
+
+// readCSV reads one payee a line: address, amount.
+func (t *terms) readCSV(file, prefix string) error {
+	info, err := os.Stat(file)
+	if err == nil && info.Size() > maxPayeesFile {
+		err = fmt.Errorf("it has more than %d bytes", maxPayeesFile)
+	}
+	if err != nil {
+		return fmt.Errorf("reading the payees: %w", err)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("reading the payees: %w", err)
+	}
+	defer f.Close()
+	r := csv.NewReader(f)
+	r.FieldsPerRecord, r.TrimLeadingSpace, r.Comment = 2, true, '#'
+	lines, err := r.ReadAll()
+	if err != nil {
+		return fmt.Errorf("%s: %w: want ADDRESS,COINS in every line", file, err)
+	}
+	if len(lines) == 0 {
+		return fmt.Errorf("%s: it names no payee", file)
+	}
+	for i, line := range lines {
+		err := t.addPayee(prefix, line[0], strings.TrimSpace(line[1]))
+		if err == nil && t.All {
+			err = errors.New("all is possible with --amount only")
+		}
+		if err != nil {
+			return fmt.Errorf("%s: payee %d: %w", file, i+1, err)
+		}
+	}
+	return nil
+}
+
+// payeeLine is a payee as programs read it.
+type payeeLine struct {
+	Address string           `json:"address"`
+	Amount  consensus.Amount `json:"amount"` // sat
+}
+
+func (s *walletSession) payeeLines(d *wallet.Draft) []payeeLine {
+	list := make([]payeeLine, len(d.Payees))
+	for i, to := range d.Payees {
+		list[i] = payeeLine{consensus.Address(s.net.spec.Defaults.AddressPrefix, to.To), to.Amount}
+	}
+	return list
+}
+
+// paymentSummary is what is asked about: who gets what, the fee, the change.
+func (s *walletSession) paymentSummary(d *wallet.Draft) string {
+	lines := s.payeeLines(d)
+	fee := fmt.Sprintf("and a fee of %s (%s sat/vB, %d vB)", d.Fee, d.Rate(), d.VSize())
+	if d.Change > 0 {
+		fee += fmt.Sprintf("; %s come back as change", d.Change)
+	}
+	if len(lines) == 1 {
+		return fmt.Sprintf("Pay %s to %s, %s", d.Amount, lines[0].Address, fee)
+	}
+	var b strings.Builder
+	for _, to := range lines {
+		fmt.Fprintf(&b, "%20s to %s\n", to.Amount, to.Address)
+	}
+	fmt.Fprintf(&b, "Pay these %d, %s in all, %s", len(lines), d.Amount, fee)
+	return b.String()
+}
