@@ -19,7 +19,7 @@ func nodeCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "node",
 		Usage: "run a full node until it is stopped (Ctrl-C, SIGTERM or `lode rpc stop`)",
-		Flags: slices.Concat(networkFlags(), ledgerFlags(), nodeLedgerFlags(), peerFlags(), rpcServerFlags(), rpcUserFlags(),
+		Flags: slices.Concat(networkFlags(), ledgerFlags(), nodeLedgerFlags(), peerFlags(), rpcServerFlags(), rpcUserFlags(), identityFlags(),
 			nodeMineFlags(), stratumFlags(), policyFlags(), logFlags()),
 		Action: func(c *cli.Context) error {
 			n, err := newNodeConfig(c)
@@ -35,9 +35,6 @@ func nodeCommand() *cli.Command {
 		},
 	}
 }
-
-// userAgent is how a node names itself to its peers (BIP14).
-const userAgent = "/Lode:" + version + "/"
 
 // nodeConfig is what the flags of the node command come to.
 type nodeConfig struct {
@@ -58,6 +55,7 @@ type nodeConfig struct {
 	strangers      bool // on loopback, for tests
 	allowHosts     []string
 	openMetrics    bool
+	userAgent      string           // as peers and callers see it
 	users          []rpc.Credential // beside the cookie's
 	whitelist      rpc.Whitelist
 	payTo          []byte         // nil if the node does not mine
@@ -86,7 +84,7 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 		return nil, err
 	}
 	n := &nodeConfig{spec: net.spec, dir: net.dir}
-	for _, read := range []func(*cli.Context) error{n.readLogFlags, n.readLedgerFlags, n.readPeerFlags, n.readRPCFlags, n.readMineFlags} {
+	for _, read := range []func(*cli.Context) error{n.readLogFlags, n.readLedgerFlags, n.readPeerFlags, n.readRPCFlags, n.readIdentityFlags, n.readMineFlags} {
 		if err := read(c); err != nil {
 			return nil, err
 		}

@@ -74,7 +74,7 @@ type Config struct {
 	NoBan        []netip.Prefix // whose peers are not limited, punished or made to leave for others
 	AllowOrigins []string       // web origins whose pages may connect
 	Pruned       bool           // old blocks are not served: of those more than 288 below the tip, none (BIP159)
-	UserAgent    string         // such as /Lode:0.1.0/, at most 256 bytes
+	UserAgent    string         // such as /Satoshi:30.0.0/Lode:0.1.0/, at most 256 bytes
 	TxInterval   time.Duration  // between announcements of transactions; 0 means DefaultTxInterval
 
 	// LoopbackIsPublic is for tests: 127.0.0.0/8 without 127.0.0.1 then counts as

@@ -63,15 +63,17 @@ func (s *Server) networkMethods() []method {
 // protocolVersion is Bitcoin's, as of the messages that are spoken here.
 const protocolVersion = 70016
 
+// coreVersion is that of Bitcoin Core whose interface this is, 30.0: tools infer from
+// it which calls there are, and what they mean.
+const coreVersion = 300000
+
 func (s *Server) getNetworkInfo(context.Context, *params) (any, error) {
 	in, out := s.cfg.Network.ConnectionCount()
 	st := s.cfg.Pool.Stats()
-	var major, minor, patch int
 	services := uint64(1<<0 | 1<<3)
 	if s.cfg.Chain.Pruning().Enabled {
 		services = 1<<3 | 1<<10
 	}
-	_, _ = fmt.Sscanf(s.cfg.Version, "%d.%d.%d", &major, &minor, &patch) // zero for a version of another form
 	return struct {
 		Version        int           `json:"version"`
 		SubVersion     string        `json:"subversion"`
@@ -90,7 +92,7 @@ func (s *Server) getNetworkInfo(context.Context, *params) (any, error) {
 		Local          []localJSON   `json:"localaddresses"`
 		Warnings       []string      `json:"warnings"`
 	}{
-		major*10000 + minor*100 + patch, s.cfg.UserAgent, protocolVersion, fmt.Sprintf("%016x", services), serviceNames(services), true,
+		coreVersion, s.cfg.UserAgent, protocolVersion, fmt.Sprintf("%016x", services), serviceNames(services), true,
 		medianOffset(s.cfg.Network.Peers()), s.cfg.Network.Active(),
 		in + out, in, out, networks, coins(st.Policy.MinRelay), coins(st.Policy.Increment), s.localAddresses(), []string{},
 	}, nil

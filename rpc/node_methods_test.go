@@ -201,7 +201,7 @@ func TestNetworkNumbers(t *testing.T) {
 		networks = append(networks, object{"name": name, "limited": !ip, "reachable": ip, "proxy": "", "proxy_randomize_credentials": false})
 	}
 	same(t, ok[any](n, "getnetworkinfo"), object{
-		"version": 10203, "subversion": "/Lode:1.2.3/", "protocolversion": 70016, "localservices": "0000000000000009", "localservicesnames": []any{"NETWORK", "WITNESS"},
+		"version": 300000, "subversion": "/Lode:1.2.3/", "protocolversion": 70016, "localservices": "0000000000000009", "localservicesnames": []any{"NETWORK", "WITNESS"},
 		"localrelay": true, "timeoffset": 5, "networkactive": true, "connections": 3, "connections_in": 1, "connections_out": 2, "networks": networks,
 		"relayfee": btc("0.00000100"), "incrementalfee": btc("0.00000100"), "warnings": []any{},
 		"localaddresses": []any{object{"address": "node.example.org", "port": 443, "score": 4, "url": "wss://node.example.org/p2p"}, object{"address": "8.8.8.8", "port": 18444, "score": 4, "url": "tcp://8.8.8.8:18444"}},
