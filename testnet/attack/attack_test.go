@@ -134,6 +134,7 @@ func TestFirstAnnouncersWithholdBlocks(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			v := startVictim(t)
+			v.block(byHeader) // whoever has sent a block may send the next ones unasked
 			heard := make(chan struct{}, 1000)
 			teaser := v.visitor(t, func(ctx context.Context, w *wire) error {
 				for last := (consensus.Hash{}); ctx.Err() == nil; pauseFor(ctx, time.Millisecond) {

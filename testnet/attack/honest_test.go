@@ -68,6 +68,9 @@ func (h *honest) serve(w *wire) {
 	if w.greet(false, h.chain.Tip().Height) != nil {
 		return
 	}
+	if w.send("sendcmpct", append([]byte{0, 2}, make([]byte, 7)...)) != nil { // it speaks BIP152
+		return
+	}
 	h.mu.Lock()
 	first := h.w == nil
 	h.w = w
