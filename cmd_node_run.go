@@ -77,6 +77,7 @@ func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Serve(ctx, ports.rpc) })
 	group.Go(func() error { return p.peers.Run(ctx) })
+	group.Go(func() error { n.keepMemory(ctx); return nil })
 	group.Go(func() error { return p.ledger.RunIndexes(ctx) })
 	group.Go(func() error { return n.follow(ctx, p.ledger, p.pool) })
 	group.Go(func() error { return p.ledger.RunSnapshot(ctx) })

@@ -55,6 +55,11 @@ const (
 	maxDiscouraged = 10_000
 	// discouragedTime is how long they are.
 	discouragedTime = 24 * time.Hour
+	// MaxMemory is about how many bytes all peers can make a node hold: answers,
+	// blocks that are judged or kept, and for each peer its queue, what it may
+	// have announced, and a message that is being read.
+	MaxMemory  = maxServedBytes + maxJudged + maxCachedBlocks + maxConnections*peerMemory
+	peerMemory = maxQueuedBytes + maxQueuedRequests*64 + 2<<20
 )
 
 // unfinished is how many sockets may be unfinished beside so many inbound peers.
