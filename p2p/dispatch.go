@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/p2p/txrequest"
 )
 
 // handle acts on one message of a peer after the handshake. An error ends the
@@ -81,11 +82,19 @@ func (n *Node) handleInv(p *peer, m *msgInv) error {
 		n.txsNotFound(p, m.items)
 		n.sync.notFound(p, m.items)
 	default:
-		n.handleTxInv(p, m.items)
-		n.handleBlockInv(p, m.items)
+		items := m.items
+		if len(items) > maxHeardInv && !p.trusted { // no honest peer announces so much at once
+			items = items[:maxHeardInv]
+		}
+		n.handleTxInv(p, items)
+		n.handleBlockInv(p, items)
 	}
 	return nil
 }
+
+// maxHeardInv is how many things of one inv are looked at: as many transactions of a
+// peer as are remembered. Bitcoin Core announces at most 1,000 at a time.
+const maxHeardInv = txrequest.MaxAnnouncements
 
 const (
 	pingInterval = 2 * time.Minute

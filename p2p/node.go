@@ -111,7 +111,8 @@ type Node struct {
 	sync     *syncer
 	relay    *relay
 	compacts blockCache
-	serving  *server
+	serving  *server // of turns to work for peers
+	readers  *server // of memory for what they send
 	bans     banList
 	upload   uploadCount
 	lines    lineLimiter
@@ -142,7 +143,7 @@ func New(cfg Config) *Node {
 	n := &Node{
 		cfg: cfg, log: cfg.Log, chain: cfg.Chain, pool: cfg.Pool, dial: cfg.Dial, outbound: cfg.Outbound, space: space{cfg.LoopbackIsPublic, cfg.PrivatePeers || cfg.Spec.Defaults.PrivatePeers},
 		sync: newSyncer(), relay: newRelay(cfg.TxInterval), dialWake: make(chan struct{}, 1),
-		serving: newServer(), large: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), judging: semaphore.NewWeighted(maxJudged),
+		serving: newServer(servingRates()), readers: newServer(receivingRates()), large: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), judging: semaphore.NewWeighted(maxJudged),
 		peers: make(map[*peer]bool), nonces: make(map[uint64]string), waiting: make(map[*peer]struct{}), added: make(map[string]*addedNode),
 	}
 	if n.log == nil {

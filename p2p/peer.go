@@ -67,11 +67,13 @@ type peer struct {
 	node     *Node
 	holds    bool          // a slot of Node.large
 	hasTurn  bool          // of reading
+	hasRoom  bool          // of receiving
 	verdicts chan struct{} // closed when all its blocks so far are judged; nil if they are
 
 	judge judgeQueue
 
 	reading, writing *lane // of Node.serving
+	receiving        *lane // of Node.readers
 	prompts          promptList
 
 	// Guarded by Node.mu, see places.go.
@@ -221,7 +223,7 @@ func (n *Node) newPeer(ctx context.Context, conn Conn, kind connectionKind, url 
 	p.ctx, p.drop = context.WithCancelCause(ctx)
 	p.trusted = p.inbound() && n.trusts(p.host)
 	p.flags.sentFilter, p.flags.presynced, p.flags.addrTokens = -1, -1, firstAddrTokens
-	n.serving.open(p)
+	p.openLanes()
 	p.sync.size = bytesInFlight / blocksInFlight
 	p.sync.blocks = make(map[consensus.Hash]time.Time)
 	p.relay.known = newRecentSet(maxKnownTxs)

@@ -26,6 +26,14 @@ const (
 	longMessage = 32_000
 )
 
+// maxReceivedBytes bounds the memory of long messages that nobody asked for, from
+// when longMessage bytes of them have come until they are handled, and
+// maxInboundReceived, of which for inbound peers.
+const (
+	maxReceivedBytes   = 32 << 20
+	maxInboundReceived = 24 << 20
+)
+
 // server hands out turns to the readers and writers of peers.
 type server struct {
 	mu    sync.Mutex // guards what follows
@@ -43,22 +51,47 @@ type lane struct {
 	begun time.Time
 }
 
-func newServer() *server {
+func newServer(rates turnRates) *server {
+	return &server{lanes: make(map[*turn]*lane), turns: turns{rates: rates}}
+}
+
+// servingRates is for what peers ask, and receivingRates for what they send unasked,
+// of which only the memory is bounded here: the work has its turn in serving.
+func servingRates() turnRates {
 	cores := time.Duration(runtime.GOMAXPROCS(0))
-	return &server{
-		lanes: make(map[*turn]*lane),
-		turns: turns{rates: turnRates{
-			bytes: maxServedBytes, inbound: maxInboundBytes,
-			perSecond: cores * time.Second / inboundShare, burst: servingBurst,
-		}},
+	return turnRates{
+		bytes: maxServedBytes, inbound: maxInboundBytes,
+		perSecond: cores * time.Second / inboundShare, burst: servingBurst,
 	}
 }
 
-// open gives a peer its account. Nothing is kept of it while it asks for nothing.
-func (v *server) open(p *peer) {
-	account := &account{inbound: p.inbound()}
-	p.reading = &lane{peer: p, turn: turn{account: account}, ready: make(chan struct{}, 1)}
-	p.writing = &lane{peer: p, turn: turn{account: account}, ready: make(chan struct{}, 1)}
+func receivingRates() turnRates {
+	return turnRates{bytes: maxReceivedBytes, inbound: maxInboundReceived, perSecond: time.Hour, burst: time.Hour}
+}
+
+// openLanes gives a peer its accounts. Nothing is kept of it while it asks for nothing.
+func (p *peer) openLanes() {
+	work, memory := &account{inbound: p.inbound() && !p.trusted}, &account{inbound: p.inbound() && !p.trusted}
+	p.reading = &lane{peer: p, turn: turn{account: work}, ready: make(chan struct{}, 1)}
+	p.writing = &lane{peer: p, turn: turn{account: work}, ready: make(chan struct{}, 1)}
+	p.receiving = &lane{peer: p, turn: turn{account: memory}, ready: make(chan struct{}, 1)}
+	if c, ok := p.conn.(interface{ onLong(longFunc) }); ok {
+		c.onLong(p.awaitRoom)
+	}
+}
+
+// awaitRoom waits until there is memory for the rest of a long message. A peer that is
+// slow to send it makes room for others, see turns.late.
+func (p *peer) awaitRoom(command string, head []byte) (room int, err error) {
+	if p.node.sync.awaits(p, command, head) {
+		return 0, nil
+	}
+	p.hasRoom, room = true, payloadLimit(command)
+	if err := p.node.readers.begin(p.ctx.Done(), p.receiving, turnLight, room); err != nil {
+		return 0, err
+	}
+	p.node.readers.built(p.receiving, room, true)
+	return room, nil
 }
 
 // begin waits until the lane may work on something of that kind that takes so many
@@ -168,6 +201,10 @@ func (p *peer) release() {
 	if p.hasTurn {
 		p.hasTurn = false
 		p.node.serving.finish(p.reading)
+	}
+	if p.hasRoom {
+		p.hasRoom = false
+		p.node.readers.finish(p.receiving)
 	}
 }
 

@@ -40,6 +40,7 @@ type framed struct {
 	c     net.Conn
 	magic [magicSize]byte
 	r     *bufio.Reader // only the reader uses it
+	long  longFunc      // set before the first message is read
 	heard bool          // something has come; likewise
 	w     *bufio.Writer // only the writer uses it
 	once  sync.Once
@@ -73,13 +74,13 @@ func (f *framed) ReadMessage() (string, []byte, error) {
 	if err := f.c.SetReadDeadline(time.Now().Add(messageTimeout)); err != nil {
 		return "", nil, err
 	}
-	return readFrame(f.r, f.magic)
+	return readFrame(f.r, f.magic, f.long)
 }
 
 // readFrame reads one message of a stream. What is not of this network is not
 // read further than the magic, and what is longer than its command allows not
 // further than the header.
-func readFrame(r io.Reader, magic [magicSize]byte) (command string, payload []byte, err error) {
+func readFrame(r io.Reader, magic [magicSize]byte, long longFunc) (command string, payload []byte, err error) {
 	var head [frameSize]byte
 	if _, err := io.ReadFull(r, head[:magicSize]); err != nil {
 		return "", nil, err
@@ -99,7 +100,7 @@ func readFrame(r io.Reader, magic [magicSize]byte) (command string, payload []by
 		return "", nil, tooLong(command, limit)
 	}
 	body, sum := io.LimitedReader{R: r, N: length}, sha256.New()
-	if payload, err = readPayload(command, io.TeeReader(&body, sum)); err != nil {
+	if payload, err = readPayload(command, io.TeeReader(&body, sum), int(length), long); err != nil {
 		return "", nil, err
 	}
 	if body.N > 0 {
@@ -126,6 +127,8 @@ func appendFrame(b []byte, magic [magicSize]byte, command string, payload []byte
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(payload)))
 	return append(b, sum[:checksumSize]...)
 }
+
+func (f *framed) onLong(long longFunc) { f.long = long }
 
 // WriteMessage implements Conn.
 func (f *framed) WriteMessage(command string, payload []byte) error {

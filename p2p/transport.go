@@ -103,16 +103,33 @@ func payloadLimit(command string) int {
 	return maxPayload
 }
 
+// longFunc is called when longMessage bytes of a message have come, and more may: it
+// may wait until there is memory for the rest. room is how many bytes of it were set
+// aside; 0 if none were.
+type longFunc func(command string, head []byte) (room int, err error)
+
 // readPayload reads the rest of a message from r, which ends with it. What is
 // longer than its command allows is not read. Memory is taken as bytes come,
-// not as they are announced.
-func readPayload(command string, r io.Reader) (payload []byte, err error) {
+// not as they are announced, but for what long has set aside: then size, if it is not
+// 0, is how many bytes were announced. long may be nil.
+func readPayload(command string, r io.Reader, size int, long longFunc) (payload []byte, err error) {
 	limit := payloadLimit(command)
-	var n int64
 	limited := io.LimitReader(r, int64(limit)+1)
+	var n int64
 	if _, known := formats[command]; known {
-		payload, err = io.ReadAll(limited)
-		n = int64(len(payload))
+		var b bytes.Buffer // grows by doubling, which leaves less behind than io.ReadAll
+		n, err = b.ReadFrom(io.LimitReader(limited, longMessage))
+		if err == nil && n == longMessage {
+			room := 0
+			if long != nil {
+				room, err = long(command, b.Bytes())
+			}
+			b.Grow(max(0, min(size-longMessage, room)) + bytes.MinRead)
+			if err == nil {
+				n, err = b.ReadFrom(limited)
+			}
+		}
+		payload, n = b.Bytes(), int64(b.Len())
 	} else {
 		n, err = io.Copy(io.Discard, limited)
 	}

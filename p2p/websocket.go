@@ -256,7 +256,8 @@ func dialError(resp *http.Response, err error) error {
 type socket struct {
 	ws       *websocket.Conn
 	remote   net.Addr
-	controls int // control frames since the last message; only the reader uses it
+	long     longFunc // set before the first message is read
+	controls int      // control frames since the last message; only the reader uses it
 	once     sync.Once
 }
 
@@ -309,7 +310,7 @@ func (s *socket) ReadMessage() (string, []byte, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	payload, err := readPayload(command, r)
+	payload, err := readPayload(command, r, 0, s.long)
 	return command, payload, socketError(err)
 }
 
@@ -324,6 +325,8 @@ func socketError(err error) error {
 	}
 	return err
 }
+
+func (s *socket) onLong(f longFunc) { s.long = f }
 
 // WriteMessage implements Conn.
 func (s *socket) WriteMessage(command string, payload []byte) error {
