@@ -17,6 +17,7 @@ import "time"
 //	peers that are asked for one block           tiprequests.go, compactrelay.go
 //	work and memory for what peers ask           serving.go, turns.go
 //	recent blocks that are kept decoded          blockcache.go
+//	memory for long messages while they come     maxReceivedBytes (serving.go)
 //	log lines about one host                     linesPerMinute (misbehaviour.go)
 const (
 	// DefaultOutbound is how many peers a node chooses for full relay, and

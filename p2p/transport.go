@@ -126,7 +126,7 @@ func readPayload(command string, r io.Reader, size int, long longFunc) (payload 
 			}
 			b.Grow(max(0, min(size-longMessage, room)) + bytes.MinRead)
 			if err == nil {
-				n, err = b.ReadFrom(limited)
+				_, err = b.ReadFrom(limited)
 			}
 		}
 		payload, n = b.Bytes(), int64(b.Len())
