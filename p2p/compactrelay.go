@@ -138,7 +138,7 @@ func (n *Node) handleCompact(p *peer, m *msgCmpctBlock) error {
 			return nil
 		}
 		if errors.Is(err, consensus.ErrTimeTooNew) {
-			n.sync.tooEarly(p)
+			n.fromFuture(p, &m.header)
 		}
 		if errors.Is(err, chain.ErrInvalidated) {
 			n.noteShown(p, hash)

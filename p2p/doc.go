@@ -9,8 +9,9 @@
 // txrequest.go, incoming.go, orphans.go, package.go, confirmed.go (transactions; whom
 // to ask and what to keep is decided in txrequest/ and orphanage/, which know
 // nothing of locks and clocks), addrbook.go, addrtable.go, netgroup.go,
-// gossip.go, outbound.go, anchors.go (finding peers), misbehaviour.go, bans.go,
-// eviction.go, limits.go, upload.go (what a peer may do), node.go and api.go.
+// gossip.go, space.go, outbound.go, anchors.go (finding peers), misbehaviour.go,
+// bans.go, meter.go, gate.go, places.go, eviction.go, limits.go, upload.go (what a
+// peer may do), clockcheck.go, node.go and api.go.
 //
 // The payloads are Bitcoin's. Nothing above transport.go knows which transport a
 // peer is on. Whatever arrives from a peer costs that peer its connection at

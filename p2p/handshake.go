@@ -49,7 +49,7 @@ func (n *Node) versionMessage(p *peer, nonce uint64) *msgVersion {
 	m := &msgVersion{
 		version:     ProtocolVersion,
 		services:    n.services(),
-		time:        time.Now().Unix(),
+		time:        n.now().Unix(),
 		nonce:       nonce,
 		userAgent:   n.cfg.UserAgent,
 		startHeight: int32(tip.Height),
@@ -95,15 +95,25 @@ func (n *Node) readVersion(p *peer) error {
 	if p.chosen() && !(v.services&serviceWitness != 0 && v.services&(serviceNetwork|serviceNetworkLimited) != 0) {
 		return fmt.Errorf("%w: services %#x", errUseless, v.services)
 	}
+	offset := v.time - n.now().Unix()
+	if !p.inbound() {
+		n.checkClock(p.url, clampSeconds(offset))
+	}
 	n.mu.Lock() // Peers may look already
 	defer n.mu.Unlock()
 	p.version, p.services, p.startHeight, p.relayTxs = min(v.version, ProtocolVersion), v.services, v.startHeight, v.relay && p.kind != kindBlocks
 	p.userAgent = cleanUserAgent(v.userAgent)
-	p.timeOffset = v.time - time.Now().Unix()
+	p.timeOffset = offset
 	if ip := netip.AddrFrom16(v.to.ip).Unmap(); !ip.IsUnspecified() {
 		p.seenAs = netip.AddrPortFrom(ip, v.to.port).String()
 	}
 	return nil
+}
+
+// clampSeconds is a time that a stranger names in seconds, at most a hundred years.
+func clampSeconds(s int64) time.Duration {
+	const most = 100 * 365 * 24 * 3600
+	return time.Duration(max(-most, min(s, most))) * time.Second
 }
 
 // readFeatures waits for verack. Other messages that come before it mean

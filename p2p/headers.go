@@ -178,7 +178,7 @@ func (n *Node) takeHeaders(p *peer, headers msgHeaders, proven bool) error {
 	}
 	n.endHeaders(p)
 	if errors.Is(err, consensus.ErrTimeTooNew) {
-		n.sync.tooEarly(p)
+		n.fromFuture(p, &headers[len(headers)-1])
 	}
 	return nil
 }

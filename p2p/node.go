@@ -104,6 +104,7 @@ type Node struct {
 	outbound int
 	places   int // of inbound peers
 	gate     *gate
+	clock    clockCheck
 	book     *addrBook
 	groupKey bookKey        // for eviction
 	wrong    error          // with the configuration
@@ -160,6 +161,7 @@ func New(cfg Config) *Node {
 		n.places = maxInbound
 	}
 	n.places = max(n.places, 0)
+	n.clock.drift, n.clock.begun = time.Duration(cfg.Spec.Defaults.MaxDrift)*time.Second, time.Now()
 	n.gate = newGate(n.places, n.isExempt)
 	var err error
 	if n.book, err = openBook(cfg.inDir(bookName), n.space); err != nil {
@@ -296,6 +298,7 @@ func (n *Node) keepLoop(ctx context.Context) {
 			return
 		case now := <-ticker.C:
 			n.gate.tidy(now)
+			n.checkClock("", 0)
 			rate := n.feeFilter()
 			for _, p := range n.ready() {
 				p.keepAlive(now)

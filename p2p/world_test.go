@@ -315,7 +315,7 @@ func (a *actor) isCut() {
 }
 
 func actorVersion(version int32) *msgVersion {
-	return &msgVersion{version: version, services: serviceNetwork | serviceWitness, nonce: 1, userAgent: "/actor/", relay: true}
+	return &msgVersion{version: version, services: serviceNetwork | serviceWitness, time: time.Now().Unix(), nonce: 1, userAgent: "/actor/", relay: true}
 }
 
 // shake does the handshake as a peer of some version.

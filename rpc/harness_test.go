@@ -147,6 +147,7 @@ type fakeNetwork struct {
 	initial bool // InitialBlockDownload
 	alone   bool
 	bans    []p2p.Ban
+	warns   []string
 	known   []p2p.KnownAddress
 	upload  p2p.Upload
 	quiet   bool
@@ -204,6 +205,8 @@ func (f *fakeNetwork) ConnectionCount() (in, out int) {
 func (f *fakeNetwork) NetTotals() (in, out uint64) { return 300, 400 }
 func (f *fakeNetwork) Syncing() bool               { return f.syncing }
 func (f *fakeNetwork) InitialBlockDownload() bool  { return f.initial }
+
+func (f *fakeNetwork) Warnings() []string { return f.warns }
 
 func (f *fakeNetwork) Ping() {
 	f.mu.Lock()

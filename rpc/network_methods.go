@@ -36,6 +36,7 @@ type Network interface {
 	Upload() p2p.Upload
 	SetActive(active bool)
 	Active() bool
+	Warnings() []string                   // sentences
 	Broadcast(txids ...consensus.Hash)    // before they are submitted
 	Unbroadcast() map[consensus.Hash]bool // of the mempool, by txid
 }
@@ -94,7 +95,7 @@ func (s *Server) getNetworkInfo(context.Context, *params) (any, error) {
 	}{
 		coreVersion, s.cfg.UserAgent, protocolVersion, fmt.Sprintf("%016x", services), serviceNames(services), true,
 		medianOffset(s.cfg.Network.Peers()), s.cfg.Network.Active(),
-		in + out, in, out, networks, coins(st.Policy.MinRelay), coins(st.Policy.Increment), s.localAddresses(), []string{},
+		in + out, in, out, networks, coins(st.Policy.MinRelay), coins(st.Policy.Increment), s.localAddresses(), s.warnings(),
 	}, nil
 }
 

@@ -206,6 +206,10 @@ func TestNetworkNumbers(t *testing.T) {
 		"relayfee": btc("0.00000100"), "incrementalfee": btc("0.00000100"), "warnings": []any{},
 		"localaddresses": []any{object{"address": "node.example.org", "port": 443, "score": 4, "url": "wss://node.example.org/p2p"}, object{"address": "8.8.8.8", "port": 18444, "score": 4, "url": "tcp://8.8.8.8:18444"}},
 	})
+	n.net.warns = []string{"The clock is wrong."}
+	for _, method := range []string{"getnetworkinfo", "getblockchaininfo", "getmininginfo"} {
+		same(t, ok[object](n, method)["warnings"], []any{"The clock is wrong."})
+	}
 	same(t, ok[any](n, "setmocktime", 1_900_000_000), nil)
 	n.net.upload = p2p.Upload{Cycle: 24 * time.Hour}
 	target := object{"timeframe": 86400, "target": 0, "target_reached": false, "serve_historical_blocks": true, "bytes_left_in_cycle": 0, "time_left_in_cycle": 0}

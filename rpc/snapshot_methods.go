@@ -86,13 +86,14 @@ func (s *Server) getChainStates(context.Context, *params) (any, error) {
 	}{best, states}, nil
 }
 
-// warnings is what an operator should know of the ledger.
+// warnings is what an operator should know of the ledger and of the network.
 func (s *Server) warnings() []string {
+	list := append([]string{}, s.cfg.Network.Warnings()...)
 	if s.cfg.Chain.AwaitsSnapshot() {
-		return []string{"The ledger waits for peers to show the headers up to the base of its snapshot."}
+		return append(list, "The ledger waits for peers to show the headers up to the base of its snapshot.")
 	}
 	if from, ok := s.cfg.Chain.Snapshot(); ok && from.State == chain.SnapshotAssumed {
-		return []string{"The ledger began with a snapshot at block " + from.Base.String() + ", and the history before it has not been verified yet: see getchainstates."}
+		return append(list, "The ledger began with a snapshot at block "+from.Base.String()+", and the history before it has not been verified yet: see getchainstates.")
 	}
-	return []string{}
+	return list
 }
