@@ -7,7 +7,7 @@ import (
 )
 
 // ledgersOwn are the directories in the data directory in which nobody but the
-// ledger makes files.
+// ledger makes files. A file of such a name keeps it from being opened.
 var ledgersOwn = []string{"blocks", "ledger", "ledger.removed", "verify"}
 
 // outputPath is where a call may write a file of a name that a caller gives: below
@@ -37,7 +37,7 @@ func (s *Server) outputPath(name string) (string, error) {
 	if err != nil || below == ".." || strings.HasPrefix(below, ".."+string(filepath.Separator)) {
 		return "", fail(codeParameter, "Invalid path: calls write files below the data directory only, %s", dir)
 	}
-	if first, _, _ := strings.Cut(below, string(filepath.Separator)); slices.Contains(ledgersOwn, first) {
+	if first, _, _ := strings.Cut(filepath.Join(below, filepath.Base(path)), string(filepath.Separator)); slices.Contains(ledgersOwn, first) {
 		return "", fail(codeParameter, "Invalid path: %s is the ledger's own directory, choose another", filepath.Join(dir, first))
 	}
 	return path, nil

@@ -48,7 +48,7 @@ func TestFilesBelowTheDataDirectory(t *testing.T) {
 	n := newNode(t, "regtest", 1, func(c *rpc.Config) { c.Dir = dir })
 	check(t, os.Mkdir(filepath.Join(dir, "blocks"), 0o700))
 	check(t, os.Symlink(outside, filepath.Join(dir, "link")))
-	for _, path := range []string{filepath.Join(outside, "x"), "../x", "link/x", dir + "/../x", "blocks/blk00001.dat", "./blocks/x", "nowhere/x", "/x"} {
+	for _, path := range []string{filepath.Join(outside, "x"), "../x", "link/x", dir + "/../x", "blocks/blk00001.dat", "./blocks/x", "nowhere/x", "/x", "ledger.removed", "./verify", dir + "/ledger"} {
 		if _, failure := n.call("dumptxoutset", path); failure == nil || failure.Code != -8 {
 			t.Errorf("%s: %v", path, failure)
 		}
