@@ -1,7 +1,9 @@
 package rpc_test
 
 import (
+	"bytes"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -104,6 +106,20 @@ func TestWhitelist(t *testing.T) {
 	n := newNode(t, "regtest", 0, func(c *rpc.Config) { c.Whitelist = closed })
 	if status, _ := n.post(count("uptime")); status != 403 {
 		t.Errorf("closed without entries: status %d", status)
+	}
+}
+
+// TestForbiddenMethodInLog has a user call a method with a name of a megabyte that it
+// may not call: the log names the beginning of it.
+func TestForbiddenMethodInLog(t *testing.T) {
+	t.Parallel()
+	list, err := rpc.NewWhitelist([]string{user + ":uptime"}, nil)
+	check(t, err)
+	var log bytes.Buffer
+	n := newNode(t, "regtest", 0, func(c *rpc.Config) { c.Whitelist, c.Log = list, slog.New(slog.NewTextHandler(&log, nil)) })
+	status, _ := n.post(`{"method":"` + strings.Repeat("x", 1<<20) + `"}`)
+	if status != 403 || !strings.Contains(log.String(), "xxxx") || log.Len() > 1000 {
+		t.Errorf("status %d, and %d bytes in the log", status, log.Len())
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"runtime/debug"
@@ -187,7 +188,7 @@ func (s *Server) forbid(w http.ResponseWriter, who caller, method string) {
 	if method == "" {
 		method = "any method"
 	}
-	s.warn("RPC user not allowed to call", "user", who.user, "method", method)
+	s.warn("RPC user not allowed to call", "user", who.user, "method", fmt.Sprintf("%.80s", method))
 	w.WriteHeader(http.StatusForbidden)
 }
 
@@ -257,8 +258,9 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request, who caller, 
 		return errors.Join(err1, err2)
 	}
 	for raw := range elements(body) {
-		if r.Context().Err() != nil {
-			return // nobody waits for the rest
+		if r.Context().Err() != nil { // the node stops, or nobody waits for the rest
+			http.Error(w, "the node is stopping", http.StatusServiceUnavailable)
+			return
 		}
 		call, failure := parseRequest(raw)
 		var result any

@@ -1,9 +1,13 @@
 package rpc_test
 
 import (
+	"context"
 	"encoding/json"
+	"io"
 	"strings"
 	"testing"
+
+	"lode/rpc"
 )
 
 func TestRequests(t *testing.T) {
@@ -107,9 +111,27 @@ func TestBatches(t *testing.T) {
 		t.Errorf("%d pings, want 3: notifications are executed, and nothing of a batch that is too large or broken", n.net.pings)
 	}
 	var all []json.RawMessage
-	_, answer := n.post("[" + strings.Repeat(`{"method":"uptime"},`, 9_999) + `{"method":"uptime"}]`)
-	if check(t, json.Unmarshal([]byte(answer), &all)); len(all) != 10_000 {
+	_, answer := n.post("[" + strings.Repeat(`{"method":"uptime"},`, 49_999) + `{"method":"uptime"}]`)
+	if check(t, json.Unmarshal([]byte(answer), &all)); len(all) != 50_000 {
 		t.Errorf("%d answers to the largest batch", len(all))
+	}
+}
+
+// TestBatchWhenTheNodeStops ends a batch whose rest will not be answered: that is no
+// success without a body.
+func TestBatchWhenTheNodeStops(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	n := newNode(t, "regtest", 0, func(c *rpc.Config) { c.Stop = cancel })
+	resp := n.do(authorized(`[{"method":"stop","id":1},{"method":"uptime","id":2}]`).WithContext(ctx))
+	if resp.StatusCode != 503 {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	n = newNode(t, "regtest", 0, func(c *rpc.Config) { c.Stop = cancel })
+	resp = n.do(authorized(`[{"method":"uptime","id":1},{"method":"stop","id":2}]`).WithContext(ctx))
+	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || !strings.Contains(string(body), "stopping") {
+		t.Errorf("status %d and %s", resp.StatusCode, body)
 	}
 }
 
