@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -35,9 +36,22 @@ func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "the metrics can only be read", http.StatusMethodNotAllowed)
 	default:
-		s.metrics.ServeHTTP(w, r)
+		p := page{ResponseWriter: w}
+		s.metrics.ServeHTTP(&p, r)
+		limitWrite(w)
+		_, _ = p.body.WriteTo(w) // the caller has gone if this fails
 	}
 }
+
+// page keeps the body of an answer until it is whole: callers that do not read
+// theirs would take the few places of those that are made.
+type page struct {
+	http.ResponseWriter
+	body bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (p *page) Write(b []byte) (int, error) { return p.body.Write(b) }
 
 // nodeMetrics reads the figures at each scrape.
 type nodeMetrics struct{ *Server }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"lode/rpc"
@@ -55,5 +56,45 @@ func TestMetricsAreForLoopback(t *testing.T) {
 		if c.status != 200 && strings.Contains(w.Body.String(), "lode_") {
 			t.Errorf("%s from %s gets metrics", c.method, c.from)
 		}
+	}
+}
+
+// unread is an answer whose caller reads nothing of its body before it is told to.
+type unread struct {
+	*httptest.ResponseRecorder
+	writes, reads chan struct{}
+}
+
+func (u unread) Write(b []byte) (int, error) {
+	select {
+	case u.writes <- struct{}{}:
+	default:
+	}
+	<-u.reads
+	return u.ResponseRecorder.Write(b)
+}
+
+// TestMetricsForReadersOnly has more callers ask for metrics and not read them than
+// are answered at once: the next one is answered.
+func TestMetricsForReadersOnly(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 0)
+	get := func() *http.Request {
+		r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1/metrics", nil)
+		r.RemoteAddr = "127.0.0.1:5"
+		return r
+	}
+	writes, reads := make(chan struct{}, 100), make(chan struct{})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() { n.server.ServeHTTP(unread{httptest.NewRecorder(), writes, reads}, get()) })
+		<-writes
+	}
+	w := httptest.NewRecorder()
+	n.server.ServeHTTP(w, get())
+	close(reads)
+	wg.Wait()
+	if w.Code != 200 || !strings.Contains(w.Body.String(), "lode_height") {
+		t.Errorf("status %d: %.200s", w.Code, w.Body)
 	}
 }
