@@ -49,7 +49,7 @@ func TestAuthentication(t *testing.T) {
 				if test.status != 401 {
 					return
 				}
-				if len(body) > 0 || resp.Header.Get("WWW-Authenticate") != `Basic realm="jsonrpc"` {
+				if len(body) > 0 || resp.Header.Get("WWW-Authenticate") != `Basic realm="jsonrpc"` || resp.Header.Get("Content-Type") == "" {
 					t.Errorf("401 with body %q and header %v", body, resp.Header)
 				}
 				guessed := r.Header.Get("Authorization") != ""

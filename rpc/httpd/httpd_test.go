@@ -149,6 +149,7 @@ func TestFraming(t *testing.T) {
 		{"a space before the colon", "GET / HTTP/1.1\r\nHost : a\r\n\r\n", []string{"400 Bad Request"}, true},
 		{"a folded line", "GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n", []string{"400 Bad Request"}, true},
 		{"a carriage return", "GET / HTTP/1.1\r\nA: b\rHost: c\r\n\r\n", []string{"400 Bad Request"}, true},
+		{"a carriage return at the end", "POST / HTTP/1.1\r\nContent-Length: 2\r\r\n\r\nhi", []string{"400 Bad Request"}, true},
 		{"HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", []string{"400 Bad Request"}, true},
 		{"HTTP/0.9", "GET /\r\n\r\n", []string{"400 Bad Request"}, true},
 		{"TLS", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n\n", []string{"400 Bad Request"}, true},
