@@ -34,6 +34,8 @@ const (
 	// not fewer than minShare addresses.
 	maxShare = 23
 	minShare = 100
+	// sampleLooks bounds how many are looked at for each one that is told.
+	sampleLooks = 4
 )
 
 // address is what is known of where a peer listens.
@@ -52,6 +54,7 @@ type address struct {
 	group  string
 	spread string
 	places []int // in the new table
+	index  int   // in addrBook.list
 	seed   bool  // named by the operator
 }
 
@@ -86,6 +89,7 @@ type addrBook struct {
 	mu         sync.Mutex // guards what follows
 	key        bookKey
 	byURL      map[string]*address // all that are in a table
+	list       []*address          // the same, in any order
 	fresh      table               // the new table
 	tried      table
 	seeds      map[string]*address
@@ -186,7 +190,8 @@ func (b *addrBook) newPlace(a *address, source string) int {
 // enter puts an address into an empty place of the new table. The caller holds
 // mu.
 func (b *addrBook) enter(a *address, place int) {
-	b.fresh[place], b.byURL[a.URL], b.dirty = a, a, true
+	b.fresh[place] = a
+	b.enlist(a)
 	a.places = append(a.places, place)
 }
 
@@ -200,8 +205,33 @@ func (b *addrBook) leave(place int) {
 	b.fresh[place], b.dirty = nil, true
 	a.places = slices.DeleteFunc(a.places, func(p int) bool { return p == place })
 	if len(a.places) == 0 && !a.InTried {
-		delete(b.byURL, a.URL)
+		b.unlist(a)
 	}
+}
+
+// enlist notes that an address is in a table. The caller holds mu.
+func (b *addrBook) enlist(a *address) {
+	b.dirty = true
+	if b.byURL[a.URL] != a {
+		a.index = len(b.list)
+		b.byURL[a.URL], b.list = a, append(b.list, a)
+	}
+}
+
+// unlist notes that an address is in no table any more. The caller holds mu.
+func (b *addrBook) unlist(a *address) {
+	if b.byURL[a.URL] != a {
+		return
+	}
+	b.swap(a.index, len(b.list)-1)
+	b.list = slices.Delete(b.list, len(b.list)-1, len(b.list))
+	delete(b.byURL, a.URL)
+}
+
+// swap exchanges two places of list. The caller holds mu.
+func (b *addrBook) swap(i, j int) {
+	b.list[i], b.list[j] = b.list[j], b.list[i]
+	b.list[i].index, b.list[j].index = i, j
 }
 
 func (b *addrBook) forget(url string) {
@@ -221,7 +251,7 @@ func (b *addrBook) remove(a *address) {
 	for len(a.places) > 0 {
 		b.leave(a.places[0])
 	}
-	delete(b.byURL, a.URL)
+	b.unlist(a)
 	b.dirty = true
 }
 
@@ -367,12 +397,20 @@ func (b *addrBook) toTest(now time.Time, allowed func(*address) bool) (address, 
 }
 
 // sample gives addresses to tell others, in random order: those that have
-// answered or were never found dead.
-func (b *addrBook) sample(limit int) []address {
-	list, now := b.all(), time.Now()
-	share := max(minShare, len(list)*maxShare/100)
-	list = slices.DeleteFunc(list, func(a address) bool { return !a.good(now) })
-	return list[:min(len(list), limit, share)]
+// answered or were never found dead. It looks at no more than a few times as many
+// as it may give, however many there are.
+func (b *addrBook) sample(limit int) (list []address) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now, share := time.Now(), min(limit, max(minShare, len(b.list)*maxShare/100))
+	list = make([]address, 0, min(share, len(b.list)))
+	for i := 0; i < min(len(b.list), sampleLooks*share) && len(list) < share; i++ {
+		b.swap(i, i+mathrand.IntN(len(b.list)-i))
+		if a := b.list[i]; a.good(now) {
+			list = append(list, *a)
+		}
+	}
+	return list
 }
 
 // good reports whether others should hear of the address.

@@ -492,3 +492,56 @@ func TestAddedNodes(t *testing.T) {
 		}
 	})
 }
+
+// What can be drawn at random is what the book holds, whatever came, and a sample
+// has no address twice.
+func TestBookIsListed(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b, now := newBook(), time.Now()
+		for range 300 {
+			url := ipURL(rapid.IntRange(0, 3).Draw(t, "group"), rapid.IntRange(0, 30).Draw(t, "host"))
+			switch rapid.IntRange(0, 4).Draw(t, "what") {
+			case 0, 1:
+				b.learn(url, 9, now, "source")
+			case 2:
+				b.good(url, 9, now)
+			case 3:
+				b.forget(url)
+			case 4:
+				b.sample(3)
+			}
+			if len(b.list) != len(b.byURL) {
+				t.Fatalf("%d are listed of %d", len(b.list), len(b.byURL))
+			}
+			for i, a := range b.list {
+				if a.index != i || b.byURL[a.URL] != a {
+					t.Fatalf("%s is at %d, says %d", a.URL, i, a.index)
+				}
+			}
+		}
+		seen := make(map[string]bool)
+		for _, a := range b.sample(maxAddrs) {
+			if seen[a.URL] {
+				t.Fatalf("%s is told twice", a.URL)
+			}
+			seen[a.URL] = true
+		}
+	})
+}
+
+func BenchmarkSample(b *testing.B) {
+	book, now := newBook(), time.Now()
+	for i := 0; len(book.list) < maxBook/2 && i < 10*maxBook; i++ {
+		book.learn(ipURL(i%500, i/500), 9, now, "source "+ipURL(i%200, 1))
+	}
+	for b.Loop() {
+		book.sample(maxAddrs)
+	}
+}
+
+func BenchmarkDiscourage(b *testing.B) {
+	var bans banList
+	for i := 0; b.Loop(); i++ {
+		bans.discourage(netip.AddrFrom4([4]byte{1, byte(i >> 16), byte(i >> 8), byte(i)}))
+	}
+}

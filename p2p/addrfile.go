@@ -109,7 +109,8 @@ func (b *addrBook) restore(a *address) {
 	a.Success, a.Tried, a.Failures = known.Success, known.Tried, known.Failures
 	if place := b.key.triedPlace(a); known.InTried && b.tried[place] == nil {
 		a.InTried = true
-		b.tried[place], b.byURL[a.URL] = a, a
+		b.tried[place] = a
+		b.enlist(a)
 	} else if place := b.newPlace(a, a.Source); b.fresh[place] == nil {
 		b.enter(a, place)
 	}

@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"cmp"
+	"container/list"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -28,7 +29,14 @@ type banList struct {
 
 	mu          sync.Mutex // guards what follows
 	nets        map[netip.Prefix]Ban
-	discouraged map[netip.Addr]time.Time // until when
+	discouraged map[netip.Addr]*list.Element
+	order       list.List // of blame; who was discouraged last comes last
+}
+
+// blame says until when a host is discouraged.
+type blame struct {
+	host  netip.Addr
+	until time.Time
 }
 
 func (b *banList) time() time.Time {
@@ -81,7 +89,7 @@ func (b *banList) save() error {
 	b.saving.Lock() // so that the last to write has the last state
 	defer b.saving.Unlock()
 	saved := banFile{Nets: []banEntry{}}
-	for _, ban := range b.list() {
+	for _, ban := range b.all() {
 		saved.Nets = append(saved.Nets, banEntry{banVersion, ban.Created.Unix(), ban.Until.Unix(), ban.Subnet.String()})
 	}
 	return writeJSON(b.file, saved)
@@ -104,8 +112,8 @@ func (b *banList) sweep(now time.Time) {
 	}
 }
 
-// list gives the bans that are not over, ordered by network.
-func (b *banList) list() (bans []Ban) {
+// all gives the bans that are not over, ordered by network.
+func (b *banList) all() (bans []Ban) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sweep(b.time())
@@ -149,31 +157,24 @@ func (b *banList) discourage(host netip.Addr) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, ok := b.discouraged[host]; !ok && len(b.discouraged) >= maxDiscouraged {
-		b.makeRoom()
+	now := b.time()
+	if e, ok := b.discouraged[host]; ok {
+		b.forgive(e)
+	}
+	for e := b.order.Front(); e != nil && (len(b.discouraged) >= maxDiscouraged || !now.Before(e.Value.(blame).until)); e = b.order.Front() {
+		b.forgive(e)
 	}
 	if b.discouraged == nil {
-		b.discouraged = make(map[netip.Addr]time.Time)
+		b.discouraged = make(map[netip.Addr]*list.Element)
 	}
-	b.discouraged[host] = b.time().Add(discouragedTime)
+	b.discouraged[host] = b.order.PushBack(blame{host, now.Add(discouragedTime)})
 	return true
 }
 
-// makeRoom forgets the discouraged whose time is over, or else the first to be.
-// The caller holds mu.
-func (b *banList) makeRoom() {
-	var first netip.Addr
-	now := b.time()
-	for host, until := range b.discouraged {
-		if !now.Before(until) {
-			delete(b.discouraged, host)
-		} else if !first.IsValid() || until.Before(b.discouraged[first]) {
-			first = host
-		}
-	}
-	if len(b.discouraged) >= maxDiscouraged {
-		delete(b.discouraged, first)
-	}
+// forgive takes one out of the discouraged. The caller holds mu.
+func (b *banList) forgive(e *list.Element) {
+	delete(b.discouraged, e.Value.(blame).host)
+	b.order.Remove(e)
 }
 
 // banned reports whether the address may not connect and is not dialled.
@@ -184,9 +185,9 @@ func (b *banList) banned(host netip.Addr) bool {
 func (b *banList) isDiscouraged(host netip.Addr) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	until, ok := b.discouraged[host]
-	if ok && !b.time().Before(until) {
-		delete(b.discouraged, host)
+	e, ok := b.discouraged[host]
+	if ok && !b.time().Before(e.Value.(blame).until) {
+		b.forgive(e)
 		ok = false
 	}
 	return ok
@@ -259,13 +260,14 @@ func (n *Node) Unban(subnet netip.Prefix) error {
 }
 
 // Bans lists the bans that are not over, ordered by network.
-func (n *Node) Bans() []Ban { return n.bans.list() }
+func (n *Node) Bans() []Ban { return n.bans.all() }
 
 // ClearBans takes back all bans, and forgets who was discouraged.
 func (n *Node) ClearBans() error {
 	b := &n.bans
 	b.mu.Lock()
 	b.nets, b.discouraged = nil, nil
+	b.order.Init()
 	b.mu.Unlock()
 	return b.save()
 }
