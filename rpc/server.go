@@ -87,7 +87,7 @@ func New(cfg Config) *Server {
 	if cfg.MaxConnections == 0 {
 		cfg.MaxConnections = DefaultConnections
 	}
-	s := &Server{cfg: cfg, started: time.Now(), users: cfg.Users, bodies: newShares(allBodies, userBodies), spools: newSpools(cfg.Dir)}
+	s := &Server{cfg: cfg, started: time.Now(), users: cfg.Users}
 	if cfg.Password != "" {
 		own, err := NewCredential(cfg.User, cfg.Password)
 		if err != nil {
@@ -96,7 +96,9 @@ func New(cfg Config) *Server {
 			s.users = append([]Credential{own}, cfg.Users...)
 		}
 	}
-	s.working, s.waiting = newSlots(maxRequests, len(s.users)), newSlots(cfg.maxLongPolls(), len(s.users))
+	users := len(s.users)
+	s.working, s.waiting = newSlots(maxRequests, users), newSlots(cfg.maxLongPolls(), users)
+	s.bodies, s.spools = newShares(allBodies, userBodies, users), newSpools(cfg.Dir, users)
 	s.table, s.metrics = s.methods(), s.newMetrics()
 	return s
 }

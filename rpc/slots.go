@@ -11,12 +11,13 @@ const maxRequests = 64
 // maxLongPolls leaves room for others to connect.
 func (c *Config) maxLongPolls() int64 { return max(int64(c.MaxConnections)/2, 1) }
 
-// newSlots shares places among users: where there are several, none takes all.
+// newSlots shares places among users: where there are several, a quarter is for
+// those beside the one who has most, and as much as half so that each has a place.
 func newSlots(most int64, users int) *shares {
 	if users > 1 {
-		return newShares(most, most-most/4)
+		return newShares(most, most-max(most/4, min(most/2, int64(users-1))), users)
 	}
-	return newShares(most, most)
+	return newShares(most, most, users)
 }
 
 // slot is the place of one HTTP request among those that are worked on at once.

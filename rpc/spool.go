@@ -8,7 +8,8 @@ import (
 )
 
 // Bounds of the answers to batches, which are kept until the last is there: in
-// memory, and what is more in a file. A user has half of what there is.
+// memory, and what is more in a file. A user has half of what there is
+// at most, see shares.
 const (
 	maxSpooled     = 64 << 20  // bytes of one batch in memory
 	allSpooled     = 128 << 20 // of all
@@ -24,8 +25,8 @@ type spools struct {
 	memory, files *shares
 }
 
-func newSpools(dir string) *spools {
-	return &spools{dir, newShares(allSpooled, allSpooled/2), newShares(allSpoolFiles, allSpoolFiles/2)}
+func newSpools(dir string, users int) *spools {
+	return &spools{dir, newShares(allSpooled, allSpooled/2, users), newShares(allSpoolFiles, allSpoolFiles/2, users)}
 }
 
 // spool keeps the answer to one batch. Close frees what it takes.

@@ -16,7 +16,7 @@ func TestSpool(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 1, firstSpoolPart, 10 << 20, maxSpooled + 1, maxSpooled + 30<<20} {
 		dir := t.TempDir()
-		all := newSpools(dir)
+		all := newSpools(dir, 1)
 		s := all.open("a")
 		part := bytes.Repeat([]byte("0123456789abcde"), 1<<14)
 		for left := size; left > 0; {
@@ -51,8 +51,8 @@ func TestSpool(t *testing.T) {
 // have theirs.
 func TestSpoolShares(t *testing.T) {
 	t.Parallel()
-	all := newSpools(t.TempDir())
-	all.memory, all.files = newShares(8<<10, 4<<10), newShares(40<<10, 20<<10)
+	all := newSpools(t.TempDir(), 2)
+	all.memory, all.files = newShares(8<<10, 4<<10, 2), newShares(40<<10, 20<<10, 2)
 	greedy, modest := all.open("greedy"), all.open("modest")
 	defer greedy.Close()
 	defer modest.Close()
@@ -67,6 +67,53 @@ func TestSpoolShares(t *testing.T) {
 	}
 	if _, err := modest.Write(make([]byte, 10<<10)); err != nil {
 		t.Errorf("nothing is left for another: %v", err)
+	}
+}
+
+// TestGreedyUsersLeaveWhatIsKept has all users but one take whatever they get, one
+// after the other and again and again: the last has its part, of places too.
+func TestGreedyUsersLeaveWhatIsKept(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		shares *shares
+		users  int
+		part   int64 // one user may take so much at once
+		alone  int64 // that a user gets before others come
+		last   int64 // that is left to the last
+	}{
+		{"one user", newSlots(64, 1), 1, 1, 64, 64},
+		{"two", newSlots(64, 2), 2, 1, 48, 16},
+		{"five", newSlots(64, 5), 5, 1, 48, 4},
+		{"forty", newSlots(64, 40), 40, 1, 32, 0},
+		{"few places", newSlots(4, 3), 3, 1, 2, 1},
+		{"one place", newSlots(1, 2), 2, 1, 1, 0},
+		{"bodies", newShares(allBodies, userBodies, 5), 5, 1 << 20, userBodies, userBodies / 4},
+	} {
+		name := func(i int) string { return string(rune('a' + i)) }
+		greedy := func(i int) {
+			for test.shares.take(name(i), test.part) {
+			}
+		}
+		greedy(0)
+		if got := test.shares.by[name(0)]; got != test.alone {
+			t.Errorf("%s: %d for the first, want %d", test.name, got, test.alone)
+		}
+		for range 2 {
+			for i := range test.users - 1 {
+				greedy(i)
+			}
+		}
+		greedy(test.users - 1)
+		if got := test.shares.by[name(test.users-1)]; got != test.last {
+			t.Errorf("%s: %d for the last, want %d", test.name, got, test.last)
+		}
+		for i := range test.users {
+			test.shares.give(name(i), test.shares.by[name(i)])
+		}
+		if test.shares.used != 0 || len(test.shares.by) != 0 {
+			t.Errorf("%s: %d are still taken", test.name, test.shares.used)
+		}
 	}
 }
 
