@@ -55,12 +55,15 @@ func (n *nodeConfig) newTemplates(ledger *chain.Chain, pool *mempool.Pool, peers
 	})
 }
 
-// newMiner prepares the node's own miner; nil if it does not mine.
-func (n *nodeConfig) newMiner(ledger *chain.Chain, templates *miner.Templates) *miner.Miner {
+// newMiner prepares the node's own miner and where its work comes from; nil if it does not mine.
+func (n *nodeConfig) newMiner(ledger *chain.Chain, templates *miner.Templates) (*miner.Local, *miner.Miner) {
 	if n.payTo == nil {
-		return nil
+		return nil, nil
 	}
 	workers := miner.NewWorkers(n.threads, n.kernel)
 	workers.YieldTo(ledger.Busy)
-	return miner.New(miner.NewLocal(templates, n.payTo, n.pace, n.log), workers, n.log)
+	source := miner.NewLocal(templates, n.payTo, n.pace, n.log)
+	m := miner.New(source, workers, n.log)
+	m.Show(func(miner.Stats) {}) // report does it
+	return source, m
 }

@@ -24,6 +24,7 @@ type nodeParts struct {
 	pool      *mempool.Pool
 	peers     *p2p.Node
 	templates *miner.Templates
+	source    *miner.Local    // of mining
 	mining    *miner.Miner    // nil if the node does not mine
 	miners    *stratum.Server // nil if it serves no pool
 }
@@ -44,6 +45,10 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	}
 	sigs := sigcheck.New(200_000)
 	ledger, err := n.openLedger(ctx, sigs)
+	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		n.log.Info("node stopped before its ledger was ready: the next start goes on from here")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -55,7 +60,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	if p.miners, err = n.newPool(ledger, p.templates); err != nil {
 		return err
 	}
-	p.mining = n.newMiner(ledger, p.templates)
+	p.source, p.mining = n.newMiner(ledger, p.templates)
 	release, password, err := n.publish(ports.rpc.Addr())
 	if err != nil {
 		return err
@@ -66,6 +71,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	tip := ledger.Tip()
 	n.log.Info("node started", "version", version, "network", n.spec.Name, "height", tip.Height, "tip", tip.Hash,
 		"rpc", ports.rpc.Addr().String(), "peers", n.listen, "tcp", n.listenTCP, "directory", n.dir)
+	n.warnAlone(p)
 	err = n.serve(ctx, p, server, ports)
 	n.log.Info("node stopped", "height", ledger.Tip().Height)
 	return err
@@ -79,7 +85,8 @@ func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server
 	group.Go(func() error { return p.peers.Run(ctx) })
 	group.Go(func() error { n.keepMemory(ctx); return nil })
 	group.Go(func() error { return p.ledger.RunIndexes(ctx) })
-	group.Go(func() error { return n.follow(ctx, p.ledger, p.pool) })
+	group.Go(func() error { return n.follow(ctx, p) })
+	group.Go(func() error { return n.report(ctx, p) })
 	group.Go(func() error { return p.ledger.RunSnapshot(ctx) })
 	group.Go(func() error { return p.templates.Run(ctx) })
 	saved, estimates := filepath.Join(n.dir, mempool.FileName), filepath.Join(n.dir, mempool.EstimatesFileName)
@@ -96,7 +103,8 @@ func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server
 
 // follow keeps the pool up to date, logs new tips, and ends with an error when
 // the ledger has failed.
-func (n *nodeConfig) follow(ctx context.Context, ledger *chain.Chain, pool *mempool.Pool) error {
+func (n *nodeConfig) follow(ctx context.Context, p *nodeParts) error {
+	ledger, pool := p.ledger, p.pool
 	poked := make(chan struct{}, 1)
 	cancel := ledger.Subscribe(func() {
 		select {
@@ -124,7 +132,11 @@ func (n *nodeConfig) follow(ctx context.Context, ledger *chain.Chain, pool *memp
 			quiet = false
 			due.Reset(every)
 		}
-		if tip := ledger.Tip(); !quiet && tip.Hash != last.Hash {
+		tip := ledger.Tip()
+		if p.source != nil && p.source.HasMined(tip.Hash) { // it has a line already
+			last = tip
+		}
+		if !quiet && tip.Hash != last.Hash {
 			n.log.Info("new tip", "height", tip.Height, "hash", tip.Hash, "time", time.Unix(int64(tip.Time), 0).UTC().Format(time.DateTime))
 			last = tip
 		}

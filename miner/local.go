@@ -20,8 +20,9 @@ type Local struct {
 	log       *slog.Logger
 	again     chan struct{} // a find was refused
 
-	mu  sync.Mutex // guards what follows
-	job *Job       // given last; nil while there is none
+	mu    sync.Mutex     // guards what follows
+	job   *Job           // given last; nil while there is none
+	mined consensus.Hash // handed in last
 }
 
 // NewLocal is a source that pays to a script. It rests for pace after a block
@@ -94,6 +95,21 @@ func (l *Local) newJob(t *Template) (*Job, error) {
 	return t.ownJob(l.payTo, t.Time(l.templates.Now()), target)
 }
 
+// HasMined reports whether hash is that of the block that was mined last.
+func (l *Local) HasMined(hash consensus.Hash) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mined == hash
+}
+
+// reward is what a block pays whoever has mined it, subsidy and fees.
+func reward(b *consensus.Block) (sum consensus.Amount) {
+	for _, out := range b.Txs[0].Out {
+		sum += out.Value
+	}
+	return sum
+}
+
 // Submit implements Source.
 func (l *Local) Submit(_ context.Context, f *Found) (v Verdict, err error) {
 	block, err := f.Job.template.Solve(f)
@@ -104,9 +120,13 @@ func (l *Local) Submit(_ context.Context, f *Found) (v Verdict, err error) {
 	if l.templates.Ledger().Tip().Hash != block.Prev {
 		v = Verdict{Stale, "there is another block at its height"} // and it may be of use yet
 	}
+	hash := block.Header.Hash()
+	l.mu.Lock()
+	l.mined = hash // before others see it in the ledger
+	l.mu.Unlock()
 	if err = l.templates.Ledger().AddBlock(block); err == nil {
 		if v.Outcome == Accepted {
-			l.log.Info("mined block", "hash", block.Header.Hash(), "transactions", len(block.Txs))
+			l.log.Info("mined block", "height", f.Job.template.Height, "reward", reward(block), "hash", hash, "transactions", len(block.Txs))
 		}
 		return v, nil
 	}

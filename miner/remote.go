@@ -245,7 +245,7 @@ func (r *Remote) Submit(ctx context.Context, f *Found) (v Verdict, err error) {
 	if !accepted {
 		undo()
 	} else {
-		r.cfg.Log.Info("mined block", "height", f.Job.template.Height, "hash", block.Header.Hash(), "transactions", len(block.Txs))
+		r.cfg.Log.Info("mined block", "height", f.Job.template.Height, "reward", reward(block), "hash", block.Header.Hash(), "transactions", len(block.Txs))
 	}
 	if accepted { // the long poll is about to end
 		time.AfterFunc(hastenAfter, func() { r.hasten(f.Job) })
