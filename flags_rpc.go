@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"lode/mempool"
 	"lode/rpc"
 	"lode/rpc/client"
 )
@@ -97,7 +98,10 @@ func (n *network) client(c *cli.Context) (*client.Client, error) {
 
 // explain says what to do about an error of the client.
 func (n *network) explain(cl *client.Client, err error) error {
+	refused, ok := errors.AsType[*client.Error](err)
 	switch {
+	case ok && strings.Contains(refused.Message, string(mempool.ErrClusterSize)):
+		return fmt.Errorf("%w: too many unconfirmed transactions hang together with it; wait until a block has confirmed some of them, and try again", err)
 	case errors.Is(err, client.ErrNotRunning):
 		return fmt.Errorf("%w at %s; start one with `lode node --network %s --datadir %s`", client.ErrNotRunning, cl.URL(), n.arg, n.datadir)
 	case errors.Is(err, client.ErrUnauthorized):

@@ -2,13 +2,26 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"lode/consensus"
+	"lode/rpc/client"
 )
+
+// TestTooLargeClusterIsExplained: the reason alone tells nobody what to do.
+func TestTooLargeClusterIsExplained(t *testing.T) {
+	n := &network{}
+	refused := &client.Error{Code: -26, Message: "too-large-cluster"}
+	err := n.explain(nil, fmt.Errorf("sending: %w", refused))
+	if !errors.Is(err, refused) || !strings.Contains(err.Error(), "wait until a block has confirmed some of them") {
+		t.Errorf("%v", err)
+	}
+}
 
 func TestLoadSpec(t *testing.T) {
 	for _, name := range consensus.SpecNames {

@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"lode/internal/plainly"
 )
 
 // HexBytes is a byte string that is written in hex in JSON.
@@ -84,13 +86,13 @@ func (d *strictDecoder) value(v reflect.Value, path string) error {
 	}
 	var raw json.RawMessage
 	if err := d.Decode(&raw); err != nil {
-		return fieldError(path, "cannot be read: %v", err)
+		return fieldError(path, "cannot be read: %v", plainly.Error(err))
 	}
 	if string(raw) == "null" {
 		return fieldError(path, "is missing: null is no value")
 	}
 	if err := json.Unmarshal(raw, v.Addr().Interface()); err != nil {
-		return fieldError(path, "cannot be %.40s: %v", raw, err)
+		return fieldError(path, "cannot be %.40s: %v", raw, plainly.Error(err))
 	}
 	return nil
 }
@@ -113,7 +115,7 @@ func (d *strictDecoder) object(v reflect.Value, path string) error {
 	for d.More() {
 		token, err := d.Token()
 		if err != nil {
-			return fieldError(path, "cannot be read: %v", err)
+			return fieldError(path, "cannot be read: %v", plainly.Error(err))
 		}
 		name, _ := token.(string) // the names of an object are strings
 		at := join(path, name)

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"lode/internal/plainly"
 )
 
 // maxFile bounds in bytes what is read of a file of this package. A full book of
@@ -33,7 +35,7 @@ func readJSON(file string, doc any) (found bool, err error) {
 		return false, fmt.Errorf("%s: more than %d bytes", file, maxFile)
 	}
 	if err := json.Unmarshal(b, doc); err != nil {
-		return false, fmt.Errorf("%s is damaged: %w", file, err)
+		return false, fmt.Errorf("%s is damaged: %w", file, plainly.Error(err))
 	}
 	return true, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/internal/plainly"
 )
 
 // Bitcoin Core has no calls that ask for the history of an address. These have
@@ -42,7 +43,7 @@ func (s *Server) addresses(p *params, i int) (q addressQuery) {
 		d := json.NewDecoder(bytes.NewReader(p.values[i]))
 		d.DisallowUnknownFields()
 		if err := d.Decode(&q); err != nil {
-			p.fail(fail(codeParameter, "Invalid addresses argument: %v", err))
+			p.fail(fail(codeParameter, "Invalid addresses argument: %v", plainly.Error(err)))
 		}
 	default:
 		p.wrongType(i, "object")

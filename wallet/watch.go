@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"lode/consensus"
+	"lode/internal/plainly"
 )
 
 // watchVersion is the version of the watch file that this program writes. It
@@ -136,7 +137,7 @@ func readWatch1(b []byte, spec *consensus.Spec) (*watchDoc, error) {
 
 // damagedWatch says what to do about a watch file that cannot be read.
 func damagedWatch(path string, why error) error {
-	return fmt.Errorf("watch file %s is %w (%w): move it away, and the next command builds it anew with the passphrase; labels, and the gap if it was wider, are lost", path, ErrDamaged, why)
+	return fmt.Errorf("watch file %s is %w (%w): move it away, and the next command builds it anew with the passphrase; labels, and the gap if it was wider, are lost", path, ErrDamaged, plainly.Error(why))
 }
 
 // check looks for what this program never writes.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/internal/plainly"
 	"lode/internal/syncdir"
 )
 
@@ -99,7 +100,7 @@ type savedWindow struct {
 func (a *accounts) readAccounts(b []byte) error {
 	var saved savedAccounts
 	if err := json.Unmarshal(b, &saved); err != nil {
-		return fmt.Errorf("%w: %w", errDamaged, err)
+		return fmt.Errorf("%w: %w", errDamaged, plainly.Error(err))
 	}
 	if saved.Version != fileVersion {
 		return fmt.Errorf("%w: version %d, want %d", errDamaged, saved.Version, fileVersion)
@@ -130,7 +131,7 @@ func (a *accounts) readAccounts(b []byte) error {
 func (a *accounts) readWindow(b []byte) error {
 	var saved savedWindow
 	if err := json.Unmarshal(b, &saved); err != nil {
-		return fmt.Errorf("%w: %w", errDamaged, err)
+		return fmt.Errorf("%w: %w", errDamaged, plainly.Error(err))
 	}
 	if saved.Version != fileVersion {
 		return fmt.Errorf("%w: version %d, want %d", errDamaged, saved.Version, fileVersion)

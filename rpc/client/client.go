@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"lode/internal/plainly"
 )
 
 // Kinds of errors.
@@ -215,7 +217,7 @@ func (r *response) store(method string, result any) error {
 	dec := json.NewDecoder(bytes.NewReader(r.Result))
 	dec.UseNumber()
 	if err := dec.Decode(result); err != nil {
-		return fmt.Errorf("calling %s: the result has another form: %w", method, err)
+		return fmt.Errorf("calling %s: the result has another form: %w", method, plainly.Error(err))
 	}
 	return nil
 }
