@@ -8,14 +8,19 @@ import (
 // maxCoinbaseScript is the longest script that a coinbase may have, in bytes.
 const maxCoinbaseScript = 100
 
+// HeaderSearch gives a header the nonce with which it meets a target, or a later
+// time and a nonce. It stops with the error of ctx when that is done.
+type HeaderSearch func(ctx context.Context, h *Header, target *Target) error
+
 // MineGenesis finishes the draft of a chainspec: a document that ParseSpec
 // would accept, but for its genesis, which may have no work yet or may be
 // missing. A genesis that is there keeps its transaction and its time; a
 // missing one gets this time (Unix seconds) and a coinbase that spends nothing,
 // makes nothing, and carries the message, of at most 97 bytes.
 //
-// It stops with the error of ctx when that is done.
-func MineGenesis(ctx context.Context, draft []byte, time uint32, message string) (doc []byte, err error) {
+// search does the work; nil means one thread of the standard library. MineGenesis
+// stops with the error of ctx when that is done.
+func MineGenesis(ctx context.Context, draft []byte, time uint32, message string, search HeaderSearch) (doc []byte, err error) {
 	spec := new(Spec)
 	if err := strictJSON(draft, spec, "rules.genesis"); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSpec, err)
@@ -34,7 +39,10 @@ func MineGenesis(ctx context.Context, draft []byte, time uint32, message string)
 	}
 	block.Bits = uint32(r.PowLimit)
 	block.MerkleRoot, _ = MerkleRoot(block.TxIDs())
-	if err := mine(ctx, &block.Header, &r.limit); err != nil {
+	if search == nil {
+		search = mine
+	}
+	if err := search(ctx, &block.Header, &r.limit); err != nil {
 		return nil, err
 	}
 	r.GenesisHex = block.Bytes()
@@ -61,8 +69,7 @@ func newGenesis(time uint32, message string) *Block {
 	return &Block{Header: Header{Version: versionTop, Time: time}, Txs: []*Tx{coinbase}}
 }
 
-// mine looks for a nonce with which h meets the target, and goes to later times
-// when all were tried.
+// mine is a HeaderSearch.
 func mine(ctx context.Context, h *Header, target *Target) error {
 	const interval = 1 << 14 // hashes between two looks at ctx: a few milliseconds
 	for h.Nonce = 0; ; nextNonce(h) {

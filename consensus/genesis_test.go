@@ -31,7 +31,7 @@ func TestMineGenesis(t *testing.T) {
 	draft := genesisField.ReplaceAllString(privateSpec(t), "")
 	harder := strings.Replace(draft, "207fffff", "1f7fffff", 1) // 512 hashes
 	for _, draft := range []string{draft, harder} {
-		doc, err := MineGenesis(context.Background(), []byte(draft), 1_800_000_000, "a message")
+		doc, err := MineGenesis(context.Background(), []byte(draft), 1_800_000_000, "a message", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +48,7 @@ func TestMineGenesis(t *testing.T) {
 		}
 		// Mining again changes nothing: there is a genesis, and its nonce is
 		// the first.
-		again, err := MineGenesis(context.Background(), doc, 1, "another")
+		again, err := MineGenesis(context.Background(), doc, 1, "another", nil)
 		if err != nil || !bytes.Equal(again, doc) {
 			t.Errorf("mined again it is another document (%v)", err)
 		}
@@ -64,7 +64,7 @@ func TestMineGenesisOfADraftWithABlock(t *testing.T) {
 	if _, err := ParseSpec([]byte(draft)); err == nil {
 		t.Fatal("the draft is good already")
 	}
-	doc, err := MineGenesis(context.Background(), []byte(draft), 1, "not used")
+	doc, err := MineGenesis(context.Background(), []byte(draft), 1, "not used", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,15 +92,15 @@ func TestMineGenesisErrors(t *testing.T) {
 		{"a long message", draft, strings.Repeat("x", 98), "1 too long", context.Background()},
 		{"stopped", strings.Replace(draft, "207fffff", "1d00ffff", 1), "", "canceled", done},
 	} {
-		_, err := MineGenesis(tc.ctx, []byte(tc.draft), 1_800_000_000, tc.message)
+		_, err := MineGenesis(tc.ctx, []byte(tc.draft), 1_800_000_000, tc.message, nil)
 		if err == nil || !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%s: got %v, want %q", tc.name, err, tc.says)
 		}
 	}
-	if _, err := MineGenesis(context.Background(), []byte(draft), 1, strings.Repeat("x", 97)); err != nil {
+	if _, err := MineGenesis(context.Background(), []byte(draft), 1, strings.Repeat("x", 97), nil); err != nil {
 		t.Errorf("a message of 97 bytes: %v", err)
 	}
-	if _, err := MineGenesis(done, []byte(draft), 1, ""); !errors.Is(err, context.Canceled) {
+	if _, err := MineGenesis(done, []byte(draft), 1, "", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 }
