@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A testnet on this machine: nodes that mine with real proof of work, and gossip
-# with each other over WebSocket on loopback.
+# with each other over WebSocket on loopback. Its network is made from `testnet` by a
+# chainspec of its own, whose difficulty to begin with fits this machine.
 #
 #   run [N]        up, then a payment between two wallets; runs until Ctrl-C
 #   check [N]      up, then a payment between two wallets, then down
@@ -31,28 +32,62 @@ url() { echo "ws://127.0.0.1:$(peer_port "$1")"; }
 nodes() { for d in "$DATA"/node*; do [ -d "$d" ] && echo "${d##*node}"; done | sort -n; }
 live() { local i; for i in $(nodes); do if running "$i"; then echo "$i"; fi; done; }
 running() { local p; p=$(cat "$(dir "$1")/pid" 2>/dev/null) && kill -0 "$p" 2>/dev/null; }
-rpc() { local i=$1; shift; "$LODE" rpc --network testnet --datadir "$(dir "$i")" "$@"; }
+NETWORK=$DATA/local.json
+rpc() { local i=$1; shift; "$LODE" rpc --network "$NETWORK" --datadir "$(dir "$i")" "$@"; }
 wallet() { # wallet NAME COMMAND...: alice lives beside node 1, bob beside node 2
 	local name=$1 node=1; shift
 	[ "$name" = alice ] || node=2
 	[ -d "$(dir $node)" ] || node=1
-	LODE_WALLET_PASSPHRASE= "$LODE" wallet --network testnet --datadir "$(dir $node)" \
+	LODE_WALLET_PASSPHRASE= "$LODE" wallet --network "$NETWORK" --datadir "$(dir $node)" \
 		--wallet "$DATA/$name.age" --passphrase-file "$DATA/passphrase" "$@"
 }
 coins() { local s=$1; printf '%d.%08d' $((s / 100000000)) $((s % 100000000)); }
 field() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" | head -n 1; }
 say() { printf '%s\n' "$@"; }
 
+# make_network writes the chainspec: testnet with a name, a magic, a prefix and ports of
+# its own, and with a limit that $1 threads take about 5 seconds for. The first blocks
+# are as difficult as the limit.
+make_network() {
+	local rate bits mantissa size=30 scale=40 cores
+	cores=$(getconf _NPROCESSORS_ONLN)
+	rate=$("$LODE" mine --benchmark --seconds 0.3 --threads $(($1 < cores ? $1 : cores)) --json | tr ',' '\n' | field hashes_per_second)
+	rate=$(printf '%.0f' "$rate")
+	mantissa=$(((1 << scale) / (rate * 5 + 1))) # of the target in compact form: 2^256 / hashes
+	while [ "$mantissa" -lt $((0x8000)) ]; do
+		scale=$((scale + 8)) size=$((size - 1))
+		mantissa=$(((1 << scale) / (rate * 5 + 1)))
+	done
+	[ "$mantissa" -le $((0x7fffff)) ] || mantissa=$((0x7fffff))
+	bits=$(printf '%02x%06x' "$size" "$mantissa")
+	"$LODE" chain spec --network testnet | sed -e '/"genesis":/d' -e 's/"name": "testnet"/"name": "local"/' \
+		-e 's/"pow_limit": "[0-9a-f]*"/"pow_limit": "'"$bits"'"/' -e 's/"magic": "[0-9a-f]*"/"magic": "10ca1bed"/' \
+		-e 's/"address_prefix": "[a-z]*"/"address_prefix": "local"/' \
+		-e 's/"websocket": [0-9]*/"websocket": '"$PORT"'/' -e 's/"rpc": [0-9]*/"rpc": '$((PORT + 1))'/' >"$DATA/draft.json"
+	say "Making a network of its own, with a block about every 5 seconds at $((rate / 1000000)) MH/s."
+	"$LODE" chain spec --mine "$DATA/draft.json" >"$NETWORK.new" || die "cannot make the chainspec from $DATA/draft.json"
+	mv "$NETWORK.new" "$NETWORK"
+	rm "$DATA/draft.json"
+}
+
+# start_node gives the node a process group of its own: Ctrl-C on the terminal is for
+# this script, which stops the nodes in its own time. A TERM between the two lines
+# would leave a node that nobody knows.
 start_node() {
-	local i=$1 who=alice
+	local i=$1 address late=
 	running "$i" && die "node $i is running already"
-	[ $((i % 2)) -eq 0 ] && who=bob
 	mkdir -p "$(dir "$i")"
-	"$LODE" node --network testnet --datadir "$(dir "$i")" --outbound 0 \
+	address=$(wallet alice address 2>/dev/null) || die "cannot read the wallet of alice" # it warns that no node answers yet
+	trap 'late=1' TERM
+	set -m
+	"$LODE" node --network "$NETWORK" --datadir "$(dir "$i")" --outbound 0 \
 		--listen "127.0.0.1:$(peer_port "$i")" --rpc-listen "127.0.0.1:$(rpc_port "$i")" \
-		--mine "$(wallet $who address)" --threads 1 >>"$(dir "$i")/node.log" 2>&1 &
+		--mine "$address" --threads 1 </dev/null >>"$(dir "$i")/node.log" 2>&1 &
 	echo $! >"$(dir "$i")/pid"
+	set +m
 	disown
+	trap - TERM
+	[ -z "$late" ] || exit 1
 	for _ in $(seq 600); do
 		rpc "$i" getblockcount >/dev/null 2>&1 && return
 		running "$i" || { tail -n 3 "$(dir "$i")/node.log" >&2; die "node $i did not start, see $(dir "$i")/node.log"; }
@@ -77,6 +112,7 @@ up() {
 		(umask 077; head -c 18 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$DATA/passphrase")
 	fi
 	for i in $(seq "$n"); do mkdir -p "$(dir "$i")"; done
+	[ -s "$NETWORK" ] || make_network "$n"
 	for i in alice bob; do
 		[ -e "$DATA/$i.age" ] || wallet "$i" create --json >/dev/null || die "cannot make the wallet of $i"
 	done
@@ -167,8 +203,8 @@ demo() {
 	wait_for 300 "all nodes to agree" agreed "$(rpc 1 getblockcount)"
 	say "" "The payment is confirmed on all $n nodes, which have one tip and one UTXO set:" "$rows"
 	after=$(wallet bob balance --json)
-	say "" "bob had $(coins "$(field confirmed <<<"$before")") coins and $(coins "$(field immature <<<"$before")") immature ones before;" \
-		"now he has $(coins "$(field confirmed <<<"$after")") and $(coins "$(field immature <<<"$after")")."
+	say "" "bob had $(coins "$(field confirmed <<<"$before")") coins before; now he has $(coins "$(field confirmed <<<"$after")"). His history:"
+	wallet bob history | sed 's/^/  /'
 }
 
 explain() {
@@ -179,17 +215,37 @@ explain() {
 	done
 	say "  alice     $(wallet alice address)   $DATA/alice.age" "  bob       $(wallet bob address)   $DATA/bob.age" \
 		"  their passphrase is in $DATA/passphrase" "" \
-		"Try, from another terminal:" "  $0 status" "  $0 send 0.25" "  $LODE rpc --network testnet --datadir $(dir 1) getblockchaininfo"
+		"Try, from another terminal:" "  $0 status" "  $0 send 0.25" "  $LODE rpc --network $NETWORK --datadir $(dir 1) getblockchaininfo"
 }
 
+# run leaves the work to a process group of its own, so that Ctrl-C, which the terminal
+# sends to this script, interrupts nothing half-way: finish ends the work first, and
+# then stops the nodes. What the work says of being interrupted nobody wants to read.
 run() {
-	trap 'trap "" INT TERM; trap - EXIT; say "" "Stopping the nodes."; down; say "Stopped. The data is in $DATA; make clean removes it."; exit 0' INT TERM
+	mkdir -p "$DATA"
+	worker=
+	trap finish INT TERM HUP
 	trap 'down' EXIT
-	up "${1:-3}"
-	demo "${1:-3}"
-	explain
+	set -m
+	(trap - INT HUP EXIT; up "${1:-3}"; demo "${1:-3}"; explain) </dev/null 2>"$DATA/run.errors" &
+	worker=$!
+	set +m
+	if ! wait "$worker"; then
+		cat "$DATA/run.errors" >&2
+		exit 1
+	fi
 	say "" "The testnet keeps running. Ctrl-C stops it."
-	while :; do sleep 3600 & wait $!; done
+	while :; do sleep 1; done
+}
+
+finish() {
+	trap '' INT TERM HUP
+	trap - EXIT
+	say "" "Stopping the nodes."
+	while [ -n "$worker" ] && kill -TERM -- "-$worker" 2>/dev/null; do sleep 0.1; done
+	down
+	say "Stopped. The data is in $DATA; make clean removes it."
+	exit 0
 }
 
 check() {
