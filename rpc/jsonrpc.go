@@ -179,7 +179,36 @@ func (s *Server) serveRPC(w http.ResponseWriter, r *http.Request, who caller, bo
 	if failure != nil && !call.v2 {
 		status = httpStatus(failure)
 	}
-	writeJSON(w, status, call.answer(result, failure))
+	s.writeAnswer(w, who, status, call.answer(result, failure))
+}
+
+// largeAnswer is how long an answer is, in bytes, that counts for what its caller may
+// have kept until it is read.
+const largeAnswer = 1 << 20
+
+// writeAnswer sends the answer to one call. Many large ones to callers that do not
+// read them take a share of memory, as those to batches do.
+func (s *Server) writeAnswer(w http.ResponseWriter, who caller, status int, answer []byte) {
+	if len(answer) < largeAnswer {
+		writeJSON(w, status, answer)
+		return
+	}
+	out := s.spools.open(who.user)
+	defer out.Close()
+	if _, err := out.Write(answer); err != nil {
+		refuse(w, &Error{codeInternal, err.Error()})
+		return
+	}
+	sendSpool(w, status, out)
+}
+
+// sendSpool sends an answer that is kept.
+func sendSpool(w http.ResponseWriter, status int, out *spool) {
+	limitWrite(w)
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.FormatInt(out.size, 10))
+	w.WriteHeader(status)
+	_, _ = out.WriteTo(w) // the caller has gone if this fails
 }
 
 // forbid answers a call that the user may not make, without a word, as Bitcoin Core
@@ -292,10 +321,7 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request, who caller, 
 		refuse(w, &Error{codeInternal, err.Error()})
 		return
 	}
-	limitWrite(w)
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.FormatInt(out.size, 10))
-	_, _ = out.WriteTo(w) // the caller has gone if this fails
+	sendSpool(w, http.StatusOK, out)
 }
 
 // batchAllowed reports whether a user may make every call of a batch, and answers

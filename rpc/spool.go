@@ -7,13 +7,14 @@ import (
 	"os"
 )
 
-// Bounds of the answers to batches, which are kept until the last is there: in
+// Bounds of the answers to batches, which are kept until the last is there, and of
+// large answers to one call, which are kept until they are read: in
 // memory, and what is more in a file. A user has half of what there is
 // at most, see shares.
 const (
-	maxSpooled     = 64 << 20  // bytes of one batch in memory
+	maxSpooled     = 64 << 20  // bytes of one answer in memory
 	allSpooled     = 128 << 20 // of all
-	maxSpoolFile   = 1 << 30   // of one batch in a file
+	maxSpoolFile   = 1 << 30   // of one in a file
 	allSpoolFiles  = 4 << 30   // of all
 	firstSpoolPart = 4 << 10
 	spoolPart      = 1 << 20
@@ -40,7 +41,7 @@ type spool struct {
 }
 
 // errSpool is the kind of error for an answer that is too large to be kept.
-var errSpool = errors.New("the answers of the batch are too large, make it smaller")
+var errSpool = errors.New("the answers are too large together: make batches smaller, or fewer calls at once")
 
 // open begins an answer for a user.
 func (s *spools) open(user string) *spool { return &spool{of: s, user: user} }

@@ -3,8 +3,11 @@ package rpc
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -67,6 +70,49 @@ func TestSpoolShares(t *testing.T) {
 	}
 	if _, err := modest.Write(make([]byte, 10<<10)); err != nil {
 		t.Errorf("nothing is left for another: %v", err)
+	}
+}
+
+// unreader is a caller that does not read the body of its answer before it is told to.
+type unreader struct {
+	http.ResponseWriter
+	began, reads chan struct{}
+	once         *sync.Once
+}
+
+func (u unreader) Write(b []byte) (int, error) {
+	u.once.Do(func() { u.began <- struct{}{} })
+	<-u.reads
+	return u.ResponseWriter.Write(b)
+}
+
+// TestUnreadAnswersTakeAShare has large answers to single calls that nobody reads:
+// they take no more memory than those to batches, and then come as they were.
+func TestUnreadAnswersTakeAShare(t *testing.T) {
+	t.Parallel()
+	const size, count = 12 << 20, 7
+	s := &Server{spools: newSpools(t.TempDir(), 1)}
+	began, reads := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range count {
+		answer := bytes.Repeat([]byte{byte('a' + i)}, size)
+		wg.Go(func() {
+			w := httptest.NewRecorder()
+			s.writeAnswer(unreader{w, began, reads, new(sync.Once)}, caller{user: "a"}, http.StatusTeapot, answer)
+			if got := w.Body.Bytes(); w.Code != http.StatusTeapot || len(got) != size || bytes.Count(got, answer[:1]) != size {
+				t.Errorf("status %d and %d bytes", w.Code, len(got))
+			}
+		})
+		<-began
+	}
+	memory, files := s.spools.memory.used, s.spools.files.used
+	close(reads)
+	wg.Wait()
+	if memory > maxSpooled || files < count*size-maxSpooled {
+		t.Errorf("%d answers of %d bytes are kept: %d bytes in memory, %d in files", count, size, memory, files)
+	}
+	if s.spools.memory.used+s.spools.files.used != 0 {
+		t.Error("something is still taken")
 	}
 }
 
