@@ -64,6 +64,17 @@ func (c *Chain) Header(hash consensus.Hash) (HeaderInfo, bool) {
 	return c.info(n), true
 }
 
+// State is the state of the rules after a block whose header is known.
+func (c *Chain) State(hash consensus.Hash) (consensus.State, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	n, ok := c.index[hash]
+	if !ok {
+		return consensus.State{}, false
+	}
+	return n.state, true
+}
+
 // HashAt is the hash of the block at a height of the active chain.
 func (c *Chain) HashAt(height uint32) (consensus.Hash, bool) {
 	c.mu.RLock()

@@ -28,6 +28,7 @@ func (s *Server) chainMethods() []method {
 		{group, "waitforblockheight", []string{"height", "timeout"}, 1, "Waits until the tip is at a height at least; at most timeout milliseconds, if that is not 0. Gives the tip.", s.waitForBlockHeight},
 		{group, "gettxoutproof", []string{"txids", "blockhash"}, 1, "Proves that transactions are in a block (BIP37): in the one named, in that of a coin that one of them has left, or with --txindex in any.", s.getTxOutProof},
 		{group, "verifytxoutproof", []string{"proof"}, 1, "The ids of the transactions that a proof shows to be in a block of the active chain.", s.verifyTxOutProof},
+		{group, "getdeploymentinfo", []string{"blockhash"}, 0, "The changes of the rules, as the block after the tip, or after blockhash, finds them.", s.getDeploymentInfo},
 		{group, "getdifficulty", nil, 0, "How much harder the target is than Bitcoin's first one.", func(context.Context, *params) (any, error) { return difficulty(s.bitsOf(s.cfg.Chain.Tip().Hash)), nil }},
 		{group, "gettxout", []string{"txid", "n", "include_mempool"}, 2, "An unspent output, or null.", s.getTxOut},
 		{group, "gettxoutsetinfo", []string{"hash_type", "hash_or_height", "use_index"}, 0, "The set of all coins, with its hash_serialized_3 (the default), its muhash or none.", s.getTxOutSetInfo},

@@ -4,12 +4,16 @@ import (
 	"context"
 	"math"
 	"runtime"
+	"strings"
 	"time"
 )
 
 func (s *Server) controlMethods() []method {
 	const group = "Control"
+	echoed := strings.Fields("arg0 arg1 arg2 arg3 arg4 arg5 arg6 arg7 arg8 arg9")
 	return []method{
+		{group, "echo", echoed, 0, "Gives its arguments back.", echo},
+		{group, "echojson", echoed, 0, "Gives its arguments back.", echo},
 		{group, "help", []string{"command"}, 0, "Lists all calls, or explains one.", s.help},
 		{group, "stop", []string{"wait"}, 0, "Stops the node.", s.stop},
 		{group, "uptime", nil, 0, "For how many seconds the node has been running.", func(context.Context, *params) (any, error) { return int64(time.Since(s.started).Seconds()), nil }},
@@ -21,6 +25,21 @@ func (s *Server) controlMethods() []method {
 func (s *Server) stop(context.Context, *params) (any, error) {
 	s.cfg.Stop()
 	return "Lode stopping", nil
+}
+
+// echo gives the arguments up to the last one that is there.
+func echo(_ context.Context, p *params) (any, error) {
+	list := p.values
+	for len(list) > 0 && list[len(list)-1] == nil {
+		list = list[:len(list)-1]
+	}
+	values := make([]any, len(list))
+	for i, raw := range list {
+		if raw != nil {
+			values[i] = raw
+		}
+	}
+	return values, nil
 }
 
 func (s *Server) getMemoryInfo(_ context.Context, p *params) (any, error) {

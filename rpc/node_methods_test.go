@@ -14,17 +14,17 @@ import (
 
 // allMethods is every method that there is.
 var allMethods = strings.Fields(`
-	addnode clearbanned combinerawtransaction createrawtransaction decoderawtransaction disconnectnode dumptxoutset
-	estimatesmartfee generateblock generatetoaddress getaddednodeinfo getaddressbalance getaddressdeltas getaddresstxids
-	getaddrmaninfo getbestblockhash getblock getblockchaininfo getblockcount getblockhash getblockheader getblockstats
-	getblocktemplate getchainstates getchaintips getconnectioncount getdifficulty getindexinfo getmemoryinfo
-	getmempoolancestors getmempoolcluster getmempooldescendants getmempoolentry getmempoolfeeratediagram getmempoolinfo
-	getmininginfo getnettotals getnetworkhashps getnetworkinfo getnodeaddresses getpeerinfo getpoolinfo
-	getprioritisedtransactions getrawmempool getrawtransaction gettxout gettxoutproof gettxoutsetinfo
-	gettxspendingprevout help invalidateblock listbanned ping preciousblock prioritisetransaction pruneblockchain
-	reconsiderblock savemempool scanmempool sendrawtransaction setban setmocktime setnetworkactive stop submitblock submitheader
-	submitpackage testmempoolaccept uptime validateaddress verifytxoutproof waitforblock waitforblockheight
-	waitfornewblock`)
+	addnode clearbanned combinerawtransaction createrawtransaction decoderawtransaction disconnectnode dumptxoutset echo
+	echojson estimatesmartfee generateblock generatetoaddress getaddednodeinfo getaddressbalance getaddressdeltas
+	getaddresstxids getaddrmaninfo getbestblockhash getblock getblockchaininfo getblockcount getblockhash getblockheader
+	getblockstats getblocktemplate getchainstates getchaintips getconnectioncount getdeploymentinfo getdifficulty
+	getindexinfo getmemoryinfo getmempoolancestors getmempoolcluster getmempooldescendants getmempoolentry
+	getmempoolfeeratediagram getmempoolinfo getmininginfo getnettotals getnetworkhashps getnetworkinfo getnodeaddresses
+	getpeerinfo getpoolinfo getprioritisedtransactions getrawmempool getrawtransaction gettxout gettxoutproof
+	gettxoutsetinfo gettxspendingprevout help invalidateblock listbanned ping preciousblock prioritisetransaction
+	pruneblockchain reconsiderblock savemempool scanmempool sendrawtransaction setban setmocktime setnetworkactive stop
+	submitblock submitheader submitpackage testmempoolaccept uptime validateaddress verifytxoutproof waitforblock
+	waitforblockheight waitfornewblock`)
 
 func TestHelp(t *testing.T) {
 	t.Parallel()
@@ -44,7 +44,7 @@ func TestHelp(t *testing.T) {
 			t.Errorf("help %s: %q, %q", name, usage, about)
 		}
 		// Every method says how it is used when it is used otherwise.
-		_, failure := n.call(name, 1, 2, 3, 4, 5, 6)
+		_, failure := n.call(name, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
 		wantError(t, failure, -1, usage+"\n\n"+about)
 	}
 	same(t, ok[any](n, "help", "getblock"), "getblock blockhash (verbosity)\n\nA block: 0 in hex, 1 with the ids of its transactions, 2 with its transactions and fees, 3 with the outputs that they spend.")
