@@ -96,8 +96,9 @@ flood: ## have one peer send a mempool 100,000 bad transactions, compare more te
 	$(GO) test ./mempool -run 'Flood|TemplateFees' -count 1 -timeout 30m -v -flood.n=100000 -template.cases=100
 	LODE_TEST_FLOOD=90 $(GO) test ./p2p -run 'TestFloodOfHeadersOnDisk$$' -count 1 -timeout 30m -v
 
-attack: ## let strangers attack the real binary over loopback with full numbers, and judge by the bounds for a quiet machine
+attack: ## let strangers attack the real binary, its RPC and its pool over loopback with full numbers, and judge by the bounds for a quiet machine
 	$(GO) test ./testnet/attack -count 1 -timeout 30m -v -attack.full
+	LODE_TEST_ATTACK=1 $(GO) test ./rpc ./miner/stratum -run 'TestIdleConnectionsAndGuesses|TestSilentSockets' -count 1 -timeout 30m -v
 
 testnet: build ## run a testnet of three mining nodes and a payment, until Ctrl-C (N=5 for five)
 	testnet/testnet.sh run $(N)
