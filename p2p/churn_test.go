@@ -199,8 +199,9 @@ type stuckConn struct {
 
 // Close implements Conn.
 func (c stuckConn) Close(reason string) error {
-	<-c.let
-	return c.Conn.Close(reason)
+	err := c.Conn.Close(reason)
+	<-c.let // the reader has ended, this goroutine has not
+	return err
 }
 
 // A place is free when the goroutines of its peer have ended, not when somebody
