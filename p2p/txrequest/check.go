@@ -4,12 +4,16 @@ import "fmt"
 
 // Check reports what must never be so. It looks at everything, and is for tests.
 func (t *Tracker[P]) Check() error {
-	size, timed, wtxids := 0, 0, 0
+	size, timed, wtxids, ordinary, announced := 0, 0, 0, 0, 0
 	for key, p := range t.peers {
 		if p.WTxIDs {
 			wtxids++
 		}
 		size += len(p.announced)
+		if p.ordinary() {
+			ordinary++
+			announced += len(p.announced)
+		}
 		inFlight := 0
 		for i, a := range p.announced {
 			if a.peer != p || int(a.ofPeer) != i || t.txs[a.tx.hash] != a.tx || a.tx.announced[a.ofTx] != a {
@@ -45,6 +49,9 @@ func (t *Tracker[P]) Check() error {
 	if size != 0 || timed != len(t.timers) || wtxids != t.wtxids {
 		return fmt.Errorf("%d announcements too many with peers; %d timers of %d; %d peers with wtxids, counted as %d",
 			size, len(t.timers), timed, wtxids, t.wtxids)
+	}
+	if ordinary != t.ordinary || announced != t.announced {
+		return fmt.Errorf("%d ordinary peers with %d announcements, counted as %d and %d", ordinary, announced, t.ordinary, t.announced)
 	}
 	return nil
 }

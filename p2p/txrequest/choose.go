@@ -114,6 +114,9 @@ func (t *Tracker[P]) remove(a *announcement[P]) {
 		a.tx.alive--
 	}
 	p, x := a.peer, a.tx
+	if p.ordinary() {
+		t.announced--
+	}
 	last := p.announced[len(p.announced)-1]
 	p.announced[a.ofPeer], last.ofPeer = last, a.ofPeer
 	p.announced[len(p.announced)-1] = nil

@@ -25,6 +25,11 @@ const (
 	Timeout = 60 * time.Second
 	// MaxAnnouncements is how many announcements of one peer are remembered.
 	MaxAnnouncements = 5000
+	// MaxOrdinary is from how many announcements of all ordinary peers on (neither
+	// preferred nor unlimited) each of them has but its share. As those who came
+	// while there were fewer keep theirs, three or four times as many can be
+	// remembered. An announcement takes about 230 bytes.
+	MaxOrdinary = 60_000
 	// Patience is how long a preferred peer waits for others that are asked: no
 	// silence of theirs keeps a transaction back for longer. It ends maxWait after
 	// the announcement at the latest.
@@ -85,6 +90,9 @@ type Tracker[P comparable] struct {
 	dirty  []*tx[P] // of which a request may have become possible
 	last   uint64   // number of the last announcement
 	wtxids int      // peers that announce by wtxid
+
+	ordinary  int // peers that are neither preferred nor unlimited
+	announced int // by them
 }
 
 type state uint8
@@ -116,6 +124,8 @@ type peer[P comparable] struct {
 	inFlight  int // requested ones
 }
 
+func (p *peer[P]) ordinary() bool { return !p.Preferred && !p.Unlimited }
+
 type tx[P comparable] struct {
 	hash      consensus.Hash
 	announced []*announcement[P]
@@ -140,6 +150,9 @@ func (t *Tracker[P]) Connect(key P, info Peer) {
 	if info.WTxIDs {
 		t.wtxids++
 	}
+	if t.peers[key].ordinary() {
+		t.ordinary++
+	}
 }
 
 // Disconnect forgets a peer. Others can be asked for what it owes.
@@ -159,6 +172,9 @@ func (t *Tracker[P]) Disconnect(key P) {
 	if p.WTxIDs {
 		t.wtxids--
 	}
+	if p.ordinary() {
+		t.ordinary--
+	}
 }
 
 // Room is how many more announcements of a peer will be remembered.
@@ -170,7 +186,11 @@ func (t *Tracker[P]) Room(key P) int {
 	case p.Unlimited:
 		return 1 << 30
 	}
-	return MaxAnnouncements - len(p.announced)
+	most := MaxAnnouncements
+	if p.ordinary() && t.announced >= MaxOrdinary {
+		most = min(most, MaxOrdinary/t.ordinary)
+	}
+	return max(0, most-len(p.announced))
 }
 
 // Announce notes that a peer has a transaction; false if that is known, or the
@@ -192,6 +212,9 @@ func (t *Tracker[P]) Announce(now time.Time, key P, hash consensus.Hash, byTxID 
 	a.waits = max(a.due, min(a.due+Patience, at+maxWait))
 	a.ofPeer, a.ofTx = int32(len(p.announced)), int32(len(x.announced))
 	p.announced, x.announced = append(p.announced, a), append(x.announced, a)
+	if p.ordinary() {
+		t.announced++
+	}
 	x.alive++
 	if a.due > at {
 		t.timers.add(a)

@@ -282,6 +282,37 @@ func TestBoundsPerPeer(t *testing.T) {
 	}
 }
 
+// Many ordinary peers together are remembered no more than their share, and leave
+// room for those that have announced little.
+func TestOrdinaryPeersShareRoom(t *testing.T) {
+	now := time.Unix(1_900_000_000, 0)
+	tracker := New[int](now, rand.New(rand.NewPCG(1, 2)))
+	const crowd = 110
+	tracker.Connect(-1, Peer{Preferred: true, WTxIDs: true})
+	for p := range crowd {
+		tracker.Connect(p, Peer{WTxIDs: true})
+		for i := range MaxAnnouncements {
+			tracker.Announce(now, p, name(p*MaxAnnouncements+i), false)
+		}
+	}
+	if size := tracker.Size(); size < MaxOrdinary || size > 4*MaxOrdinary {
+		t.Errorf("%d announcements of %d peers", size, crowd)
+	}
+	tracker.Connect(crowd, Peer{WTxIDs: true})
+	if !tracker.Announce(now, crowd, name(-1), false) || tracker.Room(-1) != MaxAnnouncements {
+		t.Error("no room for an honest peer")
+	}
+	if err := tracker.Check(); err != nil {
+		t.Error(err)
+	}
+	for p := range crowd {
+		tracker.Disconnect(p)
+	}
+	if err := tracker.Check(); err != nil || tracker.Size() != 1 || tracker.Room(crowd) != MaxAnnouncements-1 {
+		t.Errorf("%d are left: %v", tracker.Size(), err)
+	}
+}
+
 // What comes due in great numbers is dealt with bit by bit.
 func TestRequestsIsBounded(t *testing.T) {
 	s := newStory(t, "in")
