@@ -114,15 +114,25 @@ func TestAnswersNotRead(t *testing.T) {
 // Peers that announce transactions that nobody has, 20,000 at a time.
 func TestLargeInventories(t *testing.T) {
 	v := startVictim(t)
-	v.under(judged(), false, many(scale(112, 24), v.visitor(t, func(ctx context.Context, w *wire) error {
-		for i := 0; ctx.Err() == nil; i++ {
-			if err := w.send("inv", invPayload([]uint32{kindTx, kindWTx}[i%2], randomHashes(20_000)...)); err != nil {
-				return err
-			}
-			pauseFor(ctx, 200*time.Millisecond)
+	// They are made before, or making them would take more of the machine than
+	// the node has.
+	var strangers []stranger
+	for range scale(112, 24) {
+		var frames [2][]byte
+		for i, kind := range []uint32{kindTx, kindWTx} {
+			frames[i] = frame(spec.Defaults.Magic, "inv", invPayload(kind, randomHashes(20_000)...))
 		}
-		return nil
-	}))...)
+		strangers = append(strangers, v.visitor(t, func(ctx context.Context, w *wire) error {
+			for i := 0; ctx.Err() == nil; i++ {
+				if err := w.write(frames[i%2]); err != nil {
+					return err
+				}
+				pauseFor(ctx, 200*time.Millisecond)
+			}
+			return nil
+		}))
+	}
+	v.under(judged(), false, strangers...)
 }
 
 // Peers that announce each honest block first, by its header, and never send it.

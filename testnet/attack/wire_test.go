@@ -52,20 +52,29 @@ func newWire(c net.Conn, magic []byte) *wire {
 	return &wire{c: c, r: bufio.NewReaderSize(c, 1<<16), magic: magic}
 }
 
-// send writes one message.
-func (w *wire) send(command string, payload []byte) error {
+// frame is one message with its header.
+func frame(magic []byte, command string, payload []byte) []byte {
 	sum := consensus.DoubleSHA256(payload)
-	head := make([]byte, 0, 24+len(payload))
-	head = append(head, w.magic...)
+	b := make([]byte, 0, 24+len(payload))
+	b = append(b, magic...)
 	name := [12]byte{}
 	copy(name[:], command)
-	head = append(head, name[:]...)
-	head = binary.LittleEndian.AppendUint32(head, uint32(len(payload)))
-	head = append(head, sum[:4]...)
+	b = append(b, name[:]...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(payload)))
+	return append(append(b, sum[:4]...), payload...)
+}
+
+// send writes one message.
+func (w *wire) send(command string, payload []byte) error {
+	return w.write(frame(w.magic, command, payload))
+}
+
+// write writes what frame has made.
+func (w *wire) write(b []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	_ = w.c.SetWriteDeadline(time.Now().Add(20 * time.Second))
-	_, err := w.c.Write(append(head, payload...))
+	_, err := w.c.Write(b)
 	return err
 }
 
