@@ -22,7 +22,7 @@ func TestCreateRawTransaction(t *testing.T) {
 		return tx
 	}
 	tx := decode([]any{input}, object{n.address: "0.5"})
-	same(t, []any{tx.In[0].PrevOut.TxID.String(), tx.In[0].PrevOut.Index, tx.In[0].Sequence, tx.LockTime, tx.Version}, []any{id, 3, 0xfffffffd, 0, 2})
+	same(t, []any{tx.In[0].PrevOut.TxID.String(), tx.In[0].PrevOut.Index, tx.In[0].Sequence, tx.LockTime, tx.Version}, []any{id, 3, int64(0xfffffffd), 0, 2})
 	same(t, []any{tx.Out[0].Value, hex.EncodeToString(tx.Out[0].Script)}, []any{consensus.SatPerCoin / 2, hex.EncodeToString(n.script)})
 	tx = decode([]any{input}, []any{object{n.address: 1}, object{"data": "cafe"}}, 500, false, 3)
 	same(t, []any{tx.In[0].Sequence, tx.LockTime, tx.Version, hex.EncodeToString(tx.Out[1].Script)}, []any{uint32(0xfffffffe), 500, 3, "6a02cafe"})
@@ -41,7 +41,7 @@ func TestCreateRawTransaction(t *testing.T) {
 		{-8, "Invalid parameter, missing vout key", []any{[]any{object{"txid": id}}, outs}},
 		{-8, "Invalid parameter, vout cannot be negative", []any{[]any{object{"txid": id, "vout": -1}}, outs}},
 		{-8, "Invalid parameter, sequence number is out of range", []any{[]any{object{"txid": id, "vout": 0, "sequence": int64(1) << 32}}, outs}},
-		{-8, "Invalid parameter combination: Sequence number(s) contradict replaceable option", []any{[]any{object{"txid": id, "vout": 0, "sequence": 0xffffffff}}, outs, 0, true}},
+		{-8, "Invalid parameter combination: Sequence number(s) contradict replaceable option", []any{[]any{object{"txid": id, "vout": 0, "sequence": int64(0xffffffff)}}, outs, 0, true}},
 		{-8, "Invalid parameter, duplicate key: data", []any{[]any{}, []any{object{"data": "00"}, object{"data": "00"}}}},
 		{-8, "Invalid parameter, duplicated address: " + n.address, []any{[]any{}, []any{object{n.address: 1}, object{n.address: 1}}}},
 		{-8, "Invalid parameter, key-value pair must contain exactly one key", []any{[]any{}, []any{object{}}}},
