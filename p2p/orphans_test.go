@@ -258,7 +258,7 @@ func TestChurnCostsWhatThePeerHolds(t *testing.T) {
 			r.requests.Announce(time.Now(), p, hash, false)
 		}
 	}
-	if r.requests.Size() != 90*2000 {
+	if r.requests.Size() < txrequest.MaxOrdinary { // from there on each has its share
 		t.Fatalf("%d announcements", r.requests.Size())
 	}
 	start := time.Now()

@@ -493,7 +493,10 @@ func TestLongPollHasNoDeadline(t *testing.T) {
 				return
 			}
 		}
-		n.mine(1)
+		// The call may not have looked at the tip yet: then it waits for the next.
+		for ; ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+			n.mine(1)
+		}
 	})
 	r, err := http.NewRequest(http.MethodPost, "http://"+inner.Addr().String(), strings.NewReader(`{"method":"getblocktemplate","params":[{"rules":["segwit"],"longpollid":1}],"id":1}`))
 	check(t, err)
@@ -503,6 +506,7 @@ func TestLongPollHasNoDeadline(t *testing.T) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	check(t, err)
+	stop()
 	if resp.StatusCode != 200 || !strings.Contains(string(body), `"previousblockhash"`) {
 		t.Errorf("status %s, %.300s", resp.Status, body)
 	}
