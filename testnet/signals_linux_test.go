@@ -3,6 +3,7 @@ package testnet_test
 import (
 	"bufio"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -87,6 +88,10 @@ func TestTwoSignalsAtOnce(t *testing.T) {
 // does, and has one that logs to a file open that anew.
 func TestHangup(t *testing.T) {
 	t.Parallel()
+	// Under nohup the signal is ignored, and a node takes that over.
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, syscall.SIGHUP)
+	defer signal.Stop(heard)
 	n := startNode(t, t.TempDir())
 	if status := n.stop(syscall.SIGHUP); status != 0 || !strings.Contains(n.log.String(), "node stopped") {
 		t.Errorf("it ended with status %d:\n%s", status, n.log)

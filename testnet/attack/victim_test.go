@@ -133,8 +133,12 @@ func (b *logBuffer) String() string {
 }
 
 // startVictim runs a node that has the whole history and dials one honest peer.
+// Small attacks go on side by side.
 func startVictim(t *testing.T, flags ...string) *victim {
 	t.Helper()
+	if !*full {
+		t.Parallel()
+	}
 	dir := t.TempDir()
 	if out, err := exec.Command(program, "chain", "import", "--network", "regtest", "--datadir", dir, history).CombinedOutput(); err != nil {
 		t.Fatalf("import: %v\n%s", err, out)
