@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // Of those that come through a trusted proxy each address is counted that it
@@ -74,6 +75,12 @@ func TestNoBan(t *testing.T) {
 				t.Errorf("%s is no friend", p.Addr)
 			}
 		}
+		// What it says of the chain does not end it, however wrong.
+		block := greedy(w.spec)
+		all[1].say(msgBlock{block})
+		all[1].say(msgHeaders{block.Header})
+		time.Sleep(time.Second) // virtual
+		all[1].stillThere()
 		bad := func(a *actor) {
 			_ = a.WriteMessage(cmdPing, []byte{1}) // too short: malformed
 			a.isCut()

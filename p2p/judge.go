@@ -162,14 +162,18 @@ func (n *Node) verdict(p *peer, hash consensus.Hash, status chain.Status, err er
 	return nil
 }
 
-// chainFault is blockFault, but for peers that the operator named nil where it is
+// isWanted reports whether the operator wants this peer, so that it is kept whatever
+// chain it follows, and never discouraged.
+func (p *peer) isWanted() bool { return p.kind == kindManual || p.trusted }
+
+// chainFault is blockFault, but for peers that the operator wants nil where it is
 // their chain that is wrong: they are kept whatever they follow.
 func (n *Node) chainFault(p *peer, err, invalid error) error {
 	fault := blockFault(err, invalid)
-	if fault == nil || p.kind != kindManual || errors.Is(fault, errMutated) {
+	if fault == nil || !p.isWanted() || errors.Is(fault, errMutated) {
 		return fault
 	}
-	n.complain(p, "peer kept, as the operator named it", fault)
+	n.complain(p, "peer kept, as the operator wants it", fault)
 	return nil
 }
 
@@ -184,9 +188,9 @@ func (n *Node) cannotFollow(p *peer, best consensus.Hash) {
 	case info.Invalidated:
 		n.sync.setAside(p, best)
 	case n.sync.takeBack(p, best) || n.sync.isJudged(p):
-	case p.kind == kindManual:
+	case p.isWanted():
 		n.sync.setAside(p, best)
-		n.complain(p, "peer kept, as the operator named it", errInvalidChain)
+		n.complain(p, "peer kept, as the operator wants it", errInvalidChain)
 	default:
 		p.drop(errInvalidChain)
 	}

@@ -147,7 +147,7 @@ func (n *Node) punish(p *peer, err error) {
 	switch {
 	case !ok || v == blameless:
 		n.log.Debug("peer gone", "peer", p.String(), "why", err)
-	case v == proven && p.kind != kindManual && !p.trusted && n.bans.discourage(p.host):
+	case v == proven && !p.isWanted() && n.bans.discourage(p.host):
 		n.complain(p, fmt.Sprintf("peer discouraged for %v", discouragedTime), err)
 	default:
 		n.complain(p, "peer disconnected", err)

@@ -271,21 +271,24 @@ func TestChurnCostsWhatThePeerHolds(t *testing.T) {
 	}
 }
 
-// Only nodes that this one has dialled are asked first.
+// Only nodes that this one has dialled, or trusts, are asked first.
 func TestWhoIsAskedFirst(t *testing.T) {
 	for _, c := range []struct {
 		kind     connectionKind
+		trusted  bool
 		services uint64
 		want     bool
 	}{
-		{kindOutbound, serviceNetwork | serviceWitness, true},
-		{kindManual, serviceNetworkLimited | serviceWitness, true},
-		{kindManual, serviceWitness, false},
-		{kindInbound, serviceNetwork | serviceWitness, false},
+		{kindOutbound, false, serviceNetwork | serviceWitness, true},
+		{kindManual, false, serviceNetworkLimited | serviceWitness, true},
+		{kindManual, false, serviceWitness, false},
+		{kindInbound, false, serviceNetwork | serviceWitness, false},
+		{kindInbound, true, serviceNetwork | serviceWitness, true},
+		{kindInbound, true, serviceWitness, false},
 	} {
-		p := &peer{kind: c.kind, services: c.services}
+		p := &peer{kind: c.kind, trusted: c.trusted, services: c.services}
 		if p.isPreferred() != c.want {
-			t.Errorf("%s with services %d: %v", c.kind, c.services, !c.want)
+			t.Errorf("%s (trusted: %v) with services %d: %v", c.kind, c.trusted, c.services, !c.want)
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {

@@ -23,7 +23,7 @@ func (n *Node) mayStay(p *peer) error {
 	switch {
 	case n.quiet:
 		return errQuiet
-	case p.kind != kindManual && n.bans.banned(p.host) && !p.trusted: // under mu: Ban may be looking for the peer
+	case !p.isWanted() && n.bans.banned(p.host): // under mu: Ban may be looking for the peer
 		return errBanned
 	case n.isCrowded(p):
 		return errCrowded

@@ -11,9 +11,9 @@ import (
 const maxDue = 2000
 
 // isPreferred reports whether p is asked for transactions before others: this node
-// has dialled it, and it is a node.
+// has dialled it or trusts it, and it is a node.
 func (p *peer) isPreferred() bool {
-	return !p.inbound() && (p.has(serviceNetwork) || p.has(serviceNetworkLimited))
+	return (!p.inbound() || p.trusted) && (p.has(serviceNetwork) || p.has(serviceNetworkLimited))
 }
 
 // handleTxInv has the announced transactions asked for that are not known here.
