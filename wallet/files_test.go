@@ -255,8 +255,10 @@ func TestLock(t *testing.T) {
 	if _, err := w.files.lock(t.Context(), 100*time.Millisecond); !errors.Is(err, ErrBusy) {
 		t.Errorf("a second lock: %v", err)
 	}
-	time.AfterFunc(100*time.Millisecond, func() { w.Close() })
+	closed := make(chan struct{})
+	time.AfterFunc(100*time.Millisecond, func() { w.Close(); close(closed) })
 	again, err := Open(t.Context(), w.files, w.spec) // waits
+	<-closed
 	if err != nil {
 		t.Fatal(err)
 	}
