@@ -22,7 +22,7 @@ type holdLimits struct {
 }
 
 var defaultHold = holdLimits{
-	all: 200_000, named: 100_000, inbound: 4 * maxHeaders, leastNamed: 2 * maxHeaders, leastInbound: 2 * maxAnnounced,
+	all: 120_000, named: 60_000, inbound: 4 * maxHeaders, leastNamed: 2 * maxHeaders, leastInbound: 2 * maxAnnounced,
 }
 
 // evictedTime is how long a peer whose headers were dropped for others brings no
