@@ -66,11 +66,7 @@ func (s *Server) getBlockStats(_ context.Context, p *params) (any, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	raw, err := s.blockBytes(info.Hash)
-	if err != nil {
-		return nil, err
-	}
-	block, err := consensus.DecodeBlock(raw)
+	block, err := s.block(info.Hash)
 	if err != nil {
 		return nil, err
 	}

@@ -206,6 +206,15 @@ func (s *Server) blockBytes(hash consensus.Hash) ([]byte, error) {
 	return nil, err
 }
 
+// block is blockBytes, decoded.
+func (s *Server) block(hash consensus.Hash) (*consensus.Block, error) {
+	raw, err := s.blockBytes(hash)
+	if err != nil {
+		return nil, err
+	}
+	return consensus.DecodeBlock(raw)
+}
+
 func (s *Server) blockJSON(info chain.HeaderInfo, block *consensus.Block, verbosity int64) (any, error) {
 	j := blockJSON{headerJSON: s.headerJSON(info), StrippedSize: block.StrippedSize(), Size: block.Size(), Weight: block.Weight()}
 	j.NTx = len(block.Txs)

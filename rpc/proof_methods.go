@@ -19,11 +19,7 @@ func (s *Server) getTxOutProof(ctx context.Context, p *params) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := s.blockBytes(hash)
-	if err != nil {
-		return nil, err
-	}
-	block, err := consensus.DecodeBlock(raw)
+	block, err := s.block(hash)
 	if err != nil {
 		return nil, err
 	}

@@ -217,13 +217,7 @@ func (s *Server) longPoll(ctx context.Context, id json.RawMessage, change uint64
 		}
 		change, _ = strconv.ParseUint(digits, 10, 64) // what is no number is 0, as Bitcoin Core has it
 	}
-	poked := make(chan struct{}, 1)
-	cancel := s.cfg.Chain.Subscribe(func() {
-		select {
-		case poked <- struct{}{}:
-		default:
-		}
-	})
+	poked, cancel := s.news()
 	defer cancel()
 	if s.cfg.Chain.Tip().Hash != watched {
 		return nil

@@ -45,19 +45,24 @@ func (p *params) patience(i int) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
+// news is poked when the ledger has changed, until cancel is called.
+func (s *Server) news() (poked <-chan struct{}, cancel func()) {
+	c := make(chan struct{}, 1)
+	return c, s.cfg.Chain.Subscribe(func() {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	})
+}
+
 // waitForTip waits until the tip is as it should be, and gives it; or the tip
 // there is when patience (0 for endless) ends or the node stops.
 func (s *Server) waitForTip(ctx context.Context, p *params, patience time.Duration, done func(*consensus.State) bool) (any, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	poked := make(chan struct{}, 1)
-	cancel := s.cfg.Chain.Subscribe(func() {
-		select {
-		case poked <- struct{}{}:
-		default:
-		}
-	})
+	poked, cancel := s.news()
 	defer cancel()
 	tip := s.cfg.Chain.Tip()
 	if !done(&tip) && !waits(ctx) {
