@@ -54,7 +54,8 @@ type Limits struct {
 //	Leave              its place is free
 //
 // The one that makes room is, of the lowest rank, the oldest of the address with
-// most entries of the network with most entries.
+// most entries of the network with most entries; of equal ones, that which has had
+// so many for longest.
 type Table[K comparable] struct {
 	limits  Limits
 	entries map[K]*entry[K]
@@ -128,7 +129,7 @@ func (t *Table[K]) nearby(from Origin) *entry[K] {
 	address, network := 0, 0
 	for i := range t.shelves[:min(t.limits.Counts, len(t.shelves))] {
 		address += t.shelves[i].ofAddress(from.Address)
-		network += t.shelves[i].networks.count[from.Network]
+		network += t.shelves[i].networks.count(from.Network)
 	}
 	switch {
 	case t.limits.PerAddress > 0 && address >= t.limits.PerAddress:
@@ -203,7 +204,7 @@ func (s *shelf[K]) remove(e *entry[K]) {
 		delete(s.entries, address)
 	}
 	s.networks.drop(network)
-	if s.addresses[network].drop(address); s.networks.count[network] == 0 {
+	if s.addresses[network].drop(address); s.networks.count(network) == 0 {
 		delete(s.addresses, network)
 	}
 }
@@ -245,45 +246,62 @@ func (s *shelf[K]) ofAddress(address netip.Addr) int {
 
 // tally counts the members of groups, and knows the largest.
 type tally[G comparable] struct {
-	count map[G]int
-	with  []map[G]struct{} // groups by their number of members
-	top   int              // the largest number
+	groups map[G]*group[G]
+	with   []*list.List // groups by their number of members, who came to it first in front
+	top    int          // the largest number
 }
 
-func newTally[G comparable]() tally[G] { return tally[G]{count: make(map[G]int)} }
+type group[G comparable] struct {
+	name  G
+	count int
+	at    *list.Element
+}
 
-func (t *tally[G]) add(g G) {
-	n := t.count[g] + 1
-	t.count[g] = n
-	for len(t.with) <= n {
-		t.with = append(t.with, make(map[G]struct{}))
+func newTally[G comparable]() tally[G] { return tally[G]{groups: make(map[G]*group[G])} }
+
+func (t *tally[G]) count(name G) int {
+	if g := t.groups[name]; g != nil {
+		return g.count
 	}
-	delete(t.with[n-1], g)
-	t.with[n][g] = struct{}{}
-	t.top = max(t.top, n)
+	return 0
 }
 
-func (t *tally[G]) drop(g G) {
-	n := t.count[g]
-	delete(t.with[n], g)
-	if len(t.with[t.top]) == 0 {
+func (t *tally[G]) add(name G) {
+	g := t.groups[name]
+	if g == nil {
+		g = &group[G]{name: name}
+		t.groups[name] = g
+	} else {
+		t.with[g.count].Remove(g.at)
+	}
+	t.put(g, g.count+1)
+	t.top = max(t.top, g.count)
+}
+
+func (t *tally[G]) drop(name G) {
+	g := t.groups[name]
+	if t.with[g.count].Remove(g.at); t.with[t.top].Len() == 0 {
 		t.top-- // where g is now, or nobody
 	}
-	if n--; n == 0 {
-		delete(t.count, g)
+	if g.count == 1 {
+		delete(t.groups, name)
 		return
 	}
-	t.count[g] = n
-	t.with[n][g] = struct{}{}
+	t.put(g, g.count-1)
 }
 
-// largest is one of the groups with most members; false if there is none.
-func (t *tally[G]) largest() (g G, ok bool) {
+func (t *tally[G]) put(g *group[G], count int) {
+	for len(t.with) <= count {
+		t.with = append(t.with, list.New())
+	}
+	g.count, g.at = count, t.with[count].PushBack(g)
+}
+
+// largest is the group with most members, of equal ones the one that has had so many
+// for longest; false if there is none.
+func (t *tally[G]) largest() (name G, ok bool) {
 	if t.top == 0 {
-		return g, false
+		return name, false
 	}
-	for g = range t.with[t.top] {
-		break
-	}
-	return g, true
+	return t.with[t.top].Front().Value.(*group[G]).name, true
 }
