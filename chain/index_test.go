@@ -177,7 +177,7 @@ func TestIndexTree(t *testing.T) {
 				c = openIndexed(t, c.cfg.Dir, nil)
 			case "kill":
 				dir := filepath.Join(base, "killed"+string(rune('a'+step)))
-				if err := os.CopyFS(dir, os.DirFS(c.cfg.Dir)); err != nil {
+				if err := copyAsKilled(c.cfg.Dir, dir); err != nil {
 					t.Fatalf("%v", err)
 				}
 				_ = c.fail(errKilled)
@@ -230,7 +230,7 @@ func (f unsyncedFile) Sync() error {
 // the database was written, and of the files nothing but what was synced.
 func (d *unsynced) cutPower(t *testing.T, from, to string) {
 	t.Helper()
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+	if err := copyAsKilled(from, to); err != nil {
 		t.Fatal(err)
 	}
 	names, err := filepath.Glob(filepath.Join(from, "blocks", "*.dat"))
@@ -301,7 +301,7 @@ func TestIndexStranded(t *testing.T) {
 	addAll(t, c, g.Extend(5))
 	catchUp(t, c, 1000)
 	dir := filepath.Join(base, "b")
-	if err := os.CopyFS(dir, os.DirFS(c.cfg.Dir)); err != nil {
+	if err := copyAsKilled(c.cfg.Dir, dir); err != nil {
 		t.Fatal(err)
 	}
 	mustClose(t, c)

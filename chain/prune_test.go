@@ -173,7 +173,7 @@ func TestPruneByHand(t *testing.T) {
 		t.Errorf("pruned below %d, want up to %d", all, 600-KeptBlocks)
 	}
 	killed := filepath.Join(t.TempDir(), "killed") // right after: what was pruned was on record
-	if err := os.CopyFS(killed, os.DirFS(c.cfg.Dir)); err != nil {
+	if err := copyAsKilled(c.cfg.Dir, killed); err != nil {
 		t.Fatal(err)
 	}
 	after := openPruned(t, killed, PruneByHand, nil)
@@ -436,7 +436,7 @@ func TestPruneTree(t *testing.T) {
 				c = openPruned(t, dir, target, nil)
 			case "crash": // a copy is what a kill leaves
 				dir = filepath.Join(base, "crashed"+string(rune('a'+step)))
-				if err := os.CopyFS(dir, os.DirFS(c.cfg.Dir)); err != nil {
+				if err := copyAsKilled(c.cfg.Dir, dir); err != nil {
 					t.Fatalf("%v", err)
 				}
 				_ = c.fail(errUnplugged)

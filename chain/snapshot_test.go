@@ -890,7 +890,7 @@ func TestSnapshotAnywhere(t *testing.T) {
 					s.until(t, "the background to wait", s.idle)
 					to := filepath.Join(dir, rapid.StringMatching(`[a-z]{12}`).Draw(t, "copy"))
 					s = s.restart(t, to, func() {
-						if err := os.CopyFS(to, os.DirFS(s.cfg.Dir)); err != nil {
+						if err := copyAsKilled(s.cfg.Dir, to); err != nil {
 							t.Fatalf("%v", err)
 						}
 					})
