@@ -26,7 +26,7 @@ func chainSpecCommand() *cli.Command {
 			"rules.genesis may be missing or lack its work: the finished chainspec is printed.\n" +
 			"A draft may begin as a copy of an embedded network with another name:\n" +
 			"   lode chain spec --network testnet > mine.json   (edit the name, the ports, the\n" +
-			"        prefix and the magic, remove rules.genesis)\n" +
+			"        prefixes and the magic, remove rules.genesis)\n" +
 			"   lode chain spec --mine mine.json > mynet.json\n" +
 			"   lode node --network mynet.json\n" +
 			"--explain says what each field is for.",
@@ -146,6 +146,9 @@ func warnOfCopy(c *cli.Context, spec *consensus.Spec) {
 		}
 		if own.AddressPrefix == theirs.AddressPrefix {
 			same = append(same, "defaults.address_prefix")
+		}
+		if own.SilentPrefix == theirs.SilentPrefix {
+			same = append(same, "defaults.silent_prefix")
 		}
 		if own.Ports.WebSocket == theirs.Ports.WebSocket || own.Ports.RPC == theirs.Ports.RPC {
 			same = append(same, "defaults.ports")

@@ -59,10 +59,20 @@ type Defaults struct {
 	MaxDrift      uint32     `json:"max_drift"` // how many seconds a block may be ahead of the clock
 	MinimumWork   HexBytes   `json:"minimum_work"`
 	CoinType      uint32     `json:"coin_type"`               // BIP44
+	BIP32         BIP32      `json:"bip32"`                   // how extended keys begin
+	URIScheme     string     `json:"uri_scheme"`              // of payment requests (BIP21)
+	SilentPrefix  string     `json:"silent_prefix"`           // human-readable part of silent payment addresses (BIP352)
 	MockClock     bool       `json:"mock_clock"`              // whether setmocktime is allowed
+	Playground    bool       `json:"playground,omitempty"`    // coins have no value: faucets, and wallets without a passphrase; may be left out
 	PrivatePeers  bool       `json:"private_peers,omitempty"` // peers tell each other of addresses in private networks; may be left out
 	Snapshots     []Snapshot `json:"snapshots"`               // that nodes may begin with
 	Upgrades      []Upgrade  `json:"upgrades"`
+}
+
+// BIP32 is the four bytes that extended keys begin with.
+type BIP32 struct {
+	Private HexBytes `json:"private"`
+	Public  HexBytes `json:"public"`
 }
 
 // Snapshot names the coins at one block, so that a node may begin with them

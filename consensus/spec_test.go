@@ -23,14 +23,19 @@ func privateSpec(t testing.TB) string {
 // A field that came later may be missing, as in the chainspecs of before.
 func TestSpecWithoutOptionalField(t *testing.T) {
 	doc := privateSpec(t)
-	without := strings.Replace(doc, "\n    \"private_peers\": true,", "", 1)
-	for text, want := range map[string]bool{doc: true, without: false} {
-		if spec, err := ParseSpec([]byte(text)); err != nil || spec.Defaults.PrivatePeers != want {
-			t.Errorf("private_peers is %v, %v, want %v", spec != nil && spec.Defaults.PrivatePeers, err, want)
+	for field, value := range map[string]func(*Spec) bool{
+		"private_peers": func(s *Spec) bool { return s.Defaults.PrivatePeers },
+		"playground":    func(s *Spec) bool { return s.Defaults.Playground },
+	} {
+		without := strings.Replace(doc, "\n    \""+field+"\": true,", "", 1)
+		for text, want := range map[string]bool{doc: true, without: false} {
+			if spec, err := ParseSpec([]byte(text)); err != nil || value(spec) != want {
+				t.Errorf("%s: %v, want %v", field, err, want)
+			}
 		}
-	}
-	if len(without) == len(doc) {
-		t.Error("nothing was left out")
+		if len(without) == len(doc) {
+			t.Errorf("%s was not left out", field)
+		}
 	}
 }
 
@@ -136,6 +141,14 @@ var badSpecs = []struct{ old, new, says string }{
 	{`"maturity": 100,`, `"maturity": -1,`, `field "rules.maturity" cannot be -1`},
 	{`"private_peers": true`, `"private_peers": null`, `field "defaults.private_peers" is missing`},
 	{`"private_peers": true`, `"private_peers": "yes"`, `field "defaults.private_peers" cannot be "yes"`},
+	{`"private": "04358394",`, ``, `field "defaults.bip32.private" is missing`},
+	{`"private": "04358394"`, `"private": "043583"`, `field "defaults.bip32.private" has an impossible value: want four bytes`},
+	{`"public": "043587cf"`, `"public": "04358394"`, `field "defaults.bip32.public"`},
+	{`"uri_scheme": "bitcoin"`, `"uri_scheme": "1coin"`, `field "defaults.uri_scheme"`},
+	{`"uri_scheme": "bitcoin"`, `"uri_scheme": "bit:coin"`, `field "defaults.uri_scheme"`},
+	{`"silent_prefix": "sprt"`, `"silent_prefix": "SP"`, `field "defaults.silent_prefix"`},
+	{`"silent_prefix": "sprt"`, `"silent_prefix": "bcrt"`, `field "defaults.silent_prefix"`},
+	{`"playground": true`, `"playground": "yes"`, `field "defaults.playground" cannot be "yes"`},
 	{`"mock_clock": true`, `"mock_clock": 1`, `field "defaults.mock_clock" cannot be 1`},
 
 	// Its values.

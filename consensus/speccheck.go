@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"net/url"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 var (
 	nameForm   = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 	prefixForm = regexp.MustCompile(`^[a-z0-9]{1,16}$`)
+	schemeForm = regexp.MustCompile(`^[a-z][a-z0-9+.-]{0,31}$`) // RFC 3986
 )
 
 // check refuses impossible values, by field, and fills in what is derived.
@@ -80,6 +82,10 @@ func (s *Spec) checkDefaults() error {
 		{drift, "defaults.max_drift", "at most a sixth of the half-life"},
 		{len(d.MinimumWork) == 32, "defaults.minimum_work", "32 bytes"},
 		{!slices.ContainsFunc(d.Snapshots, badSnapshot), "defaults.snapshots", "heights of at least 1, and hashes"},
+		{len(d.BIP32.Private) == 4, "defaults.bip32.private", "four bytes"},
+		{len(d.BIP32.Public) == 4 && !bytes.Equal(d.BIP32.Public, d.BIP32.Private), "defaults.bip32.public", "four bytes that are not the private ones"},
+		{schemeForm.MatchString(d.URIScheme), "defaults.uri_scheme", "a letter and at most 31 more of a-z, 0-9, +, . and -"},
+		{prefixForm.MatchString(d.SilentPrefix) && d.SilentPrefix != d.AddressPrefix, "defaults.silent_prefix", "1 to 16 of a-z and 0-9, and not the prefix of addresses"},
 		{d.CoinType < 1<<31, "defaults.coin_type", "less than 2^31 (BIP44)"},
 	})
 }
