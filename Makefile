@@ -15,7 +15,7 @@ DEPTH       ?= 1000
 SEEDS       ?= 1000
 BTCD        := github.com/btcsuite/btcd@v0.26.2
 
-.PHONY: help build test race lint fuzz oracle interop crash faults damages reorg bench bench-import bench-net bench-stratum flood attack wallet-histories generate generated arm64 testnet clean
+.PHONY: help build test race lint fuzz oracle interop crash faults damages reorg bench bench-import bench-net bench-stratum flood attack wallet-histories messages generate generated arm64 testnet clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,10 @@ reorg: ## reorganize DEPTH (1000) blocks of 400 transactions and back, and look 
 
 wallet-histories: ## hold wallets to the ledger through SEEDS (1000) histories of sends, reorgs, kills and restores
 	LODE_TEST_WALLET_SEEDS=$(SEEDS) $(GO) test ./wallet -run 'TestAnyHistory$$' -count 1 -timeout 0 -v | grep -v -e '--- PASS: TestAnyHistory/' -e '=== RUN'
+
+messages: ## let bip322-js (npm, installed for the while) verify signed messages
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$$dir" bip322-js@3.0.0 >/dev/null && \
+		LODE_TEST_NODE_MODULES="$$dir/node_modules" $(GO) test ./wallet/message -run 'TestLibraryVerifies$$' -count 1 -v
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
