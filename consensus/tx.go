@@ -78,6 +78,18 @@ func DecodeTx(b []byte) (*Tx, error) {
 	return tx, nil
 }
 
+// DecodeStripped reads one transaction without witnesses that fills b, in the
+// encoding before BIP144, where a transaction without inputs may have outputs.
+// Errors are of kind ErrDecode.
+func DecodeStripped(b []byte) (*Tx, error) {
+	d := NewDecoder(b)
+	tx := &Tx{Version: d.Uint32(), In: d.txIns(), Out: d.txOuts(), LockTime: d.Uint32()}
+	if err := d.Finish(); err != nil {
+		return nil, err
+	}
+	return tx, nil
+}
+
 // Tx reads one transaction (BIP144).
 func (d *Decoder) Tx() *Tx {
 	tx := &Tx{Version: d.Uint32()}
