@@ -19,21 +19,30 @@ func (w *Wallet) addressOf(key [32]byte) string {
 	return consensus.Address(w.spec.Defaults.AddressPrefix, key)
 }
 
-// Address describes a key. It is derived anew and not taken from the journal:
-// nobody is to be paid by what a file says.
-func (w *Wallet) Address(id KeyID) (Address, error) {
-	w.refresh()
+// outputKey gives a key. It is derived anew and not taken from the journal: nobody
+// is to be paid by what a file says.
+func (w *Wallet) outputKey(id KeyID) (key [32]byte, err error) {
 	b, ok := w.keys.branch(branchID{id.Source, id.Chain})
 	if !ok {
-		return Address{}, fmt.Errorf("key %s: the wallet has no such keys", id)
+		return key, fmt.Errorf("key %s: the wallet has no such keys", id)
 	}
-	key, err := b.source.OutputKey(id.KeyPath)
+	if key, err = b.source.OutputKey(id.KeyPath); err != nil {
+		return key, err
+	}
+	if int(id.Index) < len(b.keys) && b.keys[id.Index] != key {
+		return key, fmt.Errorf("%s is %w: key %s in it is not the wallet's: move it away, and the blocks are scanned anew", w.files.Journal, ErrDamaged, id)
+	}
+	return key, nil
+}
+
+// Address describes a key.
+func (w *Wallet) Address(id KeyID) (Address, error) {
+	w.refresh()
+	key, err := w.outputKey(id)
 	if err != nil {
 		return Address{}, err
 	}
-	if int(id.Index) < len(b.keys) && b.keys[id.Index] != key {
-		return Address{}, fmt.Errorf("%s is %w: key %s in it is not the wallet's: move it away, and the blocks are scanned anew", w.files.Journal, ErrDamaged, id)
-	}
+	b := w.keys.of(id)
 	text := w.addressOf(key)
 	a := Address{Address: text, Key: id, Label: w.doc.label(labelAddress, text), Gap: b.window.unused(id.Index) + 1}
 	a.Used = int(id.Index) < len(b.window.use) && b.window.use[id.Index]&useSeen != 0

@@ -69,24 +69,32 @@ var (
 type want struct {
 	amount   consensus.Amount // sat, to all payees
 	rate     FeeRate
-	subtract bool        // the fee comes out of the amount, not on top of it
-	outs     outputSizes // without change
+	subtract bool                             // the fee comes out of the amount, not on top of it
+	outs     outputSizes                      // without change
+	fixed    []Coin                           // are spent in any case
+	extra    consensus.Amount                 // fee for ancestors that pay too little
+	floor    func(vsize int) consensus.Amount // the least fee of a replacement; nil: none
 }
 
-// fee is what so many inputs cost, with change or without.
+// fee is what so many inputs cost beside the fixed ones, with change or without.
 func (q want) fee(inputs int, change bool) consensus.Amount {
 	outs := q.outs
 	if change {
 		outs = outs.withChange()
 	}
-	return q.rate.Fee(outs.vsize(inputs))
+	vsize := outs.vsize(len(q.fixed) + inputs)
+	fee := q.rate.Fee(vsize) + q.extra
+	if q.floor != nil {
+		fee = max(fee, q.floor(vsize))
+	}
+	return fee
 }
 
 // maxInputs is how many inputs a transaction can have with these outputs, that
-// nodes relay.
+// nodes relay, beside the fixed ones.
 func (q want) maxInputs() int {
 	const many = 1 << 16 // the number takes three bytes
-	return (maxTxWeight - q.outs.withChange().baseWeight(many-1)) / inputWeight
+	return (maxTxWeight-q.outs.withChange().baseWeight(many-1))/inputWeight - len(q.fixed)
 }
 
 // selection is a set of coins and what becomes of their sum.
@@ -103,12 +111,18 @@ func (q want) minChange() consensus.Amount {
 	return max(Dust, min(q.rate, discardRate).Fee(inputVSize))
 }
 
-// settle says what becomes of the sum of coins; false if it is not enough.
-func (q want) settle(coins []Coin) (selection, bool) {
-	var sum consensus.Amount
+// sumOf adds up values.
+func sumOf(coins []Coin) (sum consensus.Amount) {
 	for i := range coins {
 		sum += coins[i].Value
 	}
+	return sum
+}
+
+// settle says what becomes of the sum of coins and the fixed ones; false if it
+// is not enough.
+func (q want) settle(coins []Coin) (selection, bool) {
+	sum := sumOf(q.fixed) + sumOf(coins)
 	one, two := q.fee(len(coins), false), q.fee(len(coins), true)
 	s := selection{coins: coins, amount: q.amount}
 	if q.subtract {
@@ -166,6 +180,9 @@ const usualRate FeeRate = 10_000
 // from chooses among coins the least wasteful of: a set that leaves no change, the
 // smallest coin that suffices, the largest coins, coins at random.
 func (q want) from(coins []Coin) (selection, error) {
+	if s, ok := q.settle(nil); ok && len(q.fixed) > 0 {
+		return s, nil
+	}
 	fee, most := q.rate.Fee(inputVSize), q.maxInputs()
 	var worth []Coin // those that bring more than it costs to spend them
 	for _, c := range coins {
@@ -176,11 +193,7 @@ func (q want) from(coins []Coin) (selection, error) {
 	slices.SortStableFunc(worth, func(a, b Coin) int { return cmp.Compare(b.Value, a.Value) })
 	largest, enough := q.first(worth)
 	if !enough {
-		var sum consensus.Amount
-		for _, c := range coins {
-			sum += c.Value
-		}
-		return selection{}, fmt.Errorf("%w: want %s and the fee, may spend %s", ErrFunds, q.amount, sum)
+		return selection{}, fmt.Errorf("%w: want %s and the fee, may spend %s", ErrFunds, q.amount, sumOf(q.fixed)+sumOf(coins))
 	}
 	if len(largest.coins) > most {
 		return selection{}, fmt.Errorf("%w (%d): send less, or to yourself first", ErrTooManyCoin, most)
@@ -206,7 +219,7 @@ func (q want) from(coins []Coin) (selection, error) {
 
 // first takes coins in their order until they suffice.
 func (q want) first(coins []Coin) (selection, bool) {
-	var sum consensus.Amount
+	sum := sumOf(q.fixed)
 	for n := range coins {
 		if sum += coins[n].Value; sum < q.amount {
 			continue // settle sums them all up
@@ -223,8 +236,8 @@ func (q want) first(coins []Coin) (selection, bool) {
 // Selection Strategies", 2016). coins are sorted, the largest first.
 func (q want) exact(coins []Coin, most int) (selection, bool) {
 	b := bounded{values: make([]consensus.Amount, len(coins)), rest: make([]consensus.Amount, len(coins)+1), tries: selectTries, most: most}
-	b.low = q.amount
-	b.high = q.amount + q.minChange() - 1
+	b.low = q.amount - sumOf(q.fixed)
+	b.high = b.low + q.minChange() - 1
 	if !q.subtract {
 		b.low += q.fee(1, false) - q.rate.Fee(inputVSize)
 		b.high = b.low + q.rate.Fee(outputSize) + q.minChange()

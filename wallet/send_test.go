@@ -42,7 +42,7 @@ func TestSelectProperties(t *testing.T) {
 	found, changeless := 0, 0
 	for range 3000 {
 		coins := testCoins(rng, rng.IntN(40))
-		q := want{consensus.Amount(rng.Int64N(1<<(9+rng.IntN(20)))) + Dust, FeeRate(1 + rng.Int64N(40_000)), rng.IntN(3) == 0, payOne}
+		q := want{amount: consensus.Amount(rng.Int64N(1<<(9+rng.IntN(20)))) + Dust, rate: FeeRate(1 + rng.Int64N(40_000)), subtract: rng.IntN(3) == 0, outs: payOne}
 		if rng.IntN(10) == 0 && len(coins) > 0 { // all there is
 			q.amount, q.subtract = max(total(coins), Dust), true
 		}
@@ -125,7 +125,7 @@ func TestExact(t *testing.T) {
 	for i, v := range []consensus.Amount{1e8, 70_000, 5e6, 30_000 + fee, 9e9, 3e6} {
 		coins = append(coins, Coin{OutPoint: consensus.OutPoint{Index: uint32(i)}, Value: v, Height: 1})
 	}
-	s, err := selectCoins(coins, want{100_000, 1000, false, payOne})
+	s, err := selectCoins(coins, want{amount: 100_000, rate: 1000, outs: payOne})
 	if err != nil || s.change != 0 || s.fee != fee || len(s.coins) != 2 {
 		t.Errorf("%+v, %v", s, err)
 	}
@@ -137,13 +137,13 @@ func TestManyEqualCoins(t *testing.T) {
 	for i := range coins {
 		coins[i] = Coin{OutPoint: consensus.OutPoint{Index: uint32(i)}, Value: 50 * coin, Height: 1}
 	}
-	if s, err := selectCoins(coins, want{2345 * coin, 1000, false, payOne}); err != nil || len(s.coins) != 47 {
+	if s, err := selectCoins(coins, want{amount: 2345 * coin, rate: 1000, outs: payOne}); err != nil || len(s.coins) != 47 {
 		t.Errorf("%d coins, %v", len(s.coins), err)
 	}
-	if _, err := selectCoins(coins, want{50 * coin * (mostInputs + 1), 1000, false, payOne}); !errors.Is(err, ErrTooManyCoin) {
+	if _, err := selectCoins(coins, want{amount: 50 * coin * (mostInputs + 1), rate: 1000, outs: payOne}); !errors.Is(err, ErrTooManyCoin) {
 		t.Errorf("more than a transaction holds: %v", err)
 	}
-	s, err := selectCoins(coins, want{50 * coin * mostInputs, 1000, true, payOne})
+	s, err := selectCoins(coins, want{amount: 50 * coin * mostInputs, rate: 1000, subtract: true, outs: payOne})
 	if err != nil || len(s.coins) != int(mostInputs) {
 		t.Errorf("as many as a transaction holds: %d, %v", len(s.coins), err)
 	}

@@ -1,0 +1,68 @@
+package wallet
+
+import (
+	"errors"
+	"fmt"
+
+	"lode/consensus"
+)
+
+// ErrChanged is the kind of the error of a draft that does not fit any more.
+var ErrChanged = errors.New("the wallet has changed meanwhile")
+
+// Commit puts the signed transaction of a draft into the journal, before it
+// leaves the house: from then on its coins are not spent again, and it is sent
+// until it is in a block. What became of it is told by Sent or Refused.
+func (w *Wallet) Commit(d *Draft, tx *consensus.Tx) error {
+	free := make(map[consensus.OutPoint]bool)
+	for _, c := range w.Coins() {
+		free[c.OutPoint] = c.Spendable()
+	}
+	for _, c := range d.Spends {
+		if !free[c.OutPoint] {
+			return fmt.Errorf("%w: coin %s is not there any more; nothing was paid, try again", ErrChanged, c.OutPoint)
+		}
+	}
+	if b := w.branch(ChangeChain); d.Change > 0 && b.window.use[d.changeKey.Index]&useSeen != 0 {
+		return fmt.Errorf("%w: another payment uses the key of its change; nothing was paid, try again", ErrChanged)
+	}
+	id := tx.TxID()
+	if w.journal.byID[id] != nil {
+		return fmt.Errorf("%w: it knows payment %s already", ErrChanged, id)
+	}
+	w.do(event{kind: evTx, n: uint64(w.now().Unix()), flags: flagOwn, raw: tx.Bytes()})
+	w.refresh()
+	if err := w.widen(); err != nil {
+		return err
+	}
+	w.checkGap()
+	return w.Save()
+}
+
+// Sent notes that a node has a transaction of the wallet.
+func (w *Wallet) Sent(id consensus.Hash) error {
+	if r := w.journal.byID[id]; r != nil {
+		w.do(event{kind: evSent, ref: id, n: uint64(w.now().Unix())})
+	}
+	return w.Save()
+}
+
+// Refused forgets a transaction that no node has taken: its coins are free, and
+// its change key is as good as new. One that was sent before is kept.
+func (w *Wallet) Refused(id consensus.Hash) error {
+	if r := w.journal.byID[id]; r != nil && r.own && r.sent == 0 && !r.pooled && !r.confirmed() && len(r.was) == 0 {
+		w.do(event{kind: evRemove, ref: id})
+	}
+	return w.Save()
+}
+
+// Interrupted lists payments of which it is not known whether a node ever had
+// them: a command ended between writing them down and hearing of it.
+func (w *Wallet) Interrupted() (list []Entry) {
+	for _, e := range w.History() {
+		if e.Unsent && e.State == StatePending {
+			list = append(list, e)
+		}
+	}
+	return list
+}
