@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"lode/consensus"
+	"lode/internal/clock"
 	"lode/mempool"
 	"lode/miner/kernel"
 	"lode/rpc"
@@ -74,7 +75,7 @@ type nodeConfig struct {
 	logLevel       slog.Level
 	logFile        string       // empty for standard output
 	log            *slog.Logger // made by openLog
-	clock          nodeClock
+	clock          *clock.Clock
 	places         places // set by takePlaces
 }
 
@@ -83,7 +84,7 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &nodeConfig{spec: net.spec, dir: net.dir}
+	n := &nodeConfig{spec: net.spec, dir: net.dir, clock: clock.New(nil)}
 	for _, read := range []func(*cli.Context) error{n.readLogFlags, n.readLedgerFlags, n.readPeerFlags, n.readRPCFlags, n.readIdentityFlags, n.readMineFlags} {
 		if err := read(c); err != nil {
 			return nil, err

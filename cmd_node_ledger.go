@@ -61,7 +61,7 @@ func (n *nodeConfig) readLedgerFlags(c *cli.Context) (err error) {
 // openLedger opens the ledger, and begins it with a snapshot if one was given.
 func (n *nodeConfig) openLedger(ctx context.Context, sigs *sigcheck.Checker) (*chain.Chain, error) {
 	ledger, err := chain.Open(ctx, chain.Config{
-		Dir: n.dir, Spec: n.spec, Now: n.clock.Now, Log: n.log, Sigs: sigs, Cache: n.cache, Reindex: n.reindex,
+		Dir: n.dir, Spec: n.spec, Now: n.clock.Wall.Now, Log: n.log, Sigs: sigs, Cache: n.cache, Reindex: n.reindex,
 		Prune: n.prune, TxIndex: n.txIndex, AddrIndex: n.addrIndex,
 	})
 	if err != nil || n.snapshot == "" {

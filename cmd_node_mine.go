@@ -45,7 +45,7 @@ func (n *nodeConfig) readMineFlags(c *cli.Context) (err error) {
 // newTemplates prepares what all who mine ask for blocks to mine.
 func (n *nodeConfig) newTemplates(ledger *chain.Chain, pool *mempool.Pool, peers *p2p.Node) *miner.Templates {
 	return miner.NewTemplates(miner.TemplatesConfig{
-		Ledger: ledger, Pool: pool, Now: n.clock.Now, Log: n.log, Reserved: n.pool.reservedWeight(),
+		Ledger: ledger, Pool: pool, Now: n.clock.Wall.Now, Log: n.log, Reserved: n.pool.reservedWeight(),
 		Ready: func() error {
 			if peers.Syncing() || ledger.AwaitsSnapshot() {
 				return miner.ErrSyncing

@@ -138,7 +138,7 @@ func (n *nodeConfig) newPeers(ledger *chain.Chain, pool *mempool.Pool, socket, t
 	return p2p.New(p2p.Config{
 		Spec: n.spec, Chain: ledger, Pool: pool, Listen: socket, ListenTCP: tcp, TLS: n.tls, TrustProxies: n.proxies,
 		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, MaxInbound: orNone(n.places.inbound), MaxUpload: n.maxUpload, Advertise: n.advertise, Pruned: n.prune != chain.PruneNever,
-		Dir: n.dir, AllowOrigins: n.origins, UserAgent: n.userAgent, Now: n.clock.Now, Log: n.log, LoopbackIsPublic: n.strangers,
+		Dir: n.dir, AllowOrigins: n.origins, UserAgent: n.userAgent, Clock: n.clock, Log: n.log, LoopbackIsPublic: n.strangers,
 		PrivatePeers: n.private, NoBan: n.noBan,
 	})
 }

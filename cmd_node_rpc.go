@@ -52,7 +52,7 @@ func (n *nodeConfig) readRPCFlags(c *cli.Context) error {
 // rpcConfig is what the RPC server serves. stop ends the node.
 func (n *nodeConfig) rpcConfig(p *nodeParts, password string, stop func()) rpc.Config {
 	cfg := rpc.Config{
-		Spec: n.spec, Chain: p.ledger, Pool: p.pool, Templates: p.templates, Network: p.peers, Clock: &n.clock,
+		Spec: n.spec, Chain: p.ledger, Pool: p.pool, Templates: p.templates, Network: p.peers, Clock: n.clock,
 		Version: version, UserAgent: n.userAgent, Stop: stop, Log: n.log,
 		Dir: n.dir, User: rpc.CookieUser, Password: password, Users: n.users, Whitelist: n.whitelist, AllowHosts: n.allowHosts, OpenMetrics: n.openMetrics, MaxConnections: n.places.rpc,
 	}

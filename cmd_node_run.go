@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -54,7 +53,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, ledger.Close()) }()
 	p := &nodeParts{ledger: ledger}
-	p.pool = mempool.New(mempool.Config{Ledger: ledger, Sigs: sigs, Policy: n.policy, Now: n.clock.Now, Log: n.log})
+	p.pool = mempool.New(mempool.Config{Ledger: ledger, Sigs: sigs, Policy: n.policy, Now: n.clock.Wall.Now, Log: n.log})
 	p.peers = n.newPeers(ledger, p.pool, ports.socket, ports.tcp)
 	p.templates = n.newTemplates(ledger, p.pool, p.peers)
 	if p.miners, err = n.newPool(ledger, p.templates); err != nil {
@@ -141,24 +140,4 @@ func (n *nodeConfig) follow(ctx context.Context, p *nodeParts) error {
 			last = tip
 		}
 	}
-}
-
-// nodeClock is the real time, or one that was set by setmocktime.
-type nodeClock struct{ mock atomic.Int64 } // Unix seconds; 0 for the real time
-
-// Now is the time.
-func (c *nodeClock) Now() time.Time {
-	if s := c.mock.Load(); s != 0 {
-		return time.Unix(s, 0)
-	}
-	return time.Now()
-}
-
-// Set sets the time, or goes back to the real one.
-func (c *nodeClock) Set(t time.Time) {
-	if t.IsZero() {
-		c.mock.Store(0)
-		return
-	}
-	c.mock.Store(t.Unix())
 }

@@ -85,6 +85,7 @@ func (a *address) dead(now time.Time) bool {
 type addrBook struct {
 	file  string // empty: not saved
 	space space
+	now   func() time.Time
 
 	mu         sync.Mutex // guards what follows
 	key        bookKey
@@ -99,7 +100,7 @@ type addrBook struct {
 
 func newBook() *addrBook {
 	b := &addrBook{
-		byURL: make(map[string]*address), fresh: make(table, newBuckets*bucketSize), tried: make(table, triedBuckets*bucketSize),
+		now: time.Now, byURL: make(map[string]*address), fresh: make(table, newBuckets*bucketSize), tried: make(table, triedBuckets*bucketSize),
 		seeds: make(map[string]*address), collisions: make(map[string]bool),
 	}
 	_, _ = rand.Read(b.key[:]) // never fails
@@ -131,7 +132,7 @@ func (b *addrBook) spread(a *address) string {
 func (b *addrBook) addSeed(url string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	a := b.newAddress(url, serviceNetwork|serviceWitness, time.Now(), b.key.group(url))
+	a := b.newAddress(url, serviceNetwork|serviceWitness, b.now(), b.key.group(url))
 	a.seed = true
 	b.seeds[url] = a
 }
@@ -148,7 +149,7 @@ func (b *addrBook) isSeed(url string) bool {
 func (b *addrBook) learn(url string, services uint64, seen time.Time, source string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := time.Now()
+	now := b.now()
 	a, known := b.byURL[url]
 	if known {
 		if !seen.After(a.Seen) {
@@ -402,7 +403,7 @@ func (b *addrBook) toTest(now time.Time, allowed func(*address) bool) (address, 
 func (b *addrBook) sample(limit int) (list []address) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now, share := time.Now(), min(limit, max(minShare, len(b.list)*maxShare/100))
+	now, share := b.now(), min(limit, max(minShare, len(b.list)*maxShare/100))
 	list = make([]address, 0, min(share, len(b.list)))
 	for i := 0; i < min(len(b.list), sampleLooks*share) && len(list) < share; i++ {
 		b.swap(i, i+mathrand.IntN(len(b.list)-i))

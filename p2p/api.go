@@ -88,7 +88,7 @@ func (p *peer) describe(info *PeerInfo) {
 	info.AddrsProcessed, info.AddrsNotStored = s.addrsIn, s.addrsIn-s.addrsKept
 	info.AddrsLimited = s.addrsLimited
 	if p.flags.pingNonce != 0 {
-		info.PingWait = time.Since(p.flags.pingSent)
+		info.PingWait = p.node.wall.Since(p.flags.pingSent)
 	}
 }
 
@@ -244,7 +244,7 @@ func (n *Node) Disconnect(id int64, address string) error {
 // Ping measures the round trip to every peer now; Peers tells the result.
 func (n *Node) Ping() {
 	for _, p := range n.ready() {
-		p.ping(time.Now())
+		p.ping(n.wall.Now())
 	}
 }
 
@@ -295,7 +295,7 @@ type KnownAddress struct {
 
 // Addresses lists the address book in random order.
 func (n *Node) Addresses() (list []KnownAddress) {
-	now := time.Now()
+	now := n.wall.Now()
 	for _, a := range n.book.all() {
 		list = append(list, KnownAddress{a.URL, a.Services, a.Seen, a.InTried, a.good(now)})
 	}

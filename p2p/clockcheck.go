@@ -121,7 +121,7 @@ func (c *clockCheck) step(wall, now time.Time, url string, ahead time.Duration) 
 // checkClock looks at the clock when time has passed, or when a peer has told its
 // own: url is empty, or where it was dialled.
 func (n *Node) checkClock(url string, ahead time.Duration) {
-	if say := n.clock.step(n.now(), time.Now(), url, ahead); say != "" {
+	if say := n.drift.step(n.wall.Now(), n.steady.Now(), url, ahead); say != "" {
 		n.log.Warn(say)
 	}
 }
@@ -134,24 +134,24 @@ func (n *Node) fromFuture(p *peer, h *consensus.Header) {
 	if p.inbound() {
 		return // anybody could fill the log
 	}
-	now := time.Now()
-	n.clock.mu.Lock()
-	due := n.clock.future.IsZero() || now.Sub(n.clock.future) >= maxSkew
+	now := n.steady.Now()
+	n.drift.mu.Lock()
+	due := n.drift.future.IsZero() || now.Sub(n.drift.future) >= maxSkew
 	if due {
-		n.clock.future = now
+		n.drift.future = now
 	}
-	n.clock.mu.Unlock()
+	n.drift.mu.Unlock()
 	if due {
 		n.log.Warn("blocks of a peer are from the future and are not taken yet: if the clock of this machine is wrong, set it",
-			"peer", p.String(), "ahead", time.Unix(int64(h.Time), 0).Sub(n.now()).Round(time.Second))
+			"peer", p.String(), "ahead", time.Unix(int64(h.Time), 0).Sub(n.wall.Now()).Round(time.Second))
 	}
 }
 
 // Warnings are what an operator should know of the network, in sentences.
 func (n *Node) Warnings() (list []string) {
-	n.clock.mu.Lock()
-	defer n.clock.mu.Unlock()
-	if w := n.clock.warning(); w != "" {
+	n.drift.mu.Lock()
+	defer n.drift.mu.Unlock()
+	if w := n.drift.warning(); w != "" {
 		list = append(list, w)
 	}
 	return list

@@ -83,7 +83,7 @@ func TestWrongClockIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		const behind = 11 * time.Hour
-		s := w.add("s", func(c *Config) { c.Now = func() time.Time { return now() } })
+		s := w.add("s", func(c *Config) { c.Clock = nowClock() })
 		at := func(kind connectionKind, i int) *actor {
 			v := actorVersion(ProtocolVersion)
 			v.time, v.nonce = now().Add(behind).Unix(), uint64(100+i)

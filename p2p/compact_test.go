@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"lode/consensus"
+	"lode/internal/clock"
 )
 
 // The key and the input of the reference implementation's test, and its answer
@@ -173,7 +174,7 @@ func TestTooManyForACompactBlock(t *testing.T) {
 // The last three that gave a new tip are preferred. One of them is always a peer
 // that this node chose, and who prefers this node is not the third.
 func TestPreferredPeers(t *testing.T) {
-	s := newSyncer()
+	s := newSyncer(clock.New(nil).Wall)
 	var peers []*peer
 	for i := range 7 {
 		p := &peer{id: int64(i), kind: kindInbound}
@@ -211,7 +212,7 @@ func TestPreferredPeers(t *testing.T) {
 // However long a peer takes for its pongs, a push is awaited only for so long
 // before that peer is asked.
 func TestPushIsNotAwaitedForLong(t *testing.T) {
-	s, now := newSyncer(), time.Now()
+	s, now := newSyncer(clock.New(nil).Wall), time.Now()
 	late, slow := &peer{kind: kindInbound}, &peer{kind: kindInbound}
 	slow.stats.minPing = pongTimeout
 	s.fast, s.grew = []*peer{late}, now
@@ -227,7 +228,7 @@ func TestPushIsNotAwaitedForLong(t *testing.T) {
 // A preferred peer whose compact blocks come too late again and again loses its
 // place, but for the last two and the last that this node chose.
 func TestLatePeers(t *testing.T) {
-	s, hash := newSyncer(), consensus.Hash{1}
+	s, hash := newSyncer(clock.New(nil).Wall), consensus.Hash{1}
 	var peers []*peer
 	for i := range 3 {
 		p := &peer{id: int64(i), kind: kindInbound, sync: peerSync{blocks: map[consensus.Hash]time.Time{}}}

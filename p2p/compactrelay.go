@@ -249,7 +249,7 @@ func (n *Node) took(p *peer, hash consensus.Hash, status chain.Status, err error
 		return
 	}
 	p.mu.Lock()
-	p.stats.lastBlock = time.Now()
+	p.stats.lastBlock = n.wall.Now()
 	p.mu.Unlock()
 	if status == chain.Connected && n.chain.Tip().Hash == hash && !n.Syncing() {
 		n.sync.gaveTip(p)
@@ -287,7 +287,7 @@ func (s *syncer) claim(p *peer, hash consensus.Hash, parts bool) bool {
 	if _, here := s.peers[p]; !here {
 		return false
 	}
-	now := time.Now()
+	now := s.wall.Now()
 	r, asked := s.requests[hash]
 	_, owes := p.sync.blocks[hash]
 	pushes := slices.Contains(s.fast, p)

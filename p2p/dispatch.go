@@ -133,7 +133,7 @@ func (p *peer) gotPong(m msgPong) {
 	defer p.mu.Unlock()
 	if f := &p.flags; f.pingNonce != 0 && uint64(m) == f.pingNonce {
 		f.pingNonce = 0
-		p.stats.ping = time.Since(f.pingSent)
+		p.stats.ping = p.node.wall.Since(f.pingSent)
 		if p.stats.minPing == 0 || p.stats.ping < p.stats.minPing {
 			p.stats.minPing = p.stats.ping
 		}

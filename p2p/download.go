@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/internal/clock"
 )
 
 const (
@@ -38,11 +39,11 @@ type downloader struct {
 	paths   map[consensus.Hash]*path // by the header they lead to
 	history path                     // before the snapshot that the ledger began with
 	tips    map[consensus.Hash]*tipBlock
-	alarm   *time.Timer // when to look again
+	alarm   *clock.Timer // when to look again
 }
 
 func newDownloader(n *Node) *downloader {
-	alarm := time.AfterFunc(time.Hour, func() { poke(n.sync.wake) })
+	alarm := n.wall.AfterFunc(time.Hour, func() { poke(n.sync.wake) })
 	alarm.Stop()
 	return &downloader{node: n, paths: make(map[consensus.Hash]*path), tips: make(map[consensus.Hash]*tipBlock), alarm: alarm}
 }
@@ -262,10 +263,10 @@ func (s *syncer) received(p *peer, hash consensus.Hash, size int) bool {
 		return false
 	}
 	delete(p.sync.blocks, hash)
-	p.sync.came(p.waited(time.Now()))
+	p.sync.came(p.waited(s.wall.Now()))
 	p.sync.size = (7*p.sync.size + size) / 8
 	p.sync.judged++
-	p.sync.lastCame = time.Now()
+	p.sync.lastCame = s.wall.Now()
 	s.requests[hash] = blockRequest{peer: p, here: true, asked: s.requests[hash].asked}
 	poke(s.wake)
 	return true
@@ -308,14 +309,14 @@ func (s *syncer) arrived(p *peer, hash consensus.Hash, good bool) {
 	_, owed := p.sync.blocks[hash]
 	if owed {
 		delete(p.sync.blocks, hash)
-		p.sync.progress = p.waited(time.Now())
+		p.sync.progress = p.waited(s.wall.Now())
 		if good {
-			p.sync.trial.came(time.Now())
+			p.sync.trial.came(s.wall.Now())
 		}
 	}
 	asked := s.requests[hash].peer == p
 	if good {
-		s.settle(p, hash, time.Now())
+		s.settle(p, hash, s.wall.Now())
 	}
 	if good || asked {
 		delete(s.requests, hash)

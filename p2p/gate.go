@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"lode/internal/clock"
 )
 
 // gate is what a stranger has to pass before anything is done for it: it bounds
@@ -24,6 +26,7 @@ import (
 type gate struct {
 	limit  int // sockets, without those that are cut
 	exempt func(netip.Addr) bool
+	steady *clock.Face
 
 	mu     sync.Mutex // guards what follows
 	room   *sync.Cond // something was closed
@@ -35,8 +38,8 @@ type gate struct {
 
 // newGate makes a gate for so many inbound peers; exempt says whose connections
 // are not counted by time.
-func newGate(inbound int, exempt func(netip.Addr) bool) *gate {
-	g := &gate{limit: inbound + unfinished(inbound), exempt: exempt, knocks: newKnocks(), open: make(map[*gateConn]struct{})}
+func newGate(inbound int, exempt func(netip.Addr) bool, steady *clock.Face) *gate {
+	g := &gate{steady: steady, limit: inbound + unfinished(inbound), exempt: exempt, knocks: newKnocks(), open: make(map[*gateConn]struct{})}
 	g.room = sync.NewCond(&g.mu)
 	return g
 }
@@ -147,7 +150,7 @@ func (l *gateListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		host := hostOf(c.RemoteAddr())
-		if !l.gate.admits(host, time.Now()) {
+		if !l.gate.admits(host, l.gate.steady.Now()) {
 			abort(c)
 			l.refused(c.RemoteAddr(), errKnocks.Error())
 			continue

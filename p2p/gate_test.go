@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"lode/internal/clock"
 )
 
 func nobody(netip.Addr) bool { return false }
@@ -22,7 +24,7 @@ func come(t *testing.T, g *gate, group string) (c, victim *gateConn) {
 // Of the silent sockets the oldest of the network group with the most has to go;
 // those of peers stay.
 func TestGateCutsTheSilent(t *testing.T) {
-	g := newGate(maxInbound, nobody)
+	g := newGate(maxInbound, nobody, clock.New(nil).Steady)
 	g.limit = 4
 	var all []*gateConn
 	for i, step := range []struct {
@@ -62,7 +64,7 @@ func TestGateCutsTheSilent(t *testing.T) {
 // are open than the limit and a few that are ending.
 func TestGateWaitsForWhoIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(maxInbound, nobody)
+		g := newGate(maxInbound, nobody, clock.New(nil).Steady)
 		g.limit = 4
 		var cut []*gateConn
 		for range g.limit + maxCut + 1 {
@@ -102,7 +104,7 @@ func TestGateListenerTurnsAway(t *testing.T) {
 		proxy := netip.MustParseAddr("198.51.100.9")
 		turned := 0
 		inner := &oneListener{conns: make(chan net.Conn, 1000), closed: make(chan struct{})}
-		l := &gateListener{inner, newGate(maxInbound, func(a netip.Addr) bool { return a == proxy }), func(net.Addr, string) { turned++ }}
+		l := &gateListener{inner, newGate(maxInbound, func(a netip.Addr) bool { return a == proxy }, clock.New(nil).Steady), func(net.Addr, string) { turned++ }}
 		let := func(from netip.Addr, count int) (in int) {
 			for range count {
 				here, there := net.Pipe()

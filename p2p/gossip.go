@@ -28,7 +28,7 @@ func (n *Node) learnAddrs(p *peer, list msgAddrV2) {
 	if !n.meetsForAddrs(p) {
 		return
 	}
-	now := time.Now()
+	now := n.wall.Now()
 	var fresh []address
 	kept := 0
 	looked := p.takeAddrTokens(len(list), now)
@@ -176,7 +176,7 @@ func (n *Node) advertise(p *peer) {
 	}
 	var list []address
 	for _, url := range n.cfg.Advertise {
-		list = append(list, address{URL: url, Services: n.services(), Seen: time.Now()})
+		list = append(list, address{URL: url, Services: n.services(), Seen: n.wall.Now()})
 	}
 	n.sendAddrs(p, list)
 }

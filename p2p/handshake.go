@@ -49,7 +49,7 @@ func (n *Node) versionMessage(p *peer, nonce uint64) *msgVersion {
 	m := &msgVersion{
 		version:     ProtocolVersion,
 		services:    n.services(),
-		time:        n.now().Unix(),
+		time:        n.wall.Now().Unix(),
 		nonce:       nonce,
 		userAgent:   n.cfg.UserAgent,
 		startHeight: int32(tip.Height),
@@ -95,7 +95,7 @@ func (n *Node) readVersion(p *peer) error {
 	if p.chosen() && !(v.services&serviceWitness != 0 && v.services&(serviceNetwork|serviceNetworkLimited) != 0) {
 		return fmt.Errorf("%w: services %#x", errUseless, v.services)
 	}
-	offset := v.time - n.now().Unix()
+	offset := v.time - n.wall.Now().Unix()
 	if !p.inbound() {
 		n.checkClock(p.url, clampSeconds(offset))
 	}

@@ -94,7 +94,7 @@ func (n *Node) askHeaders(p *peer, after consensus.Hash) {
 		locator = locator[1:]
 	}
 	n.sync.mu.Lock()
-	p.sync.everAsked, p.sync.asked, p.sync.early, p.sync.again = true, time.Now(), time.Time{}, false
+	p.sync.everAsked, p.sync.asked, p.sync.early, p.sync.again = true, n.wall.Now(), time.Time{}, false
 	p.sync.paused, p.sync.resume = false, consensus.Hash{}
 	n.sync.mu.Unlock()
 	p.send(&msgLocate{cmd: cmdGetHeaders, version: ProtocolVersion, locator: locator[:min(len(locator), maxLocator)]})
@@ -105,7 +105,7 @@ func (n *Node) askHeaders(p *peer, after consensus.Hash) {
 // nothing twice.
 func (n *Node) askHeadersOnce(p *peer) {
 	n.sync.mu.Lock()
-	owes := !p.sync.asked.IsZero() && time.Since(p.sync.asked) < reaskInterval
+	owes := !p.sync.asked.IsZero() && n.wall.Since(p.sync.asked) < reaskInterval
 	p.sync.again = owes
 	paused := p.sync.paused // it is asked when there is room
 	n.sync.mu.Unlock()
@@ -199,7 +199,7 @@ func (n *Node) noteShown(p *peer, hash consensus.Hash) (known bool) {
 func (s *syncer) tooEarly(p *peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.sync.early = time.Now()
+	p.sync.early = s.wall.Now()
 }
 
 // endHeaders notes that the answer of the peer has no more headers that are of

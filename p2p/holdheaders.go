@@ -47,7 +47,7 @@ func (n *Node) addHeaders(p *peer, headers msgHeaders, proven bool) error {
 // roomForHeaders reports whether p may bring so many more headers, for which
 // others' are dropped if need be.
 func (n *Node) roomForHeaders(p *peer, count int, proven bool) bool {
-	s, now := n.sync, time.Now()
+	s, now := n.sync, n.wall.Now()
 	awaits := n.chain.AwaitsSnapshot()    // no blocks come before all headers have
 	tried := map[int64]bool{p.id: proven} // what it has shown the work of must not make room for the rest of it
 	for {

@@ -2,7 +2,6 @@ package p2p
 
 import (
 	"errors"
-	"time"
 
 	"lode/consensus"
 	"lode/mempool"
@@ -54,7 +53,7 @@ func (n *Node) takeTx(p *peer, a arrival) {
 func (p *peer) gaveTx() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stats.lastTx = time.Now()
+	p.stats.lastTx = p.node.wall.Now()
 }
 
 // worth says what is to be done with a transaction that has come.

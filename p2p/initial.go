@@ -37,7 +37,7 @@ func (n *Node) InitialBlockDownload() bool {
 	if n.sync.initialOver.Load() {
 		return false
 	}
-	tip, now := n.chain.Tip(), n.now()
+	tip, now := n.chain.Tip(), n.wall.Now()
 	n.sync.mu.Lock()
 	defer n.sync.mu.Unlock()
 	if n.sync.initial.step(&tip, &n.minWork, now) {
@@ -45,14 +45,6 @@ func (n *Node) InitialBlockDownload() bool {
 	}
 	n.sync.initialOver.Store(true)
 	return false
-}
-
-// now is the time that the network's rules mean, which may be set.
-func (n *Node) now() time.Time {
-	if n.cfg.Now != nil {
-		return n.cfg.Now()
-	}
-	return time.Now()
 }
 
 // feeFilter is the least fee rate, in sat per 1000 vB, of transactions that peers

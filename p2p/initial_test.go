@@ -45,7 +45,7 @@ func TestInitialDownloadIsLatched(t *testing.T) {
 func TestInitialDownloadAsksForNoTransactions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		s := w.add("s", func(c *Config) { c.Now = now })
+		s := w.add("s", func(c *Config) { c.Clock = nowClock() })
 		coins := rich(w, 2, s) // of 2011, and this is 2026
 		if !s.InitialBlockDownload() || s.Syncing() {
 			t.Errorf("initial download: %v, syncing: %v; want true and false", s.InitialBlockDownload(), s.Syncing())

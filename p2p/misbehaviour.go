@@ -156,14 +156,14 @@ func (n *Node) punish(p *peer, err error) {
 
 // complain writes one line about a peer, unless there were many about its host.
 func (n *Node) complain(p *peer, what string, err error) {
-	if n.lines.allow(p.host, time.Now()) {
+	if n.lines.allow(p.host, n.steady.Now()) {
 		n.log.Warn(what, "peer", p.String(), "why", err)
 	}
 }
 
 // refused writes one line about somebody who was not let in.
 func (n *Node) refused(remote net.Addr, why string) {
-	if n.lines.allow(hostOf(remote), time.Now()) {
+	if n.lines.allow(hostOf(remote), n.steady.Now()) {
 		n.log.Info("connection refused", "from", remote.String(), "why", why)
 	}
 }

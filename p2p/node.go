@@ -18,6 +18,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/internal/clock"
 	"lode/mempool"
 )
 
@@ -88,9 +89,9 @@ type Config struct {
 	// none on this machine.
 	PrivatePeers bool
 
-	Dial DialFunc         // nil means WebSocket and TCP
-	Now  func() time.Time // the time of bans, and by which the tip is old; nil means time.Now
-	Log  *slog.Logger     // nil means none
+	Dial  DialFunc     // nil means WebSocket and TCP
+	Clock *clock.Clock // nil means the machine's
+	Log   *slog.Logger // nil means none
 }
 
 // Node is the network side of a node.
@@ -102,9 +103,12 @@ type Node struct {
 	dial     DialFunc
 	space    space
 	outbound int
-	places   int // of inbound peers
+	places   int         // of inbound peers
+	wall     *clock.Face // what the protocol means by now
+	steady   *clock.Face // of limits and of what is due to this machine alone
+	chores   *clock.Face // of what is done again every few minutes
 	gate     *gate
-	clock    clockCheck
+	drift    clockCheck
 	book     *addrBook
 	groupKey bookKey        // for eviction
 	wrong    error          // with the configuration
@@ -141,10 +145,15 @@ type Node struct {
 // New makes a node, which does nothing before Run. What is wrong with cfg is the
 // error of Run; CheckURL tells earlier.
 func New(cfg Config) *Node {
+	c := cfg.Clock
+	if c == nil {
+		c = clock.New(nil)
+	}
 	n := &Node{
 		cfg: cfg, log: cfg.Log, chain: cfg.Chain, pool: cfg.Pool, dial: cfg.Dial, outbound: cfg.Outbound, space: space{cfg.LoopbackIsPublic, cfg.PrivatePeers || cfg.Spec.Defaults.PrivatePeers},
-		sync: newSyncer(), relay: newRelay(cfg.TxInterval), dialWake: make(chan struct{}, 1),
-		serving: newServer(servingRates()), readers: newServer(receivingRates()), large: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), judging: semaphore.NewWeighted(maxJudged),
+		wall: c.Wall, steady: c.Steady, chores: c.Chores,
+		sync: newSyncer(c.Wall), relay: newRelay(cfg.TxInterval, c.Wall), dialWake: make(chan struct{}, 1),
+		serving: newServer(servingRates(), c.Steady), readers: newServer(receivingRates(), c.Steady), large: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), judging: semaphore.NewWeighted(maxJudged),
 		peers: make(map[*peer]bool), nonces: make(map[uint64]string), waiting: make(map[*peer]struct{}), added: make(map[string]*addedNode),
 	}
 	if n.log == nil {
@@ -161,14 +170,15 @@ func New(cfg Config) *Node {
 		n.places = maxInbound
 	}
 	n.places = max(n.places, 0)
-	n.clock.drift, n.clock.begun = time.Duration(cfg.Spec.Defaults.MaxDrift)*time.Second, time.Now()
-	n.gate = newGate(n.places, n.isExempt)
+	n.drift.drift, n.drift.begun = time.Duration(cfg.Spec.Defaults.MaxDrift)*time.Second, n.steady.Now()
+	n.gate = newGate(n.places, n.isExempt, n.steady)
 	var err error
 	if n.book, err = openBook(cfg.inDir(bookName), n.space); err != nil {
 		n.log.Warn("the address book is started anew", "error", err)
 	}
+	n.book.now = n.wall.Now
 	_, _ = rand.Read(n.groupKey[:]) // never fails
-	n.bans.file, n.bans.now, n.bans.space = cfg.inDir(bansName), cfg.Now, n.space
+	n.bans.file, n.bans.now, n.bans.space = cfg.inDir(bansName), n.wall.Now, n.space
 	if err := n.bans.load(); err != nil {
 		n.log.Warn("bans are forgotten", "error", err)
 	}
@@ -289,15 +299,15 @@ func (n *Node) beginLocked(f func()) bool {
 // keepLoop does what is due from time to time, until ctx ends.
 func (n *Node) keepLoop(ctx context.Context) {
 	const tick, saveInterval = 5 * time.Second, 10 * time.Minute
-	ticker := time.NewTicker(tick)
+	ticker := n.wall.NewTicker(tick)
 	defer ticker.Stop()
-	saved, advertised := time.Now(), time.Now()
+	saved, advertised := n.wall.Now(), n.wall.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			n.gate.tidy(now)
+			n.gate.tidy(n.steady.Now())
 			n.checkClock("", 0)
 			rate := n.feeFilter()
 			for _, p := range n.ready() {
@@ -349,7 +359,7 @@ func (n *Node) admit(host netip.Addr, forwarded bool) error {
 	if n.bans.banned(host) && !n.trusts(host) {
 		return errBanned
 	}
-	if forwarded && !n.gate.admits(host, time.Now()) {
+	if forwarded && !n.gate.admits(host, n.steady.Now()) {
 		return errKnocks
 	}
 	return nil
@@ -392,9 +402,9 @@ func (n *Node) welcome(p *peer) {
 	n.peers[p] = true // now it counts: what comes from here on reaches it
 	n.mu.Unlock()
 	n.log.Debug("peer connected", "peer", p.String(), "kind", p.kind, "height", p.startHeight)
-	p.keepAlive(time.Now())
+	p.keepAlive(n.wall.Now())
 	if !p.inbound() {
-		n.book.good(p.url, p.services, time.Now())
+		n.book.good(p.url, p.services, n.wall.Now())
 	}
 	if !p.inbound() && p.kind != kindBlocks {
 		p.askAddrs()

@@ -20,7 +20,7 @@ func (n *Node) adopt(p *peer, a arrival) {
 		return
 	}
 	missing := n.missingParents(a.Tx)
-	now := time.Now()
+	now := n.wall.Now()
 	r := n.relay
 	r.mu.Lock()
 	from := slices.Concat([]*peer{p}, r.requests.Announcers(a.WTxID), r.requests.Announcers(a.TxID))
@@ -69,7 +69,7 @@ func (n *Node) resolve(p *peer, o orphanage.Orphan) {
 	if len(missing) == 0 {
 		return // it is about to be tried again
 	}
-	now := time.Now()
+	now := n.wall.Now()
 	r := n.relay
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -142,7 +142,7 @@ func (r *relay) drop(wtxid consensus.Hash) {
 // witness. If none is missing, it spends what is not there.
 func (n *Node) askAgain(o orphanage.Orphan) {
 	missing := n.missingParents(o.Tx)
-	now := time.Now()
+	now := n.wall.Now()
 	r := n.relay
 	r.mu.Lock()
 	defer r.mu.Unlock()

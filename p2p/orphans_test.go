@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/internal/clock"
 	"lode/p2p/orphanage"
 	"lode/p2p/txrequest"
 )
@@ -240,7 +241,7 @@ func TestBlockEndsOrphans(t *testing.T) {
 // Forgetting a peer must not cost in proportion to what others have announced: with
 // as much as this there, looking through it once for each took many seconds.
 func TestChurnCostsWhatThePeerHolds(t *testing.T) {
-	r := newRelay(0)
+	r := newRelay(0, clock.New(nil).Wall)
 	newPeer := func() *peer {
 		p := &peer{kind: kindInbound, wtxidRelay: true, out: newSendQueue(), drop: func(error) {}}
 		p.relay.known = newRecentSet(maxKnownTxs)

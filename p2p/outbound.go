@@ -36,17 +36,17 @@ type addedNode struct {
 func (n *Node) keepConnected(ctx context.Context, url string, removed <-chan struct{}) {
 	backoff := firstBackoff
 	for {
-		start := time.Now()
+		start := n.steady.Now()
 		if !n.isConnected(url) { // by Connect, or by a former AddNode
 			err := n.dialAndRun(ctx, url, kindManual)
-			if time.Since(start) >= goodTime {
+			if n.steady.Since(start) >= goodTime {
 				backoff = firstBackoff
 			}
 			if ctx.Err() == nil {
 				n.log.Info("no connection to peer", "url", url, "why", err, "retry", backoff)
 			}
 		}
-		again := time.NewTimer(backoff + rand.N(backoff/4))
+		again := n.steady.NewTimer(backoff + rand.N(backoff/4))
 		select {
 		case <-again.C:
 		case <-removed:
@@ -104,12 +104,12 @@ func (s slots) count(kind connectionKind) (n int) {
 func (n *Node) fillLoop(ctx context.Context) {
 	var group sync.WaitGroup
 	defer group.Wait()
-	ticker := time.NewTicker(fillInterval)
+	ticker := n.wall.NewTicker(fillInterval)
 	defer ticker.Stop()
 	ended := make(chan string)
 	used := make(slots)
 	anchors := n.takeAnchors()
-	feeler := time.Now().Add(nextFeeler())
+	feeler := n.wall.Now().Add(nextFeeler())
 	var paused <-chan time.Time // not nil while no dial may begin
 	look := true                // something may have changed
 	for {
@@ -125,7 +125,7 @@ func (n *Node) fillLoop(ctx context.Context) {
 					}
 				})
 			}
-			paused = time.After(dialPause) // to look through the book costs something too
+			paused = n.steady.NewTimer(dialPause).C // to look through the book costs something too
 		}
 		select {
 		case <-ctx.Done():
@@ -150,7 +150,7 @@ func nextFeeler() time.Duration { return time.Duration(rand.ExpFloat64() * float
 // nextDial chooses what to dial now and what for; kind is empty for nothing. The
 // anchors come first, then full relay, then block-relay-only, then a feeler.
 func (n *Node) nextDial(used slots, anchors *[]string, feeler *time.Time) (a address, kind connectionKind) {
-	now := time.Now()
+	now := n.wall.Now()
 	allowed := n.dialFilter(used)
 	for len(*anchors) > 0 {
 		url := (*anchors)[0]
@@ -186,12 +186,12 @@ func (n *Node) tryAddress(ctx context.Context, a *address, kind connectionKind) 
 	if !n.book.isSeed(a.URL) {
 		dialing = context.WithValue(ctx, hearsay{}, n.space)
 	}
-	begun := time.Now()
+	begun := n.wall.Now()
 	err := n.dialAndRun(dialing, a.URL, kind)
 	if ctx.Err() == nil {
 		n.log.Debug("outbound connection ended", "url", a.URL, "kind", kind, "why", err)
 		itsFault := len(n.ready()) > 0 && !errors.Is(err, errCrowded) && !errors.Is(err, errQuiet)
-		n.book.ended(a.URL, begun, itsFault, time.Now())
+		n.book.ended(a.URL, begun, itsFault, n.wall.Now())
 	}
 }
 

@@ -140,7 +140,7 @@ func (p *peer) write(command string, payload []byte) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stats.sent.count(command, p.headSize()+len(payload))
+	p.stats.sent.count(p.node.wall.Now(), command, p.headSize()+len(payload))
 	return nil
 }
 
@@ -165,7 +165,7 @@ func (p *peer) read() (message, error) {
 			return nil, err
 		}
 		p.mu.Lock()
-		p.stats.received.count(command, p.headSize()+len(payload))
+		p.stats.received.count(p.node.wall.Now(), command, p.headSize()+len(payload))
 		p.mu.Unlock()
 		if err := p.admit(command, payload); err != nil {
 			return nil, err
@@ -182,13 +182,13 @@ func (p *peer) read() (message, error) {
 func (p *peer) beginWait() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.flags.waiting = time.Now()
+	p.flags.waiting = p.node.wall.Now()
 }
 
 func (p *peer) endWait() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.flags.waited += time.Since(p.flags.waiting)
+	p.flags.waited += p.node.wall.Since(p.flags.waiting)
 	p.flags.waiting = time.Time{}
 }
 
@@ -218,7 +218,7 @@ func cleanUserAgent(s string) string {
 func (n *Node) newPeer(ctx context.Context, conn Conn, kind connectionKind, url string) *peer {
 	p := &peer{
 		conn: conn, kind: kind, url: url, addr: conn.RemoteAddr().String(), host: hostOf(conn.RemoteAddr()),
-		connected: time.Now(), out: newSendQueue(), telling: make(chan struct{}, 1), node: n,
+		connected: n.wall.Now(), out: newSendQueue(), telling: make(chan struct{}, 1), node: n,
 	}
 	p.ctx, p.drop = context.WithCancelCause(ctx)
 	p.trusted = p.inbound() && n.trusts(p.host)
@@ -278,14 +278,14 @@ func (n *Node) endOf(ctx context.Context) error {
 }
 
 func (n *Node) converse(ctx context.Context, p *peer) error {
-	deadline := time.AfterFunc(handshakeTimeout, func() { p.drop(errHandshakeTimeout) })
+	deadline := n.wall.AfterFunc(handshakeTimeout, func() { p.drop(errHandshakeTimeout) })
 	err := n.handshake(p)
 	deadline.Stop()
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
 	if p.kind == kindFeeler {
-		n.book.good(p.url, p.services, time.Now())
+		n.book.good(p.url, p.services, n.wall.Now())
 		return errFeeler
 	}
 	n.welcome(p)

@@ -3,7 +3,6 @@ package p2p
 import (
 	"net/netip"
 	"slices"
-	"time"
 )
 
 // A peer holds a place from the end of arrive until unregister, when all its
@@ -105,7 +104,7 @@ func (n *Node) awaitPlace(p *peer) error {
 	if p.turn == nil {
 		return nil
 	}
-	timer := time.NewTimer(placeTimeout)
+	timer := n.steady.NewTimer(placeTimeout)
 	defer timer.Stop()
 	select {
 	case <-p.turn:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/internal/clock"
 	"lode/p2p/orphanage"
 	"lode/p2p/txrequest"
 )
@@ -36,6 +37,7 @@ const (
 // whom, what was refused and what waits for its parents. Who is asked, and what is
 // kept of the orphans, is decided by requests and orphans; relay has the lock.
 type relay struct {
+	wall     *clock.Face
 	wake     chan struct{} // something is to be announced or to be tried again
 	tip      chan struct{} // there is a new one
 	interval time.Duration // see DefaultTxInterval
@@ -68,13 +70,13 @@ type txNews struct {
 	feeRate     int64 // sat per 1000 vB
 }
 
-func newRelay(interval time.Duration) *relay {
+func newRelay(interval time.Duration, wall *clock.Face) *relay {
 	if interval == 0 {
 		interval = DefaultTxInterval
 	}
 	return &relay{
-		interval: interval, wake: make(chan struct{}, 1), tip: make(chan struct{}, 1), peers: make(map[*peer]struct{}),
-		requests: txrequest.New[*peer](time.Now(), newRandom()), orphans: orphanage.New[*peer](newRandom()),
+		wall: wall, interval: interval, wake: make(chan struct{}, 1), tip: make(chan struct{}, 1), peers: make(map[*peer]struct{}),
+		requests: txrequest.New[*peer](wall.Now(), newRandom()), orphans: orphanage.New[*peer](newRandom()),
 		rejected: newRecentSet(maxRejected), cheap: newRecentSet(maxRejected), confirmed: newRecentSet(maxConfirmed),
 		unbroadcast: make(map[consensus.Hash]time.Time),
 	}
@@ -111,7 +113,7 @@ func (r *relay) remove(p *peer) {
 func (r *relay) accepted(tx *consensus.Tx, txid, wtxid consensus.Hash, feeRate int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.announceSoon(txNews{txid, wtxid, feeRate}, time.Now())
+	r.announceSoon(txNews{txid, wtxid, feeRate}, r.wall.Now())
 	r.requests.Forget(wtxid)
 	r.requests.Forget(txid)
 	r.orphans.Remove(wtxid)
@@ -227,11 +229,11 @@ func (tx *txNews) item(p *peer) invItem {
 // relayLoop sends announcements and requests when they are due, and tries orphans
 // again, until ctx ends. at is the tip when it begins.
 func (n *Node) relayLoop(ctx context.Context, at consensus.Hash) {
-	ticker := time.NewTicker(time.Second) // no request waits for less than that
+	ticker := n.wall.NewTicker(time.Second) // no request waits for less than that
 	defer ticker.Stop()
-	timer := time.NewTimer(0)
+	timer := n.wall.NewTimer(0)
 	defer timer.Stop()
-	again := time.NewTimer(untilRebroadcast())
+	again := n.chores.NewTimer(untilRebroadcast())
 	defer again.Stop()
 	for {
 		select {
@@ -248,9 +250,9 @@ func (n *Node) relayLoop(ctx context.Context, at consensus.Hash) {
 			n.rebroadcast(now)
 			again.Reset(untilRebroadcast())
 		}
-		n.askTxs(time.Now())
+		n.askTxs(n.wall.Now())
 		if due, ok := n.relay.firstDue(); ok {
-			timer.Reset(time.Until(due))
+			timer.ResetAt(due)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/internal/clock"
 	"lode/p2p/txrequest"
 )
 
@@ -109,7 +110,7 @@ func TestTrickle(t *testing.T) {
 
 // Many transactions go out in several announcements.
 func TestBatchesOfAnnouncements(t *testing.T) {
-	r := newRelay(time.Hour)
+	r := newRelay(time.Hour, clock.New(nil).Wall)
 	p := &peer{kind: kindOutbound, relayTxs: true, wtxidRelay: true}
 	p.relay.known = newRecentSet(maxKnownTxs)
 	r.add(p)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"time"
 
 	"lode/chain"
 	"lode/consensus"
@@ -213,7 +212,7 @@ func partsOf(b *compactBlock, places []uint16) (*msgBlockTxn, error) {
 // cannotServe logs that a block cannot be read; one that is not there is asked for
 // by anybody.
 func (n *Node) cannotServe(hash consensus.Hash, err error) {
-	if !errors.Is(err, chain.ErrNotFound) && !errors.Is(err, chain.ErrPruned) && n.lines.allow(netip.Addr{}, time.Now()) {
+	if !errors.Is(err, chain.ErrNotFound) && !errors.Is(err, chain.ErrPruned) && n.lines.allow(netip.Addr{}, n.steady.Now()) {
 		n.log.Warn("cannot serve a block", "hash", hash, "error", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/internal/clock"
 )
 
 const (
@@ -36,10 +37,12 @@ const (
 
 // server hands out turns to the readers and writers of peers.
 type server struct {
+	steady *clock.Face
+
 	mu    sync.Mutex // guards what follows
 	turns turns
 	lanes map[*turn]*lane
-	timer *time.Timer
+	timer *clock.Timer
 }
 
 // lane is the reader's or the writer's side of a peer, which works on one thing at
@@ -51,8 +54,8 @@ type lane struct {
 	begun time.Time
 }
 
-func newServer(rates turnRates) *server {
-	return &server{lanes: make(map[*turn]*lane), turns: turns{rates: rates}}
+func newServer(rates turnRates, steady *clock.Face) *server {
+	return &server{steady: steady, lanes: make(map[*turn]*lane), turns: turns{rates: rates}}
 }
 
 // servingRates is for what peers ask, and receivingRates for what they send unasked,
@@ -105,7 +108,7 @@ func (v *server) begin(gone <-chan struct{}, l *lane, kind turnKind, bytes int) 
 	v.mu.Unlock()
 	select {
 	case <-l.ready:
-		l.begun = time.Now()
+		l.begun = v.steady.Now()
 		return nil
 	case <-gone:
 		return context.Canceled
@@ -117,7 +120,7 @@ func (v *server) begin(gone <-chan struct{}, l *lane, kind turnKind, bytes int) 
 func (v *server) built(l *lane, size int, held bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	cost := max(time.Since(l.begun), leastCost(int64(size)))
+	cost := max(v.steady.Since(l.begun), leastCost(int64(size)))
 	if !held {
 		size = 0
 	}
@@ -129,7 +132,7 @@ func (v *server) built(l *lane, size int, held bool) {
 func (v *server) finish(l *lane) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.turns.built(&l.turn, time.Since(l.begun), 0)
+	v.turns.built(&l.turn, v.steady.Since(l.begun), 0)
 	v.turns.end(&l.turn)
 	delete(v.lanes, &l.turn)
 	select {
@@ -141,7 +144,7 @@ func (v *server) finish(l *lane) {
 
 // pump lets begin what may. The caller holds mu.
 func (v *server) pump() {
-	now := time.Now()
+	now := v.steady.Now()
 	for t, ok := v.turns.next(now); ok; t, ok = v.turns.next(now) {
 		v.lanes[t].ready <- struct{}{}
 	}
@@ -152,7 +155,7 @@ func (v *server) pump() {
 	switch {
 	case wait == 0:
 	case v.timer == nil:
-		v.timer = time.AfterFunc(wait, func() {
+		v.timer = v.steady.AfterFunc(wait, func() {
 			v.mu.Lock()
 			defer v.mu.Unlock()
 			v.pump()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/internal/clock"
 )
 
 // bulkyBlocks are blocks of about so many bytes each, after a state.
@@ -33,7 +34,7 @@ func bulkyBlocks(spec *consensus.Spec, s consensus.State, count, size int) (bloc
 func TestAnswersThatNobodyReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		s := w.add("s", func(c *Config) { c.Now = now })
+		s := w.add("s", func(c *Config) { c.Clock = nowClock() })
 		const size = 900_000
 		blocks := bulkyBlocks(w.spec, w.spec.Rules.GenesisState(), maxTxsDepth+5, size)
 		s.feed(blocks...)
@@ -95,7 +96,7 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 // A peer that begins long messages and does not end them makes room for others.
 func TestLongMessagesHaveRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v := newServer(turnRates{bytes: 1000, inbound: 1000, perSecond: time.Hour, burst: time.Hour})
+		v := newServer(turnRates{bytes: 1000, inbound: 1000, perSecond: time.Hour, burst: time.Hour}, clock.New(nil).Steady)
 		lane := func() (*lane, context.Context) {
 			ctx, drop := context.WithCancelCause(t.Context())
 			p := &peer{kind: kindInbound, drop: drop}

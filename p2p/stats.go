@@ -14,7 +14,7 @@ type Traffic struct {
 	Last       time.Time // of the last message; zero before the first
 }
 
-func (t *Traffic) count(command string, size int) {
+func (t *Traffic) count(now time.Time, command string, size int) {
 	if _, ok := formats[command]; !ok {
 		command = "*other*"
 	}
@@ -23,7 +23,7 @@ func (t *Traffic) count(command string, size int) {
 	}
 	t.Total += uint64(size)
 	t.PerMessage[command] += uint64(size)
-	t.Last = time.Now()
+	t.Last = now
 }
 
 func (t *Traffic) clone() Traffic {

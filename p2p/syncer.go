@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/internal/clock"
 )
 
 // headerRef is a header and how good its chain is. The zero value is worse than
@@ -71,6 +72,7 @@ type blockRequest struct {
 
 // syncer knows what every peer has and what was asked of whom.
 type syncer struct {
+	wall *clock.Face
 	wake chan struct{} // there may be something to ask for
 	tip  chan struct{} // the chain has changed
 
@@ -93,9 +95,9 @@ type syncer struct {
 	initialOver atomic.Bool // as initial says, to be read without mu
 }
 
-func newSyncer() *syncer {
+func newSyncer(wall *clock.Face) *syncer {
 	return &syncer{
-		wake: make(chan struct{}, 1), tip: make(chan struct{}, 1),
+		wall: wall, wake: make(chan struct{}, 1), tip: make(chan struct{}, 1),
 		peers: make(map[*peer]struct{}), requests: make(map[consensus.Hash]blockRequest), hold: newHeaderHold(),
 	}
 }
@@ -132,7 +134,7 @@ func (s *syncer) shown(p *peer, ref headerRef) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ref.work.Gt(&s.most.work) {
-		s.most, s.grew = ref, time.Now()
+		s.most, s.grew = ref, s.wall.Now()
 	}
 	if ref.work.Gt(&p.sync.best.work) {
 		p.sync.best = ref
@@ -194,7 +196,7 @@ const syncTick = time.Second
 // syncLoop asks peers for headers and blocks, and announces tips other than the
 // one given, until ctx ends.
 func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
-	ticker := time.NewTicker(syncTick)
+	ticker := n.wall.NewTicker(syncTick)
 	defer ticker.Stop()
 	d := newDownloader(n)
 	defer d.alarm.Stop()
@@ -208,7 +210,7 @@ func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 		case <-ticker.C:
 			tick = true
 		}
-		now := time.Now()
+		now := n.wall.Now()
 		syncing := n.Syncing() // also where nobody asks: patience ends, and the node is in sync from then on
 		if tip := n.chain.Tip(); tip.Hash != announced && (tick || !syncing) {
 			announced = tip.Hash

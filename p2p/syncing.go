@@ -142,7 +142,7 @@ func (n *Node) Syncing() bool {
 	claims := n.claims(&tip)
 	n.sync.mu.Lock()
 	defer n.sync.mu.Unlock()
-	return n.sync.watch.step(time.Now(), n.sync.headersDone, claims)
+	return n.sync.watch.step(n.wall.Now(), n.sync.headersDone, claims)
 }
 
 // claims lists what the peers show.
@@ -221,7 +221,7 @@ type forkOf struct {
 func (s *syncer) movedOn(toward consensus.Hash) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := s.wall.Now()
 	for p := range s.peers {
 		if p.sync.best.hash == toward {
 			p.sync.trial.came(now)

@@ -31,7 +31,7 @@ func (n *Node) handleTxInv(p *peer, items []invItem) {
 			wanted = append(wanted, hash)
 		}
 	}
-	now := time.Now()
+	now := n.wall.Now()
 	n.relay.mu.Lock()
 	for _, hash := range wanted {
 		n.relay.requests.Announce(now, p, hash, !p.wtxidRelay)
@@ -123,7 +123,7 @@ func (n *Node) answered(p *peer, tx orphanage.Orphan) {
 		r.requests.Failed(p, tx.TxID)
 	}
 	r.mu.Unlock()
-	n.askTxs(time.Now())
+	n.askTxs(n.wall.Now())
 }
 
 // txsNotFound has others asked for what p does not have after all.
@@ -133,5 +133,5 @@ func (n *Node) txsNotFound(p *peer, items []invItem) {
 		n.relay.requests.Failed(p, item.hash)
 	}
 	n.relay.mu.Unlock()
-	n.askTxs(time.Now())
+	n.askTxs(n.wall.Now())
 }

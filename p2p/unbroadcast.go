@@ -25,7 +25,7 @@ func untilRebroadcast() time.Duration {
 // Broadcast notes that transactions are about to be submitted to the pool here.
 // Those that are in the pool already are only announced to who may not know them.
 func (n *Node) Broadcast(txids ...consensus.Hash) {
-	now := time.Now()
+	now := n.wall.Now()
 	for _, id := range txids {
 		if !n.announceAgain(id, now) {
 			n.relay.submitting(id, now)

@@ -43,7 +43,7 @@ func (n *Node) Upload() Upload {
 		return u
 	}
 	_, sent := n.NetTotals()
-	now := time.Now()
+	now := n.wall.Now()
 	c := &n.upload
 	c.mu.Lock()
 	defer c.mu.Unlock()

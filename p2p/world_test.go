@@ -19,6 +19,7 @@ import (
 	"lode/chain"
 	"lode/consensus"
 	"lode/consensus/sigcheck"
+	"lode/internal/clock"
 	"lode/mempool"
 )
 
@@ -76,6 +77,13 @@ func newWorld(t *testing.T) *world {
 // now is the time of the ledgers: the bubbles of synctest begin in the year 2000,
 // before the genesis block.
 func now() time.Time { return time.Now().AddDate(26, 0, 0) }
+
+// nowClock tells that time.
+func nowClock() *clock.Clock {
+	c := clock.New(nil)
+	c.Wall.Forward(time.Until(now()))
+	return c
+}
 
 // add starts a station; change may adjust its configuration.
 func (w *world) add(name string, change func(*Config)) *station {

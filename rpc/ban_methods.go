@@ -37,7 +37,7 @@ func (s *Server) setBan(_ context.Context, p *params) (any, error) {
 		}
 		return nil, nil
 	}
-	now := s.cfg.Clock.Now()
+	now := s.cfg.Clock.Wall.Now()
 	until := now.Add(defaultBan)
 	const most = math.MaxUint32 // seconds; Unix time does not need more before 2106
 	switch {
@@ -67,7 +67,7 @@ func (s *Server) listBanned(context.Context, *params) (any, error) {
 		Remaining int64  `json:"time_remaining"` // seconds
 	}
 	list := []entry{}
-	now := s.cfg.Clock.Now().Unix()
+	now := s.cfg.Clock.Wall.Now().Unix()
 	for _, b := range s.cfg.Network.Bans() {
 		created, until := b.Created.Unix(), b.Until.Unix()
 		list = append(list, entry{b.Subnet.String(), created, until, until - created, until - now})

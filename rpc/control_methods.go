@@ -16,7 +16,9 @@ func (s *Server) controlMethods() []method {
 		{group, "echojson", echoed, 0, "Gives its arguments back.", echo},
 		{group, "help", []string{"command"}, 0, "Lists all calls, or explains one.", s.help},
 		{group, "stop", []string{"wait"}, 0, "Stops the node.", s.stop},
-		{group, "uptime", nil, 0, "For how many seconds the node has been running.", func(context.Context, *params) (any, error) { return int64(time.Since(s.started).Seconds()), nil }},
+		{group, "uptime", nil, 0, "For how many seconds the node has been running.", func(context.Context, *params) (any, error) {
+			return int64(s.cfg.Clock.Wall.Since(s.started).Seconds()), nil
+		}},
 		{group, "getmemoryinfo", []string{"mode"}, 0, "How much memory the node uses, in bytes.", s.getMemoryInfo},
 		{group, "setmocktime", []string{"timestamp"}, 1, "Sets the node's clock to Unix seconds, or to the real time with 0, where the network allows it.", s.setMockTime},
 	}
@@ -78,6 +80,6 @@ func (s *Server) setMockTime(_ context.Context, p *params) (any, error) {
 	if seconds > 0 {
 		t = time.Unix(seconds, 0)
 	}
-	s.cfg.Clock.Set(t)
+	s.cfg.Clock.Wall.Set(t)
 	return nil, nil
 }

@@ -25,6 +25,7 @@ import (
 	"lode/chain"
 	"lode/consensus"
 	"lode/consensus/sigcheck"
+	"lode/internal/clock"
 	"lode/mempool"
 	"lode/miner"
 	"lode/p2p"
@@ -44,7 +45,7 @@ type testNode struct {
 	chain  *chain.Chain
 	pool   *mempool.Pool
 	net    *fakeNetwork
-	clock  *fakeClock
+	clock  *clock.Face
 	server *rpc.Server
 	http   *httptest.Server
 	stops  atomic.Int32
@@ -71,7 +72,9 @@ func newNodeWith(tb testing.TB, ledger chain.Config, network string, blocks int,
 		spec, err = consensus.EmbeddedSpec(network)
 		check(tb, err)
 	}
-	n := &testNode{tb: tb, spec: spec, net: &fakeNetwork{added: map[string]string{}, ports: spec.Defaults.Ports}, clock: &fakeClock{}}
+	n := &testNode{tb: tb, spec: spec, net: &fakeNetwork{added: map[string]string{}, ports: spec.Defaults.Ports}}
+	times := clock.New(nil)
+	n.clock = times.Wall
 	seed := sha256.Sum256([]byte("the key of the tests"))
 	n.priv, _ = btcec.PrivKeyFromBytes(seed[:])
 	copy(n.key[:], schnorr.SerializePubKey(n.priv.PubKey()))
@@ -95,7 +98,7 @@ func newNodeWith(tb testing.TB, ledger chain.Config, network string, blocks int,
 			}
 			return nil
 		}}),
-		Clock: n.clock, Version: "1.2.3", UserAgent: "/Lode:1.2.3/",
+		Clock: times, Version: "1.2.3", UserAgent: "/Lode:1.2.3/",
 		Stop: func() { n.stops.Add(1) }, User: user, Password: password,
 	}
 	for _, f := range change {
@@ -113,24 +116,6 @@ func check(tb testing.TB, err error) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-}
-
-// fakeClock is the real time until it is set.
-type fakeClock struct{ mock atomic.Int64 }
-
-func (c *fakeClock) Now() time.Time {
-	if s := c.mock.Load(); s != 0 {
-		return time.Unix(s, 0)
-	}
-	return time.Now()
-}
-
-func (c *fakeClock) Set(t time.Time) {
-	if t.IsZero() {
-		c.mock.Store(0)
-		return
-	}
-	c.mock.Store(t.Unix())
 }
 
 // fakeNetwork remembers what it was asked for.

@@ -55,7 +55,7 @@ func (s *Server) generateBlock(ctx context.Context, p *params) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	block, err := t.Unsolved(payTo, s.cfg.Clock.Now(), txs...)
+	block, err := t.Unsolved(payTo, s.cfg.Clock.Wall.Now(), txs...)
 	if err != nil {
 		return nil, err
 	}

@@ -292,7 +292,7 @@ func (s *Server) getNetTotals(context.Context, *params) (any, error) {
 		Millis   int64  `json:"timemillis"`
 		Upload   target `json:"uploadtarget"`
 	}{
-		received, sent, s.cfg.Clock.Now().UnixMilli(),
+		received, sent, s.cfg.Clock.Wall.Now().UnixMilli(),
 		target{int64(u.Cycle.Seconds()), u.Limit, reached, !reached, u.Left, int64(u.Ends.Seconds())},
 	}, nil
 }

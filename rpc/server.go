@@ -18,6 +18,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/internal/clock"
 	"lode/mempool"
 	"lode/miner"
 	"lode/rpc/httpd"
@@ -29,7 +30,7 @@ type Config struct {
 	Chain     *chain.Chain
 	Pool      *mempool.Pool
 	Network   Network
-	Clock     Clock
+	Clock     *clock.Clock
 	Version   string // as in "0.1.0"
 	UserAgent string // as peers see it
 	Templates *miner.Templates
@@ -50,12 +51,6 @@ type Config struct {
 // Mining is what the server tells of a miner in the same process.
 type Mining interface {
 	Stats() miner.Stats
-}
-
-// Clock is the node's time, which tests may set where the network allows it.
-type Clock interface {
-	Now() time.Time
-	Set(t time.Time) // zero for the real time again
 }
 
 // Server answers HTTP requests.
@@ -87,7 +82,7 @@ func New(cfg Config) *Server {
 	if cfg.MaxConnections == 0 {
 		cfg.MaxConnections = DefaultConnections
 	}
-	s := &Server{cfg: cfg, started: time.Now(), users: cfg.Users}
+	s := &Server{cfg: cfg, started: cfg.Clock.Wall.Now(), users: cfg.Users}
 	if cfg.Password != "" {
 		own, err := NewCredential(cfg.User, cfg.Password)
 		if err != nil {
@@ -230,7 +225,7 @@ func readBody(r *http.Request, bodies *shares, user string) (body []byte, taken 
 
 // warn logs what a caller did wrong, but not each of a thousand times.
 func (s *Server) warn(text string, args ...any) {
-	now, last := time.Now().UnixNano(), s.warned.Load()
+	now, last := s.cfg.Clock.Steady.Now().UnixNano(), s.warned.Load()
 	if now-last > int64(10*time.Second) && s.warned.CompareAndSwap(last, now) {
 		s.cfg.Log.Warn(text, args...)
 	}

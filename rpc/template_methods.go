@@ -131,7 +131,7 @@ func (s *Server) getBlockTemplate(ctx context.Context, p *params) (any, error) {
 		Prev: t.Tip.Hash, Txs: txs, Value: t.Value, LongPollID: t.Tip.Hash.String() + strconv.FormatUint(t.Change, 10), Target: targetHex(t.Bits),
 		MinTime: t.MinTime, Mutable: []string{"time", "transactions", "prevblock"}, NonceRange: "00000000ffffffff",
 		SigopsLimit: rules.MaxBlockSigopsCost, SizeLimit: rules.MaxBlockWeight, WeightLimit: rules.BlockWeightLimit(&t.Tip),
-		Time: t.Time(s.cfg.Clock.Now()), Bits: consensus.Bits(t.Bits).String(), Height: t.Height, DefaultOutput: hex.EncodeToString(t.Commitment),
+		Time: t.Time(s.cfg.Clock.Wall.Now()), Bits: consensus.Bits(t.Bits).String(), Height: t.Height, DefaultOutput: hex.EncodeToString(t.Commitment),
 	}
 	// An upgrade only lowers the weight, which is told: whoever does not know it
 	// may mine all the same, and so its name has no "!".
@@ -225,7 +225,7 @@ func (s *Server) longPoll(ctx context.Context, id json.RawMessage, change uint64
 	if !waits(ctx) {
 		return fail(codeMisc, "Too many long polls at once, want at most %d", s.waiting.most)
 	}
-	look := time.NewTimer(firstLook)
+	look := s.cfg.Clock.Steady.NewTimer(firstLook)
 	defer look.Stop()
 	for s.cfg.Chain.Tip().Hash == watched {
 		select {

@@ -70,7 +70,7 @@ func (s *Server) waitForTip(ctx context.Context, p *params, patience time.Durati
 	}
 	var late <-chan time.Time
 	if patience > 0 {
-		timer := time.NewTimer(patience)
+		timer := s.cfg.Clock.Steady.NewTimer(patience)
 		defer timer.Stop()
 		late = timer.C
 	}

@@ -20,6 +20,7 @@ import (
 	"lode/chain"
 	"lode/consensus"
 	"lode/consensus/sigcheck"
+	"lode/internal/clock"
 	"lode/mempool"
 	"lode/p2p"
 )
@@ -104,6 +105,13 @@ func New(cfg Config) *Network { return &Network{cfg: cfg} }
 // before any genesis block.
 func Now() time.Time { return time.Now().AddDate(26, 0, 0) }
 
+// ahead is a clock that tells it.
+func ahead() *clock.Clock {
+	c := clock.New(nil)
+	c.Wall.Forward(time.Until(Now()))
+	return c
+}
+
 // Add starts a node on a ledger, or on a new one of its own if that is nil, and
 // returns when it can be dialled.
 func (w *Network) Add(ledger *chain.Chain) (*Node, error) {
@@ -130,7 +138,7 @@ func (w *Network) Add(ledger *chain.Chain) (*Node, error) {
 		_ = n.Pool.Sync() // a failure is the ledger's, which ends Run
 	})
 	cfg := p2p.Config{
-		Spec: w.cfg.Spec, Chain: n.Ledger, Pool: n.Pool, Outbound: -1, UserAgent: "/netsim/", Now: Now,
+		Spec: w.cfg.Spec, Chain: n.Ledger, Pool: n.Pool, Outbound: -1, UserAgent: "/netsim/", Clock: ahead(),
 		Dial: func(_ context.Context, url string) (p2p.Conn, error) { return w.dial(n, url) },
 	}
 	if w.cfg.Log != nil {
