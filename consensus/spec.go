@@ -60,6 +60,7 @@ type Defaults struct {
 	MinimumWork   HexBytes   `json:"minimum_work"`
 	CoinType      uint32     `json:"coin_type"`               // BIP44
 	BIP32         BIP32      `json:"bip32"`                   // how extended keys begin
+	WIF           HexBytes   `json:"wif"`                     // one byte, before single private keys
 	URIScheme     string     `json:"uri_scheme"`              // of payment requests (BIP21)
 	SilentPrefix  string     `json:"silent_prefix"`           // human-readable part of silent payment addresses (BIP352)
 	MockClock     bool       `json:"mock_clock"`              // whether setmocktime is allowed

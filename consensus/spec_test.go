@@ -144,6 +144,7 @@ var badSpecs = []struct{ old, new, says string }{
 	{`"private": "04358394",`, ``, `field "defaults.bip32.private" is missing`},
 	{`"private": "04358394"`, `"private": "043583"`, `field "defaults.bip32.private" has an impossible value: want four bytes`},
 	{`"public": "043587cf"`, `"public": "04358394"`, `field "defaults.bip32.public"`},
+	{`"wif": "ef"`, `"wif": "efef"`, `field "defaults.wif"`},
 	{`"uri_scheme": "bitcoin"`, `"uri_scheme": "1coin"`, `field "defaults.uri_scheme"`},
 	{`"uri_scheme": "bitcoin"`, `"uri_scheme": "bit:coin"`, `field "defaults.uri_scheme"`},
 	{`"silent_prefix": "sprt"`, `"silent_prefix": "SP"`, `field "defaults.silent_prefix"`},

@@ -84,6 +84,7 @@ func (s *Spec) checkDefaults() error {
 		{!slices.ContainsFunc(d.Snapshots, badSnapshot), "defaults.snapshots", "heights of at least 1, and hashes"},
 		{len(d.BIP32.Private) == 4, "defaults.bip32.private", "four bytes"},
 		{len(d.BIP32.Public) == 4 && !bytes.Equal(d.BIP32.Public, d.BIP32.Private), "defaults.bip32.public", "four bytes that are not the private ones"},
+		{len(d.WIF) == 1, "defaults.wif", "one byte"},
 		{schemeForm.MatchString(d.URIScheme), "defaults.uri_scheme", "a letter and at most 31 more of a-z, 0-9, +, . and -"},
 		{prefixForm.MatchString(d.SilentPrefix) && d.SilentPrefix != d.AddressPrefix, "defaults.silent_prefix", "1 to 16 of a-z and 0-9, and not the prefix of addresses"},
 		{d.CoinType < 1<<31, "defaults.coin_type", "less than 2^31 (BIP44)"},

@@ -33,6 +33,7 @@ var SpecFields = []SpecField{
 	{"defaults.coin_type", "number of the coin in the paths of wallets (BIP44)"},
 	{"defaults.bip32.private", "4 bytes in hex that private extended keys begin with (BIP32); those of Bitcoin's test networks make tprv"},
 	{"defaults.bip32.public", "4 bytes in hex that public ones begin with; those of Bitcoin's test networks make tpub"},
+	{"defaults.wif", "1 byte in hex that single private keys begin with (WIF)"},
 	{"defaults.uri_scheme", "what payment requests begin with, before the colon (BIP21)"},
 	{"defaults.silent_prefix", "what silent payment addresses begin with, before the 1 (BIP352); choose your own"},
 	{"defaults.mock_clock", "whether setmocktime is allowed, for tests"},

@@ -14,6 +14,7 @@ import (
 	bip39 "github.com/tyler-smith/go-bip39"
 
 	"lode/consensus"
+	"lode/wallet/descriptor"
 )
 
 // purpose is the first step of every path here: single-key Taproot (BIP86).
@@ -180,7 +181,7 @@ func (a *Account) Path(p KeyPath) string { return a.AccountPath() + "/" + p.Stri
 // Descriptor describes all addresses of the account (BIP380, BIP386, BIP389),
 // with its checksum.
 func (a *Account) Descriptor() string {
-	return withChecksum(fmt.Sprintf("tr([%x/%d'/%d'/0']%s/<0;1>/*)", a.Fingerprint, purpose, a.CoinType, a.XPub()))
+	return descriptor.AddChecksum(fmt.Sprintf("tr([%x/%d'/%d'/0']%s/<0;1>/*)", a.Fingerprint, purpose, a.CoinType, a.XPub()))
 }
 
 // internalKey is the x coordinate of a key before its Taproot tweak.
