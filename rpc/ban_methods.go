@@ -23,7 +23,7 @@ func (s *Server) setBan(_ context.Context, p *params) (any, error) {
 		return nil, p.err
 	}
 	if command != "add" && command != "remove" {
-		return nil, fail(codeMisc, "%s", s.table["setban"].usage())
+		return nil, fail(codeMisc, "%s", s.table["setban"].Help())
 	}
 	subnet, err := p2p.ParseSubnet(text)
 	if err != nil {

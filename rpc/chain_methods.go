@@ -12,29 +12,28 @@ import (
 	"lode/mempool"
 )
 
-func (s *Server) chainMethods() []method {
-	const group = "Blockchain"
-	return []method{
-		{group, "getblockchaininfo", nil, 0, "The state of the chain.", s.getBlockchainInfo},
-		{group, "getbestblockhash", nil, 0, "The hash of the active tip.", func(context.Context, *params) (any, error) { return s.cfg.Chain.Tip().Hash, nil }},
-		{group, "getblockcount", nil, 0, "The height of the active tip.", func(context.Context, *params) (any, error) { return s.cfg.Chain.Tip().Height, nil }},
-		{group, "getblockhash", []string{"height"}, 1, "The hash of the block at a height of the active chain.", s.getBlockHash},
-		{group, "getblockheader", []string{"blockhash", "verbose"}, 1, "A header: described, or in hex if verbose is false.", s.getBlockHeader},
-		{group, "getblock", []string{"blockhash", "verbosity|verbose"}, 1, "A block: 0 in hex, 1 with the ids of its transactions, 2 with its transactions and fees, 3 with the outputs that they spend.", s.getBlock},
-		{group, "getchaintips", nil, 0, "The ends of all known branches.", s.getChainTips},
-		{group, "getblockstats", []string{"hash_or_height", "stats"}, 1, "Figures of a block, amounts in sat: all, or those named in stats.", s.getBlockStats},
-		{group, "waitfornewblock", []string{"timeout", "current_tip"}, 0, "Waits until the tip is another one than now, or than current_tip; at most timeout milliseconds, if that is not 0. Gives the tip.", s.waitForNewBlock},
-		{group, "waitforblock", []string{"blockhash", "timeout"}, 1, "Waits until a block is the tip; at most timeout milliseconds, if that is not 0. Gives the tip.", s.waitForBlock},
-		{group, "waitforblockheight", []string{"height", "timeout"}, 1, "Waits until the tip is at a height at least; at most timeout milliseconds, if that is not 0. Gives the tip.", s.waitForBlockHeight},
-		{group, "gettxoutproof", []string{"txids", "blockhash"}, 1, "Proves that transactions are in a block (BIP37): in the one named, in that of a coin that one of them has left, or with --txindex in any.", s.getTxOutProof},
-		{group, "verifytxoutproof", []string{"proof"}, 1, "The ids of the transactions that a proof shows to be in a block of the active chain.", s.verifyTxOutProof},
-		{group, "getdeploymentinfo", []string{"blockhash"}, 0, "The changes of the rules, as the block after the tip, or after blockhash, finds them.", s.getDeploymentInfo},
-		{group, "getdifficulty", nil, 0, "How much harder the target is than Bitcoin's first one.", func(context.Context, *params) (any, error) { return difficulty(s.bitsOf(s.cfg.Chain.Tip().Hash)), nil }},
-		{group, "gettxout", []string{"txid", "n", "include_mempool"}, 2, "An unspent output, or null.", s.getTxOut},
-		{group, "gettxoutsetinfo", []string{"hash_type", "hash_or_height", "use_index"}, 0, "The set of all coins, with its hash_serialized_3 (the default), its muhash or none.", s.getTxOutSetInfo},
-		{group, "invalidateblock", []string{"blockhash"}, 1, "Has a block and what is built on it count as invalid.", s.control((*chain.Chain).InvalidateBlock)},
-		{group, "reconsiderblock", []string{"blockhash"}, 1, "Takes back that a block, its ancestors and its descendants count as invalid.", s.control((*chain.Chain).ReconsiderBlock)},
-		{group, "preciousblock", []string{"blockhash"}, 1, "Prefers a block to others with the same work, until the node restarts.", s.control((*chain.Chain).PreciousBlock)},
+func (s *Server) chainCalls() calls {
+	return calls{
+		"getblockchaininfo":  s.getBlockchainInfo,
+		"getbestblockhash":   func(context.Context, *params) (any, error) { return s.cfg.Chain.Tip().Hash, nil },
+		"getblockcount":      func(context.Context, *params) (any, error) { return s.cfg.Chain.Tip().Height, nil },
+		"getblockhash":       s.getBlockHash,
+		"getblockheader":     s.getBlockHeader,
+		"getblock":           s.getBlock,
+		"getchaintips":       s.getChainTips,
+		"getblockstats":      s.getBlockStats,
+		"waitfornewblock":    s.waitForNewBlock,
+		"waitforblock":       s.waitForBlock,
+		"waitforblockheight": s.waitForBlockHeight,
+		"gettxoutproof":      s.getTxOutProof,
+		"verifytxoutproof":   s.verifyTxOutProof,
+		"getdeploymentinfo":  s.getDeploymentInfo,
+		"getdifficulty":      func(context.Context, *params) (any, error) { return difficulty(s.bitsOf(s.cfg.Chain.Tip().Hash)), nil },
+		"gettxout":           s.getTxOut,
+		"gettxoutsetinfo":    s.getTxOutSetInfo,
+		"invalidateblock":    s.control((*chain.Chain).InvalidateBlock),
+		"reconsiderblock":    s.control((*chain.Chain).ReconsiderBlock),
+		"preciousblock":      s.control((*chain.Chain).PreciousBlock),
 	}
 }
 

@@ -4,23 +4,20 @@ import (
 	"context"
 	"math"
 	"runtime"
-	"strings"
 	"time"
 )
 
-func (s *Server) controlMethods() []method {
-	const group = "Control"
-	echoed := strings.Fields("arg0 arg1 arg2 arg3 arg4 arg5 arg6 arg7 arg8 arg9")
-	return []method{
-		{group, "echo", echoed, 0, "Gives its arguments back.", echo},
-		{group, "echojson", echoed, 0, "Gives its arguments back.", echo},
-		{group, "help", []string{"command"}, 0, "Lists all calls, or explains one.", s.help},
-		{group, "stop", []string{"wait"}, 0, "Stops the node.", s.stop},
-		{group, "uptime", nil, 0, "For how many seconds the node has been running.", func(context.Context, *params) (any, error) {
+func (s *Server) controlCalls() calls {
+	return calls{
+		"echo":     echo,
+		"echojson": echo,
+		"help":     s.help,
+		"stop":     s.stop,
+		"uptime": func(context.Context, *params) (any, error) {
 			return int64(s.cfg.Clock.Wall.Since(s.started).Seconds()), nil
-		}},
-		{group, "getmemoryinfo", []string{"mode"}, 0, "How much memory the node uses, in bytes.", s.getMemoryInfo},
-		{group, "setmocktime", []string{"timestamp"}, 1, "Sets the node's clock to Unix seconds, or to the real time with 0, where the network allows it.", s.setMockTime},
+		},
+		"getmemoryinfo": s.getMemoryInfo,
+		"setmocktime":   s.setMockTime,
 	}
 }
 

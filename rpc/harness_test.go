@@ -30,6 +30,7 @@ import (
 	"lode/miner"
 	"lode/p2p"
 	"lode/rpc"
+	"lode/rpc/manual"
 )
 
 const (
@@ -314,6 +315,12 @@ func (n *testNode) callWith(method string, params any) (json.RawMessage, *rpc.Er
 	}
 	if err := json.Unmarshal(answer, &reply); err != nil || resp.StatusCode != 200 || reply.Version != "2.0" || reply.ID != method {
 		n.tb.Fatalf("%s: status %s, answer %.300s", body, resp.Status, answer)
+	}
+	if reply.Error == nil {
+		// What help says a method gives must be what it gives.
+		if err := manual.Methods()[method].Check(reply.Result); err != nil {
+			n.tb.Errorf("the table of methods: %v", err)
+		}
 	}
 	return reply.Result, reply.Error
 }

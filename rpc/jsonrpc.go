@@ -353,7 +353,7 @@ func (s *Server) execute(ctx context.Context, who caller, call *request) (result
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			s.cfg.Log.Error("bug: a call panicked", "method", m.name, "panic", v, "stack", string(debug.Stack()))
+			s.cfg.Log.Error("bug: a call panicked", "method", m.Name, "panic", v, "stack", string(debug.Stack()))
 			result, failure = nil, &Error{codeInternal, "internal error, see the log of the node"}
 		}
 	}()

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"lode/rpc"
+	"lode/rpc/manual"
 )
 
 func TestRequests(t *testing.T) {
@@ -143,7 +144,7 @@ func TestArguments(t *testing.T) {
 	wrong := func(position, got, want string) string {
 		return "Wrong type passed:\n{\n    \"Position " + position + "\": \"JSON value of type " + got + " is not of expected type " + want + "\"\n}"
 	}
-	const usage = "getblockhash height\n\nThe hash of the block at a height of the active chain."
+	usage := manual.Methods()["getblockhash"].Help()
 	for _, test := range []struct {
 		method, params string
 		code           int // 0 for a result
@@ -157,6 +158,9 @@ func TestArguments(t *testing.T) {
 		{"getblockhash", `{}`, -1, usage},
 		{"getblockhash", `{"args":[]}`, -1, usage},
 		{"getblockhash", `[0,1]`, -1, usage},
+		{"getblock", `[1,"x","y"]`, -1, manual.Methods()["getblock"].Help()},
+		{"setban", `[1,"add","2"]`, -3, "Wrong type passed:\n{\n    \"Position 1 (subnet)\": \"JSON value of type number is not of expected type string\",\n" +
+			"    \"Position 3 (bantime)\": \"JSON value of type string is not of expected type number\"\n}"},
 		{"getblockhash", `{"args":[0,1]}`, -1, usage},
 		{"getblockhash", `{"args":5}`, -8, "Parameter args must be an array"},
 		{"getblockhash", `{"height":0,"args":[]}`, 0, ""},

@@ -10,24 +10,24 @@ import (
 
 	"lode/consensus"
 	"lode/mempool"
+	"lode/rpc/manual"
 )
 
-func (s *Server) mempoolMethods() []method {
-	const group = "Mempool"
-	return []method{
-		{group, "getmempoolinfo", nil, 0, "The mempool in numbers.", s.getMempoolInfo},
-		{group, "getrawmempool", []string{"verbose", "mempool_sequence"}, 0, "The transactions of the mempool: their ids, or described.", s.getRawMempool},
-		{group, "getmempoolentry", []string{"txid"}, 1, "Describes one transaction of the mempool.", s.getMempoolEntry},
-		{group, "getmempoolancestors", []string{"txid", "verbose"}, 1, "What a transaction of the mempool needs there: ids, or described.", s.getMempoolAncestors},
-		{group, "getmempooldescendants", []string{"txid", "verbose"}, 1, "What needs a transaction of the mempool there: ids, or described.", s.getMempoolDescendants},
-		{group, "getmempoolcluster", []string{"txid"}, 1, "What hangs together with a transaction of the mempool, in mining order.", s.getMempoolCluster},
-		{group, "getmempoolfeeratediagram", nil, 0, "The fees of the best transactions of the mempool, by their weight.", s.getMempoolDiagram},
-		{group, "gettxspendingprevout", []string{"outputs"}, 1, "Which transactions of the mempool spend the outputs, given as a list of objects with txid and vout.", s.getTxSpendingPrevOut},
-		s.scanMempoolMethod(),
-		{group, "savemempool", nil, 0, "Saves the mempool now, and not only at stop.", s.saveMempool},
-		{"Rawtransactions", "submitpackage", []string{"package", "maxfeerate", "maxburnamount"}, 1, "Gives a transaction and, before it in the list, parents of it to the mempool: a parent that pays too little by itself comes in with the child. The limits are those of sendrawtransaction.", s.submitPackage},
-		{"Util", "estimatesmartfee", []string{"conf_target", "estimate_mode"}, 1, "The fee rate that has had transactions confirmed within conf_target blocks, from what this node has seen, before its last start only if that was saved less than 60 hours before; it says so if that is too little.", s.estimateSmartFee},
-		{"Util", "validateaddress", []string{"address"}, 1, "Checks an address.", s.validateAddress},
+func (s *Server) mempoolCalls() calls {
+	return calls{
+		"getmempoolinfo":           s.getMempoolInfo,
+		"getrawmempool":            s.getRawMempool,
+		"getmempoolentry":          s.getMempoolEntry,
+		"getmempoolancestors":      s.getMempoolAncestors,
+		"getmempooldescendants":    s.getMempoolDescendants,
+		"getmempoolcluster":        s.getMempoolCluster,
+		"getmempoolfeeratediagram": s.getMempoolDiagram,
+		"gettxspendingprevout":     s.getTxSpendingPrevOut,
+		"scanmempool":              s.scanMempool,
+		"savemempool":              s.saveMempool,
+		"submitpackage":            s.submitPackage,
+		"estimatesmartfee":         s.estimateSmartFee,
+		"validateaddress":          s.validateAddress,
 	}
 }
 
@@ -210,9 +210,9 @@ func outPoint(raw json.RawMessage) (o consensus.OutPoint, err error) {
 	if jsonType(raw) != "object" {
 		return o, fail(codeType, "JSON value of type %s is not of expected type object", jsonType(raw))
 	}
-	one := &params{names: []string{"txid", "vout"}, required: 2, values: make([]json.RawMessage, 2)}
+	one := &params{params: []*manual.Node{{Name: "txid"}, {Name: "vout"}}, values: make([]json.RawMessage, 2)}
 	err = eachMember(raw, func(name string, value json.RawMessage) error {
-		i := slices.Index(one.names, name)
+		i := slices.IndexFunc(one.params, func(n *manual.Node) bool { return n.Name == name })
 		if i < 0 {
 			return fail(codeType, "Unexpected key %.80s", name)
 		}
@@ -224,10 +224,10 @@ func outPoint(raw json.RawMessage) (o consensus.OutPoint, err error) {
 	}
 	for i, want := range []string{"string", "number"} {
 		if one.values[i] == nil {
-			return o, fail(codeType, "Missing %s", one.names[i])
+			return o, fail(codeType, "Missing %s", one.params[i].Name)
 		}
 		if got := jsonType(one.values[i]); got != want {
-			return o, fail(codeType, "JSON value of type %s for field %s is not of expected type %s", got, one.names[i], want)
+			return o, fail(codeType, "JSON value of type %s for field %s is not of expected type %s", got, one.params[i].Name, want)
 		}
 	}
 	o.TxID = one.hash(0, "txid")

@@ -13,18 +13,17 @@ import (
 	"lode/miner"
 )
 
-func (s *Server) miningMethods() []method {
-	const group = "Mining"
-	return []method{
-		{group, "getblocktemplate", []string{"template_request"}, 1, "What to mine (BIP22, 23, 9, 145): give {\"rules\": [\"segwit\"]}. With the longpollid of an earlier answer it waits until that is out of date. {\"mode\": \"proposal\", \"data\": HEX} judges a block without a proof of work.", s.getBlockTemplate},
-		{group, "submitblock", []string{"hexdata", "dummy"}, 1, "Hands in a block. The answer is null, or why not (BIP22).", s.submitBlock},
-		{group, "submitheader", []string{"hexdata"}, 1, "Hands in a header.", s.submitHeader},
-		{group, "getmininginfo", nil, 0, "What a miner wants to know.", s.getMiningInfo},
-		{group, "getnetworkhashps", []string{"nblocks", "height"}, 0, "About how many hashes a second the network tried over the last nblocks (120 if absent, -1 for those since the difficulty changed) up to a height (-1 for the tip).", s.getNetworkHashRate},
-		{group, "generatetoaddress", []string{"nblocks", "address", "maxtries"}, 2, "Mines blocks at once, each paying to the address; maxtries (1000000 if absent) bounds the hashes tried.", s.generateToAddress},
-		{group, "generateblock", []string{"output", "transactions", "submit"}, 2, "Mines a block at once of the transactions given, each in hex or by its id in the mempool, which pays to an address, addr(ADDRESS) or raw(HEX). It gets no fees. If submit is false it is shown in hex, and not handed in.", s.generateBlock},
-		{group, "prioritisetransaction", []string{"txid", "dummy", "fee_delta"}, 3, "Has a transaction treated as if it paid fee_delta sat more, or less, until it is confirmed; dummy is 0 or null.", s.prioritiseTransaction},
-		{group, "getprioritisedtransactions", nil, 0, "What prioritisetransaction was told and still holds.", s.getPrioritisedTransactions},
+func (s *Server) miningCalls() calls {
+	return calls{
+		"getblocktemplate":           s.getBlockTemplate,
+		"submitblock":                s.submitBlock,
+		"submitheader":               s.submitHeader,
+		"getmininginfo":              s.getMiningInfo,
+		"getnetworkhashps":           s.getNetworkHashRate,
+		"generatetoaddress":          s.generateToAddress,
+		"generateblock":              s.generateBlock,
+		"prioritisetransaction":      s.prioritiseTransaction,
+		"getprioritisedtransactions": s.getPrioritisedTransactions,
 	}
 }
 

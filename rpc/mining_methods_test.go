@@ -11,6 +11,7 @@ import (
 	"lode/consensus"
 	"lode/miner"
 	"lode/rpc"
+	"lode/rpc/manual"
 )
 
 // submit hands a block in and gives the answer: "" for null.
@@ -61,7 +62,7 @@ func TestSubmitBlock(t *testing.T) {
 	for _, raw := range []string{"", "x", "0", "00", hexBlock(block)[:200], hexBlock(block)[2:]} {
 		n.refused(-22, "Block decode failed", "submitblock", raw)
 	}
-	n.refused(-1, "submitblock hexdata (dummy)\n\nHands in a block. The answer is null, or why not (BIP22).", "submitblock")
+	n.refused(-1, manual.Methods()["submitblock"].Help(), "submitblock")
 }
 
 func TestSubmitBadBlocks(t *testing.T) {

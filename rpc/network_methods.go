@@ -41,23 +41,22 @@ type Network interface {
 	Unbroadcast() map[consensus.Hash]bool // of the mempool, by txid
 }
 
-func (s *Server) networkMethods() []method {
-	const group = "Network"
-	return []method{
-		{group, "getnetworkinfo", nil, 0, "The node as its peers see it.", s.getNetworkInfo},
-		{group, "getpeerinfo", nil, 0, "The connected peers.", s.getPeerInfo},
-		{group, "getconnectioncount", nil, 0, "How many peers are connected.", s.getConnectionCount},
-		{group, "getnettotals", nil, 0, "The traffic with peers, in bytes.", s.getNetTotals},
-		{group, "addnode", []string{"node", "command", "v2transport"}, 2, "add: keep a connection to the peer at a URL; remove: no longer, though one that there is stays (see disconnectnode); onetry: connect once.", s.addNode},
-		{group, "getaddednodeinfo", []string{"node"}, 0, "The peers that addnode and --connect keep connected.", s.getAddedNodeInfo},
-		{group, "ping", nil, 0, "Measures the round trip to every peer; getpeerinfo tells the result.", s.ping},
-		{group, "disconnectnode", []string{"address", "nodeid"}, 0, "Ends the connection to a peer, named by its address, its URL or its id.", s.disconnectNode},
-		{group, "setban", []string{"subnet", "command", "bantime", "absolute"}, 2, "add: ban an IP address or a network for bantime seconds, a day unless given, or until that Unix time if absolute; remove: no longer.", s.setBan},
-		{group, "listbanned", nil, 0, "The banned networks.", s.listBanned},
-		{group, "clearbanned", nil, 0, "Takes back all bans, and forgets which peers have misbehaved.", s.clearBanned},
-		{group, "getnodeaddresses", []string{"count", "network"}, 0, "Addresses of other nodes, in random order: 1 unless count is given, 0 for all; of one network if given.", s.getNodeAddresses},
-		{group, "getaddrmaninfo", nil, 0, "How many addresses are known, by network.", s.getAddrManInfo},
-		{group, "setnetworkactive", []string{"state"}, 1, "Lets the node have peers, or ends all connections and allows none.", s.setNetworkActive},
+func (s *Server) networkCalls() calls {
+	return calls{
+		"getnetworkinfo":     s.getNetworkInfo,
+		"getpeerinfo":        s.getPeerInfo,
+		"getconnectioncount": s.getConnectionCount,
+		"getnettotals":       s.getNetTotals,
+		"addnode":            s.addNode,
+		"getaddednodeinfo":   s.getAddedNodeInfo,
+		"ping":               s.ping,
+		"disconnectnode":     s.disconnectNode,
+		"setban":             s.setBan,
+		"listbanned":         s.listBanned,
+		"clearbanned":        s.clearBanned,
+		"getnodeaddresses":   s.getNodeAddresses,
+		"getaddrmaninfo":     s.getAddrManInfo,
+		"setnetworkactive":   s.setNetworkActive,
 	}
 }
 
@@ -314,7 +313,7 @@ func (s *Server) addNode(ctx context.Context, p *params) (any, error) {
 	case "onetry":
 		err = s.cfg.Network.Connect(ctx, url)
 	default:
-		return nil, fail(codeMisc, "%s", s.table["addnode"].usage())
+		return nil, fail(codeMisc, "%s", s.table["addnode"].Help())
 	}
 	switch {
 	case errors.Is(err, p2p.ErrAdded):

@@ -68,7 +68,7 @@ func packageRaws(p *params) (raws []json.RawMessage, err error) {
 
 // packageTx reads one transaction of several.
 func packageTx(raw json.RawMessage) (*consensus.Tx, error) {
-	one := &params{names: []string{"rawtx"}, required: 1, values: []json.RawMessage{raw}}
+	one := single("rawtx", raw)
 	text := one.text(0, "")
 	return one.tx(0, "TX decode failed: "+text+" Make sure the tx has at least one input."), one.err
 }

@@ -3,27 +3,33 @@ package rpc
 import (
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
 
 	"lode/consensus"
+	"lode/rpc/manual"
 )
 
 // params are the arguments of a call, in the order of the method's names. The
 // first error sticks, so that a method reads all it wants and then looks once.
 type params struct {
-	names    []string
-	required int               // how many must be there, from the first
-	values   []json.RawMessage // nil or null where absent
-	err      error
+	params []*manual.Node
+	values []json.RawMessage // nil or null where absent
+	err    error
+}
+
+// single is one value that must be there, as an argument.
+func single(name string, value json.RawMessage) *params {
+	return &params{params: []*manual.Node{{Name: name}}, values: []json.RawMessage{value}}
 }
 
 // bind puts arguments, given as a list or by name, into order. Bitcoin Core's
 // "args" may hold the first ones beside named ones. raw is valid JSON or nil.
 func bind(m *method, raw json.RawMessage) (*params, error) {
-	p := &params{names: m.params, required: m.required, values: make([]json.RawMessage, len(m.params))}
+	p := &params{params: m.Params, values: make([]json.RawMessage, len(m.Params))}
 	if hasMoreValues(raw, maxValues) {
 		return nil, fail(codeParameter, "Too many parameters: more than %d values", maxValues)
 	}
@@ -38,16 +44,42 @@ func bind(m *method, raw json.RawMessage) (*params, error) {
 	if err != nil {
 		return nil, err
 	}
-	if count < m.required {
-		return nil, fail(codeMisc, "%s", m.usage())
+	if count < m.Required() {
+		return nil, fail(codeMisc, "%s", m.Help())
 	}
-	return p, nil
+	return p, p.checkTypes()
+}
+
+// checkTypes compares what is there with the table. All that is wrong is said at
+// once, as Bitcoin Core does.
+func (p *params) checkTypes() error {
+	var wrong []string
+	for i, param := range p.params {
+		want, got := param.Wants(), jsonType(p.values[i])
+		if want == "" || got == want || p.absent(i) && param.Optional {
+			continue
+		}
+		wrong = append(wrong, p.mismatch(i, want))
+	}
+	if wrong == nil {
+		return nil
+	}
+	return wrongTypes(wrong...)
+}
+
+func (p *params) mismatch(i int, want string) string {
+	return fmt.Sprintf("    \"Position %d (%s)\": \"JSON value of type %s is not of expected type %s\"",
+		i+1, strings.Join(p.params[i].Names(), "|"), jsonType(p.values[i]), want)
+}
+
+func wrongTypes(mismatches ...string) error {
+	return fail(codeType, "Wrong type passed:\n{\n%s\n}", strings.Join(mismatches, ",\n"))
 }
 
 func (p *params) bindList(m *method, raw json.RawMessage) (count int, err error) {
 	for value := range elements(raw) {
 		if count == len(p.values) {
-			return 0, fail(codeMisc, "%s", m.usage())
+			return 0, fail(codeMisc, "%s", m.Help())
 		}
 		p.values[count] = value
 		count++
@@ -65,7 +97,7 @@ func (p *params) bindNamed(m *method, raw json.RawMessage) (count int, err error
 			args = value
 			return nil
 		}
-		i := slices.IndexFunc(p.names, func(names string) bool { return slices.Contains(strings.Split(names, "|"), name) })
+		i := slices.IndexFunc(p.params, func(n *manual.Node) bool { return n.Name == name || slices.Contains(n.Aliases, name) })
 		if i < 0 {
 			return fail(codeParameter, "Unknown named parameter %.80s", name)
 		}
@@ -86,7 +118,7 @@ func (p *params) bindNamed(m *method, raw json.RawMessage) (count int, err error
 	n, err := p.bindList(m, args)
 	for i := range n {
 		if err == nil && named[i] != nil {
-			err = fail(codeParameter, "Parameter %s specified twice both as positional and named argument", p.names[i])
+			err = fail(codeParameter, "Parameter %s specified twice both as positional and named argument", p.params[i].Name)
 		}
 	}
 	return max(count, n), err
@@ -100,7 +132,7 @@ func (p *params) given(i int, want string) bool {
 	if !p.absent(i) {
 		return true
 	}
-	if i < p.required {
+	if !p.params[i].Optional {
 		p.wrongType(i, want)
 	}
 	return false
@@ -113,8 +145,7 @@ func (p *params) fail(err error) {
 }
 
 func (p *params) wrongType(i int, want string) {
-	p.fail(fail(codeType, "Wrong type passed:\n{\n    \"Position %d (%s)\": \"JSON value of type %s is not of expected type %s\"\n}",
-		i+1, p.names[i], jsonType(p.values[i]), want))
+	p.fail(wrongTypes(p.mismatch(i, want)))
 }
 
 // into decodes argument i, which has the type that v wants or is an error.

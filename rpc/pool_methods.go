@@ -12,9 +12,9 @@ type MiningPool interface {
 	Info() stratum.Info
 }
 
-func (s *Server) poolMethods() []method {
-	return []method{
-		{"Mining", "getpoolinfo", nil, 0, "The miners of the pool that this node serves (--stratum), their shares, and what the next block pays them.", s.getPoolInfo},
+func (s *Server) poolCalls() calls {
+	return calls{
+		"getpoolinfo": s.getPoolInfo,
 	}
 }
 

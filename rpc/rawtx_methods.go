@@ -186,7 +186,7 @@ func (s *Server) draftOutput(name string, value json.RawMessage) (out consensus.
 	if err != nil {
 		return out, fail(codeAddress, "Invalid address: %.100s", name)
 	}
-	one := params{names: []string{name}, values: []json.RawMessage{value}}
+	one := single(name, value)
 	if one.absent(0) {
 		return out, fail(codeType, "Amount is not a number or string")
 	}

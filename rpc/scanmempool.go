@@ -19,20 +19,14 @@ const (
 	outputKeyBytes = 32
 )
 
-// scanMempoolMethod is the mempool's part of what scantxoutset is for coins: a
-// wallet need not fetch everybody's transactions to find its own.
-func (s *Server) scanMempoolMethod() method {
-	return method{"Mempool", "scanmempool", []string{"keys", "outputs", "after"}, 2,
-		"The transactions of the mempool, in hex, that pay to one of the keys (Taproot output keys in hex), spend one of the outputs (objects with txid and vout), or spend what such a one pays to the keys. If there are more than fit, next is the id after which to ask again.",
-		s.scanMempool}
-}
-
 type scanJSON struct {
 	Loaded bool            `json:"loaded"` // false while the mempool that was saved is read
 	Txs    []string        `json:"transactions"`
 	Next   *consensus.Hash `json:"next,omitempty"`
 }
 
+// scanMempool is the mempool's part of what scantxoutset is for coins: a wallet need
+// not fetch everybody's transactions to find its own.
 func (s *Server) scanMempool(ctx context.Context, p *params) (any, error) {
 	keys, outs, err := scanQuery(p)
 	if err != nil {

@@ -7,11 +7,10 @@ import (
 	"lode/consensus"
 )
 
-func (s *Server) snapshotMethods() []method {
-	const group = "Blockchain"
-	return []method{
-		{group, "dumptxoutset", []string{"path", "type"}, 1, "Writes all coins at the tip to a file below the data directory that is not there yet, for nodes that start from a snapshot; the only type is latest.", s.dumpTxOutSet},
-		{group, "getchainstates", nil, 0, "The sets of coins that are kept: one, or two while the history before a snapshot is verified.", s.getChainStates},
+func (s *Server) snapshotCalls() calls {
+	return calls{
+		"dumptxoutset":   s.dumpTxOutSet,
+		"getchainstates": s.getChainStates,
 	}
 }
 

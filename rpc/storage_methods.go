@@ -10,14 +10,13 @@ import (
 )
 
 // storageMethods are about what a node keeps besides the chain itself.
-func (s *Server) storageMethods() []method {
-	const group = "Blockchain"
-	return []method{
-		{group, "pruneblockchain", []string{"height"}, 1, "Removes blocks up to a height, or older than a time, as far as whole files can go; gives the height of the last one that is gone, or -1.", s.pruneBlockchain},
-		{group, "getindexinfo", []string{"index_name"}, 0, "The optional indexes that are kept: whether each is built, and up to which height.", s.getIndexInfo},
-		{group, "getaddressbalance", []string{"addresses"}, 1, "What addresses have, and have ever received, in sat: of {\"addresses\": [...]} or of one address. Needs --addrindex.", s.getAddressBalance},
-		{group, "getaddresstxids", []string{"addresses"}, 1, "The ids of the transactions that pay addresses or spend from them, in the order of the chain: of {\"addresses\": [...], \"start\": height, \"end\": height, \"skip\": n, \"count\": n}, all but the first optional, or of one address. Gives 1,000 if count does not say how many, at most 10,000. Needs --addrindex.", s.getAddressTxIDs},
-		{group, "getaddressdeltas", []string{"addresses"}, 1, "What each transaction pays addresses and spends from them, in sat, with the arguments of getaddresstxids. Needs --addrindex.", s.getAddressDeltas},
+func (s *Server) storageCalls() calls {
+	return calls{
+		"pruneblockchain":   s.pruneBlockchain,
+		"getindexinfo":      s.getIndexInfo,
+		"getaddressbalance": s.getAddressBalance,
+		"getaddresstxids":   s.getAddressTxIDs,
+		"getaddressdeltas":  s.getAddressDeltas,
 	}
 }
 

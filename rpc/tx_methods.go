@@ -11,15 +11,14 @@ import (
 	"lode/mempool"
 )
 
-func (s *Server) txMethods() []method {
-	const group = "Rawtransactions"
-	return []method{
-		{group, "getrawtransaction", []string{"txid", "verbosity|verbose", "blockhash"}, 1, "A transaction of the mempool, of the block given, or with --txindex of any: 0 in hex, 1 described, 2 with the outputs that it spends.", s.getRawTransaction},
-		{group, "decoderawtransaction", []string{"hexstring", "iswitness"}, 1, "Describes a transaction.", s.decodeRawTransaction},
-		{group, "createrawtransaction", []string{"inputs", "outputs", "locktime", "replaceable", "version"}, 2, "Makes a transaction without signatures, in hex: inputs [{\"txid\", \"vout\", \"sequence\"}], outputs {address: amount, \"data\": hex} or a list of such.", s.createRawTransaction},
-		{group, "combinerawtransaction", []string{"txs"}, 1, "One transaction with the signatures that several copies of it have.", s.combineRawTransaction},
-		{group, "sendrawtransaction", []string{"hexstring", "maxfeerate", "maxburnamount"}, 1, "Gives a transaction to the mempool and the peers. It is refused if it pays more than maxfeerate (coins per 1,000 vB, 0.10 if absent, 0 for any), or if a data output holds more coins than maxburnamount (0 if absent).", s.sendRawTransaction},
-		{group, "testmempoolaccept", []string{"rawtxs", "maxfeerate"}, 1, "Says whether the mempool would take a transaction, or several, parents before children; each must pay for itself then, and none may replace others.", s.testMempoolAccept},
+func (s *Server) txCalls() calls {
+	return calls{
+		"getrawtransaction":     s.getRawTransaction,
+		"decoderawtransaction":  s.decodeRawTransaction,
+		"createrawtransaction":  s.createRawTransaction,
+		"combinerawtransaction": s.combineRawTransaction,
+		"sendrawtransaction":    s.sendRawTransaction,
+		"testmempoolaccept":     s.testMempoolAccept,
 	}
 }
 
