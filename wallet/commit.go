@@ -3,6 +3,7 @@ package wallet
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"lode/consensus"
 )
@@ -14,23 +15,17 @@ var ErrChanged = errors.New("the wallet has changed meanwhile")
 // leaves the house: from then on its coins are not spent again, and it is sent
 // until it is in a block. What became of it is told by Sent or Refused.
 func (w *Wallet) Commit(d *Draft, tx *consensus.Tx) error {
-	free := make(map[consensus.OutPoint]bool)
-	for _, c := range w.Coins() {
-		free[c.OutPoint] = c.Spendable()
-	}
-	for _, c := range d.Spends {
-		if !free[c.OutPoint] {
-			return fmt.Errorf("%w: coin %s is not there any more; nothing was paid, try again", ErrChanged, c.OutPoint)
-		}
-	}
-	if b := w.branch(ChangeChain); d.Change > 0 && b.window.use[d.changeKey.Index]&useSeen != 0 {
-		return fmt.Errorf("%w: another payment uses the key of its change; nothing was paid, try again", ErrChanged)
+	if err := w.stillFits(d); err != nil {
+		return err
 	}
 	id := tx.TxID()
 	if w.journal.byID[id] != nil {
 		return fmt.Errorf("%w: it knows payment %s already", ErrChanged, id)
 	}
 	w.do(event{kind: evTx, n: uint64(w.now().Unix()), flags: flagOwn, raw: tx.Bytes()})
+	if label := w.doc.label(labelTx, d.Replaces.String()); label != "" {
+		w.docDirty = w.doc.setLabel(labelTx, id.String(), label) || w.docDirty
+	}
 	w.refresh()
 	if err := w.widen(); err != nil {
 		return err
@@ -39,10 +34,63 @@ func (w *Wallet) Commit(d *Draft, tx *consensus.Tx) error {
 	return w.Save()
 }
 
-// Sent notes that a node has a transaction of the wallet.
+// stillFits makes sure that nothing has happened that a draft does not know of.
+func (w *Wallet) stillFits(d *Draft) error {
+	w.refresh()
+	free := make(map[consensus.OutPoint]bool)
+	for _, c := range w.Coins() {
+		free[c.OutPoint] = c.Spendable() || c.TxID == d.Hastens
+	}
+	if old := w.journal.byID[d.Replaces]; old != nil {
+		coins, err := w.checkReplaceable(old)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrChanged, err)
+		}
+		for _, c := range coins {
+			free[c.OutPoint] = true
+		}
+	}
+	for _, c := range d.Spends {
+		if !free[c.OutPoint] {
+			return fmt.Errorf("%w: coin %s is not there any more; nothing was paid, try again", ErrChanged, c.OutPoint)
+		}
+	}
+	if d.Change == 0 || w.paysKey(d.Replaces, d.changeKey) {
+		return nil
+	}
+	if b := w.keys.of(d.changeKey); b.window.use[d.changeKey.Index]&useSeen != 0 {
+		return fmt.Errorf("%w: another payment uses the key of its change; nothing was paid, try again", ErrChanged)
+	}
+	return nil
+}
+
+// paysKey reports whether a transaction of the journal pays a key of the wallet.
+func (w *Wallet) paysKey(txid consensus.Hash, id KeyID) bool {
+	r := w.journal.byID[txid]
+	return r != nil && slices.ContainsFunc(r.tx.Out, func(out consensus.TxOut) bool {
+		found, ok := w.keys.find(out.Script)
+		return ok && found == id
+	})
+}
+
+// Sent notes that a node has a transaction of the wallet, in its mempool, and so
+// none that spends the same coins.
 func (w *Wallet) Sent(id consensus.Hash) error {
-	if r := w.journal.byID[id]; r != nil {
-		w.do(event{kind: evSent, ref: id, n: uint64(w.now().Unix())})
+	r := w.journal.byID[id]
+	if r == nil {
+		return w.Save()
+	}
+	w.do(event{kind: evSent, ref: id, n: uint64(w.now().Unix())})
+	if r.confirmed() {
+		return w.Save()
+	}
+	for i := range r.tx.In {
+		for _, other := range w.journal.spenders(r.tx.In[i].PrevOut) {
+			if is := other == r; other.pooled != is {
+				other.pooled = is
+				w.do(event{kind: evFlags, ref: other.id, flags: other.flags()})
+			}
+		}
 	}
 	return w.Save()
 }

@@ -26,8 +26,9 @@ type Entry struct {
 	Vout          *uint32          `json:"vout,omitempty"` // absent for KindSelf and KindJoint
 	Kind          string           `json:"kind"`
 	State         State            `json:"state"`
-	By            *consensus.Hash  `json:"by,omitempty"` // what has replaced it, or conflicts with it
-	Amount        consensus.Amount `json:"amount"`       // sat, negative if it was paid; it counts if State is confirmed or pending
+	By            *consensus.Hash  `json:"by,omitempty"`       // what has replaced it, or conflicts with it
+	Replaces      []consensus.Hash `json:"replaces,omitempty"` // what it has replaced, or conflicts with
+	Amount        consensus.Amount `json:"amount"`             // sat, negative if it was paid; it counts if State is confirmed or pending
 	Fee           *Fee             `json:"fee,omitempty"`
 	Address       string           `json:"address,omitempty"`
 	Data          string           `json:"data,omitempty"` // hex, of an OP_RETURN output
@@ -106,6 +107,9 @@ func (w *Wallet) entry(r *record) Entry {
 	if v.by != (consensus.Hash{}) {
 		e.By = &v.by
 	}
+	if v.live() && len(w.journal.rivals) > 0 {
+		e.Replaces = w.replaced(r)
+	}
 	if r.confirmed() {
 		e.Height, e.BlockHash = r.block.Height, &r.block.Hash
 		t := time.Unix(int64(r.block.time), 0).UTC()
@@ -116,6 +120,21 @@ func (w *Wallet) entry(r *record) Entry {
 		e.Warn = !r.acked && !r.tx.IsCoinbase() && v.state != StatePending
 	}
 	return e
+}
+
+// replaced gives the transactions that r has replaced or that it conflicts with.
+func (w *Wallet) replaced(r *record) (ids []consensus.Hash) {
+	for i := range r.tx.In {
+		if len(w.journal.rivals[r.tx.In[i].PrevOut]) == 0 {
+			continue
+		}
+		for _, other := range w.journal.spenders(r.tx.In[i].PrevOut) {
+			if other != r && !slices.Contains(ids, other.id) {
+				ids = append(ids, other.id)
+			}
+		}
+	}
+	return ids
 }
 
 func (w *Wallet) received(r *record, base Entry) (list []Entry) {

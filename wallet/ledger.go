@@ -58,11 +58,7 @@ func (w *Wallet) mature(r *record) bool {
 func (w *Wallet) Coins() []Coin {
 	w.refresh()
 	var coins []Coin
-	locked := make(map[string]bool, len(w.doc.Locked))
-	for _, o := range w.doc.Locked {
-		locked[o] = true
-	}
-	trust := make(map[*record]bool)
+	look := w.look()
 	for _, r := range w.journal.list {
 		if !verdictOf(w.verdicts, r).live() {
 			continue
@@ -72,16 +68,43 @@ func (w *Wallet) Coins() []Coin {
 			if !ok {
 				continue
 			}
-			o := consensus.OutPoint{TxID: r.id, Index: uint32(n)}
-			if _, spent := w.liveSpender(o); spent {
-				continue
+			if _, spent := w.liveSpender(consensus.OutPoint{TxID: r.id, Index: uint32(n)}); !spent {
+				coins = append(coins, look.coin(r, n, id))
 			}
-			coins = append(coins, Coin{OutPoint: o, Value: r.tx.Out[n].Value, Key: id, Height: r.block.Height,
-				Confirmations: w.confirmations(r), Coinbase: r.tx.IsCoinbase(), Mature: w.mature(r), Trusted: w.trusted(r, trust),
-				Locked: len(locked) > 0 && locked[o.String()]})
 		}
 	}
 	return coins
+}
+
+// coinAt gives an output that is the wallet's, whether it is spent or not.
+func (w *Wallet) coinAt(o consensus.OutPoint) (Coin, bool) {
+	id, _, ok := w.counted(o)
+	if !ok {
+		return Coin{}, false
+	}
+	return w.look().coin(w.journal.byID[o.TxID], int(o.Index), id), true
+}
+
+// look is one look at coins, with what they have in common.
+type look struct {
+	*Wallet
+	locked map[string]bool
+	trust  map[*record]bool
+}
+
+func (w *Wallet) look() *look {
+	l := &look{w, make(map[string]bool, len(w.doc.Locked)), make(map[*record]bool)}
+	for _, o := range w.doc.Locked {
+		l.locked[o] = true
+	}
+	return l
+}
+
+func (l *look) coin(r *record, n int, id KeyID) Coin {
+	o := consensus.OutPoint{TxID: r.id, Index: uint32(n)}
+	return Coin{OutPoint: o, Value: r.tx.Out[n].Value, Key: id, Height: r.block.Height,
+		Confirmations: l.confirmations(r), Coinbase: r.tx.IsCoinbase(), Mature: l.mature(r), Trusted: l.trusted(r, l.trust),
+		Locked: len(l.locked) > 0 && l.locked[o.String()]}
 }
 
 // trusted reports whether only the wallet itself can take a transaction back:
