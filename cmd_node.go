@@ -69,6 +69,7 @@ type nodeConfig struct {
 	prune          int64 // bytes, see chain.Config
 	txIndex        bool
 	addrIndex      bool
+	silentIndex    bool
 	snapshot       string         // a file; empty for none
 	snapshotHash   consensus.Hash // zero for what the chainspec says
 	policy         mempool.Policy

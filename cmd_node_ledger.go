@@ -62,7 +62,7 @@ func (n *nodeConfig) readLedgerFlags(c *cli.Context) (err error) {
 func (n *nodeConfig) openLedger(ctx context.Context, sigs *sigcheck.Checker) (*chain.Chain, error) {
 	ledger, err := chain.Open(ctx, chain.Config{
 		Dir: n.dir, Spec: n.spec, Now: n.clock.Wall.Now, Log: n.log, Sigs: sigs, Cache: n.cache, Reindex: n.reindex,
-		Prune: n.prune, TxIndex: n.txIndex, AddrIndex: n.addrIndex,
+		Prune: n.prune, TxIndex: n.txIndex, AddrIndex: n.addrIndex, SilentIndex: n.silentIndex,
 	})
 	if err != nil || n.snapshot == "" {
 		return ledger, err

@@ -26,6 +26,8 @@ import (
 const (
 	TxIndex   = "txindex"
 	AddrIndex = "addrindex"
+	// SilentIndex is of no node but Lode.
+	SilentIndex = "silentindex"
 )
 
 // ErrNoIndex is the kind of error for a question to an index that is not kept.
@@ -69,6 +71,7 @@ func (c *Chain) newIndexes() []*index {
 	list := []*index{
 		{c: c, name: TxIndex, flag: "--txindex", id: 'x', prefixes: []byte{keyTx}, kept: c.cfg.TxIndex, change: changeTxIndex},
 		{c: c, name: AddrIndex, flag: "--addrindex", id: 'a', prefixes: []byte{keyAddr, keyAddrTotals}, kept: c.cfg.AddrIndex, change: changeAddrIndex},
+		{c: c, name: SilentIndex, flag: "--silentindex", id: 's', prefixes: []byte{keySilent}, kept: c.cfg.SilentIndex, change: changeSilentIndex},
 	}
 	for _, x := range list {
 		x.limit, x.moved, x.point = 1, make(chan struct{}), c.rules.GenesisState()

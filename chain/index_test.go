@@ -23,11 +23,16 @@ import (
 
 func openIndexed(t failer, dir string, d disk) *Chain {
 	t.Helper()
-	c, err := Open(context.Background(), Config{Dir: dir, Spec: testSpec, TxIndex: true, AddrIndex: true, disk: d})
+	return openIndexedWith(t, Config{Dir: dir, Spec: testSpec, TxIndex: true, AddrIndex: true, disk: d})
+}
+
+func openIndexedWith(t failer, cfg Config) *Chain {
+	t.Helper()
+	c, err := Open(context.Background(), cfg)
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
-	for _, x := range c.indexes {
+	for _, x := range keptIndexes(c) {
 		if err := x.load(context.Background()); err != nil {
 			t.Fatalf("%s: %v", x.name, err)
 		}
@@ -35,10 +40,14 @@ func openIndexed(t failer, dir string, d disk) *Chain {
 	return c
 }
 
+func keptIndexes(c *Chain) []*index {
+	return slices.DeleteFunc(slices.Clone(c.indexes), func(x *index) bool { return !x.kept })
+}
+
 // catchUp has the indexes take up to so many steps each.
 func catchUp(t failer, c *Chain, steps int) {
 	t.Helper()
-	for _, x := range c.indexes {
+	for _, x := range keptIndexes(c) {
 		for i, more := 0, true; more && i < steps; i++ {
 			var err error
 			if more, err = x.step(); err != nil {
@@ -273,7 +282,7 @@ func TestIndexPowerCut(t *testing.T) {
 		to := filepath.Join(base, "cut"+string(rune('a'+i)))
 		d.cutPower(t, dir, to)
 		after := openIndexed(t, to, nil)
-		for _, x := range after.indexes {
+		for _, x := range keptIndexes(after) {
 			if x.point.Height != 10 {
 				t.Errorf("cut %d: %s is at %d", i, x.name, x.point.Height)
 			}
@@ -326,7 +335,7 @@ func runIndexes(t *testing.T, c *Chain, blocks []*consensus.Block) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- c.RunIndexes(ctx) }()
-	for _, x := range c.indexes {
+	for _, x := range keptIndexes(c) {
 		for x.kept {
 			x.mu.Lock()
 			at, moved := x.point.Hash, x.moved
@@ -362,7 +371,7 @@ func TestIndexSwitch(t *testing.T) {
 	mustClose(t, c)
 	c = openIndexed(t, dir, nil)
 	checkIndexes(t, c, g.Blocks)
-	for _, x := range c.indexes { // interrupted after the first batch
+	for _, x := range keptIndexes(c) { // interrupted after the first batch
 		if err := c.store.db.Put(x.stateKey(), []byte{indexRemoving}, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -380,7 +389,7 @@ func TestIndexSwitch(t *testing.T) {
 	if err := c.RunIndexes(stopped); err != nil {
 		t.Error(err)
 	}
-	for _, x := range c.indexes {
+	for _, x := range keptIndexes(c) {
 		if state, err := c.store.value(x.stateKey()); err != nil || !slices.Equal(state, []byte{indexRemoving}) {
 			t.Errorf("%s: state %x, %v", x.name, state, err)
 		}

@@ -34,6 +34,7 @@ const (
 	keyTx         = 'x' // + transaction id: where the transaction is
 	keyAddr       = 'a' // + key + height + number in the block: what a transaction did to the key
 	keyAddrTotals = 'b' // + key: what all transactions did to it
+	keySilent     = 'q' // + block hash: what receivers of silent payments need of its transactions
 )
 
 // format changes with every change of how the database is written. What has

@@ -39,6 +39,7 @@ func FuzzServe(f *testing.F) {
 		"getblockstats": `1,["txs"]`, "gettxoutproof": fmt.Sprintf(`[%q],%q`, block.Txs[0].TxID(), hash), "waitforblockheight": `1,1`,
 		"createrawtransaction": fmt.Sprintf(`[{"txid":%q,"vout":0}],[{%q:"1e-3"},{"data":"00"}],1,true,3`, payment.TxID(), n.address), "combinerawtransaction": fmt.Sprintf(`[%q]`, hexTx(payment)),
 		"disconnectnode": `"",5`, "getaddednodeinfo": `"10.0.0.1:1"`, "setmocktime": `1900000000`, "getmemoryinfo": `"stats"`, "help": `"help"`,
+		"getsilentblocks": `1,10`, "getsilentmempool": `"x-1"`,
 	} {
 		seeds = append(seeds, fmt.Sprintf(`{"jsonrpc":"2.0","method":%q,"params":[%s],"id":1}`, method, params))
 	}

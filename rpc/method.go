@@ -21,7 +21,7 @@ type method struct {
 func (s *Server) methods() map[string]*method {
 	table := make(map[string]*method)
 	for _, group := range []calls{
-		s.chainCalls(), s.storageCalls(), s.snapshotCalls(), s.txCalls(), s.mempoolCalls(), s.miningCalls(), s.poolCalls(), s.networkCalls(),
+		s.chainCalls(), s.storageCalls(), s.silentCalls(), s.snapshotCalls(), s.txCalls(), s.mempoolCalls(), s.miningCalls(), s.poolCalls(), s.networkCalls(),
 		s.controlCalls(),
 	} {
 		for name, call := range group {

@@ -24,11 +24,11 @@ var allMethods = strings.Fields(`
 	getblockstats getblocktemplate getchainstates getchaintips getconnectioncount getdeploymentinfo getdifficulty
 	getindexinfo getmemoryinfo getmempoolancestors getmempoolcluster getmempooldescendants getmempoolentry
 	getmempoolfeeratediagram getmempoolinfo getmininginfo getnettotals getnetworkhashps getnetworkinfo getnodeaddresses
-	getpeerinfo getpoolinfo getprioritisedtransactions getrawmempool getrawtransaction gettxout gettxoutproof
-	gettxoutsetinfo gettxspendingprevout help invalidateblock listbanned ping preciousblock prioritisetransaction
-	pruneblockchain reconsiderblock savemempool scanmempool sendrawtransaction setban setmocktime setnetworkactive stop
-	submitblock submitheader submitpackage testmempoolaccept uptime validateaddress verifytxoutproof waitforblock
-	waitforblockheight waitfornewblock`)
+	getpeerinfo getpoolinfo getprioritisedtransactions getrawmempool getrawtransaction getsilentblocks getsilentmempool
+	gettxout gettxoutproof gettxoutsetinfo gettxspendingprevout help invalidateblock listbanned ping preciousblock
+	prioritisetransaction pruneblockchain reconsiderblock savemempool scanmempool sendrawtransaction setban setmocktime
+	setnetworkactive stop submitblock submitheader submitpackage testmempoolaccept uptime validateaddress
+	verifytxoutproof waitforblock waitforblockheight waitfornewblock`)
 
 func TestHelp(t *testing.T) {
 	t.Parallel()

@@ -58,6 +58,7 @@ type Server struct {
 	cfg     Config
 	table   map[string]*method
 	started time.Time
+	run     string // names this run of the server
 	users   []Credential
 	working *shares      // the requests that are worked on at once
 	waiting *shares      // those that wait for something to happen
@@ -82,7 +83,7 @@ func New(cfg Config) *Server {
 	if cfg.MaxConnections == 0 {
 		cfg.MaxConnections = DefaultConnections
 	}
-	s := &Server{cfg: cfg, started: cfg.Clock.Wall.Now(), users: cfg.Users}
+	s := &Server{cfg: cfg, started: cfg.Clock.Wall.Now(), run: newRun(), users: cfg.Users}
 	if cfg.Password != "" {
 		own, err := NewCredential(cfg.User, cfg.Password)
 		if err != nil {

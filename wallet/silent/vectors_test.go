@@ -14,7 +14,8 @@ import (
 
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
-	"golang.org/x/crypto/ripemd160" //nolint:staticcheck // what HASH160 is made of
+	//lint:ignore SA1019 HASH160 is made of it
+	"golang.org/x/crypto/ripemd160"
 
 	"lode/consensus"
 )
