@@ -97,7 +97,9 @@ type MuSig struct {
 	Private []*btcec.PrivateKey
 	// Aggregate is the sum of the participants, before Tweaks.
 	Aggregate *btcec.PublicKey
-	// Tweaks are those of BIP328, to be applied in this order, all plain (and not
+	// Path is the steps from Aggregate to Internal (BIP328), none of them hardened.
+	Path []uint32
+	// Tweaks are those of Path, to be applied in this order, all plain (and not
 	// x-only).
 	Tweaks [][32]byte
 	// Internal is the key that they lead to: what tr() tweaks.
@@ -135,6 +137,7 @@ func (d *Descriptor) MuSig(index uint32) (m MuSig, ok bool, err error) {
 	if m.Aggregate, err = aggregate(keys); err != nil {
 		return m, true, err
 	}
+	m.Path = k.path(index)
 	m.Tweaks, err = k.tweaks(m.Aggregate, index)
 	return m, true, err
 }

@@ -171,6 +171,34 @@ func (s *Store) Sign(session *Session, private *btcec.PrivateKey) (Partial, erro
 	return session.sign(private, nonce)
 }
 
+// Check says whether the nonce of a session, whose public one is given, may be
+// used. The errors are those of Sign.
+func (s *Store) Check(key *Key, message [32]byte, public PubNonce, private *btcec.PrivateKey) error {
+	nonce, err := s.usable(key, message, public, private)
+	if err == nil {
+		clear(nonce[:])
+	}
+	return err
+}
+
+// usable reads a nonce that may be used. One that may have been used elsewhere, or
+// cannot be read, is deleted.
+func (s *Store) usable(key *Key, message [32]byte, public PubNonce, private *btcec.PrivateKey) (*secret, error) {
+	nonce, have, err := s.look(key, message, private)
+	switch {
+	case errors.Is(err, ErrNonceCopied), errors.Is(err, ErrNonceDamaged):
+		return nil, errors.Join(err, s.Drop(key, message, pubKeyOf(private.PubKey())))
+	case errors.Is(err, ErrNonceGone):
+		return nil, s.elsewhere(key, message, public, err)
+	case err != nil:
+		return nil, err
+	case have != public:
+		clear(nonce[:])
+		return nil, fmt.Errorf("%w: its public nonce is %s, and this session has %s", ErrOtherSession, have, public)
+	}
+	return nonce, nil
+}
+
 // take removes a nonce from the disk and gives it.
 func (s *Store) take(session *Session, private *btcec.PrivateKey) (*secret, error) {
 	key, me := session.key, pubKeyOf(private.PubKey())
@@ -178,17 +206,9 @@ func (s *Store) take(session *Session, private *btcec.PrivateKey) (*secret, erro
 	if at < 0 {
 		return nil, ErrNotOurs
 	}
-	nonce, public, err := s.look(key, session.message, private)
-	switch {
-	case errors.Is(err, ErrNonceCopied), errors.Is(err, ErrNonceDamaged):
-		return nil, errors.Join(err, s.Drop(key, session.message, me))
-	case errors.Is(err, ErrNonceGone):
-		return nil, s.elsewhere(session, session.nonces[at], err)
-	case err != nil:
+	nonce, err := s.usable(key, session.message, session.nonces[at], private)
+	if err != nil {
 		return nil, err
-	case public != session.nonces[at]:
-		clear(nonce[:])
-		return nil, fmt.Errorf("%w: its public nonce is %s, and this session has %s", ErrOtherSession, public, session.nonces[at])
 	}
 	path, anchor := s.paths(key, me, session.message)
 	err = os.Remove(anchor) // of several processes, one succeeds
@@ -207,14 +227,14 @@ func (s *Store) take(session *Session, private *btcec.PrivateKey) (*secret, erro
 
 // elsewhere explains a missing nonce: if the directory has it under another
 // session, what is signed has changed since.
-func (s *Store) elsewhere(session *Session, public PubNonce, gone error) error {
+func (s *Store) elsewhere(key *Key, message [32]byte, public PubNonce, gone error) error {
 	entries, _ := os.ReadDir(s.dir)
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), nonceSuffix) {
 			continue
 		}
 		d, err := readNonce(filepath.Join(s.dir, e.Name()))
-		if err != nil || PubNonce(d.PubNonce) != public || [32]byte(d.Message) == session.message && PubKey(d.Key) == session.key.point {
+		if err != nil || PubNonce(d.PubNonce) != public || [32]byte(d.Message) == message && PubKey(d.Key) == key.point {
 			continue
 		}
 		return fmt.Errorf("%w: it was made to sign %x for key %x, so what is to be signed has changed since", ErrOtherSession, d.Message, d.Key)
