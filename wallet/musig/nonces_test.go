@@ -97,13 +97,15 @@ func TestTwoSignersTwoRounds(t *testing.T) {
 	if _, err := s.Combine(sigs); err != nil {
 		t.Fatal(err)
 	}
-	wrong := sigs[p.public(1)]
+	good := sigs[p.public(1)]
+	wrong := good
 	wrong[31] ^= 1
 	sigs[p.public(1)] = wrong
 	_, err := s.Combine(sigs)
 	if !errors.Is(err, ErrPartial) || !bytes.Contains([]byte(err.Error()), []byte(p.public(1).String())) {
 		t.Errorf("a wrong partial signature: got %v, want its signer named", err)
 	}
+	sigs[p.public(1)] = good
 	delete(sigs, p.public(0))
 	if _, err := s.Combine(sigs); !errors.Is(err, ErrMissing) {
 		t.Errorf("a missing cosigner: got %v", err)
