@@ -61,7 +61,7 @@ func walletCoins(c *cli.Context) error {
 			if err != nil {
 				return err
 			}
-			lines[i] = coinLine{coin.TxID, coin.Index, coin.Value, a.Address, a.Label, w.Account().Path(coin.Key.KeyPath), coin.Height, coin.Confirmations,
+			lines[i] = coinLine{coin.TxID, coin.Index, coin.Value, a.Address, a.Label, w.Path(coin.Key), coin.Height, coin.Confirmations,
 				coin.Coinbase, coin.Mature, coin.Trusted, coin.Locked, coin.Spendable()}
 		}
 		return s.print(lines, func(out io.Writer) {

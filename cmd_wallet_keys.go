@@ -95,12 +95,15 @@ type walletSummary struct {
 	Network     string `json:"network"`
 	Wallet      string `json:"wallet"`
 	Watch       string `json:"watch"`
-	Fingerprint string `json:"fingerprint"` // of the master key (BIP32)
+	Fingerprint string `json:"fingerprint,omitempty"` // of the master key (BIP32), if there are words
 }
 
 func (s *walletSession) summary(a *wallet.Account) walletSummary {
-	fingerprint := a.Fingerprint
-	return walletSummary{s.net.spec.Name, s.files.Secret, s.files.Watch, hex.EncodeToString(fingerprint[:])}
+	summary := walletSummary{Network: s.net.spec.Name, Wallet: s.files.Secret, Watch: s.files.Watch}
+	if a != nil {
+		summary.Fingerprint = hex.EncodeToString(a.Fingerprint[:])
+	}
+	return summary
 }
 
 func walletRestore(c *cli.Context) error {
@@ -192,6 +195,9 @@ func walletExport(c *cli.Context) error {
 			return s.exportPrivate()
 		}
 		account := w.Account()
+		if account == nil {
+			return fmt.Errorf("%w: see `lode wallet descriptor export`", wallet.ErrNoWords)
+		}
 		result := struct {
 			walletSummary
 			Path       string `json:"path"`

@@ -56,7 +56,7 @@ type addressLine struct {
 }
 
 func newAddressLine(w *wallet.Wallet, a wallet.Address) addressLine {
-	return addressLine{Address: a, Path: w.Account().Path(a.Key.KeyPath)}
+	return addressLine{Address: a, Path: w.Path(a.Key)}
 }
 
 func walletAddresses(c *cli.Context) error {

@@ -64,8 +64,11 @@ func (w *Wallet) Receive(o AddressOptions) (Address, error) {
 		return Address{}, err
 	}
 	w.refresh()
-	b := w.branch(ReceiveChain)
-	id := KeyID{0, KeyPath{ReceiveChain, b.window.fresh()}}
+	b, err := w.role(ReceiveChain)
+	if err != nil {
+		return Address{}, err
+	}
+	id := KeyID{b.id.source, KeyPath{ReceiveChain, b.window.fresh()}}
 	if o.New {
 		id.Index = b.window.next()
 	}
@@ -79,7 +82,7 @@ func (w *Wallet) Receive(o AddressOptions) (Address, error) {
 			break
 		}
 	}
-	if a.Gap > w.doc.Gap {
+	if a.Gap > w.doc.Gap && w.sourced[id.Source].Account != nil {
 		if !o.BeyondGap || a.Gap > MaxGap {
 			return a, fmt.Errorf("%w: %d addresses before it have no confirmed payment, and a restore looks at %d: use one of them, or say --beyond-gap and restore with --gap %d",
 				ErrGap, a.Gap-1, w.doc.Gap, a.Gap)
@@ -90,7 +93,7 @@ func (w *Wallet) Receive(o AddressOptions) (Address, error) {
 		w.docDirty = true
 	}
 	a.Label = w.doc.label(labelAddress, a.Address)
-	if next := &w.doc.Sources[0].Next[ReceiveChain]; *next <= id.Index {
+	if next := &w.doc.Sources[id.Source].Next[ReceiveChain]; *next <= id.Index {
 		*next = id.Index + 1
 		b.window.handed, w.docDirty, w.stale = *next, true, true
 	}
@@ -101,11 +104,21 @@ func (w *Wallet) Receive(o AddressOptions) (Address, error) {
 // Addresses gives the receive addresses that were handed out or used.
 func (w *Wallet) Addresses() ([]Address, error) {
 	w.refresh()
-	list := make([]Address, w.branch(ReceiveChain).window.next())
-	for i := range list {
-		var err error
-		if list[i], err = w.Address(KeyID{0, KeyPath{ReceiveChain, uint32(i)}}); err != nil {
-			return nil, err
+	list := []Address{}
+	for _, b := range w.keys.branches {
+		if b.id.chain != ReceiveChain || !w.shown(b.id.source) {
+			continue
+		}
+		last := b.window.next()
+		if b.window.most > 0 || b.window.least > 0 { // one key, or what its owner has named
+			last = max(last, min(b.end, max(b.window.most, b.window.least)))
+		}
+		for i := range last {
+			a, err := w.Address(KeyID{b.id.source, KeyPath{ReceiveChain, i}})
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, a)
 		}
 	}
 	return list, nil
@@ -117,7 +130,9 @@ func (w *Wallet) checkGap() {
 	w.refresh()
 	need := w.doc.Gap
 	for _, b := range w.keys.branches {
-		need = max(need, b.window.need())
+		if w.sourced[b.id.source].Account != nil {
+			need = max(need, b.window.need())
+		}
 	}
 	if need > w.doc.Gap && need <= MaxGap {
 		w.notice("a restore from the words needs --gap %d from now on: so many keys in a row have no confirmed payment", need)
@@ -164,7 +179,10 @@ func (w *Wallet) Found() Found {
 			f.Transactions++
 		}
 	}
-	b := w.branch(ReceiveChain)
+	b, err := w.role(ReceiveChain)
+	if err != nil {
+		return f
+	}
 	for i := range min(int(b.end), len(b.window.use)) {
 		if b.window.use[i]&useSeen != 0 {
 			f.LastKey = int64(i)

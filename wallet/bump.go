@@ -275,7 +275,9 @@ func (w *Wallet) bumpChange(d *Draft) error {
 	if d.changeAt >= 0 {
 		return w.addChange(d, d.changeAt)
 	}
-	w.freshChange(d)
+	if err := w.freshChange(d); err != nil {
+		return err
+	}
 	return w.addChange(d, len(d.Tx.Out))
 }
 
@@ -355,6 +357,8 @@ func (w *Wallet) planChild(b Bump, r *record) (*Draft, error) {
 	if d.Tx.Version != trucVersion {
 		d.Tx.Version = txVersion
 	}
-	w.freshChange(d)
+	if err := w.freshChange(d); err != nil {
+		return nil, err
+	}
 	return d, w.addChange(d, 0)
 }

@@ -412,11 +412,8 @@ func TestLateKeys(t *testing.T) {
 	n, w := funded(t, 3)
 	late := new(sumKeys)
 	d, tx := w.testPay(t, n, Payment{Payees: []Payee{{stranger, coin}, {stranger, 2 * coin}}, Late: late, MinConf: 1})
-	keys, err := newSigner(w.testSecret(t).Mnemonic, w.testSecret(t).CoinType)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, err := new(sumKeys).OutputKeys(d.Spends, func(i int) (*btcec.PrivateKey, error) { return keys.outputPrivateKey(d.Spends[i].Key.KeyPath) })
+	keys := w.newSigner(w.testSecret(t))
+	want, err := new(sumKeys).OutputKeys(d.Spends, func(i int) (*btcec.PrivateKey, error) { return keys.outputPrivateKey(d.Spends[i].Key) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"lode/consensus"
+	"lode/wallet/descriptor"
 )
 
 // simNode is a node in memory. Its chain is made of real blocks, and each has
@@ -419,13 +420,32 @@ func (w *Wallet) testPay(t *testing.T, n *simNode, p Payment) (*Draft, *consensu
 	return d, tx
 }
 
+// descriptorOfWords is the private descriptor of the receive keys of account 0, on
+// regtest.
+func descriptorOfWords(words string, coinType uint32) (*descriptor.Descriptor, error) {
+	spec, err := consensus.EmbeddedSpec("regtest")
+	if err != nil {
+		return nil, err
+	}
+	net := descriptor.NetworkOf(spec)
+	text, err := (&Secret{CoinType: coinType, Mnemonic: words}).accountDescriptor(net, 0)
+	if err != nil {
+		return nil, err
+	}
+	d, err := descriptor.Parse(text, net)
+	if err != nil {
+		return nil, err
+	}
+	return d.Expand()[0], nil
+}
+
 // stranger is a key on the curve that no wallet here has.
 var stranger = func() [32]byte {
-	keys, err := newSigner(testWords, 0)
+	d, err := descriptorOfWords(testWords, 0)
 	if err != nil {
 		panic(err)
 	}
-	key, err := keys.public.OutputKey(KeyPath{0, 0})
+	key, err := d.OutputKey(0)
 	if err != nil {
 		panic(err)
 	}

@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"lode/consensus"
 	"lode/internal/syncdir"
+	"lode/wallet/descriptor"
 )
 
 // CreateOptions say what wallet to make.
 type CreateOptions struct {
-	Mnemonic   string // checked by ParseMnemonic
+	Mnemonic   string // checked by ParseMnemonic; empty for a wallet of descriptors
+	Extra      string // the passphrase of BIP39, without which the words lead elsewhere
+	WatchOnly  bool   // it is to have no private keys, and so neither words nor a passphrase
 	Passphrase string
 	WorkFactor int
 	Start      Point  // a block that is older than the wallet; zero for the first one
@@ -60,12 +64,14 @@ func Create(ctx context.Context, files Files, spec *consensus.Spec, o CreateOpti
 }
 
 func prepare(ctx context.Context, files Files, spec *consensus.Spec, o CreateOptions) (p *Prepared, err error) {
-	secret := newSecret(spec, o.Mnemonic)
-	sealed, err := secret.seal(o.Passphrase, o.WorkFactor)
-	if err != nil {
-		return nil, err
+	secret := newSecret(spec, o.Mnemonic, o.Extra)
+	var sealed []byte
+	if !o.WatchOnly {
+		if sealed, err = secret.seal(o.Passphrase, o.WorkFactor); err != nil {
+			return nil, err
+		}
 	}
-	doc, err := secret.watchDoc(spec, o.Start, o.Gap)
+	doc, err := secret.watchDoc(spec, o)
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +92,10 @@ func prepare(ctx context.Context, files Files, spec *consensus.Spec, o CreateOpt
 	if err = files.CheckRestore(); err != nil { // another process may have been faster
 		return p, err
 	}
-	if err = p.write(files.Secret, sealed); err != nil {
-		return p, err
+	if !o.WatchOnly {
+		if err = p.write(files.Secret, sealed); err != nil {
+			return p, err
+		}
 	}
 	if _, p.watched, err = files.exist(); err != nil {
 		return p, err
@@ -124,7 +132,7 @@ func (p *Prepared) adopt(ctx context.Context, doc *watchDoc, gap uint32) error {
 	if err != nil {
 		return err
 	}
-	if have.Sources[0].XPub != doc.Sources[0].XPub {
+	if !slices.Equal(have.Identity, doc.Identity) {
 		return fmt.Errorf("%s is %w, of another wallet than these words: name another file with --wallet, or move it away", p.files.Watch, ErrExists)
 	}
 	p.wallet = newWallet(p.files, p.spec, have, p.locked)
@@ -137,8 +145,9 @@ func (p *Prepared) adopt(ctx context.Context, doc *watchDoc, gap uint32) error {
 // Watched reports whether there was a watch file of these keys before.
 func (p *Prepared) Watched() bool { return p.watched }
 
-// Keep gives the files their names, the secret one first: without the others it
-// is a wallet, which they are not without it. The wallet holds the lock.
+// Keep gives the files their names, the secret one first, if there is one: without
+// the others it is a wallet, which they are not without it. The wallet holds the
+// lock.
 func (p *Prepared) Keep() (*Wallet, error) {
 	for len(p.renames) > 0 {
 		if err := os.Rename(p.renames[0][0], p.renames[0][1]); err != nil {
@@ -171,7 +180,7 @@ func Rebuild(ctx context.Context, files Files, spec *consensus.Spec, passphrase 
 	if err != nil {
 		return nil, err
 	}
-	doc, err := secret.watchDoc(spec, Point{}, 0)
+	doc, err := secret.watchDoc(spec, CreateOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -194,22 +203,49 @@ func Rebuild(ctx context.Context, files Files, spec *consensus.Spec, passphrase 
 	return w, nil
 }
 
-func (s *Secret) watchDoc(spec *consensus.Spec, start Point, gap uint32) (*watchDoc, error) {
-	keys, err := newSigner(s.Mnemonic, s.CoinType)
+// watchDoc is the watch file of a new wallet.
+func (s *Secret) watchDoc(spec *consensus.Spec, o CreateOptions) (*watchDoc, error) {
+	if o.Start == (Point{}) {
+		o.Start = Point{0, spec.Rules.GenesisHash()}
+	}
+	if o.Gap == 0 {
+		o.Gap = DefaultGap
+	}
+	if o.Gap > MaxGap {
+		return nil, fmt.Errorf("a gap of %d: want at most %d", o.Gap, MaxGap)
+	}
+	doc := newWatchDoc(spec, o.Gap, o.Start)
+	if doc.WatchOnly = o.WatchOnly; o.WatchOnly && s.Mnemonic != "" {
+		return nil, errors.New("a wallet that only watches has no words")
+	}
+	if s.Mnemonic == "" { // of descriptors, which may be any
+		doc.Identity = s.Identity
+		return doc, s.addSources(spec, doc)
+	}
+	account, err := s.account(spec, 0)
 	if err != nil {
 		return nil, err
 	}
-	if start == (Point{}) {
-		start = Point{0, spec.Rules.GenesisHash()}
-	}
-	if gap == 0 {
-		gap = DefaultGap
-	}
-	if gap > MaxGap {
-		return nil, fmt.Errorf("a gap of %d: want at most %d", gap, MaxGap)
-	}
-	return newWatchDoc(spec, keys.public, gap, start), nil
+	doc.addAccount(spec, account)
+	return doc, s.addSources(spec, doc)
 }
 
-// Account is the public side of the keys.
+// addSources adds the descriptors that were imported with private keys: a watch
+// file that is built anew has them, watched and not active.
+func (s *Secret) addSources(spec *consensus.Spec, doc *watchDoc) error {
+	net := descriptor.NetworkOf(spec)
+	for _, text := range s.Descriptors {
+		d, err := descriptor.Parse(text, net)
+		if err == nil {
+			d, err = d.Normalized()
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		doc.Sources = append(doc.Sources, &sourceDoc{Descriptor: d.String()})
+	}
+	return nil
+}
+
+// Account is the public side of account 0 of the words; nil if there are none.
 func (p *Prepared) Account() *Account { return p.wallet.account }

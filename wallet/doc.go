@@ -2,7 +2,7 @@
 // them. Commands and calls are served by the same type, Wallet.
 //
 // Read it in this order: amount.go, keys.go, secret.go (values); window.go,
-// keyring.go (which keys count); journal.go, states.go (what was seen, and what
+// keyring.go, sources.go (which keys count); journal.go, states.go (what was seen, and what
 // became of it); events.go, points.go (all that is known, as it changes);
 // store.go, files.go, lock.go, watch.go, create.go, wallet.go (the files);
 // node.go, scan.go, sync.go, lookback.go (what the chain says); ledger.go,
@@ -25,29 +25,44 @@
 // was scanned before (lookback.go), by the node's index of addresses or in all
 // blocks, and in the mempool.
 //
-// # Files, version 2
+// # Files
 //
 // A wallet is three files and a lock beside each other, all with mode 0600.
 //
 // NAME.age holds the secret: an age file for a passphrase (scrypt) with a JSON
 // object in it, which the age tool opens:
 //
-//	version    1
-//	network    the name of the network
-//	coin_type  of BIP44, the second step of all paths
-//	mnemonic   the words (BIP39), with single spaces
+//	version      1, or 2 if there is anything but words
+//	network      the name of the network
+//	coin_type    of BIP44, the second step of all paths
+//	mnemonic     the words (BIP39), NFKD, with single spaces; absent in a wallet of
+//	             descriptors alone
+//	mnemonic_passphrase
+//	             the passphrase of BIP39, NFKD, if there is one: the words alone lead
+//	             to other keys
+//	descriptors  those that were imported with private keys, with their checksums
+//	identity     of a wallet without words, as in its watch file
+//
+// A wallet that only watches has no such file.
 //
 // NAME.watch.json is plain JSON and holds what no chain can tell. It is replaced
 // as a whole, atomically:
 //
-//	version    2; version 1 held transactions as well, and is read
+//	version    3; version 1 held transactions as well, version 2 knew one account
+//	           alone, and both are read
 //	network    the name of the network
 //	rules      hash of its rules, hex (see consensus.Rules.ID)
 //	gap        unused keys in a row that count; a restore from the words needs it
 //	start      height and hash of a block that is older than the wallet
-//	sources    where keys come from, the account m/86'/coin'/0' first:
-//	           xpub, fingerprint of the master key, next: for receive and change
-//	           keys the first index that was never handed out (change: 0)
+//	identity   binds the journal to it: of account m/86'/coin'/0', or random
+//	watch_only whether it is to have no private keys
+//	sources    where keys come from, that account first, none ever removed:
+//	           descriptor (public, no hardened step left), account (its number, if
+//	           it is of the words), internal (its only chain gives change), watched
+//	           (without private keys here); for receive and change keys active (new
+//	           addresses come from it) and next (the first index that was never
+//	           handed out; change of accounts: 0); least (so many keys count in any
+//	           case), created (Unix seconds)
 //	labels     objects of BIP329: type, ref, label; sorted by type and ref
 //	locked     coins that are not to be spent, TXID:N, sorted
 //

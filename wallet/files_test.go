@@ -179,6 +179,15 @@ func TestRebuild(t *testing.T) {
 	}
 }
 
+func testPrivateDescriptor(t *testing.T) string {
+	t.Helper()
+	d, err := descriptorOfWords(testWords, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.Private()
+}
+
 func TestDamagedWatch(t *testing.T) {
 	w := newTestWallet(t, testWords)
 	w.Close()
@@ -195,9 +204,12 @@ func TestDamagedWatch(t *testing.T) {
 		"no gap":       {strings.Replace(good, `"gap": 20`, `"gap": 0`, 1), ErrDamaged},
 		"network":      {strings.Replace(good, `"regtest"`, `"main"`, 1), ErrNetwork},
 		"rules":        {replaceLine(good, `"rules"`, `"rules": "00",`), ErrNetwork},
-		"account key":  {replaceLine(good, `"xpub"`, `"xpub": "tpubx",`), ErrDamaged},
-		"newer":        {strings.Replace(good, `"version": 2`, `"version": 3`, 1), nil},
-		"fingerprint ": {replaceLine(good, `"fingerprint"`, `"fingerprint": "",`), ErrDamaged},
+		"descriptor":   {replaceLine(good, `"descriptor"`, `"descriptor": "tr(tpubx)",`), ErrDamaged},
+		"checksum":     {strings.Replace(good, `#`, `#q`, 1), ErrDamaged},
+		"newer":        {strings.Replace(good, `"version": 3`, `"version": 4`, 1), nil},
+		"identity":     {replaceLine(good, `"identity"`, `"identity": "",`), ErrDamaged},
+		"private key":  {replaceLine(good, `"descriptor"`, `"descriptor": "`+testPrivateDescriptor(t)+`",`), ErrDamaged},
+		"no such keys": {strings.Replace(good, `"active"`, `"internal": true, "active"`, 1), ErrDamaged},
 	} {
 		if c.text == good {
 			t.Errorf("%s: nothing was changed", name)

@@ -139,7 +139,7 @@ func (w *Wallet) replaced(r *record) (ids []consensus.Hash) {
 
 func (w *Wallet) received(r *record, base Entry) (list []Entry) {
 	for n := range r.tx.Out {
-		if _, ok := w.keys.counts(r.tx.Out[n].Script); ok {
+		if _, ok := w.mine(r.tx.Out[n].Script); ok {
 			list = append(list, w.output(r, base, n, r.tx.Out[n].Value))
 		}
 	}
@@ -149,7 +149,7 @@ func (w *Wallet) received(r *record, base Entry) (list []Entry) {
 func (w *Wallet) sent(r *record, base Entry, fee consensus.Amount) (list []Entry) {
 	base.Kind, base.Warn = KindSent, false
 	for n := range r.tx.Out {
-		if _, own := w.keys.counts(r.tx.Out[n].Script); !own {
+		if _, own := w.mine(r.tx.Out[n].Script); !own {
 			list = append(list, w.output(r, base, n, -r.tx.Out[n].Value))
 		}
 	}
@@ -181,7 +181,7 @@ func (w *Wallet) output(r *record, e Entry, n int, amount consensus.Amount) Entr
 // paidToSelf sums the outputs of a transaction that are the wallet's.
 func (w *Wallet) paidToSelf(r *record) (sum consensus.Amount) {
 	for n := range r.tx.Out {
-		if _, ok := w.keys.counts(r.tx.Out[n].Script); ok {
+		if _, ok := w.mine(r.tx.Out[n].Script); ok {
 			sum += r.tx.Out[n].Value
 		}
 	}

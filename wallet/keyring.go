@@ -70,12 +70,9 @@ type keyring struct {
 
 func newKeyring() *keyring { return &keyring{byKey: make(map[[32]byte]KeyID)} }
 
-// add takes up a source with both its branches.
-func (k *keyring) add(source uint32, from keySource, gap uint32, handed [2]uint32) {
-	for chain, next := range handed {
-		k.branches = append(k.branches, &branch{
-			id: branchID{source, uint32(chain)}, source: from, window: window{gap: gap, handed: next}})
-	}
+// add takes up a branch of a source.
+func (k *keyring) add(id branchID, from keySource, w window) {
+	k.branches = append(k.branches, &branch{id: id, source: from, window: w})
 }
 
 func (k *keyring) branch(id branchID) (*branch, bool) {
@@ -98,7 +95,9 @@ func (k *keyring) of(id KeyID) *branch {
 
 // append adds the next key of a branch.
 func (k *keyring) append(b *branch, key [32]byte) {
-	k.byKey[key] = KeyID{b.id.source, KeyPath{b.id.chain, uint32(len(b.keys))}}
+	if _, ok := k.byKey[key]; !ok { // else another source has it too: it has one name
+		k.byKey[key] = KeyID{b.id.source, KeyPath{b.id.chain, uint32(len(b.keys))}}
+	}
 	b.keys = append(b.keys, key)
 	b.window.use = append(b.window.use, 0)
 }
@@ -129,7 +128,11 @@ func (b *branch) want() uint32 {
 	if b.end <= uint32(len(b.keys)) {
 		return uint32(len(b.keys))
 	}
-	return b.end + max(lookAheadLeast, min(b.end, lookAheadMost))
+	want := b.end + max(lookAheadLeast, min(b.end, lookAheadMost))
+	if b.window.most > 0 {
+		return min(want, b.window.most)
+	}
+	return want
 }
 
 // count moves the end of the window, which more keys in use may have widened.

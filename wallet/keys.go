@@ -1,14 +1,13 @@
 package wallet
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
+	"github.com/btcsuite/btcd/address/v2"
 	"github.com/btcsuite/btcd/btcec/v2"
-	"github.com/btcsuite/btcd/btcec/v2/schnorr"
 	"github.com/btcsuite/btcd/btcutil/v2/hdkeychain"
 	"github.com/btcsuite/btcd/chaincfg/v2"
 	bip39 "github.com/tyler-smith/go-bip39"
@@ -47,20 +46,20 @@ func (p *KeyPath) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// The versions of extended keys (BIP32). Coin type 1 is that of every test
-// network (SLIP-44) and goes with tprv and tpub.
+// The versions of Bitcoin's extended public keys (BIP32). Coin type 1 is that of
+// every test network (SLIP-44).
 var (
-	mainVersions = chaincfg.Params{HDPrivateKeyID: [4]byte{0x04, 0x88, 0xad, 0xe4}, HDPublicKeyID: [4]byte{0x04, 0x88, 0xb2, 0x1e}}
-	testVersions = chaincfg.Params{HDPrivateKeyID: [4]byte{0x04, 0x35, 0x83, 0x94}, HDPublicKeyID: [4]byte{0x04, 0x35, 0x87, 0xcf}}
+	bitcoinMain = [4]byte{0x04, 0x88, 0xb2, 0x1e}
+	bitcoinTest = [4]byte{0x04, 0x35, 0x87, 0xcf}
 )
 
 const testCoinType = 1
 
-func versions(coinType uint32) *chaincfg.Params {
+func bitcoinVersion(coinType uint32) [4]byte {
 	if coinType == testCoinType {
-		return &testVersions
+		return bitcoinTest
 	}
-	return &mainVersions
+	return bitcoinMain
 }
 
 // NewMnemonic makes the words of a new wallet: 12 (128 bits) or 24 (256 bits).
@@ -97,141 +96,150 @@ func ParseMnemonic(s string) (string, error) {
 	return mnemonic, nil
 }
 
-// Account is the public side of a wallet, m/86'/coin'/0' (BIP86): it makes
-// every address and no signature.
+// Account is the public side of an account of the words, m/86'/coin'/number'
+// (BIP86): it makes every address and no signature.
 type Account struct {
+	Number      uint32
 	Fingerprint [4]byte // of the master key (BIP32)
 	CoinType    uint32
 	xpub        *hdkeychain.ExtendedKey
-	chains      [2]*hdkeychain.ExtendedKey
+	whole       *descriptor.Descriptor
+	chains      []*descriptor.Descriptor
 }
 
-// signer is the private side.
-type signer struct {
-	account *hdkeychain.ExtendedKey
-	public  *Account
-}
-
-// newSigner derives the account from words that ParseMnemonic has accepted.
-func newSigner(mnemonic string, coinType uint32) (*signer, error) {
-	seed := bip39.NewSeed(mnemonic, "")
-	master, err := hdkeychain.NewMaster(seed, versions(coinType))
+// master is the key that all others come from (BIP32).
+func (s *Secret) master(private [4]byte) (*hdkeychain.ExtendedKey, error) {
+	seed := bip39.NewSeed(s.Mnemonic, s.Extra)
+	defer clear(seed)
+	master, err := hdkeychain.NewMaster(seed, &chaincfg.Params{HDPrivateKeyID: private})
 	if err != nil {
 		return nil, fmt.Errorf("deriving the master key: %w", err)
 	}
+	return master, nil
+}
+
+// ErrNoWords is the kind of the error for a wallet without words.
+var ErrNoWords = errors.New("the wallet has no words: it is made of descriptors")
+
+// accountDescriptor is the private descriptor of an account.
+func (s *Secret) accountDescriptor(net descriptor.Network, number uint32) (string, error) {
+	if s.Mnemonic == "" {
+		return "", ErrNoWords
+	}
+	master, err := s.master(net.Private)
+	if err != nil {
+		return "", err
+	}
 	defer master.Zero()
 	key := master
-	for _, step := range []uint32{purpose, coinType, 0} {
+	for _, step := range []uint32{purpose, s.CoinType, number} {
 		if key, err = key.Derive(hdkeychain.HardenedKeyStart + step); err != nil {
-			return nil, fmt.Errorf("deriving the account key: %w", err)
+			return "", fmt.Errorf("deriving the account key: %w", err)
 		}
+		defer key.Zero()
 	}
-	first, err := master.Derive(hdkeychain.HardenedKeyStart) // any child names its parent
+	public, err := master.ECPubKey()
 	if err != nil {
-		return nil, fmt.Errorf("deriving the fingerprint: %w", err)
+		return "", fmt.Errorf("deriving the fingerprint: %w", err)
 	}
-	parent := first.ParentFingerprint()
-	xpub, err := key.Neuter()
-	if err != nil {
-		return nil, fmt.Errorf("deriving the public account key: %w", err)
-	}
-	public, err := newAccount(xpub, [4]byte{byte(parent >> 24), byte(parent >> 16), byte(parent >> 8), byte(parent)}, coinType)
+	fingerprint := address.Hash160(public.SerializeCompressed())[:4]
+	return fmt.Sprintf("tr([%x/%dh/%dh/%dh]%s/<0;1>/*)", fingerprint, purpose, s.CoinType, number, key), nil
+}
+
+// account derives the public side of an account.
+func (s *Secret) account(spec *consensus.Spec, number uint32) (*Account, error) {
+	net := descriptor.NetworkOf(spec)
+	text, err := s.accountDescriptor(net, number)
 	if err != nil {
 		return nil, err
 	}
-	return &signer{key, public}, nil
+	d, err := descriptor.Parse(text, net)
+	if err != nil {
+		return nil, err
+	}
+	return newAccount(d.Public(), number, s.CoinType)
 }
 
-func newAccount(xpub *hdkeychain.ExtendedKey, fingerprint [4]byte, coinType uint32) (*Account, error) {
-	a := &Account{Fingerprint: fingerprint, CoinType: coinType, xpub: xpub}
-	for i := range a.chains {
-		var err error
-		if a.chains[i], err = xpub.Derive(uint32(i)); err != nil {
-			return nil, fmt.Errorf("deriving chain %d of the account: %w", i, err)
-		}
+// newAccount reads tr([fingerprint/86h/coin'/number']KEY/<0;1>/*).
+func newAccount(d *descriptor.Descriptor, number, coinType uint32) (*Account, error) {
+	origins, err := d.Expand()[0].Origins(0)
+	if err != nil {
+		return nil, err
+	}
+	a := &Account{Number: number, Fingerprint: origins[0].Fingerprint, CoinType: coinType, xpub: d.RootKey(), whole: d, chains: d.Expand()}
+	if len(a.chains) != 2 || a.xpub == nil {
+		return nil, errors.New("an account is not what a wallet makes")
 	}
 	return a, nil
 }
 
-// ParseAccount reads what XPub and Fingerprint gave.
-func ParseAccount(xpub, fingerprint string, coinType uint32) (*Account, error) {
+// accountOf is the account of a source.
+func accountOf(s *source, spec *consensus.Spec) (*Account, error) {
+	return newAccount(s.whole, *s.Account, spec.Defaults.CoinType)
+}
+
+// ParseAccount reads what XPub and Fingerprint gave of account 0, with the versions
+// of this network or, as wallets of before had them, of Bitcoin.
+func ParseAccount(xpub, fingerprint string, spec *consensus.Spec) (*Account, error) {
 	key, err := hdkeychain.NewKeyFromString(xpub)
 	if err != nil {
 		return nil, fmt.Errorf("account key: %w", err)
 	}
-	if key.IsPrivate() || key.Depth() != 3 || !key.IsForNet(versions(coinType)) {
+	coinType, net := spec.Defaults.CoinType, descriptor.NetworkOf(spec)
+	version := [4]byte(key.Version())
+	if key.IsPrivate() || key.Depth() != 3 || version != net.Public && version != bitcoinVersion(coinType) {
 		return nil, errors.New("account key: want a public key of depth 3 with the version of this network")
 	}
-	fp, err := hex.DecodeString(fingerprint)
-	if err != nil || len(fp) != 4 {
-		return nil, fmt.Errorf("fingerprint %.20q: want 8 hex digits", fingerprint)
+	if key, err = key.CloneWithVersion(net.Public[:]); err != nil {
+		return nil, fmt.Errorf("account key: %w", err)
 	}
-	return newAccount(key, [4]byte(fp), coinType)
+	d, err := descriptor.Parse(fmt.Sprintf("tr([%s/%dh/%dh/0h]%s/<0;1>/*)", fingerprint, purpose, coinType, key), net)
+	if err != nil {
+		return nil, err
+	}
+	return newAccount(d, 0, coinType)
+}
+
+// sourceDoc is how the watch file has a new account.
+func (a *Account) sourceDoc() *sourceDoc {
+	return &sourceDoc{Descriptor: a.Descriptor(), Account: &a.Number, Active: [2]bool{true, true}}
 }
 
 // XPub is the extended public key of the account (BIP32).
 func (a *Account) XPub() string { return a.xpub.String() }
 
-// AccountPath is the path of the account: m/86'/coin'/0'.
-func (a *Account) AccountPath() string { return fmt.Sprintf("m/%d'/%d'/0'", purpose, a.CoinType) }
+// bitcoinXPub is XPub with Bitcoin's version.
+func (a *Account) bitcoinXPub() string {
+	version := bitcoinVersion(a.CoinType)
+	key, err := a.xpub.CloneWithVersion(version[:])
+	if err != nil {
+		panic("wallet: " + err.Error())
+	}
+	return key.String()
+}
 
-// Path is the full path of a key: m/86'/coin'/0'/0/5.
-func (a *Account) Path(p KeyPath) string { return a.AccountPath() + "/" + p.String() }
+// AccountPath is the path of the account: m/86'/coin'/0'.
+func (a *Account) AccountPath() string {
+	return fmt.Sprintf("m/%d'/%d'/%d'", purpose, a.CoinType, a.Number)
+}
 
 // Descriptor describes all addresses of the account (BIP380, BIP386, BIP389),
 // with its checksum.
-func (a *Account) Descriptor() string {
-	return descriptor.AddChecksum(fmt.Sprintf("tr([%x/%d'/%d'/0']%s/<0;1>/*)", a.Fingerprint, purpose, a.CoinType, a.XPub()))
-}
-
-// internalKey is the x coordinate of a key before its Taproot tweak.
-func (a *Account) internalKey(p KeyPath) (key [32]byte, err error) {
-	child, err := a.chains[p.Chain].Derive(p.Index)
-	if err != nil {
-		return key, fmt.Errorf("deriving key %s: %w", p, err)
-	}
-	pub, err := child.ECPubKey()
-	if err != nil {
-		return key, fmt.Errorf("deriving key %s: %w", p, err)
-	}
-	return [32]byte(schnorr.SerializePubKey(pub)), nil
-}
+func (a *Account) Descriptor() string { return a.whole.String() }
 
 // OutputKey is the Taproot output key of a key of the account: its internal key
 // tweaked with no scripts (BIP86).
-func (a *Account) OutputKey(p KeyPath) ([32]byte, error) {
-	internal, err := a.internalKey(p)
-	if err != nil {
-		return internal, err
-	}
-	output, _, err := consensus.TweakKey(internal, nil)
-	return output, err
-}
+func (a *Account) OutputKey(p KeyPath) ([32]byte, error) { return a.chains[p.Chain].OutputKey(p.Index) }
 
-// outputPrivateKey is the private key of OutputKey: the child's, negated if its
-// point has an odd y coordinate, plus the tweak (BIP341).
-func (s *signer) outputPrivateKey(p KeyPath) (*btcec.PrivateKey, error) {
-	chain, err := s.account.Derive(p.Chain)
+// outputPrivateKey is the private key of an output (BIP341).
+func (s *signer) outputPrivateKey(id KeyID) (*btcec.PrivateKey, error) {
+	d, err := s.descriptor(id)
 	if err != nil {
-		return nil, fmt.Errorf("deriving chain %d: %w", p.Chain, err)
+		return nil, err
 	}
-	child, err := chain.Derive(p.Index)
+	key, err := d.OutputPrivateKey(id.Index)
 	if err != nil {
-		return nil, fmt.Errorf("deriving key %s: %w", p, err)
+		return nil, fmt.Errorf("key %s: %w", id, err)
 	}
-	private, err := child.ECPrivKey()
-	if err != nil {
-		return nil, fmt.Errorf("deriving key %s: %w", p, err)
-	}
-	public := private.PubKey().SerializeCompressed()
-	scalar := private.Key
-	if public[0] == 3 { // odd
-		scalar.Negate()
-	}
-	tweak := consensus.TaggedHash("TapTweak", public[1:])
-	var t btcec.ModNScalar
-	if overflow := t.SetByteSlice(tweak[:]); overflow {
-		return nil, fmt.Errorf("key %s has no Taproot tweak", p)
-	}
-	return &btcec.PrivateKey{Key: *scalar.Add(&t)}, nil
+	return key, nil
 }

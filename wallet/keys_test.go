@@ -9,6 +9,7 @@ import (
 	bip39 "github.com/tyler-smith/go-bip39"
 
 	"lode/consensus"
+	"lode/wallet/descriptor"
 )
 
 const testWords = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about"
@@ -16,16 +17,26 @@ const testWords = "abandon abandon abandon abandon abandon abandon abandon aband
 // TestBIP86 checks the vectors of BIP86, which are for Bitcoin: coin type 0 and
 // prefix bc.
 func TestBIP86(t *testing.T) {
-	keys, err := newSigner(testWords, 0)
+	net := descriptor.Network{AddressPrefix: "bc", Private: [4]byte{0x04, 0x88, 0xad, 0xe4}, Public: bitcoinMain, WIF: 0x80}
+	text, err := (&Secret{Mnemonic: testWords}).accountDescriptor(net, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const xprv = "xprv9xgqHN7yz9MwCkxsBPN5qetuNdQSUttZNKw1dcYTV4mkaAFiBVGQziHs3NRSWMkCzvgjEe3n9xV8oYywvM8at9yRqyaZVz6TYYhX98VjsUk"
+	if want := "tr([73c5da0a/86h/0h/0h]" + xprv + "/<0;1>/*)"; text != want {
+		t.Errorf("account %s, want %s", text, want)
+	}
+	d, err := descriptor.Parse(text, net)
+	if err != nil {
+		t.Fatal(err)
+	}
+	account, err := newAccount(d.Public(), 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const xpub = "xpub6BgBgsespWvERF3LHQu6CnqdvfEvtMcQjYrcRzx53QJjSxarj2afYWcLteoGVky7D3UKDP9QyrLprQ3VCECoY49yfdDEHGCtMMj92pReUsQ"
-	if got := keys.public.XPub(); got != xpub {
+	if got := account.XPub(); got != xpub {
 		t.Errorf("account key %s, want %s", got, xpub)
-	}
-	if got := hex.EncodeToString(keys.public.Fingerprint[:]); got != "73c5da0a" {
-		t.Errorf("fingerprint %s, want 73c5da0a", got)
 	}
 	for _, c := range []struct {
 		path                      KeyPath
@@ -38,19 +49,20 @@ func TestBIP86(t *testing.T) {
 		{KeyPath{1, 0}, "399f1b2f4393f29a18c937859c5dd8a77350103157eb880f02e8c08214277cef", "882d74e5d0572d5a816cef0041a96b6c1de832f6f9676d9605c44d5e9a97d3dc",
 			"bc1p3qkhfews2uk44qtvauqyr2ttdsw7svhkl9nkm9s9c3x4ax5h60wqwruhk7"},
 	} {
-		internal, err := keys.public.internalKey(c.path)
+		chain := d.Expand()[c.path.Chain]
+		internal, err := chain.InternalKey(c.path.Index)
 		if err != nil {
 			t.Fatal(err)
 		}
-		output, err := keys.public.OutputKey(c.path)
+		output, err := account.OutputKey(c.path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		private, err := keys.outputPrivateKey(c.path)
+		private, err := chain.OutputPrivateKey(c.path.Index)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := hex.EncodeToString(internal[:]); got != c.internal {
+		if got := hex.EncodeToString(internal.SerializeCompressed()[1:]); got != c.internal {
 			t.Errorf("%s: internal key %s, want %s", c.path, got, c.internal)
 		}
 		if got := hex.EncodeToString(output[:]); got != c.output {
@@ -65,46 +77,40 @@ func TestBIP86(t *testing.T) {
 	}
 }
 
-// TestPublicAndPrivateAgree derives keys on both sides, through the text form.
-func TestPublicAndPrivateAgree(t *testing.T) {
-	for _, coinType := range []uint32{1, 9555} {
-		words, err := NewMnemonic(12)
+// TestAccountOfEveryNetwork: the key of an account is read back, with the versions
+// of its network and with those that wallets of before wrote, and no others.
+func TestAccountOfEveryNetwork(t *testing.T) {
+	for name, want := range map[string]string{"main": "Lpub", "testnet": "tpub", "regtest": "tpub"} {
+		spec, err := consensus.EmbeddedSpec(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		keys, err := newSigner(words, coinType)
+		secret := newSecret(spec, testWords, "")
+		account, err := secret.account(spec, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := "xpub"
-		if coinType == 1 {
-			want = "tpub"
+		if !strings.HasPrefix(account.XPub(), want) {
+			t.Errorf("%s: %.4s, want %s", name, account.XPub(), want)
 		}
-		if !strings.HasPrefix(keys.public.XPub(), want) {
-			t.Errorf("coin type %d: %.4s, want %s", coinType, keys.public.XPub(), want)
+		for _, text := range []string{account.XPub(), account.bitcoinXPub()} {
+			again, err := ParseAccount(text, "73c5da0a", spec)
+			if err != nil || again.Descriptor() != account.Descriptor() {
+				t.Errorf("%s: %.4s is read as %v, %v", name, text, again, err)
+			}
 		}
-		account, err := ParseAccount(keys.public.XPub(), hex.EncodeToString(keys.public.Fingerprint[:]), coinType)
+		other := map[string]string{"main": "regtest", "testnet": "main", "regtest": "main"}[name]
+		if foreign, err := consensus.EmbeddedSpec(other); err != nil {
+			t.Fatal(err)
+		} else if _, err := ParseAccount(account.XPub(), "73c5da0a", foreign); err == nil {
+			t.Errorf("an account key of %s passed on %s", name, other)
+		}
+		private, err := secret.accountDescriptor(descriptor.NetworkOf(spec), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range uint32(20) {
-			p := KeyPath{i % 2, i}
-			key, err := account.OutputKey(p)
-			if err != nil {
-				t.Fatal(err)
-			}
-			private, err := keys.outputPrivateKey(p)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := [32]byte(private.PubKey().SerializeCompressed()[1:]); got != key {
-				t.Errorf("%s: private key of %x, want %x", p, got, key)
-			}
-		}
-		if _, err := ParseAccount(keys.public.XPub(), "00000000", 9556-coinType); err == nil {
-			t.Error("an account key with the version of another network passed")
-		}
-		if _, err := ParseAccount(keys.account.String(), "00000000", coinType); err == nil {
+		key := strings.TrimSuffix(private[strings.Index(private, "]")+1:], "/<0;1>/*)")
+		if _, err := ParseAccount(key, "73c5da0a", spec); err == nil {
 			t.Error("a private account key passed")
 		}
 	}
@@ -158,16 +164,5 @@ func TestKeyPathText(t *testing.T) {
 		if err := p.UnmarshalText([]byte(bad)); err == nil {
 			t.Errorf("%q passed as %v", bad, p)
 		}
-	}
-}
-
-func TestDescriptor(t *testing.T) {
-	keys, err := newSigner(testWords, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := keys.public.Descriptor()
-	if want := "tr([73c5da0a/86'/1'/0']" + keys.public.XPub() + "/<0;1>/*)#"; !strings.HasPrefix(got, want) || len(got) != len(want)+8 {
-		t.Errorf("got %s, want %s and a checksum", got, want)
 	}
 }

@@ -1,6 +1,10 @@
 package wallet
 
-import "lode/consensus"
+import (
+	"slices"
+
+	"lode/consensus"
+)
 
 // Coin is an unspent coin of the wallet.
 type Coin struct {
@@ -13,10 +17,11 @@ type Coin struct {
 	Mature        bool // false for a coinbase that is too young
 	Trusted       bool // in a block, or pending and all its ancestors' inputs are the wallet's own
 	Locked        bool // by its owner
+	Watched       bool // the wallet has no private key for it, though it has some
 }
 
 // Spendable reports whether the wallet may spend c now.
-func (c *Coin) Spendable() bool { return c.Mature && c.Trusted && !c.Locked }
+func (c *Coin) Spendable() bool { return c.Mature && c.Trusted && !c.Locked && !c.Watched }
 
 // liveSpender is the transaction that counts and spends a coin.
 func (w *Wallet) liveSpender(o consensus.OutPoint) (*record, bool) {
@@ -34,7 +39,7 @@ func (w *Wallet) counted(o consensus.OutPoint) (id KeyID, value consensus.Amount
 	if !ok {
 		return id, 0, false
 	}
-	id, ok = w.keys.counts(out.Script)
+	id, ok = w.mine(out.Script)
 	return id, out.Value, ok
 }
 
@@ -56,6 +61,11 @@ func (w *Wallet) mature(r *record) bool {
 // Coins gives the coins that nothing spends, neither in a block nor pending, in
 // the order in which their transactions were seen.
 func (w *Wallet) Coins() []Coin {
+	return slices.DeleteFunc(w.allCoins(), func(c Coin) bool { return !w.shown(c.Key.Source) })
+}
+
+// allCoins is Coins of all accounts.
+func (w *Wallet) allCoins() []Coin {
 	w.refresh()
 	var coins []Coin
 	look := w.look()
@@ -104,7 +114,7 @@ func (l *look) coin(r *record, n int, id KeyID) Coin {
 	o := consensus.OutPoint{TxID: r.id, Index: uint32(n)}
 	return Coin{OutPoint: o, Value: r.tx.Out[n].Value, Key: id, Height: r.block.Height,
 		Confirmations: l.confirmations(r), Coinbase: r.tx.IsCoinbase(), Mature: l.mature(r), Trusted: l.trusted(r, l.trust),
-		Locked: len(l.locked) > 0 && l.locked[o.String()]}
+		Locked: len(l.locked) > 0 && l.locked[o.String()], Watched: l.watchedAlone(id.Source)}
 }
 
 // trusted reports whether only the wallet itself can take a transaction back:
@@ -137,6 +147,7 @@ type Balance struct {
 	Trusted     consensus.Amount `json:"trusted"`     // pending: change of the wallet's own payments
 	Others      consensus.Amount `json:"others"`      // pending: what others pay, and may take back
 	Locked      consensus.Amount `json:"locked"`      // of all of it, by its owner
+	Watched     consensus.Amount `json:"watched"`     // of all of it, without private keys in this wallet
 }
 
 // Balance sums the coins. A coin that a pending transaction spends counts
@@ -155,6 +166,9 @@ func (w *Wallet) Balance() (b Balance) {
 		}
 		if c.Spendable() {
 			b.Spendable += c.Value
+		}
+		if c.Watched {
+			b.Watched += c.Value
 		}
 		if c.Locked {
 			b.Locked += c.Value

@@ -112,7 +112,9 @@ func (w *Wallet) Draft(p Payment) (*Draft, error) {
 		d.Tx.In = append(d.Tx.In, consensus.TxIn{PrevOut: c.OutPoint, Sequence: sequenceReplaceable})
 	}
 	if s.change > 0 {
-		w.freshChange(d)
+		if err := w.freshChange(d); err != nil {
+			return nil, err
+		}
 		if err := w.addChange(d, mathrand.IntN(len(d.Tx.Out)+1)); err != nil {
 			return nil, err
 		}
@@ -248,9 +250,14 @@ func (w *Wallet) lockTime() uint32 {
 }
 
 // freshChange has the change go to a key that no node has seen.
-func (w *Wallet) freshChange(d *Draft) {
+func (w *Wallet) freshChange(d *Draft) error {
 	w.refresh()
-	d.changeKey = KeyID{0, KeyPath{ChangeChain, w.branch(ChangeChain).window.fresh()}}
+	b, err := w.role(ChangeChain)
+	if err != nil {
+		return fmt.Errorf("there is no address for the change: %w", err)
+	}
+	d.changeKey = KeyID{b.id.source, KeyPath{ChangeChain, b.window.fresh()}}
+	return nil
 }
 
 // addChange pays the change. Drafts have it at a random place, so that nobody can

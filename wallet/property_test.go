@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"lode/consensus"
+	"lode/wallet/descriptor"
 )
 
 // propertySeeds is how many histories TestAnyHistory draws, unless
@@ -68,17 +69,17 @@ const propertyWords = "legal winner thank year wave sausage worth useful legal w
 // propertyBase is a chain that all histories begin with.
 type propertyBase struct {
 	node        *simNode
-	payer       *signer
+	payer       *descriptor.Descriptor
 	payerOutKey [32]byte
 }
 
 func newPropertyBase(t *testing.T) *propertyBase {
 	b := &propertyBase{node: newSimNode(t)}
 	var err error
-	if b.payer, err = newSigner(testWords, 1); err != nil {
+	if b.payer, err = descriptorOfWords(testWords, 1); err != nil {
 		t.Fatal(err)
 	}
-	if b.payerOutKey, err = b.payer.public.OutputKey(KeyPath{}); err != nil {
+	if b.payerOutKey, err = b.payer.OutputKey(0); err != nil {
 		t.Fatal(err)
 	}
 	b.node.mineMany(30, b.payerOutKey)
@@ -313,7 +314,11 @@ func (p *property) payerCoin() (o consensus.OutPoint, value consensus.Amount, ok
 func (p *property) payerTx(o consensus.OutPoint, value consensus.Amount, out []consensus.TxOut) *consensus.Tx {
 	tx := &consensus.Tx{Version: 2, In: []consensus.TxIn{{PrevOut: o, Sequence: sequenceReplaceable}}, Out: out}
 	spent := consensus.Coin{Value: value, Key: p.base.payerOutKey}
-	sig, err := p.base.payer.sign(KeyPath{}, consensus.NewSigHasher(tx, []consensus.TxOut{spent.Output()}), 0)
+	private, err := p.base.payer.OutputPrivateKey(0)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	sig, err := sign(private, consensus.NewSigHasher(tx, []consensus.TxOut{spent.Output()}), 0)
 	if err != nil {
 		p.t.Fatal(err)
 	}

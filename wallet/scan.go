@@ -105,7 +105,7 @@ func (w *Wallet) poolQuery() (q PoolQuery) {
 			}
 		}
 	}
-	for _, c := range w.Coins() {
+	for _, c := range w.allCoins() {
 		q.Coins = append(q.Coins, c.OutPoint)
 	}
 	return q

@@ -2,6 +2,7 @@ package wallet
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 
 	"filippo.io/age"
+	"golang.org/x/text/unicode/norm"
 
 	"lode/consensus"
 )
@@ -24,7 +26,12 @@ const maxWorkFactor = 22
 // maxSecretSize bounds what is read of a secret file, in bytes.
 const maxSecretSize = 1 << 16
 
-const secretVersion = 1
+// The versions of secrets. What needs no more than words is written as version 1,
+// so that older programs read it.
+const (
+	secretVersion      = 2
+	secretVersionWords = 1
+)
 
 // Kinds of errors of secret files.
 var (
@@ -39,11 +46,20 @@ type Secret struct {
 	Version  int    `json:"version"`
 	Network  string `json:"network"`
 	CoinType uint32 `json:"coin_type"`
-	Mnemonic string `json:"mnemonic"`
+	Mnemonic string `json:"mnemonic,omitempty"` // the words; NFKD, single spaces
+	// Since version 2:
+	Extra       string             `json:"mnemonic_passphrase,omitempty"` // of BIP39; NFKD
+	Descriptors []string           `json:"descriptors,omitempty"`         // that were imported, with private keys
+	Identity    consensus.HexBytes `json:"identity,omitempty"`            // of a wallet without words, in its watch file too
 }
 
-func newSecret(spec *consensus.Spec, mnemonic string) *Secret {
-	return &Secret{secretVersion, spec.Name, spec.Defaults.CoinType, mnemonic}
+func newSecret(spec *consensus.Spec, mnemonic, extra string) *Secret {
+	s := &Secret{Network: spec.Name, CoinType: spec.Defaults.CoinType, Mnemonic: mnemonic, Extra: norm.NFKD.String(extra)}
+	if mnemonic == "" {
+		s.Identity = make([]byte, 32)
+		rand.Read(s.Identity) // which never fails
+	}
+	return s
 }
 
 // seal encrypts s with a passphrase.
@@ -56,10 +72,11 @@ func (s *Secret) seal(passphrase string, workFactor int) ([]byte, error) {
 		return nil, fmt.Errorf("preparing the passphrase: %w", err)
 	}
 	recipient.SetWorkFactor(workFactor)
-	plain, err := json.Marshal(s)
+	plain, err := s.encode()
 	if err != nil {
 		return nil, err
 	}
+	defer clear(plain)
 	var out bytes.Buffer
 	w, err := age.Encrypt(&out, recipient)
 	if err == nil {
@@ -71,6 +88,13 @@ func (s *Secret) seal(passphrase string, workFactor int) ([]byte, error) {
 		return nil, fmt.Errorf("encrypting the words: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+func (s *Secret) encode() ([]byte, error) {
+	if s.Version = secretVersion; s.Mnemonic != "" && s.Extra == "" && len(s.Descriptors) == 0 {
+		s.Version = secretVersionWords
+	}
+	return json.Marshal(s)
 }
 
 // openSecret decrypts what seal made.
@@ -98,8 +122,11 @@ func openSecret(sealed []byte, passphrase string) (*Secret, error) {
 	if err := json.Unmarshal(plain, s); err != nil {
 		return nil, fmt.Errorf("%w: what is in it is not a wallet", ErrDamaged)
 	}
-	if s.Version != secretVersion {
-		return nil, fmt.Errorf("it has version %d, this program knows %d: use the program that made it", s.Version, secretVersion)
+	if s.Version != secretVersion && s.Version != secretVersionWords {
+		return nil, fmt.Errorf("it has version %d, this program knows 1 and %d: use the program that made it", s.Version, secretVersion)
+	}
+	if s.Mnemonic == "" && s.Version == secretVersion {
+		return s, nil
 	}
 	if s.Mnemonic, err = ParseMnemonic(s.Mnemonic); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)

@@ -13,13 +13,10 @@ import (
 // Sign gives the signed transaction of a draft, after it has passed the rules
 // that a block would apply to it.
 func (w *Wallet) Sign(d *Draft, s *Secret) (*consensus.Tx, error) {
-	keys, err := newSigner(s.Mnemonic, s.CoinType)
-	if err != nil {
-		return nil, err
+	if w.doc.WatchOnly {
+		return nil, ErrWatchOnly
 	}
-	if keys.public.XPub() != w.account.XPub() {
-		return nil, fmt.Errorf("%s does not belong to %s: move the watch file away, and the next command builds it anew", w.files.Watch, w.files.Secret)
-	}
+	keys := w.newSigner(s)
 	coins := make([]consensus.Coin, len(d.Spends))
 	spent := make([]consensus.TxOut, len(d.Spends))
 	for i, c := range d.Spends {
@@ -36,7 +33,12 @@ func (w *Wallet) Sign(d *Draft, s *Secret) (*consensus.Tx, error) {
 	}
 	hasher := consensus.NewSigHasher(tx, spent)
 	for i, c := range d.Spends {
-		signature, err := keys.sign(c.Key.KeyPath, hasher, i)
+		private, err := keys.outputPrivateKey(c.Key)
+		if err != nil {
+			return nil, fmt.Errorf("signing input %d: %w", i, err)
+		}
+		signature, err := sign(private, hasher, i)
+		private.Zero()
 		if err != nil {
 			return nil, fmt.Errorf("signing input %d: %w", i, err)
 		}
@@ -54,7 +56,7 @@ func (d *Draft) deriveLate(tx *consensus.Tx, keys *signer) error {
 		return nil
 	}
 	found, err := d.late.OutputKeys(d.Spends, func(input int) (*btcec.PrivateKey, error) {
-		return keys.outputPrivateKey(d.Spends[input].Key.KeyPath)
+		return keys.outputPrivateKey(d.Spends[input].Key)
 	})
 	if err != nil {
 		return fmt.Errorf("deriving the outputs of the payment: %w", err)
@@ -71,12 +73,7 @@ func (d *Draft) deriveLate(tx *consensus.Tx, keys *signer) error {
 
 // sign gives the signature of one input over everything (SIGHASH_DEFAULT), with
 // fresh randomness in its nonce (BIP340).
-func (s *signer) sign(p KeyPath, hasher *consensus.SigHasher, input int) ([]byte, error) {
-	private, err := s.outputPrivateKey(p)
-	if err != nil {
-		return nil, err
-	}
-	defer private.Zero()
+func sign(private *btcec.PrivateKey, hasher *consensus.SigHasher, input int) ([]byte, error) {
 	message, ok := hasher.SigHash(input, consensus.SigHashDefault, nil)
 	if !ok {
 		return nil, consensus.ErrSigHashType

@@ -232,6 +232,39 @@ func TestWatchFile1(t *testing.T) {
 	}
 }
 
+// TestWatchFile2 reads a watch file that knew one account alone, with the journal
+// that belongs to it.
+func TestWatchFile2(t *testing.T) {
+	_, w := funded(t, 1)
+	label := w.addressOf(w.testKey(t, KeyPath{0, 3}))
+	w.Close()
+	id, genesis := w.spec.Rules.ID(), w.spec.Rules.GenesisHash().String()
+	old := `{"version": 2, "network": "regtest", "rules": "` + hex.EncodeToString(id[:]) + `", "gap": 25, "start": {"height": 0, "hash": "` + genesis + `"},
+		"sources": [{"xpub": "` + w.Account().XPub() + `", "fingerprint": "73c5da0a", "next": [4, 0]}],
+		"labels": [{"type": "addr", "ref": "` + label + `", "label": "rent"}], "locked": []}`
+	if err := os.WriteFile(w.files.Watch, []byte(old), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(t.Context(), w.files, w.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	wantBalance(t, again, Balance{Confirmed: 50 * coin, Spendable: 50 * coin})
+	if list, err := again.Addresses(); err != nil || len(list) != 4 || list[3].Label != "rent" || again.Gap() != 25 {
+		t.Errorf("addresses %+v, %v, gap %d", list, err, again.Gap())
+	}
+	if err := again.WidenGap(26); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Save(); err != nil {
+		t.Fatal(err)
+	}
+	if doc, err := loadWatch(w.files.Watch, w.spec); err != nil || doc.Version != watchVersion || doc.Gap != 26 {
+		t.Errorf("written as %+v, %v", doc, err)
+	}
+}
+
 // FuzzJournal: no file makes the wallet panic or take more memory than it has,
 // and what is taken is written back as it was.
 func FuzzJournal(f *testing.F) {
@@ -251,7 +284,8 @@ func FuzzJournal(f *testing.F) {
 		}
 		keys := func() *keyring {
 			k := newKeyring()
-			k.add(0, nil, DefaultGap, [2]uint32{})
+			k.add(branchID{0, 0}, nil, window{gap: DefaultGap})
+			k.add(branchID{0, 1}, nil, window{gap: DefaultGap})
 			return k
 		}
 		k := newKnowledge(keys())

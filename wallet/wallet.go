@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"lode/consensus"
+	"lode/wallet/descriptor"
 )
 
 // Kinds of errors of a wallet.
@@ -27,11 +28,16 @@ type Wallet struct {
 	spec    *consensus.Spec
 	files   Files
 	locked  *os.File // nil while the lock is released
-	account *Account // of the first source of keys
-	now     func() time.Time
+	net     descriptor.Network
+	account *Account // 0 of the words; nil if there are none
+	sourced []*source
+	// selected is the account that is shown alone, see SelectAccount.
+	selected *uint32
+	now      func() time.Time
 
 	doc      *watchDoc
 	docDirty bool // doc differs from the file
+	docSaved int  // so many sources are in the file
 
 	*knowledge
 	file    *journalFile
@@ -45,7 +51,7 @@ type Wallet struct {
 
 // newWallet takes over the lock. begin reads the journal.
 func newWallet(files Files, spec *consensus.Spec, doc *watchDoc, locked *os.File) *Wallet {
-	return &Wallet{spec: spec, files: files, locked: locked, doc: doc, now: time.Now, file: newJournalFile(files.Journal)}
+	return &Wallet{spec: spec, files: files, locked: locked, doc: doc, net: descriptor.NetworkOf(spec), now: time.Now, file: newJournalFile(files.Journal)}
 }
 
 // Open opens a wallet of this network by its watch file.
@@ -70,7 +76,7 @@ func Open(ctx context.Context, files Files, spec *consensus.Spec) (*Wallet, erro
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
-	if !secret {
+	if !secret && !w.doc.WatchOnly {
 		w.notice("%s is missing: nothing can be spent until `lode wallet restore` has made it anew from the words", files.Secret)
 	}
 	return w, nil
@@ -79,18 +85,21 @@ func Open(ctx context.Context, files Files, spec *consensus.Spec) (*Wallet, erro
 // begin derives the keys and reads the journal, or begins one. fresh says that
 // there is none yet, which else is worth a word.
 func (w *Wallet) begin(fresh bool) error {
-	keys := newKeyring()
-	for i, s := range w.doc.Sources {
-		account, err := ParseAccount(s.XPub, s.Fingerprint, w.spec.Defaults.CoinType)
+	w.knowledge, w.unsaved, w.stale, w.sourced, w.account = newKnowledge(newKeyring()), nil, true, nil, nil
+	for _, doc := range w.doc.Sources {
+		s, err := w.addSource(doc)
 		if err != nil {
 			return damagedWatch(w.files.Watch, err)
 		}
-		if i == 0 {
-			w.account = account
+		if s.Account != nil && *s.Account == 0 {
+			if w.account, err = accountOf(s, w.spec); err != nil {
+				return damagedWatch(w.files.Watch, err)
+			}
 		}
-		keys.add(uint32(i), account, w.doc.Gap, s.Next)
 	}
-	w.knowledge, w.unsaved, w.stale = newKnowledge(keys), nil, true
+	if !fresh {
+		w.docSaved = len(w.doc.Sources)
+	}
 	damage, err := w.file.load(w.apply)
 	switch {
 	case err == nil && w.identity != w.identify():
@@ -137,10 +146,7 @@ func (w *Wallet) salvage(damage error) error {
 }
 
 // identify is what binds a journal to its wallet: the network and the first key.
-func (w *Wallet) identify() consensus.Hash {
-	id := w.spec.Rules.ID()
-	return consensus.TaggedHash("lode/wallet", id[:], []byte(w.doc.Sources[0].XPub))
-}
+func (w *Wallet) identify() consensus.Hash { return consensus.Hash(w.doc.Identity) }
 
 // do makes an event true and notes it for the journal. Events are made from what
 // was checked: one that cannot be is a mistake of this program.
@@ -197,10 +203,15 @@ func (w *Wallet) Acquire(ctx context.Context) error {
 }
 
 // Save writes what has changed: first what was seen, then what the owner said.
-// Neither needs the other to make sense.
+// Neither needs the other to make sense, but for keys, whose source must be there.
 func (w *Wallet) Save() error {
 	if w.locked == nil && (len(w.unsaved) > 0 || w.docDirty) {
 		return errors.New("the wallet was released: what has changed since is not saved")
+	}
+	if w.docDirty && len(w.doc.Sources) > w.docSaved {
+		if err := w.saveDoc(); err != nil {
+			return err
+		}
 	}
 	if len(w.unsaved) > 0 {
 		var err error
@@ -217,15 +228,21 @@ func (w *Wallet) Save() error {
 	if !w.docDirty {
 		return nil
 	}
+	return w.saveDoc()
+}
+
+func (w *Wallet) saveDoc() error {
 	b, err := w.doc.encode()
 	if err == nil {
 		err = writeFile(w.files.Watch, b)
 	}
-	w.docDirty = err != nil
+	if w.docDirty = err != nil; err == nil {
+		w.docSaved = len(w.doc.Sources)
+	}
 	return err
 }
 
-// Account is the public side of the first keys.
+// Account is the public side of account 0 of the words; nil if the wallet has none.
 func (w *Wallet) Account() *Account { return w.account }
 
 // Gap is how many keys in a row may be unused: a restore needs as much.
@@ -234,9 +251,12 @@ func (w *Wallet) Gap() uint32 { return w.doc.Gap }
 // Scanned gives the range of blocks that the wallet knows.
 func (w *Wallet) Scanned() (first, tip Point) { return w.start, w.points.tip() }
 
-// branch of the first source.
+// branch is role, for a wallet that is known to have one.
 func (w *Wallet) branch(chain uint32) *branch {
-	b, _ := w.keys.branch(branchID{0, chain})
+	b, err := w.role(chain)
+	if err != nil {
+		panic("wallet: " + err.Error())
+	}
 	return b
 }
 

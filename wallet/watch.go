@@ -3,7 +3,6 @@ package wallet
 import (
 	"bytes"
 	"cmp"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -13,8 +12,9 @@ import (
 )
 
 // watchVersion is the version of the watch file that this program writes. It
-// reads version 1 too, which held the transactions as well.
-const watchVersion = 2
+// reads version 1 too, which held the transactions as well, and version 2, which
+// knew one account alone.
+const watchVersion = 3
 
 // maxWatchSize bounds what is read of a watch file, in bytes.
 const maxWatchSize = 1 << 30
@@ -22,21 +22,16 @@ const maxWatchSize = 1 << 30
 // watchDoc is the watch file: what no chain can tell. It names the wallet and
 // holds what its owner has said and was given.
 type watchDoc struct {
-	Version int                `json:"version"`
-	Network string             `json:"network"`
-	Rules   consensus.HexBytes `json:"rules"` // consensus.Rules.ID
-	Gap     uint32             `json:"gap"`   // that a restore from the words needs, DefaultGap at least
-	Start   Point              `json:"start"` // the wallet is younger than what follows this block
-	Sources []*sourceDoc       `json:"sources"`
-	Labels  []Label            `json:"labels"`
-	Locked  []string           `json:"locked,omitempty"` // coins that are not to be spent, TXID:N, sorted
-}
-
-// sourceDoc is an account whose keys the wallet has.
-type sourceDoc struct {
-	XPub        string    `json:"xpub"`
-	Fingerprint string    `json:"fingerprint"` // of the master key
-	Next        [2]uint32 `json:"next"`        // by chain: the first index that was never handed out
+	Version   int                `json:"version"`
+	Network   string             `json:"network"`
+	Rules     consensus.HexBytes `json:"rules"`                // consensus.Rules.ID
+	Gap       uint32             `json:"gap"`                  // that a restore from the words needs, DefaultGap at least
+	Start     Point              `json:"start"`                // the wallet is younger than what follows this block
+	Identity  consensus.HexBytes `json:"identity"`             // binds the journal to it, see identityOf
+	WatchOnly bool               `json:"watch_only,omitempty"` // it is to have no private keys
+	Sources   []*sourceDoc       `json:"sources"`
+	Labels    []Label            `json:"labels"`
+	Locked    []string           `json:"locked,omitempty"` // coins that are not to be spent, TXID:N, sorted
 }
 
 // Label is a label as BIP329 writes it, one object a line in its files.
@@ -53,12 +48,16 @@ const (
 	labelOutput  = "output"
 )
 
-func newWatchDoc(spec *consensus.Spec, account *Account, gap uint32, start Point) *watchDoc {
+func newWatchDoc(spec *consensus.Spec, gap uint32, start Point) *watchDoc {
 	id := spec.Rules.ID()
-	return &watchDoc{
-		Version: watchVersion, Network: spec.Name, Rules: id[:], Gap: max(gap, 1), Start: start,
-		Sources: []*sourceDoc{{XPub: account.XPub(), Fingerprint: hex.EncodeToString(account.Fingerprint[:])}},
-	}
+	return &watchDoc{Version: watchVersion, Network: spec.Name, Rules: id[:], Gap: max(gap, 1), Start: start, Sources: []*sourceDoc{}}
+}
+
+// addAccount adds the first account of the words, which names the wallet.
+func (d *watchDoc) addAccount(spec *consensus.Spec, a *Account) {
+	id := identityOf(spec, a)
+	d.Identity = id[:]
+	d.Sources = append(d.Sources, a.sourceDoc())
 }
 
 func (d *watchDoc) encode() ([]byte, error) {
@@ -82,8 +81,8 @@ func loadWatch(path string, spec *consensus.Spec) (*watchDoc, error) {
 	}
 	id := spec.Rules.ID()
 	switch {
-	case head.Version != watchVersion && head.Version != 1:
-		return nil, fmt.Errorf("watch file %s has version %d, this program knows 1 and %d: use the program that wrote it", path, head.Version, watchVersion)
+	case head.Version < 1 || head.Version > watchVersion:
+		return nil, fmt.Errorf("watch file %s has version %d, this program knows 1 to %d: use the program that wrote it", path, head.Version, watchVersion)
 	case head.Network != spec.Name:
 		return nil, fmt.Errorf("watch file %s: %w: it was made for %q, want %q", path, ErrNetwork, head.Network, spec.Name)
 	case !bytes.Equal(head.Rules, id[:]):
@@ -92,6 +91,8 @@ func loadWatch(path string, spec *consensus.Spec) (*watchDoc, error) {
 	doc := new(watchDoc)
 	if head.Version == 1 {
 		doc, err = readWatch1(b, spec)
+	} else if head.Version == 2 {
+		doc, err = readWatch2(b, spec)
 	} else if err = json.Unmarshal(b, doc); err == nil {
 		doc.sortLabels() // somebody may have edited it
 		slices.Sort(doc.Locked)
@@ -118,11 +119,12 @@ func readWatch1(b []byte, spec *consensus.Spec) (*watchDoc, error) {
 	if err := json.Unmarshal(b, &old); err != nil {
 		return nil, err
 	}
-	account, err := ParseAccount(old.XPub, old.Fingerprint, spec.Defaults.CoinType)
+	account, err := ParseAccount(old.XPub, old.Fingerprint, spec)
 	if err != nil {
 		return nil, err
 	}
-	doc := newWatchDoc(spec, account, DefaultGap, old.Start)
+	doc := newWatchDoc(spec, DefaultGap, old.Start)
+	doc.addAccount(spec, account)
 	doc.Sources[0].Next = [2]uint32{ReceiveChain: old.Next[ReceiveChain]} // change keys are known by their use
 	for path, label := range old.Labels {
 		key, err := account.OutputKey(path)
@@ -135,6 +137,37 @@ func readWatch1(b []byte, spec *consensus.Spec) (*watchDoc, error) {
 	return doc, doc.check()
 }
 
+// readWatch2 reads a watch file of version 2: it had the one account as a key.
+func readWatch2(b []byte, spec *consensus.Spec) (*watchDoc, error) {
+	var old struct {
+		Gap     uint32 `json:"gap"`
+		Start   Point  `json:"start"`
+		Sources []struct {
+			XPub        string    `json:"xpub"`
+			Fingerprint string    `json:"fingerprint"`
+			Next        [2]uint32 `json:"next"`
+		} `json:"sources"`
+		Labels []Label  `json:"labels"`
+		Locked []string `json:"locked"`
+	}
+	if err := json.Unmarshal(b, &old); err != nil {
+		return nil, err
+	}
+	if len(old.Sources) != 1 {
+		return nil, fmt.Errorf("it has keys of %d accounts, want 1", len(old.Sources))
+	}
+	account, err := ParseAccount(old.Sources[0].XPub, old.Sources[0].Fingerprint, spec)
+	if err != nil {
+		return nil, err
+	}
+	doc := newWatchDoc(spec, old.Gap, old.Start)
+	doc.addAccount(spec, account)
+	doc.Sources[0].Next, doc.Labels, doc.Locked = old.Sources[0].Next, old.Labels, old.Locked
+	doc.sortLabels()
+	slices.Sort(doc.Locked)
+	return doc, doc.check()
+}
+
 // damagedWatch says what to do about a watch file that cannot be read.
 func damagedWatch(path string, why error) error {
 	return fmt.Errorf("watch file %s is %w (%w): move it away, and the next command builds it anew with the passphrase; labels, and the gap if it was wider, are lost", path, ErrDamaged, plainly.Error(why))
@@ -142,8 +175,11 @@ func damagedWatch(path string, why error) error {
 
 // check looks for what this program never writes.
 func (d *watchDoc) check() error {
-	if len(d.Sources) == 0 {
-		return fmt.Errorf("it has no keys")
+	if len(d.Identity) != 32 {
+		return fmt.Errorf("it has no identity")
+	}
+	if len(d.Sources) > maxSources {
+		return fmt.Errorf("it has %d sources of keys", len(d.Sources))
 	}
 	if d.Gap == 0 || d.Gap > MaxGap {
 		return fmt.Errorf("a gap of %d", d.Gap)
@@ -152,7 +188,7 @@ func (d *watchDoc) check() error {
 		if s == nil {
 			return fmt.Errorf("a source of keys is null")
 		}
-		for _, next := range s.Next {
+		for _, next := range append(s.Next[:], s.Least) {
 			if next > maxHanded {
 				return fmt.Errorf("%d keys were handed out", next)
 			}
@@ -170,6 +206,9 @@ func (d *watchDoc) check() error {
 	}
 	return nil
 }
+
+// maxSources bounds the descriptors of a wallet: each costs memory and a search.
+const maxSources = 10_000
 
 // maxHanded bounds the keys of one branch: each costs memory and a search.
 const maxHanded = 10_000_000

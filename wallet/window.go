@@ -30,6 +30,8 @@ const (
 //	|     keys from here on were never handed out
 type window struct {
 	gap    uint32   // unused keys behind the last used one that count
+	least  uint32   // so many count in any case
+	most   uint32   // there are no more keys than these; 0 if there is no end
 	handed uint32   // the first index that was never handed out
 	use    []keyUse // by index, of all keys that are derived
 }
@@ -38,18 +40,29 @@ type window struct {
 // that was handed out or seen. from is what end was before more keys came into
 // use, or 0.
 func (w *window) end(from uint32) uint32 {
-	end := max(from, w.handed+w.gap)
-	for i := max(w.handed, end-w.gap); i < end && int(i) < len(w.use); i++ {
+	end := max(from, w.handed+w.gap, w.least)
+	for i := max(w.handed, end-min(end, w.gap)); i < end && int(i) < len(w.use); i++ {
 		if w.use[i]&useSeen != 0 {
-			end = i + 1 + w.gap
+			end = max(end, i+1+w.gap)
 		}
+	}
+	if w.most > 0 {
+		return min(end, w.most)
 	}
 	return end
 }
 
 // next is the first index behind every key that counts and was handed out or
 // seen.
-func (w *window) next() uint32 { return max(w.handed, w.end(0)-w.gap) }
+func (w *window) next() uint32 {
+	next := w.handed
+	for i := next; i < w.end(0) && int(i) < len(w.use); i++ {
+		if w.use[i]&useSeen != 0 {
+			next = i + 1
+		}
+	}
+	return next
+}
 
 // fresh is the first index that nobody was seen to pay to.
 func (w *window) fresh() uint32 {

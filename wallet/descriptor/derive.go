@@ -1,6 +1,7 @@
 package descriptor
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -266,6 +267,32 @@ func (d *Descriptor) Origins(index uint32) (list []KeyOrigin, err error) {
 		list = append(list, o)
 	}
 	return list, nil
+}
+
+// String is the path from the master key, "m/86'/1'/0'/0/5", behind the fingerprint
+// where the key was not derived from anything known.
+func (o KeyOrigin) String() string {
+	if len(o.Path) == 0 {
+		return hex.EncodeToString(o.Fingerprint[:])
+	}
+	text := "m"
+	for _, n := range o.Path {
+		if n >= hardened {
+			text += fmt.Sprintf("/%d'", n-hardened)
+		} else {
+			text += fmt.Sprintf("/%d", n)
+		}
+	}
+	return text
+}
+
+// RootKey is the public extended key that stands in tr() or rawtr(), nil if another
+// key does.
+func (d *Descriptor) RootKey() *hdkeychain.ExtendedKey {
+	if !d.hasKey() || d.root.args[0].key.ext == nil {
+		return nil
+	}
+	return neuter(d.root.args[0].key.ext, d.net.Public)
 }
 
 func (k *key) keyOrigin(index uint32) (o KeyOrigin, err error) {

@@ -1,0 +1,245 @@
+package wallet
+
+import (
+	"encoding/hex"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"lode/consensus"
+	"lode/wallet/descriptor"
+)
+
+// otherKey is the master key of words that no wallet of these tests has.
+const otherKey = "tprv8ZgxMBicQKsPd7Uf69XL1XwhmjHopUGep8GuEiJDZmbQz6o58LninorQAfcKZWARbtRtfnLcJ5MQ2AtHcQJCCRUcMRvmDUjyEmNUWwx8UbK"
+
+func parse(t *testing.T, w *Wallet, text string) *descriptor.Descriptor {
+	t.Helper()
+	d, err := descriptor.Parse(text, w.net)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func importInto(t *testing.T, w *Wallet, o ImportOptions) {
+	t.Helper()
+	if err := w.Import(o); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func outputOf(t *testing.T, d *descriptor.Descriptor, index uint32) [32]byte {
+	t.Helper()
+	key, err := d.OutputKey(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// seal is what a command does after an import with private keys.
+func (w *Wallet) seal(t *testing.T, s *Secret) {
+	t.Helper()
+	if err := w.files.ChangePassphrase(s, testPassphrase, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Save(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestImportedKeysArePaidAndSpent: a descriptor with private keys, paid before it
+// was imported and after, and a wallet that is built anew from its secret.
+func TestImportedKeysArePaidAndSpent(t *testing.T) {
+	n, w := funded(t, 1)
+	d := parse(t, w, "tr("+otherKey+"/1h/<0;1>/*)")
+	receive := d.Expand()[0]
+	n.mine(outputOf(t, receive, 0))
+	n.mineMany(101, stranger)
+	w.testSync(t, n)
+	wantBalance(t, w, Balance{Confirmed: 50 * coin, Spendable: 50 * coin})
+
+	secret := w.testSecret(t)
+	importInto(t, w, ImportOptions{Descriptor: d, Secret: secret, Active: true, Created: time.Unix(1_700_000_000, 0)})
+	w.seal(t, secret)
+	w.testSync(t, n)
+	wantBalance(t, w, Balance{Confirmed: 100 * coin, Spendable: 100 * coin})
+	a, err := w.Receive(AddressOptions{New: true})
+	if err != nil || a.Address != w.addressOf(outputOf(t, receive, 1)) || w.Path(a.Key) != "m/1'/0/1" {
+		t.Errorf("address %+v, %v, path %s", a, err, w.Path(a.Key))
+	}
+	_, tx := w.testPay(t, n, Payment{Payees: []Payee{{stranger, 80 * coin}}})
+	n.mine(stranger, tx)
+	w.testSync(t, n)
+	if b := w.Balance(); b.Confirmed > 20*coin || b.Confirmed < 20*coin-coin/100 {
+		t.Errorf("after a payment from both: %+v", b)
+	}
+	change := w.addressOf(outputOf(t, d.Expand()[1], 0))
+	if !strings.Contains(strings.Join(outputsOf(w, tx), " "), change) {
+		t.Errorf("the change went to another descriptor than the active one")
+	}
+	views := w.Descriptors()
+	if len(views) != 4 || views[0].Active || !views[2].Active || views[2].Internal || !views[3].Internal || views[2].Created.Unix() != 1_700_000_000 {
+		t.Errorf("descriptors %+v", views)
+	}
+	want := w.Balance()
+
+	// The wallet that has only its secret finds the same coins.
+	w.Close()
+	if err := errors.Join(os.Remove(w.files.Watch), os.Remove(w.files.Journal)); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Rebuild(t.Context(), w.files, w.spec, testPassphrase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	again.testSync(t, n)
+	wantBalance(t, again, want)
+}
+
+func outputsOf(w *Wallet, tx *consensus.Tx) (list []string) {
+	for i := range tx.Out {
+		if key, ok := consensus.TaprootKey(tx.Out[i].Script); ok {
+			list = append(list, w.addressOf(key))
+		}
+	}
+	return list
+}
+
+// TestWatchOnlyWallet: it has no keys until some are imported, never private ones,
+// and its payments are for others to sign.
+func TestWatchOnlyWallet(t *testing.T) {
+	n := newSimNode(t)
+	w, err := Create(t.Context(), FilesOf(t.TempDir()+"/w.age"), n.spec, CreateOptions{WatchOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Receive(AddressOptions{}); !errors.Is(err, ErrNoActive) {
+		t.Errorf("an address of no keys: %v", err)
+	}
+	d := parse(t, w, "tr("+otherKey+"/1h/<0;1>/*)")
+	if err := w.Import(ImportOptions{Descriptor: d, Secret: new(Secret), Active: true}); !errors.Is(err, ErrImport) || !strings.Contains(err.Error(), "private key") {
+		t.Errorf("private keys were imported: %v", err)
+	}
+	public, err := d.Normalized()
+	if err != nil {
+		t.Fatal(err)
+	}
+	single := parse(t, w, "addr("+w.addressOf(stranger)+")")
+	importInto(t, w, ImportOptions{Descriptor: public, Active: true})
+	importInto(t, w, ImportOptions{Descriptor: single, Label: "theirs"})
+	for name, o := range map[string]ImportOptions{
+		"one key as active":     {Descriptor: single, Active: true},
+		"a label for a range":   {Descriptor: parse(t, w, "tr("+public.RootKey().String()+"/7/*)"), Label: "x"},
+		"its first key again":   {Descriptor: parse(t, w, "rawtr("+hexKey(outputOf(t, public.Expand()[0], 0))+")")},
+		"receive and change":    {Descriptor: public, Internal: true},
+		"without a private key": {Descriptor: parse(t, w, "wpkh("+hexCompressed+")")},
+	} {
+		if err := w.Import(o); err == nil {
+			t.Errorf("%s: was imported", name)
+		}
+	}
+	if err := w.Save(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+
+	n.mine(outputOf(t, public.Expand()[0], 3))
+	n.mineMany(3, stranger)
+	n.mineMany(101, [32]byte{5})
+	if w, err = Open(t.Context(), w.files, w.spec); err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if len(w.Notices()) > 0 || !w.WatchOnly() {
+		t.Error("a wallet that only watches misses its words")
+	}
+	w.testSync(t, n)
+	wantBalance(t, w, Balance{Confirmed: 200 * coin, Spendable: 200 * coin})
+	list, err := w.Addresses()
+	if err != nil || len(list) != 5 || list[4].Label != "theirs" || !list[3].Used {
+		t.Errorf("addresses %+v, %v", list, err)
+	}
+	draft, err := w.Draft(Payment{Payees: []Payee{{stranger, 10 * coin}}, Rate: DefaultFeeRate})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Sign(draft, new(Secret)); !errors.Is(err, ErrWatchOnly) {
+		t.Errorf("signed without a key: %v", err)
+	}
+}
+
+const hexCompressed = "03a34b99f22c790c4e36b2b3c2c35a36db06226e41c692fc82b8b56ac1c540c5bd"
+
+func hexKey(key [32]byte) string { return hex.EncodeToString(key[:]) }
+
+// TestWatchedCoinsAreNotChosen: a wallet with words spends no coin that it cannot
+// sign for.
+func TestWatchedCoinsAreNotChosen(t *testing.T) {
+	n, w := funded(t, 1)
+	importInto(t, w, ImportOptions{Descriptor: parse(t, w, "addr("+w.addressOf(stranger)+")")})
+	w.testSync(t, n)
+	b := w.Balance()
+	if b.Spendable != 50*coin || b.Watched != 5000*coin || b.Immature != 5000*coin {
+		t.Errorf("balance %+v", b)
+	}
+	if _, err := w.Draft(Payment{Payees: []Payee{{[32]byte{7}, 51 * coin}}, Rate: DefaultFeeRate}); !errors.Is(err, ErrFunds) {
+		t.Errorf("more was spent than can be: %v", err)
+	}
+}
+
+// TestAccountsAreApart: what one account has, another neither shows nor spends.
+func TestAccountsAreApart(t *testing.T) {
+	n, w := funded(t, 1)
+	if err := w.SelectAccount(1); !errors.Is(err, ErrNoAccount) {
+		t.Errorf("an account that is not there: %v", err)
+	}
+	secret := w.testSecret(t)
+	if err := w.AddAccount(1, secret); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.AddAccount(maxAccount+1, secret); err == nil {
+		t.Error("account 1000 was added")
+	}
+	if err := w.SelectAccount(1); err != nil {
+		t.Fatal(err)
+	}
+	a, err := w.Receive(AddressOptions{})
+	if err != nil || w.Path(a.Key) != "m/86'/1'/1'/0/0" {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	key, err := consensus.ParseAddress("bcrt", a.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.mine(key)
+	n.mineMany(101, stranger)
+	w.testSync(t, n)
+	wantBalance(t, w, Balance{Confirmed: 50 * coin, Spendable: 50 * coin})
+	if h := w.History(); len(h) != 1 || h[0].Address != a.Address {
+		t.Errorf("history of account 1: %+v", h)
+	}
+	draft, _ := w.testPay(t, n, Payment{Payees: []Payee{{stranger, 10 * coin}}})
+	if draft.changeKey.Source != 1 || draft.Spends[0].Key.Source != 1 {
+		t.Errorf("account 1 pays with %+v", draft)
+	}
+	if err := w.Save(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	if w, err = Open(t.Context(), w.files, w.spec); err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	wantBalance(t, w, Balance{Confirmed: 50 * coin, Spendable: 50 * coin})
+	if h := w.History(); len(h) != 1 {
+		t.Errorf("history of account 0: %+v", h)
+	}
+	if got := w.Accounts(); len(got) != 2 {
+		t.Errorf("accounts %v", got)
+	}
+}
