@@ -3,9 +3,10 @@
 // All owners must sign; thresholds (k of n) are another protocol.
 //
 // Read it in this order: key.go (aggregated keys and what is derived from them,
-// BIP328), session.go (what signers exchange, and the signature in the end),
-// nonces.go, nonceio.go, anchor.go (secret nonces, the dangerous part), psbt.go
-// (all of it through the fields of BIP373).
+// BIP328); session.go (what signers exchange, and the signature in the end);
+// nonces.go, nonceio.go, anchor.go (secret nonces, the dangerous part); psbt.go and
+// step.go (all of it through the fields of BIP373); account.go, describe.go (the
+// descriptor of an account, and what PSBTs say of its keys).
 //
 // # A signer, for one input
 //
@@ -36,5 +37,5 @@
 // The nonce file names the anchor as the system knows it: device, inode number,
 // time of the last change of the inode, and the boot of the machine. A copy of an
 // anchor is another file, wherever it comes from, and its nonce is refused.
-// See docs/decisions/0012-musig-nonces.md for what that covers and what it cannot.
+// See docs/decisions/0013-musig-nonces.md for what that covers and what it cannot.
 package musig

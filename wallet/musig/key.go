@@ -37,6 +37,9 @@ type PubKey [33]byte
 // String gives hex.
 func (p PubKey) String() string { return hex.EncodeToString(p[:]) }
 
+// MarshalText is String.
+func (p PubKey) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
 // XOnly is the x coordinate (BIP340).
 func (p PubKey) XOnly() [32]byte { return [32]byte(p[1:]) }
 

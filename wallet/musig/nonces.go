@@ -24,6 +24,12 @@ var (
 	ErrTooMany      = errors.New("too many sessions are open")
 )
 
+// BeginAgain reports whether an error says that a secret nonce cannot be used, so
+// that signing has to begin again.
+func BeginAgain(err error) bool {
+	return errors.Is(err, ErrNonceGone) || errors.Is(err, ErrNonceCopied) || errors.Is(err, ErrNonceDamaged) || errors.Is(err, ErrOtherSession)
+}
+
 // MaxSessions bounds the files in a directory of nonces.
 const MaxSessions = 10_000
 

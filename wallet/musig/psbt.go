@@ -3,6 +3,7 @@ package musig
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/btcsuite/btcd/address/v2"
 	"github.com/btcsuite/btcd/btcec/v2"
@@ -42,16 +43,25 @@ const (
 	Complete      State = "complete"
 )
 
+// Participant is one of those who sign an input.
+type Participant struct {
+	Key    PubKey `json:"key"`
+	Origin string `json:"origin,omitempty"` // [fingerprint/path], as the PSBT says
+}
+
+// String gives the origin and the beginning of the key.
+func (p Participant) String() string { return fmt.Sprintf("%s%.8s…", p.Origin, p.Key) }
+
 // Report is how far an input is, and what was done for it.
 type Report struct {
-	Input        int      `json:"input"`
-	State        State    `json:"state"`
-	Participants []PubKey `json:"participants"`
-	Missing      []PubKey `json:"missing,omitempty"`  // whose nonce or partial signature, by the state
-	Nonces       int      `json:"nonces_added"`       // by this call
-	Partials     int      `json:"signatures_added"`   // partial signatures, by this call
-	Own          []PubKey `json:"own,omitempty"`      // participants that are the owner's
-	Finished     bool     `json:"finished,omitempty"` // this call made the signature
+	Input        int           `json:"input"`
+	State        State         `json:"state"`
+	Participants []Participant `json:"participants"`
+	Missing      []Participant `json:"missing"`          // whose nonce or partial signature, by the state
+	Own          []PubKey      `json:"own,omitempty"`    // participants that are the owner's
+	Nonces       int           `json:"nonces_added"`     // by this call
+	Partials     int           `json:"signatures_added"` // partial signatures, by this call
+	Finished     bool          `json:"finished"`         // this call made the signature
 }
 
 // input is what a PSBT says of an input that several owners sign.
@@ -282,8 +292,20 @@ func (x *input) missing() (list []PubKey) {
 	return list
 }
 
+// name says of keys where they come from.
+func (x *input) name(keys []PubKey) []Participant {
+	list := make([]Participant, len(keys))
+	for i, p := range keys {
+		list[i].Key = p
+		for _, o := range x.origins[p.XOnly()] {
+			list[i].Origin = fmt.Sprintf("[%x%s]", o.Fingerprint, strings.TrimPrefix(o.PathString(), "m"))
+		}
+	}
+	return list
+}
+
 func (x *input) report() Report {
-	r := Report{Input: x.at, State: NeedsNonces, Participants: x.key.Participants(), Missing: x.missing()}
+	r := Report{Input: x.at, State: NeedsNonces, Participants: x.name(x.key.list), Missing: x.name(x.missing())}
 	switch {
 	case x.done || len(r.Missing) == 0:
 		r.State = Complete

@@ -165,11 +165,11 @@ func (c *club) pay(version uint32, r *rand.Rand, inputs int) (*psbt.Packet, []co
 	}
 	for i, a := range from {
 		p.Inputs[i].SetWitnessUTXO(coins[i].Output())
-		if ok, err := DescribeInput(&p.Inputs[i], c.desc[a.branch], a.index); !ok || err != nil {
+		if ok, err := Describe(&p.Inputs[i], c.desc[a.branch], a.index); !ok || err != nil {
 			c.t.Fatal(ok, err)
 		}
 	}
-	if ok, err := DescribeOutput(&p.Outputs[1], c.desc[1], 60); !ok || err != nil {
+	if ok, err := Describe(&p.Outputs[1], c.desc[1], 60); !ok || err != nil {
 		c.t.Fatal(ok, err)
 	}
 	return p, coins
@@ -363,7 +363,7 @@ func TestPSBTChangedBetweenTheRounds(t *testing.T) {
 func TestPSBTMissingCosigner(t *testing.T) {
 	c, p, _ := round1(t, "missing")
 	r := c.owners[0].step(p)
-	if r[0].State != NeedsPartials || len(r[0].Missing) != 1 || r[0].Missing[0] == r[0].Own[0] {
+	if r[0].State != NeedsPartials || len(r[0].Missing) != 1 || r[0].Missing[0].Key == r[0].Own[0] || r[0].Missing[0].Origin != fmt.Sprintf("[%x/87h/1h/0h]", c.owners[1].fingerprint) {
 		t.Errorf("%+v", r)
 	}
 	if r, err := Finish(p); err != nil || r[0].Finished {
@@ -449,7 +449,7 @@ func TestPSBTSilentPayment(t *testing.T) {
 func TestForeignChangeIsNotShownAsOwn(t *testing.T) {
 	c := newClub(t, 2, true, "change")
 	p, _ := c.pay(2, rand.New(rand.NewPCG(1, 1)), 1)
-	if _, err := DescribeOutput(&p.Outputs[0], c.desc[1], 60); err != nil {
+	if _, err := Describe(&p.Outputs[0], c.desc[1], 60); err != nil {
 		t.Fatal(err)
 	}
 	if change, err := Change(p); err != nil || change[0] || !change[1] {
@@ -503,5 +503,49 @@ func TestSignaturesInVectorsOfBIP373(t *testing.T) {
 	}
 	if states[NeedsNonces] != 3 || states[NeedsPartials] != 3 || states[Complete] != 3 {
 		t.Errorf("%v: want three of each state", states)
+	}
+}
+
+func TestAccountKeys(t *testing.T) {
+	net := descriptor.NetworkOf(regtest)
+	a, b := newOwner(t, "a"), newOwner(t, "b")
+	one, err := Account([]string{a.xpub(), b.xpub()}, net)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := Account([]string{b.xpub(), a.xpub()}, net)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, _ := one.Expand()[0].Address(3)
+	y, _ := two.Expand()[0].Address(3)
+	if x != y || !strings.HasPrefix(x, "bcrt1p") {
+		t.Errorf("%s and %s: want one address whatever the order", x, y)
+	}
+	private := strings.Replace(a.xpub(), a.xpub()[strings.Index(a.xpub(), "]")+1:], a.account.String(), 1)
+	many := make([]string, MaxParticipants+1)
+	for i := range many {
+		many[i] = newOwner(t, fmt.Sprint("many", i)).xpub()
+	}
+	for name, keys := range map[string][]string{
+		"one key":     {a.xpub()},
+		"too many":    many,
+		"twice":       {a.xpub(), b.xpub(), a.xpub()},
+		"no origin":   {a.xpub(), b.xpub()[strings.Index(b.xpub(), "]")+1:]},
+		"private key": {private, b.xpub()},
+		"a path":      {a.xpub() + "/<0;1>/*", b.xpub()},
+		"cut":         {a.xpub()[:len(a.xpub())-1], b.xpub()},
+		"two in one":  {a.xpub() + "," + b.xpub(), b.xpub()},
+		"main's":      {strings.Replace(a.xpub(), "tpub", "xpub", 1), b.xpub()},
+	} {
+		_, err := Account(keys, net)
+		if !errors.Is(err, ErrAccount) {
+			t.Errorf("%s: got %v", name, err)
+		} else if strings.Contains(err.Error(), "tprv") {
+			t.Errorf("%s: the error shows a private key: %v", name, err)
+		}
+	}
+	if _, err := Account(many[:MaxParticipants], net); err != nil {
+		t.Error(err)
 	}
 }
