@@ -27,6 +27,7 @@ func FuzzServe(f *testing.F) {
 		seeds = append(seeds, fmt.Sprintf(`{"method":%q,"params":[],"id":1}`, name))
 	}
 	seeds = append(seeds, fmt.Sprintf(`{"method":"getblocktemplate","params":[{"mode":"proposal","data":%q}]}`, hexBlock(block)))
+	psbtSeed := fmt.Sprintf("%q", ok[string](n, "converttopsbt", hexTx(payment), true))
 	for method, params := range map[string]string{
 		"getblock": fmt.Sprintf(`%q,3`, hash), "getblockheader": fmt.Sprintf(`%q,true`, hash), "getblockhash": `5`, "gettxout": fmt.Sprintf(`%q,0,true`, payment.TxID()),
 		"gettxoutsetinfo": `"muhash",null,true`, "getrawtransaction": fmt.Sprintf(`%q,2,%q`, block.Txs[0].TxID(), hash), "decoderawtransaction": fmt.Sprintf(`%q,true`, hexTx(payment)),
@@ -38,7 +39,11 @@ func FuzzServe(f *testing.F) {
 		"setban": `"192.0.2.0/24","add",60,false`, "getnodeaddresses": `2,"ipv4"`, "setnetworkactive": `true`, "dumptxoutset": `"coins","latest"`,
 		"getblockstats": `1,["txs"]`, "gettxoutproof": fmt.Sprintf(`[%q],%q`, block.Txs[0].TxID(), hash), "waitforblockheight": `1,1`,
 		"createrawtransaction": fmt.Sprintf(`[{"txid":%q,"vout":0}],[{%q:"1e-3"},{"data":"00"}],1,true,3`, payment.TxID(), n.address), "combinerawtransaction": fmt.Sprintf(`[%q]`, hexTx(payment)),
-		"disconnectnode": `"",5`, "getaddednodeinfo": `"10.0.0.1:1"`, "setmocktime": `1900000000`, "getmemoryinfo": `"stats"`, "help": `"help"`,
+		"decodepsbt": psbtSeed, "analyzepsbt": psbtSeed, "finalizepsbt": psbtSeed, "combinepsbt": "[" + psbtSeed + "," + psbtSeed + "]", "joinpsbts": "[" + psbtSeed + "," + psbtSeed + "]",
+		"utxoupdatepsbt": psbtSeed + `,[{"desc":"raw(51)","range":[0,1]}]`, "descriptorprocesspsbt": psbtSeed + `,["raw(51)"],"ALL",true,true`,
+		"converttopsbt": fmt.Sprintf(`%q,true,true`, hexTx(payment)), "createpsbt": fmt.Sprintf(`[{"txid":%q,"vout":0}],[{"data":"00"}]`, payment.TxID()),
+		"signrawtransactionwithkey": fmt.Sprintf(`%q,[],[{"txid":%q,"vout":0,"scriptPubKey":"51","amount":1}],"NONE"`, hexTx(payment), payment.TxID()),
+		"disconnectnode":            `"",5`, "getaddednodeinfo": `"10.0.0.1:1"`, "setmocktime": `1900000000`, "getmemoryinfo": `"stats"`, "help": `"help"`,
 		"getsilentblocks": `1,10`, "getsilentmempool": `"x-1"`,
 	} {
 		seeds = append(seeds, fmt.Sprintf(`{"jsonrpc":"2.0","method":%q,"params":[%s],"id":1}`, method, params))

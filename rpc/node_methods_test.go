@@ -18,17 +18,18 @@ import (
 
 // allMethods is every method that there is.
 var allMethods = strings.Fields(`
-	addnode clearbanned combinerawtransaction createrawtransaction decoderawtransaction disconnectnode dumptxoutset echo
-	echojson estimatesmartfee generateblock generatetoaddress getaddednodeinfo getaddressbalance getaddressdeltas
-	getaddresstxids getaddrmaninfo getbestblockhash getblock getblockchaininfo getblockcount getblockhash getblockheader
-	getblockstats getblocktemplate getchainstates getchaintips getconnectioncount getdeploymentinfo getdifficulty
-	getindexinfo getmemoryinfo getmempoolancestors getmempoolcluster getmempooldescendants getmempoolentry
-	getmempoolfeeratediagram getmempoolinfo getmininginfo getnettotals getnetworkhashps getnetworkinfo getnodeaddresses
-	getpeerinfo getpoolinfo getprioritisedtransactions getrawmempool getrawtransaction getsilentblocks getsilentmempool
-	gettxout gettxoutproof gettxoutsetinfo gettxspendingprevout help invalidateblock listbanned ping preciousblock
+	addnode analyzepsbt clearbanned combinepsbt combinerawtransaction converttopsbt createpsbt createrawtransaction
+	decodepsbt decoderawtransaction descriptorprocesspsbt disconnectnode dumptxoutset echo echojson estimatesmartfee
+	finalizepsbt generateblock generatetoaddress getaddednodeinfo getaddressbalance getaddressdeltas getaddresstxids
+	getaddrmaninfo getbestblockhash getblock getblockchaininfo getblockcount getblockhash getblockheader getblockstats
+	getblocktemplate getchainstates getchaintips getconnectioncount getdeploymentinfo getdifficulty getindexinfo
+	getmemoryinfo getmempoolancestors getmempoolcluster getmempooldescendants getmempoolentry getmempoolfeeratediagram
+	getmempoolinfo getmininginfo getnettotals getnetworkhashps getnetworkinfo getnodeaddresses getpeerinfo getpoolinfo
+	getprioritisedtransactions getrawmempool getrawtransaction getsilentblocks getsilentmempool gettxout gettxoutproof
+	gettxoutsetinfo gettxspendingprevout help invalidateblock joinpsbts listbanned ping preciousblock
 	prioritisetransaction pruneblockchain reconsiderblock savemempool scanmempool sendrawtransaction setban setmocktime
-	setnetworkactive stop submitblock submitheader submitpackage testmempoolaccept uptime validateaddress
-	verifytxoutproof waitforblock waitforblockheight waitfornewblock`)
+	setnetworkactive signrawtransactionwithkey stop submitblock submitheader submitpackage testmempoolaccept uptime
+	utxoupdatepsbt validateaddress verifytxoutproof waitforblock waitforblockheight waitfornewblock`)
 
 func TestHelp(t *testing.T) {
 	t.Parallel()

@@ -66,8 +66,11 @@ func (p *Packet) merge(other *Packet) error {
 // signatures are the records of an input that another input makes worthless.
 var signatures = []uint64{InPartialSig, InFinalScriptSig, InFinalWitness, InTapKeySig, InTapScriptSig, InMuSigPubNonce, InMuSigPartialSig}
 
-// ErrTwice is the kind of errors about an input that two PSBTs have.
-var ErrTwice = errors.New("exists in multiple PSBTs")
+// TwiceError is about an input that two PSBTs have.
+type TwiceError struct{ PrevOut consensus.OutPoint }
+
+// Error names the input.
+func (e *TwiceError) Error() string { return fmt.Sprintf("input %s is in several PSBTs", e.PrevOut) }
 
 // Join makes one transaction of several: their inputs and outputs, in the order
 // that shuffle makes of them. Signatures, and the scripts of silent payments, were
@@ -95,7 +98,7 @@ func Join(shuffle func(n int, swap func(i, j int)), packets ...*Packet) (*Packet
 		txVersion, lock = max(txVersion, tx.Version), min(lock, own)
 		for i := range tx.In {
 			if o := tx.In[i].PrevOut; seen[o] {
-				return nil, fmt.Errorf("input %s %w", o, ErrTwice)
+				return nil, &TwiceError{o}
 			}
 			seen[tx.In[i].PrevOut] = true
 		}

@@ -245,6 +245,15 @@ var outputFields = map[uint64]field{
 	Proprietary:          proprietary,
 }
 
+// KnownGlobal reports whether a type of the global map is one of those above.
+func KnownGlobal(t uint64) bool { _, ok := globalFields[t]; return ok }
+
+// KnownInput reports whether a type of an input's map is one of those above.
+func KnownInput(t uint64) bool { _, ok := inputFields[t]; return ok }
+
+// KnownOutput reports whether a type of an output's map is one of those above.
+func KnownOutput(t uint64) bool { _, ok := outputFields[t]; return ok }
+
 var derivation = field{name: "pubkey derivation path", key: length(33, 65), keyReason: "Size of key was not the expected size for the type BIP32 keypath",
 	check: func(key, value []byte) string {
 		if !validKey(key) {

@@ -394,7 +394,7 @@ func TestJoin(t *testing.T) {
 			t.Error("a signature for another transaction was kept:", n, err)
 		}
 		finish(t, all)
-		if _, err := Join(rand.Shuffle, a, payment(version, 2)); !errors.Is(err, ErrTwice) {
+		if _, err := Join(rand.Shuffle, a, payment(version, 2)); !errors.As(err, new(*TwiceError)) {
 			t.Error(err)
 		}
 		if _, err := Join(rand.Shuffle, a, payment(2-version, 3)); !errors.Is(err, ErrVersion) {
