@@ -1,12 +1,15 @@
 package main
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"lode/consensus"
 	"lode/mempool"
+	"lode/wallet"
 )
 
 // policyFlags are the flags about unconfirmed transactions.
@@ -14,13 +17,34 @@ func policyFlags() []cli.Flag {
 	return withEnv(
 		&cli.IntFlag{Name: "maxmempool", Value: mempool.DefaultPolicy().MaxMemory / 1_000_000, Usage: "keep unconfirmed transactions in at most `MB` of memory; those that pay least go first"},
 		&cli.DurationFlag{Name: "mempoolexpiry", Value: mempool.DefaultPolicy().Expiry, Usage: "forget a transaction that is not confirmed after `TIME`"},
-		&cli.IntFlag{Name: "minrelaytxfee", Value: int(mempool.DefaultPolicy().MinRelay), Usage: "accept no transaction that pays less than `RATE`, in sat per 1,000 vB"},
-		&cli.IntFlag{Name: "incrementalrelayfee", Value: int(mempool.DefaultPolicy().Increment), Usage: "have a replacement pay `RATE` more for its own size, in sat per 1,000 vB"},
-		&cli.IntFlag{Name: "dustrelayfee", Value: int(mempool.DefaultPolicy().Dust), Usage: "call an output dust that costs more to spend than it holds at `RATE`, in sat per 1,000 vB"},
-		&cli.IntFlag{Name: "blockmintxfee", Value: int(mempool.DefaultPolicy().BlockMin), Usage: "put nothing into a block that pays less than `RATE` with what it goes in with, in sat per 1,000 vB; 0 for anything"},
+		rateFlag("minrelaytxfee", mempool.DefaultPolicy().MinRelay, "accept no transaction that pays less than `RATE`, in sat/vB"),
+		rateFlag("incrementalrelayfee", mempool.DefaultPolicy().Increment, "have a replacement pay `RATE` more for its own size, in sat/vB"),
+		rateFlag("dustrelayfee", mempool.DefaultPolicy().Dust, "call an output dust that costs more to spend than it holds at `RATE`, in sat/vB"),
+		rateFlag("blockmintxfee", mempool.DefaultPolicy().BlockMin, "put nothing into a block that pays less than `RATE` with what it goes in with, in sat/vB; 0 for anything"),
 		&cli.IntFlag{Name: "limitclustercount", Value: mempool.DefaultPolicy().MaxCluster, Usage: "let at most `N` unconfirmed transactions hang together, up to 64"},
 		&cli.IntFlag{Name: "limitclustersize", Value: mempool.DefaultPolicy().MaxClusterSize / 1000, Usage: "let them have at most `KVB` together, thousands of virtual bytes"},
 	)
+}
+
+// rateFlag is a flag for a fee rate. People see sat/vB everywhere, as in the wallet;
+// RPC has coins per 1,000 vB, as tools expect.
+func rateFlag(name string, value mempool.FeeRate, usage string) cli.Flag {
+	return &cli.StringFlag{Name: name, Value: wallet.FeeRate(value).String(), Usage: usage}
+}
+
+// maxRate bounds fee rates of the policy: a coin for 1,000 vB.
+const maxRate = mempool.FeeRate(consensus.SatPerCoin)
+
+// parseRate reads a fee rate in sat/vB, which may be 0.
+func parseRate(s string) (mempool.FeeRate, error) {
+	if rest := strings.TrimPrefix(s, "0"); rest != s && (rest == "" || len(rest) > 1 && strings.TrimRight(rest, "0") == ".") {
+		return 0, nil
+	}
+	rate, err := wallet.ParseFeeRate(s)
+	if err == nil && mempool.FeeRate(rate) > maxRate {
+		err = fmt.Errorf("fee rate %q: want at most %s sat/vB", s, wallet.FeeRate(maxRate))
+	}
+	return mempool.FeeRate(rate), err
 }
 
 // policyOf is what the flags say of unconfirmed transactions.
@@ -32,10 +56,6 @@ func policyOf(c *cli.Context) (mempool.Policy, error) {
 		set         func(int)
 	}{
 		{"maxmempool", 5, 1_000_000, func(v int) { p.MaxMemory = v * 1_000_000 }},
-		{"minrelaytxfee", 0, int(consensus.SatPerCoin), func(v int) { p.MinRelay = mempool.FeeRate(v) }},
-		{"incrementalrelayfee", 0, int(consensus.SatPerCoin), func(v int) { p.Increment = mempool.FeeRate(v) }},
-		{"dustrelayfee", 0, int(consensus.SatPerCoin), func(v int) { p.Dust = mempool.FeeRate(v) }},
-		{"blockmintxfee", 0, int(consensus.SatPerCoin), func(v int) { p.BlockMin = mempool.FeeRate(v) }},
 		{"limitclustercount", 1, mempool.MaxClusterCount, func(v int) { p.MaxCluster = v }},
 		{"limitclustersize", 1, 1000, func(v int) { p.MaxClusterSize = v * 1000 }},
 	} {
@@ -44,6 +64,15 @@ func policyOf(c *cli.Context) (mempool.Policy, error) {
 			return p, usageError(c.Command.HelpName, "--%s %d: want %d to %d", f.name, v, f.least, f.most)
 		}
 		f.set(v)
+	}
+	for _, f := range []struct {
+		name string
+		into *mempool.FeeRate
+	}{{"minrelaytxfee", &p.MinRelay}, {"incrementalrelayfee", &p.Increment}, {"dustrelayfee", &p.Dust}, {"blockmintxfee", &p.BlockMin}} {
+		var err error
+		if *f.into, err = parseRate(c.String(f.name)); err != nil {
+			return p, usageError(c.Command.HelpName, "--%s: %v", f.name, err)
+		}
 	}
 	if p.Expiry = c.Duration("mempoolexpiry"); p.Expiry < time.Hour {
 		return p, usageError(c.Command.HelpName, "--mempoolexpiry %v: want at least 1h", p.Expiry)

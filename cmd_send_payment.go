@@ -22,9 +22,8 @@ const maxPayeesFile = 1 << 20
 
 // terms are what the flags of a payment say beside whom to pay what.
 type terms struct {
-	wallet.Payment                  // Rate is 0 if none is given
-	maxFee         consensus.Amount // sat
-	target         int              // blocks, for the node's estimate
+	wallet.Payment // Rate is 0 if none is given
+	feeTerms
 }
 
 // paymentTerms reads the flags of a payment.
@@ -53,6 +52,22 @@ func paymentTerms(c *cli.Context, spec *consensus.Spec) (t terms, err error) {
 		}
 		t.From = append(t.From, o)
 	}
+	t.feeTerms, err = readFeeTerms(c)
+	t.Payment.Rate = t.feeTerms.rate
+	return t, err
+}
+
+// feeTerms are what the flags of payFlags say.
+type feeTerms struct {
+	rate   wallet.FeeRate   // 0 if none is given
+	maxFee consensus.Amount // sat
+	target int              // blocks, for the node's estimate
+}
+
+func readFeeTerms(c *cli.Context) (t feeTerms, err error) {
+	wrong := func(format string, args ...any) (feeTerms, error) {
+		return t, usageError(c.Command.HelpName, format, args...)
+	}
 	if t.maxFee, err = wallet.ParseAmount(c.String("max-fee")); err != nil {
 		return wrong("--max-fee: %v", err)
 	}
@@ -64,7 +79,7 @@ func paymentTerms(c *cli.Context, spec *consensus.Spec) (t terms, err error) {
 		return wrong("--fee-rate and --confirm-in exclude each other")
 	}
 	if rate != "" {
-		if t.Rate, err = wallet.ParseFeeRate(rate); err != nil {
+		if t.rate, err = wallet.ParseFeeRate(rate); err != nil {
 			return wrong("--fee-rate: %v", err)
 		}
 	}
@@ -165,19 +180,42 @@ func (s *walletSession) payeeLines(d *wallet.Draft) []payeeLine {
 }
 
 // paymentSummary is what is asked about: who gets what, the fee, the change.
-func (s *walletSession) paymentSummary(d *wallet.Draft) string {
+func (s *walletSession) paymentSummary(drafts []*wallet.Draft) string {
+	if len(drafts) == 1 {
+		return s.draftSummary(drafts[0])
+	}
+	var b strings.Builder
+	var fees, amount consensus.Amount
+	for i, d := range drafts {
+		fmt.Fprintf(&b, "Transaction %d: %d coins, %s to %s, and a fee of %s (%d vB)\n", i+1, len(d.Spends), d.Amount, s.payeeLines(d)[0].Address, d.Fee, d.VSize())
+		fees, amount = fees+d.Fee, amount+d.Amount
+	}
+	fmt.Fprintf(&b, "The coins do not fit into one transaction: pay in these %d, %s in all, and fees of %s (%s sat/vB)", len(drafts), amount, fees, drafts[0].Rate())
+	return b.String()
+}
+
+func (s *walletSession) draftSummary(d *wallet.Draft) string {
 	lines := s.payeeLines(d)
 	fee := fmt.Sprintf("and a fee of %s (%s sat/vB, %d vB)", d.Fee, d.Rate(), d.VSize())
-	if d.Change > 0 {
+	if d.Change > 0 && len(lines) > 0 {
 		fee += fmt.Sprintf("; %s come back as change", d.Change)
 	}
+	verb := "Pay"
+	switch d.Kind {
+	case wallet.DraftCancel:
+		return fmt.Sprintf("Take back payment %s: %s return to this wallet, %s", d.Replaces, d.Amount, fee)
+	case wallet.DraftChild:
+		return fmt.Sprintf("Hasten %s with a payment of %s to this wallet itself, %s", d.Hastens, d.Amount, fee)
+	case wallet.DraftBump:
+		verb = fmt.Sprintf("Replace payment %s: pay", d.Replaces)
+	}
 	if len(lines) == 1 {
-		return fmt.Sprintf("Pay %s to %s, %s", d.Amount, lines[0].Address, fee)
+		return fmt.Sprintf("%s %s to %s, %s", verb, d.Amount, lines[0].Address, fee)
 	}
 	var b strings.Builder
 	for _, to := range lines {
 		fmt.Fprintf(&b, "%20s to %s\n", to.Amount, to.Address)
 	}
-	fmt.Fprintf(&b, "Pay these %d, %s in all, %s", len(lines), d.Amount, fee)
+	fmt.Fprintf(&b, "%s these %d, %s in all, %s", verb, len(lines), d.Amount, fee)
 	return b.String()
 }

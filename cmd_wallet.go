@@ -54,6 +54,8 @@ func walletCommand() *cli.Command {
 					"What a pending transaction spends counts nowhere. With --json in sat, else in coins."},
 			coinsCommand(),
 			sendCommand(),
+			bumpCommand(),
+			cancelCommand(),
 			abandonCommand(),
 			{Name: "history", Usage: "list what was received and sent, by output", Action: walletHistory, Flags: append(walletFlags(),
 				&cli.StringFlag{Name: "since", Usage: "only what is behind block `HASH`, and what was removed with blocks that led to it"},

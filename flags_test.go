@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"lode/consensus"
+	"lode/mempool"
 	"lode/rpc/client"
 )
 
@@ -53,5 +54,22 @@ func TestLoadSpec(t *testing.T) {
 	}
 	if _, err := loadSpec(write("../x")); err == nil {
 		t.Error("a name that leaves the data directory passed")
+	}
+}
+
+// TestRatesOfThePolicy: fee rates of the node's flags are in sat/vB, however many
+// zeros end them, and the pool counts in sat per 1,000 vB.
+func TestRatesOfThePolicy(t *testing.T) {
+	for text, want := range map[string]mempool.FeeRate{
+		"0": 0, "0.0": 0, "0.00000000": 0, "0.001": 1, "0.10000000": 100, "1": 1000, "3.00000000": 3000, "100000": maxRate,
+	} {
+		if got, err := parseRate(text); err != nil || got != want {
+			t.Errorf("%q: %d, %v; want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", ".", "0.", ".0", "00", "-1", "1e3", "0.0001", "0.00010000", "100000.001", "x"} {
+		if got, err := parseRate(text); err == nil {
+			t.Errorf("%q is read as %d", text, got)
+		}
 	}
 }

@@ -12,31 +12,45 @@ import (
 	"lode/wallet"
 )
 
+// poolRates gives what a node's mempool takes at least, and what it wants more for a
+// replacement.
+func (n *walletNode) poolRates(ctx context.Context) (least, increment wallet.FeeRate, err error) {
+	var info struct {
+		Mempool   json.Number `json:"mempoolminfee"` // coins per 1,000 virtual bytes
+		Relay     json.Number `json:"minrelaytxfee"`
+		Increment json.Number `json:"incrementalrelayfee"`
+	}
+	if err := n.client.Call(ctx, "getmempoolinfo", nil, &info); err != nil {
+		return 0, 0, err
+	}
+	for _, rate := range []struct {
+		text json.Number
+		into *wallet.FeeRate
+	}{{info.Mempool, &least}, {info.Relay, &least}, {info.Increment, &increment}} {
+		if rate.text == "" {
+			continue
+		}
+		sat, err := wallet.ParseAmount(rate.text.String())
+		if err != nil {
+			return 0, 0, fmt.Errorf("the node's least fee rate: %w", err)
+		}
+		*rate.into = max(*rate.into, wallet.FeeRate(sat))
+	}
+	return least, increment, nil
+}
+
 // feeRate is what to pay to be in one of the next blocks: the node's estimate, but
 // never less than it accepts at all.
 func (n *walletNode) feeRate(ctx context.Context, target int) (wallet.FeeRate, error) {
-	var info struct {
-		Mempool json.Number `json:"mempoolminfee"` // coins per 1000 virtual bytes
-		Relay   json.Number `json:"minrelaytxfee"`
-	}
-	if err := n.client.Call(ctx, "getmempoolinfo", nil, &info); err != nil {
+	least, _, err := n.poolRates(ctx)
+	if err != nil {
 		return 0, err
 	}
-	rate := wallet.DefaultFeeRate
-	for _, least := range []json.Number{info.Mempool, info.Relay} {
-		if least == "" {
-			continue
-		}
-		sat, err := wallet.ParseAmount(least.String())
-		if err != nil {
-			return 0, fmt.Errorf("the node's least fee rate: %w", err)
-		}
-		rate = max(rate, wallet.FeeRate(sat))
-	}
+	rate := max(wallet.DefaultFeeRate, least)
 	var estimate struct {
 		Rate *json.Number `json:"feerate"` // absent if the node does not know
 	}
-	err := n.client.Call(ctx, "estimatesmartfee", []any{target}, &estimate)
+	err = n.client.Call(ctx, "estimatesmartfee", []any{target}, &estimate)
 	if err != nil && !hasCode(err, codeUnknown) {
 		return 0, err
 	}
@@ -48,6 +62,53 @@ func (n *walletNode) feeRate(ctx context.Context, target int) (wallet.FeeRate, e
 		rate = max(rate, wallet.FeeRate(sat))
 	}
 	return rate, nil
+}
+
+// poolEntry is a transaction of the mempool as the RPC describes it.
+type poolEntry struct {
+	VSize       int `json:"vsize"`
+	Descendants int `json:"descendantcount"` // with itself
+	Fees        struct {
+		Base json.Number `json:"base"` // coins
+	} `json:"fees"`
+	Depends []consensus.Hash `json:"depends"`
+}
+
+// PoolFacts tells of transactions of the mempool and their ancestors.
+func (n *walletNode) PoolFacts(ctx context.Context, ids []consensus.Hash) (f wallet.PoolFacts, err error) {
+	if f.Least, f.Increment, err = n.poolRates(ctx); err != nil {
+		return f, err
+	}
+	f.Entries = make(map[consensus.Hash]wallet.PoolEntry)
+	add := func(id consensus.Hash, e *poolEntry) error {
+		fee, err := wallet.ParseAmount(e.Fees.Base.String())
+		if err != nil {
+			return fmt.Errorf("the node's entry of transaction %s: %w", id, err)
+		}
+		f.Entries[id] = wallet.PoolEntry{VSize: e.VSize, Fee: fee, Parents: e.Depends, Descendants: max(e.Descendants-1, 0)}
+		return nil
+	}
+	for _, id := range ids {
+		var own poolEntry
+		if err := n.client.Call(ctx, "getmempoolentry", []any{id}, &own); hasCode(err, codeNotFound) {
+			continue
+		} else if err != nil {
+			return f, err
+		}
+		var ancestors map[consensus.Hash]*poolEntry
+		if err := n.client.Call(ctx, "getmempoolancestors", []any{id, true}, &ancestors); hasCode(err, codeNotFound) {
+			continue // it has just left
+		} else if err != nil {
+			return f, err
+		}
+		ancestors[id] = &own
+		for id, e := range ancestors {
+			if err := add(id, e); err != nil {
+				return f, err
+			}
+		}
+	}
+	return f, nil
 }
 
 // Send hands a transaction to the node. No limit of the node's own is put on its

@@ -33,9 +33,17 @@ const (
 	maxFeeRate     FeeRate = 1_000_000_000
 )
 
-// ParseFeeRate reads a fee rate in sat/vB with up to three decimal places.
+// rateDecimals is the number of decimal places of a fee rate in sat/vB.
+const rateDecimals = 3
+
+// ParseFeeRate reads a fee rate in sat/vB with up to three decimal places; zeros
+// behind them are harmless.
 func ParseFeeRate(s string) (FeeRate, error) {
-	n, err := parseDecimal(s, 3)
+	exact := s
+	if whole, frac, _ := strings.Cut(s, "."); len(frac) > rateDecimals && strings.Trim(frac[rateDecimals:], "0") == "" {
+		exact = whole + "." + frac[:rateDecimals]
+	}
+	n, err := parseDecimal(exact, rateDecimals)
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("fee rate %.40q: %w", s, err)

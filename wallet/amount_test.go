@@ -35,7 +35,10 @@ func TestFeeRate(t *testing.T) {
 			t.Errorf("%d is written %q, want %q", got, got, s)
 		}
 	}
-	for _, bad := range []string{"", "0", "0.0001", "-1", "1000000.001", "a"} {
+	if got, err := ParseFeeRate("3.00000000"); err != nil || got != 3000 {
+		t.Errorf("zeros at the end: %d, %v", got, err)
+	}
+	for _, bad := range []string{"", "0", "0.0001", "-1", "1000000.001", "a", "1.00000001", "1.000x"} {
 		if got, err := ParseFeeRate(bad); err == nil {
 			t.Errorf("%q passes as %d", bad, got)
 		}

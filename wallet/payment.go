@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -120,6 +121,39 @@ func (w *Wallet) Draft(p Payment) (*Draft, error) {
 		}
 	}
 	return d, nil
+}
+
+// Drafts is Draft, but where all is to be paid and that is more coins than one
+// transaction can hold, it makes as many as it takes, of about the same worth.
+func (w *Wallet) Drafts(p Payment) ([]*Draft, error) {
+	outs, _, err := w.outputs(p)
+	if err != nil {
+		return nil, err
+	}
+	most := want{outs: sizesOf(outs)}.maxInputs()
+	var coins []Coin
+	if p.All {
+		if coins, _, err = w.sources(p); err != nil {
+			return nil, err
+		}
+	}
+	if len(coins) <= most || most <= 0 {
+		d, err := w.Draft(p)
+		return []*Draft{d}, err
+	}
+	slices.SortStableFunc(coins, func(a, b Coin) int { return cmp.Compare(b.Value, a.Value) })
+	list := make([]*Draft, (len(coins)+most-1)/most)
+	for i := range list {
+		part := p
+		part.From, part.AddCoins = nil, false
+		for at := i; at < len(coins); at += len(list) {
+			part.From = append(part.From, coins[at].OutPoint)
+		}
+		if list[i], err = w.Draft(part); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
 }
 
 // choose takes the coins of a payment, beside the fixed ones.
