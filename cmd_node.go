@@ -13,6 +13,7 @@ import (
 	"lode/internal/clock"
 	"lode/mempool"
 	"lode/miner/kernel"
+	"lode/p2p"
 	"lode/rpc"
 )
 
@@ -50,7 +51,10 @@ type nodeConfig struct {
 	origins        []string
 	tls            *tls.Config // nil for none
 	proxies        []netip.Prefix
-	noBan          []netip.Prefix
+	grants         []p2p.Grant
+	binds          []bind
+	maxConnections int
+	peerTimeout    time.Duration
 	private        bool // peers in private networks
 	advertise      []string
 	strangers      bool // on loopback, for tests

@@ -3,8 +3,8 @@ package main
 import (
 	"crypto/tls"
 	"fmt"
-	"net"
 	"net/netip"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -29,6 +29,12 @@ func peerFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "advertise", Usage: "tell peers that this node can be reached at `URL`; may be repeated"},
 		&cli.BoolFlag{Name: "private-peers", Usage: "let peers tell of addresses in private networks, and dial those (the chainspec may allow it too)"},
 		&cli.StringSliceFlag{Name: "noban", Usage: "never limit, ban or replace peers that come from `ADDRESS` (or addr/bits); may be repeated"},
+		&cli.StringSliceFlag{Name: "whitelist", Usage: "give permissions to peers at `GRANT`, [PERMISSION,…@]ADDRESS or addr/bits: noban, relay, forcerelay, mempool, download, addr, all; in (as without it) to those that dial this node, out to those of --connect; may be repeated"},
+		&cli.StringSliceFlag{Name: "whitebind", Usage: "accept peers by Bitcoin's TCP protocol on `BIND`, [PERMISSION,…@]IP:PORT, with these permissions; may be repeated"},
+		&cli.IntFlag{Name: "whitelistrelay", Value: 1, Usage: "with 0 for `BIT`, relay is not among the permissions where none is named: noban, download, mempool, relay"},
+		&cli.IntFlag{Name: "whitelistforcerelay", Usage: "with 1 for `BIT`, forcerelay is among them"},
+		&cli.IntFlag{Name: "maxconnections", Value: p2p.MaxConnections, Usage: "have at most `N` peers besides those given, 11 of which this node dials"},
+		&cli.IntFlag{Name: "peertimeout", Value: int(p2p.DefaultPeerTimeout.Seconds()), Usage: "end a connection without a handshake after `SECONDS`"},
 		&cli.BoolFlag{Name: "loopback-is-public", Hidden: true, Usage: "treat 127.0.0.0/8 but 127.0.0.1 as addresses of strangers, for attacks in tests"},
 	)
 }
@@ -80,11 +86,58 @@ func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
 	if n.proxies, err = prefixesOf(c, "trust-proxy"); err != nil {
 		return err
 	}
-	if n.noBan, err = prefixesOf(c, "noban"); err != nil {
+	if err := n.readPermissions(c); err != nil {
 		return err
+	}
+	if n.maxConnections = c.Int("maxconnections"); n.maxConnections < 0 {
+		return usageError(c.Command.HelpName, "--maxconnections %d: want how many peers there may be", n.maxConnections)
+	}
+	if n.peerTimeout = time.Duration(c.Int("peertimeout")) * time.Second; n.peerTimeout <= 0 || n.peerTimeout > 24*time.Hour {
+		return usageError(c.Command.HelpName, "--peertimeout %d: peertimeout must be a positive integer, at most 86400", c.Int("peertimeout"))
 	}
 	n.tls, err = loadTLS(c)
 	return err
+}
+
+// readPermissions reads --noban, --whitelist and --whitebind.
+func (n *nodeConfig) readPermissions(c *cli.Context) error {
+	noBan, err := prefixesOf(c, "noban")
+	if err != nil {
+		return err
+	}
+	for _, net := range noBan {
+		n.grants = append(n.grants, p2p.Grant{Net: net, May: p2p.MayNotBeBanned, In: true})
+	}
+	for _, flag := range []string{"whitelistrelay", "whitelistforcerelay"} {
+		if bit := c.Int(flag); bit != 0 && bit != 1 {
+			return usageError(c.Command.HelpName, "--%s %d: want 0 or 1", flag, bit)
+		}
+	}
+	implicit := p2p.Implicit(c.Int("whitelistrelay") == 1, c.Int("whitelistforcerelay") == 1)
+	for _, s := range c.StringSlice("whitelist") {
+		grant, err := p2p.ParseGrant(s, implicit)
+		if err != nil {
+			return usageError(c.Command.HelpName, "--whitelist %s: %v", s, err)
+		}
+		n.grants = append(n.grants, grant)
+	}
+	for _, s := range c.StringSlice("whitebind") {
+		address, may, err := p2p.ParseBind(s, implicit)
+		if err != nil {
+			return usageError(c.Command.HelpName, "--whitebind %s: %v", s, err)
+		}
+		if address == n.listenTCP { // one listener, for peers with these permissions
+			n.listenTCP = ""
+		}
+		n.binds = append(n.binds, bind{address, may})
+	}
+	return nil
+}
+
+// bind is an address of --whitebind.
+type bind struct {
+	address string
+	may     p2p.Permissions
 }
 
 // orNone is a number of peers for p2p.Config, where 0 would mean the default.
@@ -134,11 +187,15 @@ func loadTLS(c *cli.Context) (*tls.Config, error) {
 }
 
 // newPeers prepares the network of peers.
-func (n *nodeConfig) newPeers(ledger *chain.Chain, pool *mempool.Pool, socket, tcp net.Listener) *p2p.Node {
+func (n *nodeConfig) newPeers(ledger *chain.Chain, pool *mempool.Pool, ports *ports) *p2p.Node {
+	binds := make([]p2p.Bind, len(ports.binds))
+	for i, l := range ports.binds {
+		binds[i] = p2p.Bind{Listener: l, May: n.binds[i].may}
+	}
 	return p2p.New(p2p.Config{
-		Spec: n.spec, Chain: ledger, Pool: pool, Listen: socket, ListenTCP: tcp, TLS: n.tls, TrustProxies: n.proxies,
+		Spec: n.spec, Chain: ledger, Pool: pool, Listen: ports.socket, ListenTCP: ports.tcp, Binds: binds, TLS: n.tls, TrustProxies: n.proxies,
 		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, MaxInbound: orNone(n.places.inbound), MaxUpload: n.maxUpload, Advertise: n.advertise, Pruned: n.prune != chain.PruneNever,
 		Dir: n.dir, AllowOrigins: n.origins, UserAgent: n.userAgent, Clock: n.clock, Log: n.log, LoopbackIsPublic: n.strangers,
-		PrivatePeers: n.private, NoBan: n.noBan,
+		PrivatePeers: n.private, Grants: n.grants, PeerTimeout: n.peerTimeout,
 	})
 }

@@ -8,7 +8,10 @@ import (
 )
 
 // ports are where a node listens; what is off is nil.
-type ports struct{ rpc, socket, tcp, miners net.Listener }
+type ports struct {
+	rpc, socket, tcp, miners net.Listener
+	binds                    []net.Listener // of --whitebind
+}
 
 // openPorts opens them in this order. What is open when it fails is for the
 // caller to close, too.
@@ -31,11 +34,18 @@ func (n *nodeConfig) openPorts() (*ports, error) {
 			return p, err
 		}
 	}
+	for _, b := range n.binds {
+		l, err := listen(b.address, "--whitebind")
+		if err != nil {
+			return p, err
+		}
+		p.binds = append(p.binds, l)
+	}
 	return p, nil
 }
 
 func (p *ports) close() {
-	for _, l := range []net.Listener{p.rpc, p.socket, p.tcp, p.miners} {
+	for _, l := range append([]net.Listener{p.rpc, p.socket, p.tcp, p.miners}, p.binds...) {
 		if l != nil {
 			l.Close() // each part closes its own, too
 		}

@@ -54,7 +54,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, ledger.Close()) }()
 	p := &nodeParts{ledger: ledger}
 	p.pool = mempool.New(mempool.Config{Ledger: ledger, Sigs: sigs, Policy: n.policy, Now: n.clock.Wall.Now, Log: n.log})
-	p.peers = n.newPeers(ledger, p.pool, ports.socket, ports.tcp)
+	p.peers = n.newPeers(ledger, p.pool, ports)
 	p.templates = n.newTemplates(ledger, p.pool, p.peers)
 	if p.miners, err = n.newPool(ledger, p.templates); err != nil {
 		return err

@@ -63,8 +63,8 @@ func (p places) fit(limit int) (places, error) {
 // wantedPlaces are what the flags ask for.
 func (n *nodeConfig) wantedPlaces() places {
 	want := places{outbound: p2p.DialedSockets(max(n.outbound, 0), len(n.connect)), rpc: rpc.DefaultConnections}
-	if n.listen != "" || n.listenTCP != "" {
-		want.inbound = p2p.DefaultInbound
+	if n.listen != "" || n.listenTCP != "" || len(n.binds) > 0 {
+		want.inbound = p2p.InboundOf(n.maxConnections)
 	}
 	if n.pool.listen != "" {
 		want.pool = stratum.DefaultConnections

@@ -47,7 +47,7 @@ type PeerInfo struct {
 	AddrsNotStored  int
 	AddrsLimited    int // not looked at, there were too many
 	HandshakeIsOver bool
-	NoBan           bool // see Config.NoBan
+	May             Permissions
 }
 
 // Peers tells of every connection, the oldest first.
@@ -60,7 +60,7 @@ func (n *Node) Peers() []PeerInfo {
 		infos[p] = PeerInfo{
 			ID: p.id, Addr: p.addr, LocalAddr: localAddr(p.conn), SeenAs: p.seenAs, Transport: p.conn.Transport(), URL: p.url, Kind: string(p.kind), Inbound: p.inbound(),
 			Version: p.version, Services: p.services, SubVer: p.userAgent, StartingHeight: p.startHeight,
-			TimeOffset: p.timeOffset, RelayTxs: p.relayTxs, Connected: p.connected, HandshakeIsOver: ready, NoBan: p.trusted,
+			TimeOffset: p.timeOffset, RelayTxs: p.relayTxs, Connected: p.connected, HandshakeIsOver: ready, May: p.may,
 		}
 	}
 	n.mu.Unlock()

@@ -95,6 +95,7 @@ var conducts = map[error]func(w *world, s *station) *actor{
 		a.say(msgPing(1))
 		return a
 	},
+	errBloom: says(func(_ *world, a *actor) { a.say(msgEmpty(cmdMempool)) }),
 	errFlood: says(func(_ *world, a *actor) { a.say(&msgInv{cmdGetData, make([]invItem, maxQueuedRequests+1)}) }),
 	errMutated: says(func(w *world, a *actor) {
 		b := mineOn(w.spec, w.spec.Rules.GenesisState(), 1)

@@ -68,6 +68,8 @@ func (n *Node) handleEmpty(p *peer, m msgEmpty) error {
 		p.flags.sendHeaders = true
 	case cmdGetAddr:
 		n.answerGetAddr(p)
+	case cmdMempool:
+		return n.answerMempool(p)
 	}
 	return nil
 }

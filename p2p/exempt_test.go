@@ -54,7 +54,7 @@ func TestNoBan(t *testing.T) {
 		w := newWorld(t)
 		w.level = 100
 		friends := netip.MustParsePrefix("198.51.0.0/16")
-		s := w.add("s", func(c *Config) { c.NoBan = []netip.Prefix{friends} })
+		s := w.add("s", func(c *Config) { c.Grants = []Grant{{Net: friends, May: MayNotBeBanned, In: true}} })
 		if host := netip.MustParseAddr("198.51.1.1"); !s.gate.exempt(host) || s.gate.exempt(netip.MustParseAddr("198.52.1.1")) {
 			t.Error("who is not limited is not who was named")
 		}
@@ -71,7 +71,7 @@ func TestNoBan(t *testing.T) {
 			t.Error("a friend had to make room")
 		}
 		for _, p := range s.Peers() {
-			if !p.NoBan {
+			if !p.May.Has(MayNotBeBanned) {
 				t.Errorf("%s is no friend", p.Addr)
 			}
 		}

@@ -64,6 +64,9 @@ func (n *Node) learnAddrs(p *peer, list msgAddrV2) {
 
 // takeAddrTokens says how many of so many addresses are looked at.
 func (p *peer) takeAddrTokens(want int, now time.Time) int {
+	if p.may.Has(MayFlood) {
+		return want
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f := &p.flags

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// handshakeTimeout bounds the time from the transport's connection to the
+// DefaultPeerTimeout bounds the time from the transport's connection to the
 // peer's verack.
-const handshakeTimeout = 30 * time.Second
+const DefaultPeerTimeout = 30 * time.Second
 
 // handshake exchanges version and verack. The side that dialled speaks first;
 // the features that change later messages are told in between (BIP155, BIP339).

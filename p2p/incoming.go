@@ -18,6 +18,9 @@ type arrival struct {
 func (n *Node) handleTx(p *peer, tx *consensus.Tx) {
 	a := arrival{Orphan: orphanage.Orphan{Tx: tx, TxID: tx.TxID(), WTxID: tx.WTxID()}}
 	worth := n.relay.came(p, &a)
+	if known := n.inPool(a.WTxID, false); p.may.Has(MayForceRelay) && (known || worth == worthNothing) {
+		n.forceRelay(p, &a, known)
+	}
 	if !n.InitialBlockDownload() {
 		switch worth {
 		case worthLook:
@@ -113,4 +116,15 @@ func (n *Node) refuse(a arrival, err error) {
 	default:
 		r.rejected.add(a.WTxID)
 	}
+}
+
+// forceRelay announces again what a peer has sent that may have that done: others of
+// its operator's nodes may lack it, though it is known here.
+func (n *Node) forceRelay(p *peer, a *arrival, known bool) {
+	if !known {
+		n.log.Debug("Not relaying non-mempool transaction", "txid", a.TxID, "wtxid", a.WTxID, "from forcerelay peer", p.id)
+		return
+	}
+	n.log.Debug("Force relaying tx", "txid", a.TxID, "wtxid", a.WTxID, "peer", p.id)
+	n.announceAgain(a.TxID, n.wall.Now())
 }

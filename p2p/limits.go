@@ -25,11 +25,11 @@ const (
 	DefaultOutbound = 8
 	MaxOutbound     = 10
 	blockOutbound   = 2
-	// maxConnections bounds all peers but those that the operator names, as in
+	// MaxConnections bounds all peers but those that the operator names, as in
 	// Bitcoin Core, and maxInbound those that dialled us, so that there is
 	// always room for those that this node chooses, and a feeler.
-	maxConnections = 125
-	maxInbound     = maxConnections - DefaultOutbound - blockOutbound
+	MaxConnections = 125
+	maxInbound     = MaxConnections - DefaultOutbound - blockOutbound
 	// DefaultInbound is maxInbound: a node may have fewer, see Config.MaxInbound.
 	DefaultInbound = maxInbound
 	// maxUnfinished is how many sockets may be open beyond the inbound peers:
@@ -59,9 +59,19 @@ const (
 	// MaxMemory is about how many bytes all peers can make a node hold: answers,
 	// blocks that are judged or kept, and for each peer its queue, what it may
 	// have announced, and a message that is being read.
-	MaxMemory  = maxServedBytes + maxJudged + maxCachedBlocks + maxConnections*peerMemory
+	MaxMemory  = maxServedBytes + maxJudged + maxCachedBlocks + MaxConnections*peerMemory
 	peerMemory = maxQueuedBytes + maxQueuedRequests*64 + 2<<20
 )
+
+// InboundOf is how many peers may dial a node that is to have so many in all besides
+// those that its operator names, as in Bitcoin Core: places for those that it dials,
+// and a feeler, are kept.
+func InboundOf(connections int) int {
+	if connections >= MaxConnections {
+		return maxInbound
+	}
+	return max(0, connections-DefaultOutbound-blockOutbound-1)
+}
 
 // unfinished is how many sockets may be unfinished beside so many inbound peers.
 func unfinished(inbound int) int { return min(inbound, maxUnfinished) }

@@ -31,6 +31,7 @@ const (
 	cmdPing        = "ping"        // BIP31
 	cmdPong        = "pong"
 	cmdGetAddr     = "getaddr"
+	cmdMempool     = "mempool" // BIP35
 	cmdAddr        = "addr"
 	cmdAddrV2      = "addrv2"
 	cmdInv         = "inv"
@@ -68,6 +69,7 @@ var formats = map[string]format{
 	cmdSendAddrURL: {0, emptyFormat(cmdSendAddrURL)},
 	cmdSendHeaders: {0, emptyFormat(cmdSendHeaders)},
 	cmdGetAddr:     {0, emptyFormat(cmdGetAddr)},
+	cmdMempool:     {0, emptyFormat(cmdMempool)},
 	cmdFeeFilter:   {8, decodeFeeFilter},
 	cmdPing:        {8, decodePing},
 	cmdPong:        {8, decodePong},

@@ -27,8 +27,9 @@ var (
 	errUseless          = errors.New("has no blocks to give")
 	errUnwanted         = errors.New("sent transactions where it was asked for blocks alone")
 	errMissing          = errors.New("lacks a block of the chain that it has shown")
+	errBloom            = errors.New("asked for the mempool, which only peers with that permission may")
 	errSelf             = errors.New("it is this node itself")
-	errHandshakeTimeout = fmt.Errorf("no handshake within %v", handshakeTimeout)
+	errHandshakeTimeout = errors.New("version handshake timeout, no handshake")
 	errSlowReader       = errors.New("does not take what it is sent")
 	errOutdated         = fmt.Errorf("has shown no chain as good as ours for %v", catchUpTime+answerTime)
 	errStalled          = fmt.Errorf("no block within %v", stallTimeout)
@@ -87,6 +88,7 @@ var conduct = []struct {
 	{errUseless, ignorant},          // nobody has to serve
 	{errUnwanted, ignorant},         // older programs do not know of such connections
 	{errMissing, ignorant},          // it may have lost it
+	{errBloom, ignorant},            // it may not know what is served here (BIP35, BIP111)
 	{errSelf, ignorant},             // an address that others told
 	{errHandshakeTimeout, ignorant}, // slow
 	{errSlowReader, ignorant},       // slow

@@ -72,7 +72,9 @@ type Config struct {
 	Dir          string         // where the address book, the anchors and the bans are saved; empty means nowhere
 	TLS          *tls.Config    // of Listen: wss:// in place of ws://; nil means none
 	TrustProxies []netip.Prefix // whose X-Forwarded-For is believed
-	NoBan        []netip.Prefix // whose peers are not limited, punished or made to leave for others
+	Grants       []Grant        // permissions by address
+	Binds        []Bind         // where peers by TCP get permissions; Run closes them
+	PeerTimeout  time.Duration  // for the handshake; 0 means DefaultPeerTimeout
 	AllowOrigins []string       // web origins whose pages may connect
 	Pruned       bool           // old blocks are not served: of those more than 288 below the tip, none (BIP159)
 	UserAgent    string         // such as /Satoshi:30.0.0/Lode:0.1.0/, at most 256 bytes
@@ -92,6 +94,12 @@ type Config struct {
 	Dial  DialFunc     // nil means WebSocket and TCP
 	Clock *clock.Clock // nil means the machine's
 	Log   *slog.Logger // nil means none
+}
+
+// Bind is a listener for peers by TCP, and what they may.
+type Bind struct {
+	net.Listener
+	May Permissions
 }
 
 // Node is the network side of a node.
@@ -244,6 +252,9 @@ func (n *Node) Run(parent context.Context) error {
 	}
 	n.listen(ctx, n.cfg.Listen, n.serve)
 	n.listen(ctx, n.cfg.ListenTCP, n.serveTCP)
+	for _, b := range n.cfg.Binds {
+		n.listen(ctx, b.Listener, func(ctx context.Context, l net.Listener) error { return n.serveTCPAs(ctx, l, b.May) })
+	}
 	<-ctx.Done()
 	n.mu.Lock()
 	n.over = true // nothing more begins
@@ -339,7 +350,7 @@ func (p *peer) sendFeeFilter(rate int64) {
 	same := p.flags.sentFilter == rate
 	p.flags.sentFilter = rate
 	p.mu.Unlock()
-	if !same && p.version >= since {
+	if !same && p.version >= since && !p.may.Has(MayForceRelay) { // those decide for themselves
 		p.send(msgFeeFilter(rate))
 	}
 }
@@ -348,15 +359,15 @@ func (p *peer) sendFeeFilter(rate int64) {
 func (n *Node) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(socketPath, &socketHandler{
-		spec: n.cfg.Spec, origins: n.cfg.AllowOrigins, proxies: n.cfg.TrustProxies, admit: n.admit, accept: n.Accept, refused: n.refused,
+		spec: n.cfg.Spec, origins: n.cfg.AllowOrigins, proxies: n.cfg.TrustProxies, admit: func(host netip.Addr, forwarded bool) error { return n.admit(host, forwarded, 0) }, accept: n.Accept, refused: n.refused,
 	})
 	return mux
 }
 
 // admit says whether somebody may connect at all. If a proxy has named who it is,
 // the gate has not counted it yet.
-func (n *Node) admit(host netip.Addr, forwarded bool) error {
-	if n.bans.banned(host) && !n.trusts(host) {
+func (n *Node) admit(host netip.Addr, forwarded bool, may Permissions) error {
+	if n.bans.banned(host) && !may.Has(MayNotBeBanned) && !n.trusts(host) {
 		return errBanned
 	}
 	if forwarded && !n.gate.admits(host, n.steady.Now()) {
@@ -367,7 +378,10 @@ func (n *Node) admit(host netip.Addr, forwarded bool) error {
 
 // Accept takes over a connection that somebody else opened to this node. It does
 // not wait, and begins nothing for those for whom there is no room.
-func (n *Node) Accept(conn Conn) {
+func (n *Node) Accept(conn Conn) { n.acceptAs(conn, 0) }
+
+// acceptAs is Accept for a peer that has permissions for where it came in.
+func (n *Node) acceptAs(conn Conn, may Permissions) {
 	n.mu.Lock()
 	ctx := n.ctx
 	n.mu.Unlock()
@@ -375,7 +389,7 @@ func (n *Node) Accept(conn Conn) {
 		_ = conn.Close(errStopping.Error())
 		return
 	}
-	p := n.newPeer(ctx, conn, kindInbound, "")
+	p := n.newPeer(ctx, conn, kindInbound, "", may)
 	err := n.arrive(p)
 	if err == nil {
 		if n.begin(func() { _ = n.host(p) }) {

@@ -38,8 +38,9 @@ type peer struct {
 	connected time.Time
 	ctx       context.Context         // of the connection
 	drop      context.CancelCauseFunc // ends the connection for a reason; never blocks
-	trusted   bool                    // the operator vouches for it, see Config.NoBan
-	group     sync.WaitGroup          // of what works for it
+	may       Permissions
+	trusted   bool           // the operator vouches for it: MayNotBeBanned
+	group     sync.WaitGroup // of what works for it
 	out       *sendQueue
 	telling   chan struct{} // holds one who makes and sends what this node has of the chain: the peer gets it in order
 
@@ -215,13 +216,14 @@ func cleanUserAgent(s string) string {
 	}, s)
 }
 
-func (n *Node) newPeer(ctx context.Context, conn Conn, kind connectionKind, url string) *peer {
+func (n *Node) newPeer(ctx context.Context, conn Conn, kind connectionKind, url string, may Permissions) *peer {
 	p := &peer{
 		conn: conn, kind: kind, url: url, addr: conn.RemoteAddr().String(), host: hostOf(conn.RemoteAddr()),
 		connected: n.wall.Now(), out: newSendQueue(), telling: make(chan struct{}, 1), node: n,
 	}
 	p.ctx, p.drop = context.WithCancelCause(ctx)
-	p.trusted = p.inbound() && n.trusts(p.host)
+	p.may = may | n.grantsOf(p.host, kind)
+	p.trusted = p.may.Has(MayNotBeBanned)
 	p.flags.sentFilter, p.flags.presynced, p.flags.addrTokens = -1, -1, firstAddrTokens
 	p.openLanes()
 	p.sync.size = bytesInFlight / blocksInFlight
@@ -233,7 +235,7 @@ func (n *Node) newPeer(ctx context.Context, conn Conn, kind connectionKind, url 
 
 // runPeer owns a connection from here to its end. It gives the reason of the end.
 func (n *Node) runPeer(ctx context.Context, conn Conn, kind connectionKind, url string) error {
-	p := n.newPeer(ctx, conn, kind, url)
+	p := n.newPeer(ctx, conn, kind, url, 0)
 	if err := n.arrive(p); err != nil {
 		n.punish(p, err)
 		p.drop(err)
@@ -278,7 +280,8 @@ func (n *Node) endOf(ctx context.Context) error {
 }
 
 func (n *Node) converse(ctx context.Context, p *peer) error {
-	deadline := n.wall.AfterFunc(handshakeTimeout, func() { p.drop(errHandshakeTimeout) })
+	timeout := cmp.Or(n.cfg.PeerTimeout, DefaultPeerTimeout)
+	deadline := n.wall.AfterFunc(timeout, func() { p.drop(fmt.Errorf("%w within %v", errHandshakeTimeout, timeout)) })
 	err := n.handshake(p)
 	deadline.Stop()
 	if err != nil || ctx.Err() != nil {

@@ -187,9 +187,6 @@ func (n *Node) makeRoom() (leaver *peer, ok bool) {
 	return victim.peer, ok
 }
 
-// trusts reports whether the operator vouches for who is at an address.
-func (n *Node) trusts(host netip.Addr) bool { return isOneOfHosts(host, n.cfg.NoBan) }
-
 // isExempt reports whether connections from an address are not limited by time:
 // of this machine, of a proxy that names who is behind it, of who is trusted.
 func (n *Node) isExempt(host netip.Addr) bool {

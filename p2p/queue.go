@@ -41,7 +41,8 @@ type sendQueue struct {
 // request is what a peer asked for.
 type request struct {
 	invItem
-	places []uint16 // of the transactions of a block (BIP152); nil for everything else
+	places  []uint16 // of the transactions of a block (BIP152); nil for everything else
+	mempool bool     // all ids of it, and nothing else
 }
 
 func newSendQueue() *sendQueue { return &sendQueue{wake: make(chan struct{}, 1)} }
@@ -74,6 +75,19 @@ func (q *sendQueue) request(items []invItem) bool {
 	return true
 }
 
+// requestMempool notes that the peer asked for all ids of the mempool, or reports
+// false if too much waits.
+func (q *sendQueue) requestMempool() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.requests) >= maxQueuedRequests {
+		return false
+	}
+	q.requests = append(q.requests, request{mempool: true})
+	poke(q.wake)
+	return true
+}
+
 // requestTxs adds transactions of a block that the peer asked for, or reports
 // false if there are too many.
 func (q *sendQueue) requestTxs(block consensus.Hash, places []uint16) bool {
@@ -82,7 +96,7 @@ func (q *sendQueue) requestTxs(block consensus.Hash, places []uint16) bool {
 	if len(q.requests) >= maxQueuedRequests || q.places+len(places) > maxQueuedPlaces {
 		return false
 	}
-	q.requests = append(q.requests, request{invItem{invCmpct, block}, places})
+	q.requests = append(q.requests, request{invItem: invItem{invCmpct, block}, places: places})
 	q.places += len(places)
 	poke(q.wake)
 	return true

@@ -94,7 +94,7 @@ func (r *relay) add(p *peer) {
 	defer r.mu.Unlock()
 	r.peers[p] = struct{}{}
 	if p.kind != kindBlocks {
-		r.requests.Connect(p, txrequest.Peer{Preferred: p.isPreferred(), WTxIDs: p.wtxidRelay})
+		r.requests.Connect(p, txrequest.Peer{Preferred: p.isPreferred(), Unlimited: p.may.Has(MayRelay), WTxIDs: p.wtxidRelay})
 	}
 }
 
@@ -139,6 +139,9 @@ func (r *relay) announceSoon(tx txNews, now time.Time) {
 // one clock: whoever opens many connections learns no more from them than from
 // one. The caller holds mu.
 func (r *relay) nextDue(p *peer, now time.Time) time.Time {
+	if p.trusted {
+		return now
+	}
 	if !p.inbound() {
 		return now.Add(exponential(r.interval))
 	}

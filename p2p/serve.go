@@ -56,6 +56,9 @@ func (n *Node) writeLoop(ctx context.Context, p *peer) error {
 // serveItem sends one thing that the peer asked for, when it is its turn. found is
 // false if it is not there; an error is one of the connection.
 func (n *Node) serveItem(p *peer, r request) (found bool, err error) {
+	if r.mempool {
+		return true, n.serveMempool(p)
+	}
 	switch r.kind {
 	case invCmpct, invBlock, invBlock | invWitness:
 		return n.serveBlock(p, r)
@@ -277,6 +280,11 @@ func (n *Node) answerLocate(p *peer, m *msgLocate) {
 	p.telling <- struct{}{}
 	defer func() { <-p.telling }()
 	var headers msgHeaders
+	if tip := n.chain.Tip(); tip.Work.Lt(&n.minWork) && !p.may.Has(MayDownload) {
+		n.log.Debug("Ignoring getheaders: the active chain has too little work, sending empty response", "peer", p.String())
+		p.send(headers)
+		return
+	}
 	if len(m.locator) == 0 { // asks for one header
 		info, ok := n.chain.Header(m.stop)
 		if !ok || !info.Active {

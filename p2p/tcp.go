@@ -171,7 +171,10 @@ func dialTCP(spec *consensus.Spec) DialFunc {
 }
 
 // serveTCP accepts peers on l until ctx ends.
-func (n *Node) serveTCP(ctx context.Context, l net.Listener) error {
+func (n *Node) serveTCP(ctx context.Context, l net.Listener) error { return n.serveTCPAs(ctx, l, 0) }
+
+// serveTCPAs is serveTCP for peers that have permissions because they came in there.
+func (n *Node) serveTCPAs(ctx context.Context, l net.Listener, may Permissions) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	backoff := firstAcceptBackoff
@@ -184,11 +187,11 @@ func (n *Node) serveTCP(ctx context.Context, l net.Listener) error {
 				_ = c.Close()
 			}
 			return nil
-		case err == nil && n.admit(hostOf(c.RemoteAddr()), false) != nil:
+		case err == nil && n.admit(hostOf(c.RemoteAddr()), false, may) != nil:
 			_ = c.Close()
 		case err == nil:
 			backoff = firstAcceptBackoff
-			if !n.begin(func() { n.greet(ctx, newFramed(c, n.cfg.Spec)) }) {
+			if !n.begin(func() { n.greet(ctx, newFramed(c, n.cfg.Spec), may) }) {
 				_ = c.Close()
 			}
 		case isTemporary(err): // such as too many open files
@@ -203,7 +206,7 @@ func (n *Node) serveTCP(ctx context.Context, l net.Listener) error {
 
 // greet waits for the first bytes on a connection: only who speaks the network's
 // protocol becomes a peer and takes a place among them.
-func (n *Node) greet(ctx context.Context, f *framed) {
+func (n *Node) greet(ctx context.Context, f *framed, may Permissions) {
 	stop := context.AfterFunc(ctx, func() { _ = f.Close("") })
 	defer stop()
 	err := f.c.SetReadDeadline(time.Now().Add(headerTimeout))
@@ -219,7 +222,7 @@ func (n *Node) greet(ctx context.Context, f *framed) {
 		return
 	}
 	settle(f.c)
-	n.Accept(f)
+	n.acceptAs(f, may)
 }
 
 // How long to wait after a connection could not be accepted; each further

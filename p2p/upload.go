@@ -60,7 +60,7 @@ func (n *Node) Upload() Upload {
 // mayServe refuses old blocks when the limit is used up, or what is left of it is
 // needed for the new ones that are to come, but not to those whom the operator named.
 func (n *Node) mayServe(p *peer, info *chain.HeaderInfo) error {
-	if n.cfg.MaxUpload == 0 || p.kind == kindManual {
+	if n.cfg.MaxUpload == 0 || p.kind == kindManual || p.may.Has(MayDownload) {
 		return nil
 	}
 	age := int64(n.chain.BestHeader().Header.Time) - int64(info.Header.Time)

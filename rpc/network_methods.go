@@ -183,7 +183,7 @@ type peerJSON struct {
 	AddrRelay        bool              `json:"addr_relay_enabled"`
 	AddrProcessed    int               `json:"addr_processed"`
 	AddrLimited      int               `json:"addr_rate_limited"`
-	Permissions      []string          `json:"permissions"` // noban, or none
+	Permissions      []string          `json:"permissions"`
 	MinFeeFilter     coins             `json:"minfeefilter"`
 	SentPerMessage   map[string]uint64 `json:"bytessent_per_msg"`
 	RecvPerMessage   map[string]uint64 `json:"bytesrecv_per_msg"`
@@ -205,11 +205,8 @@ func (s *Server) getPeerInfo(context.Context, *params) (any, error) {
 			Ping: seconds(p.Ping), MinPing: seconds(p.MinPing), PingWait: seconds(p.PingWait), Version: p.Version, SubVer: p.SubVer, Inbound: p.Inbound,
 			StartingHeight: p.StartingHeight, SyncedHeaders: p.SyncedHeaders, SyncedBlocks: p.SyncedBlocks, InFlight: p.InFlight,
 			CompactTo: p.CompactTo, CompactFrom: p.CompactFrom,
-			AddrRelay: p.AddrRelay, AddrProcessed: p.AddrsProcessed, AddrLimited: p.AddrsLimited, Permissions: []string{}, MinFeeFilter: coins(p.FeeFilter), SentPerMessage: p.Sent.PerMessage, RecvPerMessage: p.Received.PerMessage,
+			AddrRelay: p.AddrRelay, AddrProcessed: p.AddrsProcessed, AddrLimited: p.AddrsLimited, Permissions: append([]string{}, p.May.Names()...), MinFeeFilter: coins(p.FeeFilter), SentPerMessage: p.Sent.PerMessage, RecvPerMessage: p.Received.PerMessage,
 			ConnectionType: p.Kind, TransportVersion: p.Transport,
-		}
-		if p.NoBan {
-			j.Permissions = append(j.Permissions, "noban")
 		}
 		if j.InFlight == nil {
 			j.InFlight = []uint32{}
