@@ -119,7 +119,7 @@ func TestMalformedMessagesAreRefused(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-	if _, err := decodeMessage("mempool", nil); !errors.Is(err, errUnknownCommand) {
+	if _, err := decodeMessage("filterload", nil); !errors.Is(err, errUnknownCommand) {
 		t.Errorf("unknown command: %v", err)
 	}
 }
