@@ -38,9 +38,10 @@ const (
 // kept of the orphans, is decided by requests and orphans; relay has the lock.
 type relay struct {
 	wall     *clock.Face
-	wake     chan struct{} // something is to be announced or to be tried again
-	tip      chan struct{} // there is a new one
-	interval time.Duration // see DefaultTxInterval
+	wake     chan struct{}      // something is to be announced or to be tried again
+	tip      chan struct{}      // there is a new one
+	waiters  chan chan struct{} // one to close when that was followed
+	interval time.Duration      // see DefaultTxInterval
 
 	mu        sync.Mutex // guards what follows, and peer.relay
 	peers     map[*peer]struct{}
@@ -75,7 +76,7 @@ func newRelay(interval time.Duration, wall *clock.Face) *relay {
 		interval = DefaultTxInterval
 	}
 	return &relay{
-		wall: wall, interval: interval, wake: make(chan struct{}, 1), tip: make(chan struct{}, 1), peers: make(map[*peer]struct{}),
+		wall: wall, interval: interval, wake: make(chan struct{}, 1), tip: make(chan struct{}, 1), waiters: make(chan chan struct{}), peers: make(map[*peer]struct{}),
 		requests: txrequest.New[*peer](wall.Now(), newRandom()), orphans: orphanage.New[*peer](newRandom()),
 		rejected: newRecentSet(maxRejected), cheap: newRecentSet(maxRejected), confirmed: newRecentSet(maxConfirmed),
 		unbroadcast: make(map[consensus.Hash]time.Time),
@@ -246,6 +247,10 @@ func (n *Node) relayLoop(ctx context.Context, at consensus.Hash) {
 			n.retryOrphans()
 		case <-n.relay.tip:
 			at = n.followTip(at)
+		case settled := <-n.relay.waiters:
+			at = n.followTip(at)
+			n.retryOrphans()
+			close(settled)
 		case now := <-timer.C:
 			n.announceTxs(now)
 		case <-ticker.C:

@@ -72,9 +72,10 @@ type blockRequest struct {
 
 // syncer knows what every peer has and what was asked of whom.
 type syncer struct {
-	wall *clock.Face
-	wake chan struct{} // there may be something to ask for
-	tip  chan struct{} // the chain has changed
+	wall    *clock.Face
+	wake    chan struct{}      // there may be something to ask for
+	tip     chan struct{}      // the chain has changed
+	waiters chan chan struct{} // one to close when that has been announced
 
 	mu          sync.Mutex // guards what follows, and peer.sync
 	peers       map[*peer]struct{}
@@ -97,7 +98,7 @@ type syncer struct {
 
 func newSyncer(wall *clock.Face) *syncer {
 	return &syncer{
-		wall: wall, wake: make(chan struct{}, 1), tip: make(chan struct{}, 1),
+		wall: wall, waiters: make(chan chan struct{}), wake: make(chan struct{}, 1), tip: make(chan struct{}, 1),
 		peers: make(map[*peer]struct{}), requests: make(map[consensus.Hash]blockRequest), hold: newHeaderHold(),
 	}
 }
@@ -202,17 +203,19 @@ func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 	defer d.alarm.Stop()
 	for {
 		var tick bool
+		var settled chan struct{}
 		select {
 		case <-ctx.Done():
 			return
 		case <-n.sync.wake:
 		case <-n.sync.tip:
+		case settled = <-n.sync.waiters:
 		case <-ticker.C:
 			tick = true
 		}
 		now := n.wall.Now()
 		syncing := n.Syncing() // also where nobody asks: patience ends, and the node is in sync from then on
-		if tip := n.chain.Tip(); tip.Hash != announced && (tick || !syncing) {
+		if tip := n.chain.Tip(); tip.Hash != announced && (tick || settled != nil || !syncing) {
 			announced = tip.Hash
 			n.announce(tip)
 			n.relay.newTip()
@@ -222,6 +225,9 @@ func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 		}
 		n.takeUp()
 		d.schedule(now)
+		if settled != nil {
+			close(settled)
+		}
 		if tick {
 			n.sweepHeaders(now)
 			n.sync.dropStalled(now)
