@@ -43,6 +43,7 @@ const (
 	codeStopping       = -9
 	codeSyncing        = -10
 	codeNoWallet       = -18
+	codeCapacity       = -34
 )
 
 func fail(code int, format string, args ...any) error {

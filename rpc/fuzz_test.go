@@ -44,6 +44,8 @@ func FuzzServe(f *testing.F) {
 		"converttopsbt": fmt.Sprintf(`%q,true,true`, hexTx(payment)), "createpsbt": fmt.Sprintf(`[{"txid":%q,"vout":0}],[{"data":"00"}]`, payment.TxID()),
 		"signrawtransactionwithkey": fmt.Sprintf(`%q,[],[{"txid":%q,"vout":0,"scriptPubKey":"51","amount":1}],"NONE"`, hexTx(payment), payment.TxID()),
 		"disconnectnode":            `"",5`, "getaddednodeinfo": `"10.0.0.1:1"`, "setmocktime": `1900000000`, "getmemoryinfo": `"stats"`, "help": `"help"`,
+		"addconnection": `"10.0.0.1:1","block-relay-only",false`, "addpeeraddress": `"192.0.2.1",1,true`, "getblockfrompeer": fmt.Sprintf(`%q,0`, hash), "getorphantxs": `2`,
+		"sendmsgtopeer": `0,"ping","00"`, "mockscheduler": `60`,
 		"getsilentblocks": `1,10`, "getsilentmempool": `"x-1"`,
 	} {
 		seeds = append(seeds, fmt.Sprintf(`{"jsonrpc":"2.0","method":%q,"params":[%s],"id":1}`, method, params))

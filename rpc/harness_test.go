@@ -135,6 +135,8 @@ type fakeNetwork struct {
 	bans    []p2p.Ban
 	warns   []string
 	known   []p2p.KnownAddress
+	orphans []p2p.OrphanTx
+	book    []p2p.BookEntry
 	upload  p2p.Upload
 	quiet   bool
 	urls    []string         // that are advertised
@@ -155,6 +157,36 @@ func (f *fakeNetwork) Unbroadcast() map[consensus.Hash]bool {
 		ids[id] = true
 	}
 	return ids
+}
+
+func (f *fakeNetwork) Open(_ context.Context, address, kind string) error {
+	switch {
+	case kind != "feeler" && kind != "block-relay-only":
+		return p2p.ErrKind
+	case kind == "feeler":
+		return p2p.ErrCapacity
+	}
+	return f.AddNode(address)
+}
+
+func (f *fakeNetwork) Send(id int64, _ string, _ []byte) error {
+	if id != 0 {
+		return p2p.ErrNoPeer
+	}
+	return nil
+}
+
+func (f *fakeNetwork) FetchBlock(_ consensus.Hash, id int64) error { return f.Send(id, "", nil) }
+func (f *fakeNetwork) Orphans() []p2p.OrphanTx                     { return f.orphans }
+func (f *fakeNetwork) Book() []p2p.BookEntry                       { return f.book }
+func (f *fakeNetwork) Settle(context.Context)                      {}
+
+func (f *fakeNetwork) AddAddress(at netip.AddrPort, tried bool) error {
+	if tried {
+		return p2p.ErrBookTried
+	}
+	f.book = append(f.book, p2p.BookEntry{Bucket: 3, Position: 7, URL: "tcp://" + at.String(), Source: "192.0", Services: 9, Seen: time.Unix(1_900_000_000, 0)})
+	return nil
 }
 
 func (f *fakeNetwork) Bans() []p2p.Ban               { return f.bans }

@@ -39,6 +39,13 @@ type Network interface {
 	Warnings() []string                   // sentences
 	Broadcast(txids ...consensus.Hash)    // before they are submitted
 	Unbroadcast() map[consensus.Hash]bool // of the mempool, by txid
+	Open(ctx context.Context, address, kind string) error
+	Send(id int64, command string, payload []byte) error
+	FetchBlock(hash consensus.Hash, id int64) error
+	Orphans() []p2p.OrphanTx
+	AddAddress(at netip.AddrPort, tried bool) error
+	Book() []p2p.BookEntry
+	Settle(ctx context.Context) // until it has followed the tip
 }
 
 func (s *Server) networkCalls() calls {
