@@ -16,14 +16,14 @@ import (
 // What is here is done by hand: by operators who look for a fault, and by tests,
 // among them Bitcoin Core's. A node by itself does none of it.
 
-// The errors of the calls below, with Bitcoin Core's words.
-var (
-	ErrCapacity  = errors.New("Already at capacity for specified connection type")
-	ErrKind      = errors.New("no such type of connection")
-	ErrPreSegwit = errors.New("Pre-SegWit peer")
-	ErrRequested = errors.New("Already requested from this peer")
-	ErrBookNew   = errors.New("failed-adding-to-new")
-	ErrBookTried = errors.New("failed-adding-to-tried")
+// The errors of the calls below, in Bitcoin Core's words.
+const (
+	ErrCapacity  = coreError("Already at capacity for specified connection type")
+	ErrKind      = coreError("no such type of connection")
+	ErrPreSegwit = coreError("Pre-SegWit peer")
+	ErrRequested = coreError("Already requested from this peer")
+	ErrBookNew   = coreError("failed-adding-to-new")
+	ErrBookTried = coreError("failed-adding-to-tried")
 )
 
 // Open dials a peer as one of a kind that the node else chooses itself:

@@ -1,7 +1,6 @@
 package p2p
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -72,14 +71,20 @@ type Grant struct {
 	In, Out bool // to those that dial this node; to those that the operator has it dial
 }
 
-// Errors of ParseGrant and ParseBind, with Bitcoin Core's words.
-var (
-	errPermission = errors.New("Invalid P2P permission")
-	errDirection  = errors.New("Only direction was set, no permissions")
-	errNetmask    = errors.New("Invalid netmask specified in -whitelist")
-	errBindOut    = errors.New(`whitebind may only be used for incoming connections ("out" was passed)`)
-	errBind       = errors.New("Cannot resolve -whitebind address")
-	errBindPort   = errors.New("Need to specify a port with -whitebind")
+// coreError is an error in Bitcoin Core's words, by which people find what it means.
+type coreError string
+
+// Error implements error.
+func (e coreError) Error() string { return string(e) }
+
+// Errors of ParseGrant and ParseBind.
+const (
+	errPermission = coreError("Invalid P2P permission")
+	errDirection  = coreError("Only direction was set, no permissions")
+	errNetmask    = coreError("Invalid netmask specified in -whitelist")
+	errBindOut    = coreError(`whitebind may only be used for incoming connections ("out" was passed)`)
+	errBind       = coreError("Cannot resolve -whitebind address")
+	errBindPort   = coreError("Need to specify a port with -whitebind")
 )
 
 // ParseGrant reads [PERMISSION,…@]ADDRESS[/BITS]; permissions may have in and out
