@@ -12,6 +12,7 @@ import (
 
 	"lode/consensus"
 	"lode/wallet"
+	"lode/wallet/silent"
 )
 
 // everything is the amount that stands for all coins.
@@ -24,6 +25,7 @@ const maxPayeesFile = 1 << 20
 type terms struct {
 	wallet.Payment // Rate is 0 if none is given
 	feeTerms
+	silentPrefix string
 }
 
 // paymentTerms reads the flags of a payment.
@@ -31,6 +33,7 @@ func paymentTerms(c *cli.Context, spec *consensus.Spec) (t terms, err error) {
 	wrong := func(format string, args ...any) (terms, error) {
 		return t, usageError("lode wallet send", format, args...)
 	}
+	t.silentPrefix = spec.Defaults.SilentPrefix
 	if err := t.readPayees(c, spec.Defaults.AddressPrefix); err != nil {
 		return t, err
 	}
@@ -116,7 +119,12 @@ func (t *terms) readPayees(c *cli.Context, prefix string) error {
 
 func (t *terms) addPayee(prefix, address, coins string) (err error) {
 	var to wallet.Payee
-	if to.To, err = consensus.ParseAddress(prefix, address); err != nil {
+	if silent.Looks(t.silentPrefix, address) {
+		err = t.addSilent(address)
+	} else {
+		to.To, err = consensus.ParseAddress(prefix, address)
+	}
+	if err != nil {
 		return err
 	}
 	if coins == everything {
@@ -127,6 +135,21 @@ func (t *terms) addPayee(prefix, address, coins string) (err error) {
 		return errors.New("want more than nothing")
 	}
 	t.Payees = append(t.Payees, to)
+	return nil
+}
+
+// addSilent notes that the next payee is paid silently.
+func (t *terms) addSilent(address string) error {
+	a, err := silent.ParseAddress(t.silentPrefix, address)
+	if err != nil {
+		return err
+	}
+	late, ok := t.Late.(wallet.SilentPayees)
+	if !ok {
+		late = make(wallet.SilentPayees)
+		t.Late = late
+	}
+	late[len(t.Payees)] = a
 	return nil
 }
 
@@ -175,6 +198,9 @@ func (s *walletSession) payeeLines(d *wallet.Draft) []payeeLine {
 	list := make([]payeeLine, len(d.Payees))
 	for i, to := range d.Payees {
 		list[i] = payeeLine{consensus.Address(s.net.spec.Defaults.AddressPrefix, to.To), to.Amount}
+		if a, ok := d.SilentTo(i); ok {
+			list[i].Address = a.Encode(s.net.spec.Defaults.SilentPrefix)
+		}
 	}
 	return list
 }

@@ -46,6 +46,7 @@ func walletCommand() *cli.Command {
 				&cli.BoolFlag{Name: "beyond-gap", Usage: "even if a restore from the words needs a wider gap, which is said and kept"},
 				&cli.BoolFlag{Name: "for-miner", Usage: "in the old form (BIP173) that the --coinbase-addr of other miners reads; never for receiving"},
 				&cli.StringFlag{Name: "label", Usage: "remember `TEXT` with it"})},
+			silentAddressCommand(),
 			{Name: "addresses", Usage: "list the addresses that were handed out", Flags: walletFlags(), Action: walletAddresses},
 			{Name: "balance", Usage: "say how much there is", Flags: walletFlags(), Action: walletBalance,
 				Description: "confirmed: in blocks; a coinbase counts one block later than the rules let it be spent.\n" +
@@ -158,6 +159,7 @@ func (s *walletSession) sync(w *wallet.Wallet) error {
 	progress, done := s.scanProgress()
 	err := w.Sync(s.Context.Context, s.node, progress)
 	done()
+	s.missedSilent(w, true)
 	return s.net.explain(s.client, err)
 }
 

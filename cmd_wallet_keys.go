@@ -153,6 +153,7 @@ func (s *walletSession) restored(w *wallet.Wallet) error {
 		return fmt.Errorf("the wallet is restored, but was not scanned: %w", err)
 	}
 	s.notices(w)
+	s.missedSilent(w, false)
 	found := w.Found()
 	result := struct {
 		walletSummary

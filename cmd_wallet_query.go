@@ -230,6 +230,8 @@ func walletRescan(c *cli.Context) error {
 		if err != nil {
 			return s.net.explain(s.client, err)
 		}
+		s.missedSilent(w, true)
+		s.missedSilent(w, false)
 		found := w.Found()
 		return s.print(found, func(out io.Writer) { fmt.Fprintln(out, found) })
 	})

@@ -45,6 +45,9 @@ func (w *Wallet) Address(id KeyID) (Address, error) {
 	b := w.keys.of(id)
 	text := w.addressOf(key)
 	a := Address{Address: text, Key: id, Label: w.doc.label(labelAddress, text), Gap: b.window.unused(id.Index) + 1}
+	if id.IsSilent() && a.Label == "" {
+		_, a.Label = w.silentOf(id)
+	}
 	a.Used = int(id.Index) < len(b.window.use) && b.window.use[id.Index]&useSeen != 0
 	return a, nil
 }

@@ -126,6 +126,9 @@ func (w *Wallet) planReplacement(b Bump, r *record) (*Draft, error) {
 	if n := b.Pool.Entries[r.id].Descendants; n > 0 {
 		return nil, fmt.Errorf("transaction %s %w by a replacement: others have spent what it pays, in %d transactions that wait", r.id, ErrBump, n)
 	}
+	if err := b.checkSilent(r); err != nil {
+		return nil, err
+	}
 	d := &Draft{Kind: b.Kind, Replaces: r.id, changeAt: -1}
 	outs, amount := w.keepOutputs(b, r, d)
 	if len(d.Payees) == 0 && len(outs) == 0 || b.Kind == DraftCancel {
@@ -195,7 +198,7 @@ func (b *Bump) checkFee(d *Draft, before, extra consensus.Amount) error {
 // keepOutputs gives the outputs that a replacement has in any case, and notes the
 // payees among them and what is change.
 func (w *Wallet) keepOutputs(b Bump, r *record, d *Draft) (outs []consensus.TxOut, amount consensus.Amount) {
-	from := r.tx.Out
+	from, was := r.tx.Out, []int{} // of the payees, in it
 	if b.Outputs != nil {
 		from = b.Outputs
 	}
@@ -211,20 +214,16 @@ func (w *Wallet) keepOutputs(b Bump, r *record, d *Draft) (outs []consensus.TxOu
 		}
 		if key, ok := consensus.TaprootKey(from[n].Script); ok {
 			d.Payees = append(d.Payees, Payee{To: key, Amount: from[n].Value})
-			d.outputs = append(d.outputs, len(outs))
+			d.outputs, was = append(d.outputs, len(outs)), append(was, n)
 		}
 		outs = append(outs, from[n])
 		amount += from[n].Value
 	}
 	if b.Outputs == nil {
-		d.late = w.lateKeys(r, d.outputs)
+		d.late = w.lateKeys(r, was)
 	}
 	return outs, amount
 }
-
-// lateKeys gives what is needed to derive outputs of a transaction anew when it is
-// replaced by one with other coins, or nil: outs are the outputs of the payees.
-func (w *Wallet) lateKeys(*record, []int) LateKeys { return nil }
 
 // changeOf finds the output that is change: the largest to a change key, or -1.
 func (w *Wallet) changeOf(outs []consensus.TxOut) int {
@@ -251,7 +250,7 @@ func (w *Wallet) settleBump(q *want, b Bump) (selection, error) {
 	}
 	var more []Coin
 	for _, c := range w.Coins() {
-		if c.Height > 0 && c.Spendable() {
+		if c.Height > 0 && c.Spendable() && w.mayAddCoins(b.TxID) {
 			more = append(more, c)
 		}
 	}

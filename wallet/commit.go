@@ -23,6 +23,7 @@ func (w *Wallet) Commit(d *Draft, tx *consensus.Tx) error {
 		return fmt.Errorf("%w: it knows payment %s already", ErrChanged, id)
 	}
 	w.do(event{kind: evTx, n: uint64(w.now().Unix()), flags: flagOwn, raw: tx.Bytes()})
+	w.noteSilent(d, id)
 	if label := w.doc.label(labelTx, d.Replaces.String()); label != "" {
 		w.docDirty = w.doc.setLabel(labelTx, id.String(), label) || w.docDirty
 	}

@@ -22,6 +22,8 @@ type CreateOptions struct {
 	WorkFactor int
 	Start      Point  // a block that is older than the wallet; zero for the first one
 	Gap        uint32 // 0 means DefaultGap
+
+	known bool // the words are older than the wallet
 }
 
 // Prepared is a wallet that is on disk with all that it needs, under another
@@ -51,6 +53,7 @@ func PrepareRestore(ctx context.Context, files Files, spec *consensus.Spec, o Cr
 	if err := files.CheckRestore(); err != nil {
 		return nil, err
 	}
+	o.known = true
 	return prepare(ctx, files, spec, o)
 }
 
@@ -73,6 +76,9 @@ func prepare(ctx context.Context, files Files, spec *consensus.Spec, o CreateOpt
 	}
 	doc, err := secret.watchDoc(spec, o)
 	if err != nil {
+		return nil, err
+	}
+	if err := doc.addSilent(secret, o.known); err != nil {
 		return nil, err
 	}
 	dir := filepath.Dir(files.Secret)
@@ -139,6 +145,9 @@ func (p *Prepared) adopt(ctx context.Context, doc *watchDoc, gap uint32) error {
 	if gap > have.Gap {
 		have.Gap, p.wallet.docDirty = gap, true
 	}
+	if have.Silent == nil && doc.Silent != nil {
+		have.Silent, p.wallet.docDirty = doc.Silent, true
+	}
 	return p.wallet.begin(false)
 }
 
@@ -182,6 +191,9 @@ func Rebuild(ctx context.Context, files Files, spec *consensus.Spec, passphrase 
 	}
 	doc, err := secret.watchDoc(spec, CreateOptions{})
 	if err != nil {
+		return nil, err
+	}
+	if err := doc.addSilent(secret, true); err != nil {
 		return nil, err
 	}
 	locked, err := files.lock(ctx, lockPatience)

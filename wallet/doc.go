@@ -6,7 +6,8 @@
 // became of it); events.go, points.go (all that is known, as it changes);
 // store.go, files.go, lock.go, watch.go, create.go, wallet.go (the files);
 // node.go, scan.go, sync.go, lookback.go (what the chain says); ledger.go,
-// history.go, addresses.go, locks.go (what follows); select.go, send.go (spending).
+// history.go, addresses.go, locks.go (what follows); select.go, send.go (spending);
+// silent.go, silentscan.go, silentsend.go (silent payments).
 //
 // The package knows the rules (lode/consensus) and the interface Node that it
 // declares itself; how a node is reached is not its business.
@@ -65,6 +66,10 @@
 //	           case), created (Unix seconds)
 //	labels     objects of BIP329: type, ref, label; sorted by type and ref
 //	locked     coins that are not to be spent, TXID:N, sorted
+//	silent     of silent payments (BIP352), if there are words: scan_key (private: who
+//	           reads it sees what was paid silently, and spends nothing), spend_key
+//	           (public), use (whether addresses were handed out: none, unknown or
+//	           given), labels (so many were)
 //
 // NAME.journal holds what was seen and sent. It begins with the line "lode wallet
 // journal 1" and is appended to, frame by frame, each synced to the disk. A frame

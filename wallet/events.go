@@ -3,9 +3,12 @@ package wallet
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"lode/consensus"
+	"lode/wallet/silent"
 )
 
 // eventKind tells the events of a wallet apart. The numbers are those of the
@@ -13,20 +16,24 @@ import (
 type eventKind uint8
 
 const (
-	evIdentity eventKind = iota + 1 // raw: what wallet this is of, see identity
-	evStart                         // block: the wallet is younger than what follows it
-	evKey                           // branch, raw: the next key of a branch, 32 bytes
-	evLooked                        // branch, n: so many of its keys were looked for in all scanned blocks
-	evLookBack                      // block: the last one in which new keys were looked for
-	evTx                            // n: when it was seen, flags, raw: a transaction
-	evBlock                         // ref, block: a block holds a transaction
-	evWas                           // ref, block: a block that does not count any more held it
-	evPoint                         // block: what was scanned comes up to here
-	evRollBack                      // block: what was scanned above does not count any more
-	evSent                          // ref, n: when a node had a transaction
-	evRefusal                       // ref, raw: why a node did not take it again
-	evFlags                         // ref, flags
-	evRemove                        // ref: no node ever took it
+	evIdentity   eventKind = iota + 1 // raw: what wallet this is of, see identity
+	evStart                           // block: the wallet is younger than what follows it
+	evKey                             // branch, raw: the next key of a branch, 32 bytes
+	evLooked                          // branch, n: so many of its keys were looked for in all scanned blocks
+	evLookBack                        // block: the last one in which new keys were looked for
+	evTx                              // n: when it was seen, flags, raw: a transaction
+	evBlock                           // ref, block: a block holds a transaction
+	evWas                             // ref, block: a block that does not count any more held it
+	evPoint                           // block: what was scanned comes up to here
+	evRollBack                        // block: what was scanned above does not count any more
+	evSent                            // ref, n: when a node had a transaction
+	evRefusal                         // ref, raw: why a node did not take it again
+	evFlags                           // ref, flags
+	evRemove                          // ref: no node ever took it
+	evSilentKey                       // raw: a key that a silent payment has come to, see encodeSilentKey
+	evSilentAt                        // block: silent payments were looked for up to here
+	evSilentPool                      // raw: and in the mempool, up to this place of the node's
+	evSilentTo                        // ref, n, raw: output n was paid to a silent address, its scan and spend key
 	evEnd
 )
 
@@ -44,6 +51,7 @@ var eventParts = [evEnd]uint8{
 	evIdentity: hasRaw, evStart: hasBlock, evKey: hasBranch | hasRaw, evLooked: hasBranch | hasN, evLookBack: hasBlock,
 	evTx: hasN | hasFlags | hasRaw, evBlock: hasRef | hasBlock, evWas: hasRef | hasBlock, evPoint: hasBlock, evRollBack: hasBlock,
 	evSent: hasRef | hasN, evRefusal: hasRef | hasRaw, evFlags: hasRef | hasFlags, evRemove: hasRef,
+	evSilentKey: hasRaw, evSilentAt: hasBlock, evSilentPool: hasRaw, evSilentTo: hasRef | hasN | hasRaw,
 }
 
 // The flags of a transaction.
@@ -140,9 +148,17 @@ type knowledge struct {
 	lookBack Point // the last block in which new keys were looked for; see lookedBack
 	keys     *keyring
 	journal  *journal
+
+	silent     *silentKeys // those of keys.silent
+	silentAt   Point       // up to which silent payments were looked for; zero for start
+	silentPool string      // up to which place of the node's mempool they were
 }
 
-func newKnowledge(keys *keyring) *knowledge { return &knowledge{keys: keys, journal: newJournal()} }
+func newKnowledge(keys *keyring) *knowledge {
+	k := &knowledge{keys: keys, journal: newJournal(), silent: new(silentKeys)}
+	keys.silent.source = k.silent
+	return k
+}
 
 // apply makes an event true.
 func (k *knowledge) apply(e event) error {
@@ -161,7 +177,7 @@ func (k *knowledge) apply(e event) error {
 	case evKey, evLooked:
 		b, ok := k.keys.branch(e.branch)
 		switch {
-		case !ok:
+		case !ok || e.kind == evKey && b == k.keys.silent:
 			return fail("unknown branch")
 		case e.kind == evLooked && e.n > uint64(len(b.keys)):
 			return fail("more keys than there are")
@@ -172,6 +188,15 @@ func (k *knowledge) apply(e event) error {
 		default:
 			k.keys.append(b, [32]byte(e.raw))
 		}
+	case evSilentKey:
+		if len(e.raw) != silentKeySize {
+			return fail("wrong length")
+		}
+		k.applySilentKey(e.raw)
+	case evSilentAt:
+		k.silentAt = e.block.Point
+	case evSilentPool:
+		k.silentPool = string(e.raw)
 	case evLookBack:
 		k.lookBack = e.block.Point
 	case evPoint:
@@ -221,6 +246,14 @@ func (k *knowledge) applyRecord(e event) error {
 		r.pooled, r.abandoned, r.acked = e.flags&flagPooled != 0, e.flags&flagAbandoned != 0, e.flags&flagAcked != 0
 	case evRemove:
 		k.journal.remove(r)
+	case evSilentTo:
+		if len(e.raw) != silentToSize || e.n >= uint64(len(r.tx.Out)) {
+			return fmt.Errorf("%w: output %d of transaction %s is not silent", errEvent, e.n, e.ref)
+		}
+		if r.silent == nil {
+			r.silent = make(map[uint32]silent.Address)
+		}
+		r.silent[uint32(e.n)] = silent.Address{Scan: silent.PublicKey(e.raw[:33]), Spend: silent.PublicKey(e.raw[33:])}
 	}
 	return nil
 }
@@ -234,13 +267,16 @@ func (k *knowledge) rollBack(to Point) {
 	if k.lookBack.Height > to.Height {
 		k.lookBack = to
 	}
+	if k.silentAt.Height > to.Height {
+		k.silentAt = to
+	}
 	k.journal.rollBack(to.Height)
 }
 
 // lookedBack reports whether every key that is derived was looked for in every
 // block up to the tip.
 func (k *knowledge) lookedBack() bool {
-	for _, b := range k.keys.branches {
+	for _, b := range k.keys.all() {
 		if int(b.looked) < len(b.keys) {
 			return false
 		}
@@ -260,13 +296,23 @@ func (r *record) flags() (f uint8) {
 // snapshot gives events that lead from nothing to what is known.
 func (k *knowledge) snapshot() []event {
 	list := []event{{kind: evIdentity, raw: k.identity[:]}, {kind: evStart, block: blockRef{Point: k.start}}}
-	for _, b := range k.keys.branches {
+	for _, b := range k.keys.all() {
 		for i := range b.keys {
+			if b == k.keys.silent {
+				list = append(list, event{kind: evSilentKey, raw: k.silent.encoded(i, b.keys[i])})
+				continue
+			}
 			list = append(list, event{kind: evKey, branch: b.id, raw: b.keys[i][:]})
 		}
 		list = append(list, event{kind: evLooked, branch: b.id, n: uint64(b.looked)})
 	}
 	list = append(list, event{kind: evLookBack, block: blockRef{Point: k.lookBack}})
+	if k.silentAt != (Point{}) {
+		list = append(list, event{kind: evSilentAt, block: blockRef{Point: k.silentAt}})
+	}
+	if k.silentPool != "" {
+		list = append(list, event{kind: evSilentPool, raw: []byte(k.silentPool)})
+	}
 	for _, p := range k.points {
 		if p.Height > k.start.Height {
 			list = append(list, event{kind: evPoint, block: blockRef{Point: p}})
@@ -285,6 +331,10 @@ func (k *knowledge) snapshot() []event {
 		}
 		if r.refusal != "" {
 			list = append(list, event{kind: evRefusal, ref: r.id, raw: []byte(r.refusal)})
+		}
+		for _, n := range slices.Sorted(maps.Keys(r.silent)) {
+			a := r.silent[n]
+			list = append(list, event{kind: evSilentTo, ref: r.id, n: uint64(n), raw: append(a.Scan[:], a.Spend[:]...)})
 		}
 		if r.flags()&^flagOwn != 0 {
 			list = append(list, event{kind: evFlags, ref: r.id, flags: r.flags()})

@@ -31,7 +31,8 @@ type Entry struct {
 	Amount        consensus.Amount `json:"amount"`             // sat, negative if it was paid; it counts if State is confirmed or pending
 	Fee           *Fee             `json:"fee,omitempty"`
 	Address       string           `json:"address,omitempty"`
-	Data          string           `json:"data,omitempty"` // hex, of an OP_RETURN output
+	Silent        string           `json:"silent,omitempty"` // the silent address (BIP352) that it was paid through
+	Data          string           `json:"data,omitempty"`   // hex, of an OP_RETURN output
 	Label         string           `json:"label,omitempty"`
 	Height        uint32           `json:"height,omitempty"` // absent if it is in no block
 	BlockHash     *consensus.Hash  `json:"blockhash,omitempty"`
@@ -169,6 +170,7 @@ func (w *Wallet) output(r *record, e Entry, n int, amount consensus.Amount) Entr
 	if key, ok := consensus.TaprootKey(script); ok {
 		e.Address = w.addressOf(key)
 		e.Label = w.doc.label(labelAddress, e.Address)
+		w.silentEntry(r, &e)
 	} else {
 		e.Data = hex.EncodeToString(script)
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"lode/consensus"
+	"lode/wallet/silent"
 )
 
 // blockRef is the place of a transaction in a block. Height 0 is no place: the
@@ -30,6 +31,8 @@ type record struct {
 	pooled    bool       // in the mempool of the node when that was last asked
 	abandoned bool       // the owner has said that it is not to be confirmed
 	acked     bool       // the owner has taken note that it was reversed
+
+	silent map[uint32]silent.Address // outputs that the wallet has paid silently, and to whom
 }
 
 func (r *record) confirmed() bool { return r.block.Height > 0 }

@@ -2,6 +2,7 @@ package wallet
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,8 +15,12 @@ type KeyID struct {
 	KeyPath
 }
 
-// String gives "0/5", and "2:0/5" for a source other than the first.
+// String gives "0/5", "2:0/5" for a source other than the first, and "silent/5" for a key that
+// a silent payment has come to.
 func (k KeyID) String() string {
+	if k.IsSilent() {
+		return fmt.Sprintf("%s%d", silentPrefix, k.Index)
+	}
 	if k.Source == 0 {
 		return k.KeyPath.String()
 	}
@@ -27,6 +32,14 @@ func (k KeyID) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // UnmarshalText is the inverse of MarshalText.
 func (k *KeyID) UnmarshalText(text []byte) error {
+	if index, ok := strings.CutPrefix(string(text), silentPrefix); ok {
+		n, err := strconv.ParseUint(index, 10, 31)
+		*k = KeyID{silentSource, KeyPath{Index: uint32(n)}}
+		if err != nil || k.String() != string(text) {
+			return fmt.Errorf("%.30q is not the name of a key, such as 0/5", text)
+		}
+		return nil
+	}
 	source, path, found := strings.Cut(string(text), ":")
 	if !found {
 		source, path = "0", source
@@ -64,11 +77,17 @@ type branch struct {
 
 // keyring finds the key that an output pays among all that are derived.
 type keyring struct {
-	branches []*branch
+	branches []*branch // whose keys are derived
+	silent   *branch   // whose keys were found by silent payments, and all count
 	byKey    map[[32]byte]KeyID
 }
 
-func newKeyring() *keyring { return &keyring{byKey: make(map[[32]byte]KeyID)} }
+func newKeyring() *keyring {
+	return &keyring{byKey: make(map[[32]byte]KeyID), silent: &branch{id: branchID{source: silentSource}}}
+}
+
+// all gives the branches, and that of silent payments as the last.
+func (k *keyring) all() []*branch { return append(slices.Clip(k.branches), k.silent) }
 
 // add takes up a branch of a source.
 func (k *keyring) add(id branchID, from keySource, w window) {
@@ -76,6 +95,9 @@ func (k *keyring) add(id branchID, from keySource, w window) {
 }
 
 func (k *keyring) branch(id branchID) (*branch, bool) {
+	if id == k.silent.id {
+		return k.silent, true
+	}
 	for _, b := range k.branches {
 		if b.id == id {
 			return b, true
@@ -100,6 +122,9 @@ func (k *keyring) append(b *branch, key [32]byte) {
 	}
 	b.keys = append(b.keys, key)
 	b.window.use = append(b.window.use, 0)
+	if b == k.silent {
+		b.end = uint32(len(b.keys))
+	}
 }
 
 // find gives the key that a script pays, whether it counts or not.
@@ -149,7 +174,7 @@ func (k *keyring) mark(tx *consensus.Tx, use keyUse) {
 
 // recount works out anew how all keys are used.
 func (k *keyring) recount(j *journal) {
-	for _, b := range k.branches {
+	for _, b := range k.all() {
 		clear(b.window.use)
 	}
 	for _, r := range j.list {

@@ -233,6 +233,9 @@ func (a *Account) OutputKey(p KeyPath) ([32]byte, error) { return a.chains[p.Cha
 
 // outputPrivateKey is the private key of an output (BIP341).
 func (s *signer) outputPrivateKey(id KeyID) (*btcec.PrivateKey, error) {
+	if id.IsSilent() {
+		return s.silentPrivateKey(id)
+	}
 	d, err := s.descriptor(id)
 	if err != nil {
 		return nil, err

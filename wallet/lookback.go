@@ -33,7 +33,7 @@ func (s *syncing) leap(tip Point) error {
 	}
 	target := Point{to, hashes[0]}
 	var keys [][32]byte
-	for _, b := range s.keys.branches {
+	for _, b := range s.keys.all() {
 		keys = append(keys, b.keys...)
 	}
 	found, ok, err := s.byIndex(keys, from.Height+1, to)
@@ -97,8 +97,8 @@ func (s *syncing) lookBackAll() error {
 		s.do(event{kind: evLookBack, block: blockRef{Point: s.start}})
 	}
 	var keys [][32]byte
-	news := make([]int, len(s.keys.branches))
-	for i, b := range s.keys.branches {
+	news := make([]int, len(s.keys.all()))
+	for i, b := range s.keys.all() {
 		keys = append(keys, b.keys[b.looked:]...)
 		news[i] = len(b.keys)
 	}
@@ -161,7 +161,7 @@ func (s *syncing) lookBackBatch(tip Point) error {
 
 // derived reports whether there are more keys than there were.
 func (k *keyring) derived(before []int) bool {
-	for i, b := range k.branches {
+	for i, b := range k.all() {
 		if len(b.keys) > before[i] {
 			return true
 		}
@@ -172,7 +172,7 @@ func (k *keyring) derived(before []int) bool {
 // looked notes the keys that were looked for everywhere; those that were derived
 // since are not among them.
 func (s *syncing) looked(news []int) error {
-	for i, b := range s.keys.branches {
+	for i, b := range s.keys.all() {
 		if int(b.looked) < news[i] {
 			s.do(event{kind: evLooked, branch: b.id, n: uint64(news[i])})
 		}

@@ -95,7 +95,7 @@ func (w *Wallet) setPool(a PoolAnswer) (widened bool, err error) {
 // poolQuery is what the wallet wants to know of a mempool.
 func (w *Wallet) poolQuery() (q PoolQuery) {
 	w.refresh()
-	for _, b := range w.keys.branches {
+	for _, b := range w.keys.all() {
 		q.Keys = append(q.Keys, b.keys...)
 	}
 	for _, r := range w.journal.unconfirmed() {

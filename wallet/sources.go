@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/btcsuite/btcd/btcec/v2"
+
 	"lode/consensus"
 	"lode/wallet/descriptor"
 )
@@ -364,6 +366,9 @@ func (w *Wallet) PrivateDescriptor(number uint32, s *Secret) (*descriptor.Descri
 
 // Path is where a key comes from: m/86'/1'/0'/0/5, or what its descriptor says.
 func (w *Wallet) Path(id KeyID) string {
+	if id.IsSilent() {
+		return fmt.Sprintf("m/%d'/%d'/0'/%d'/0 and a tweak", silentPurpose, w.spec.Defaults.CoinType, silentSpendChain)
+	}
 	if uint64(id.Source) < uint64(len(w.sourced)) {
 		if n := w.sourced[id.Source].Account; n != nil {
 			return fmt.Sprintf("m/%d'/%d'/%d'/%s", purpose, w.spec.Defaults.CoinType, *n, id.KeyPath)
@@ -448,6 +453,9 @@ func (w *Wallet) Accounts() (list []uint32) {
 // shown reports whether the keys of a source are part of what is shown, see
 // SelectAccount.
 func (w *Wallet) shown(number uint32) bool {
+	if number == silentSource {
+		return w.selected == nil || *w.selected == 0
+	}
 	n := w.sourced[number].Account
 	if w.selected != nil {
 		return n != nil && *n == *w.selected
@@ -463,7 +471,7 @@ func (w *Wallet) mine(script []byte) (KeyID, bool) {
 
 // watchedAlone reports whether the coins of a source are for others to spend.
 func (w *Wallet) watchedAlone(number uint32) bool {
-	return w.sourced[number].Watched && !w.doc.WatchOnly
+	return number != silentSource && w.sourced[number].Watched && !w.doc.WatchOnly
 }
 
 // identityOf binds a journal to its wallet: the network and the first account. The
@@ -525,10 +533,11 @@ type signer struct {
 	wallet  *Wallet
 	secret  *Secret
 	sources map[uint32][2]*descriptor.Descriptor // by number: those that were asked for
+	spend   *btcec.PrivateKey                    // of silent payments, if it was asked for
 }
 
 func (w *Wallet) newSigner(s *Secret) *signer {
-	return &signer{w, s, make(map[uint32][2]*descriptor.Descriptor)}
+	return &signer{wallet: w, secret: s, sources: make(map[uint32][2]*descriptor.Descriptor)}
 }
 
 // descriptor is the private one of a chain.

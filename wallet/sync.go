@@ -44,6 +44,9 @@ func (w *Wallet) Sync(ctx context.Context, node Node, progress Progress) error {
 	}
 	s := syncing{w, ctx, node, progress, time.Now()}
 	for range maxRounds {
+		if err := s.findSilentPending(); err != nil {
+			return errors.Join(err, w.Save())
+		}
 		pool, err := node.Pending(ctx, w.poolQuery())
 		if err != nil {
 			return errors.Join(fmt.Errorf("reading the node's mempool: %w", err), w.Save())
@@ -138,6 +141,9 @@ func (s *syncing) catchUp() (moved bool, err error) {
 	if fork != s.points.tip() {
 		moved = true
 		s.do(event{kind: evRollBack, block: blockRef{Point: fork}})
+	}
+	if err := s.findSilent(tip); err != nil {
+		return moved, err
 	}
 	if s.points.tip() != tip {
 		moved = true

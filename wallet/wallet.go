@@ -13,6 +13,7 @@ import (
 
 	"lode/consensus"
 	"lode/wallet/descriptor"
+	"lode/wallet/silent"
 )
 
 // Kinds of errors of a wallet.
@@ -43,6 +44,10 @@ type Wallet struct {
 	file    *journalFile
 	unsaved []event // what has changed since the journal file was written
 	stale   bool    // something has changed since verdicts and windows were worked out
+
+	receiver     *silent.Receiver // of silent payments; nil if the watch file has no keys for them
+	scanner      *silent.Scanner  // made when it is wanted
+	silentMissed bool             // they were not looked for at the last sync, as the node does not tell what finds them
 
 	verdicts map[*record]verdict // of the transactions in no block
 	loaded   bool                // the node's mempool was complete when it was last asked
@@ -96,6 +101,9 @@ func (w *Wallet) begin(fresh bool) error {
 				return damagedWatch(w.files.Watch, err)
 			}
 		}
+	}
+	if err := w.beginSilent(); err != nil {
+		return damagedWatch(w.files.Watch, err)
 	}
 	if !fresh {
 		w.docSaved = len(w.doc.Sources)
@@ -287,7 +295,7 @@ func (w *Wallet) widen() error {
 	if err := w.derive(); err != nil || w.points.tip() != w.start {
 		return err
 	}
-	for _, b := range w.keys.branches {
+	for _, b := range w.keys.all() {
 		if int(b.looked) < len(b.keys) {
 			w.do(event{kind: evLooked, branch: b.id, n: uint64(len(b.keys))})
 		}

@@ -32,6 +32,7 @@ type watchDoc struct {
 	Sources   []*sourceDoc       `json:"sources"`
 	Labels    []Label            `json:"labels"`
 	Locked    []string           `json:"locked,omitempty"` // coins that are not to be spent, TXID:N, sorted
+	Silent    *silentDoc         `json:"silent,omitempty"` // absent in files of before there were silent payments, and without words
 }
 
 // Label is a label as BIP329 writes it, one object a line in its files.
@@ -192,6 +193,11 @@ func (d *watchDoc) check() error {
 			if next > maxHanded {
 				return fmt.Errorf("%d keys were handed out", next)
 			}
+		}
+	}
+	if d.Silent != nil {
+		if err := d.Silent.check(); err != nil {
+			return err
 		}
 	}
 	for _, o := range d.Locked {

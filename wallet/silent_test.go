@@ -1,0 +1,435 @@
+package wallet
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"lode/consensus"
+	"lode/wallet/silent"
+)
+
+// silentSim is a simNode that tells what finds silent payments, unless it is mute.
+type silentSim struct {
+	*simNode
+	mute  bool
+	order []consensus.Hash // of the mempool, as its transactions came
+	most  int              // blocks and transactions that are given at once
+}
+
+func newSilentSim(t *testing.T) *silentSim { return &silentSim{simNode: newSimNode(t), most: 7} }
+
+// silentTxs works out what finds payments in some transactions on top of coins.
+func silentTxs(coins consensus.Coins, txs []*consensus.Tx, height uint32) (list []SilentTx) {
+	view := consensus.NewView(coins)
+	for _, tx := range txs {
+		spent, _, _ := view.Inputs(tx)
+		if tweak, ok := silent.TweakOf(tx, spent); ok {
+			list = append(list, SilentTx{tweak, silent.OutputKeys(tx)})
+		}
+		view.ApplyTx(tx, tx.TxID(), height)
+	}
+	return list
+}
+
+func (n *silentSim) SilentBlocks(_ context.Context, from, count uint32) (blocks []SilentBlock, ok bool, err error) {
+	n.call("silent")
+	for h := from; h < from+count && int(h) < len(n.chain) && len(blocks) < n.most; h++ {
+		block, err := consensus.DecodeBlock(n.bodies[n.chain[h].hash])
+		if err != nil {
+			return nil, false, err
+		}
+		blocks = append(blocks, SilentBlock{Point{h, n.chain[h].hash}, block.Prev, silentTxs(n.coins[block.Prev], block.Txs, h)})
+	}
+	return blocks, !n.mute, nil
+}
+
+func (n *silentSim) SilentPool(_ context.Context, after string) (page SilentPage, ok bool, err error) {
+	n.call("silent pool")
+	for _, tx := range n.pool {
+		if !slices.Contains(n.order, tx.TxID()) {
+			n.order = append(n.order, tx.TxID())
+		}
+	}
+	place, _ := strconv.Atoi(after)
+	for ; place < len(n.order) && len(page.Txs) < n.most; place++ {
+		for i, tx := range n.pool {
+			if tx.TxID() == n.order[place] {
+				all := silentTxs(n.coins[n.tip().hash], n.pool[:i+1], n.tip().state.Height+1)
+				if len(all) > 0 {
+					page.Txs = append(page.Txs, all[len(all)-1])
+				}
+			}
+		}
+	}
+	page.Next, page.More = strconv.Itoa(place), place < len(n.order)
+	return page, !n.mute, nil
+}
+
+func (w *Wallet) testSilent(t *testing.T, label string) silent.Address {
+	t.Helper()
+	a, err := w.SilentAddress(label)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := silent.ParseAddress(w.spec.Defaults.SilentPrefix, a.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+func syncWith(t *testing.T, w *Wallet, n Node) {
+	t.Helper()
+	if err := w.Sync(t.Context(), n, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// paySilently pays some silent addresses the same amount each, and a stranger.
+func paySilently(t *testing.T, w *Wallet, n *silentSim, amount consensus.Amount, to ...silent.Address) (*Draft, *consensus.Tx) {
+	t.Helper()
+	p := Payment{Payees: []Payee{{stranger, 1000}}}
+	late := make(SilentPayees)
+	for _, a := range to {
+		late[len(p.Payees)] = a
+		p.Payees = append(p.Payees, Payee{Amount: amount})
+	}
+	p.Late = late
+	return w.testPay(t, n.simNode, p)
+}
+
+// restoreFrom makes the wallet of another one's words.
+func restoreFrom(t *testing.T, w *Wallet, n Node) *Wallet {
+	t.Helper()
+	p, err := PrepareRestore(t.Context(), FilesOf(filepath.Join(t.TempDir(), "r.age")), w.spec,
+		CreateOptions{Mnemonic: w.testSecret(t).Mnemonic, Passphrase: testPassphrase, WorkFactor: testWorkFactor})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.Keep()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	syncWith(t, r, n)
+	return r
+}
+
+// reopened closes a wallet and opens it from its files.
+func reopened(t *testing.T, w *Wallet) *Wallet {
+	t.Helper()
+	if err := w.Save(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(t.Context(), w.files, w.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { again.Close() })
+	return again
+}
+
+// spendables are the coins by outpoint, with their values.
+func spendables(w *Wallet) map[consensus.OutPoint]consensus.Amount {
+	list := make(map[consensus.OutPoint]consensus.Amount)
+	for _, c := range w.Coins() {
+		list[c.OutPoint] = c.Value
+	}
+	return list
+}
+
+func sameCoins(t *testing.T, what string, a, b *Wallet) {
+	t.Helper()
+	if got, want := fmt.Sprint(spendables(a)), fmt.Sprint(spendables(b)); got != want {
+		t.Fatalf("%s: coins %s, want %s", what, got, want)
+	}
+}
+
+// TestSilentPayment is the way of one: paid with a label and without, seen in the mempool,
+// confirmed, reorganized away and back, found again from the words, and spent.
+func TestSilentPayment(t *testing.T) {
+	n := newSilentSim(t)
+	payer, w := newTestWallet(t, words(t)), newTestWallet(t, words(t))
+	n.mineMany(105, payer.testKey(t, KeyPath{0, 0}))
+	syncWith(t, payer, n)
+	syncWith(t, w, n)
+	if n.asked["silent"] > 0 {
+		t.Error("silent payments were looked for before an address was handed out")
+	}
+	plain, shop := w.testSilent(t, ""), w.testSilent(t, "shop")
+	if again := w.testSilent(t, "shop"); again != shop || w.testSilent(t, "") != plain || plain == shop {
+		t.Fatal("an address was not handed out again")
+	}
+	d, tx := paySilently(t, payer, n, 5_000_000, plain, shop, plain)
+	if a, ok := d.SilentTo(2); !ok || a != shop {
+		t.Errorf("payee 2 is %v", a)
+	}
+	w = reopened(t, w)
+	syncWith(t, w, n)
+	if b := w.Balance(); b.Others != 15_000_000 || b.Spendable != 0 {
+		t.Fatalf("pending: %+v", b)
+	}
+	n.mine(stranger, tx)
+	syncWith(t, w, n)
+	check := func(what string, w *Wallet, label string) {
+		t.Helper()
+		if b := w.Balance(); b.Confirmed != 15_000_000 || b.Spendable != 15_000_000 {
+			t.Fatalf("%s: %+v", what, b)
+		}
+		labels := make(map[string]int)
+		for _, e := range w.History() {
+			labels[e.Label]++
+			if e.Amount != 5_000_000 || e.Kind != KindReceived || !strings.HasPrefix(e.Silent, "sprt1q") {
+				t.Errorf("%s: %+v", what, e)
+			}
+		}
+		if labels[label] != 1 || labels[""] != 2 {
+			t.Errorf("%s: labels %v", what, labels)
+		}
+	}
+	check("confirmed", w, "shop")
+	check("restored", restoreFrom(t, w, n), "silent label 1")
+	n.cut(1)
+	n.mineMany(2, stranger)
+	n.pool = append(n.pool, tx)
+	syncWith(t, w, n)
+	if b := w.Balance(); b.Others != 15_000_000 || b.Confirmed != 0 {
+		t.Fatalf("reorganized: %+v", b)
+	}
+	n.mine(stranger, tx)
+	syncWith(t, w, n)
+	check("confirmed again", w, "shop")
+	n.index = true
+	if err := w.Rescan(t.Context(), n, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	check("scanned again", w, "shop")
+
+	d, spend := w.testPay(t, n.simNode, Payment{Payees: []Payee{{stranger, 0}}, All: true})
+	if len(d.Spends) != 3 || !d.Spends[0].Key.IsSilent() {
+		t.Fatalf("%d coins are spent", len(d.Spends))
+	}
+	n.mine(stranger, spend)
+	syncWith(t, w, n)
+	wantBalance(t, w, Balance{})
+	sameCoins(t, "spent", restoreFrom(t, w, n), w)
+	for _, e := range payer.History() { // what the payer sees
+		if e.Kind == KindSent && e.Amount == -5_000_000 && !strings.HasPrefix(e.Silent, "sprt1q") {
+			t.Errorf("paid: %+v", e)
+		}
+	}
+}
+
+// TestSilentPaymentIsDerivedAnew replaces a payment by one that needs one more coin: what was
+// derived for the first would be lost.
+func TestSilentPaymentIsDerivedAnew(t *testing.T) {
+	n := newSilentSim(t)
+	payer, w := newTestWallet(t, words(t)), newTestWallet(t, words(t))
+	n.mineMany(3, payer.testKey(t, KeyPath{0, 0}))
+	n.mineMany(101, stranger)
+	syncWith(t, payer, n)
+	syncWith(t, w, n)
+	to := w.testSilent(t, "x")
+	subsidy := 50 * consensus.SatPerCoin
+	_, tx := paySilently(t, payer, n, subsidy-1_200, to)
+	if len(tx.In) != 1 || len(tx.Out) != 2 {
+		t.Fatalf("%d inputs and %d outputs: it is to have no change", len(tx.In), len(tx.Out))
+	}
+	payer = reopened(t, payer)
+	syncWith(t, payer, n)
+	d, err := payer.PlanBump(Bump{TxID: tx.TxID(), Kind: DraftBump, Rate: 50_000, Pool: PoolFacts{Increment: 1000, Least: 1000}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Spends) < 2 || !d.IsSilent() {
+		t.Fatalf("%d coins, silent: %t", len(d.Spends), d.IsSilent())
+	}
+	more, err := payer.Sign(d, payer.testSecret(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range tx.Out {
+		if key, _ := consensus.TaprootKey(tx.Out[i].Script); key != stranger && slices.ContainsFunc(more.Out, func(o consensus.TxOut) bool { return string(o.Script) == string(tx.Out[i].Script) }) {
+			t.Errorf("output %d is what it was", i)
+		}
+	}
+	n.mine(stranger, more)
+	syncWith(t, w, n)
+	if b := w.Balance(); b.Confirmed != subsidy-1_200 {
+		t.Fatalf("found %+v", b)
+	}
+}
+
+// TestSilentPaymentsAreMissedWithoutIndex: a node that tells nothing is named, and what was
+// missed meanwhile, and spent elsewhere, is found later.
+func TestSilentPaymentsAreMissedWithoutIndex(t *testing.T) {
+	n := newSilentSim(t)
+	payer, w := newTestWallet(t, words(t)), newTestWallet(t, words(t))
+	n.mineMany(105, payer.testKey(t, KeyPath{0, 0}))
+	syncWith(t, payer, n)
+	syncWith(t, w, n)
+	to := w.testSilent(t, "")
+	twin := restoreFrom(t, w, n)
+	_, first := paySilently(t, payer, n, 1_000_000, to)
+	n.mine(stranger, first)
+	syncWith(t, payer, n)
+	_, second := paySilently(t, payer, n, 2_000_000, to)
+	n.mine(stranger, second)
+	syncWith(t, twin, n)
+	_, spends := twin.testPay(t, n.simNode, Payment{Payees: []Payee{{stranger, 500_000}}, From: []consensus.OutPoint{coinOf(t, twin, 1_000_000)}})
+	n.mine(stranger, spends)
+	syncWith(t, twin, n)
+	for _, node := range []Node{n.simNode, &silentSim{simNode: n.simNode, mute: true}} {
+		syncWith(t, w, node)
+		if advice, sure := w.SilentMissed(); !sure || !strings.Contains(advice, "--silentindex") || strings.Contains(advice, "\n") {
+			t.Errorf("advice %q, %t", advice, sure)
+		}
+		if len(w.silent.list) > 0 {
+			t.Error("a payment was found")
+		}
+	}
+	w = reopened(t, w)
+	syncWith(t, w, n)
+	if advice, _ := w.SilentMissed(); advice != "" {
+		t.Errorf("advice %q", advice)
+	}
+	sameCoins(t, "late", w, twin)
+	if len(w.History()) != len(twin.History()) {
+		t.Errorf("%d entries, want %d", len(w.History()), len(twin.History()))
+	}
+}
+
+func coinOf(t *testing.T, w *Wallet, value consensus.Amount) consensus.OutPoint {
+	t.Helper()
+	for o, v := range spendables(w) {
+		if v == value {
+			return o
+		}
+	}
+	t.Fatalf("no coin of %s", value)
+	return consensus.OutPoint{}
+}
+
+// TestSilentHistories has two wallets pay each other silently, with labels, through
+// reorganizations and restarts, and compares them at the end with the ledger and with what is
+// restored from their words.
+func TestSilentHistories(t *testing.T) {
+	seeds := envInt(t, "LODE_WALLET_SEEDS", 2)
+	for seed := range uint64(seeds) {
+		rng := rand.New(rand.NewPCG(seed, 352))
+		n := newSilentSim(t)
+		n.index = seed%2 == 0
+		people := []*Wallet{newTestWallet(t, words(t)), newTestWallet(t, words(t))}
+		n.mineMany(3, people[0].testKey(t, KeyPath{0, 0}))
+		n.mineMany(3, people[1].testKey(t, KeyPath{0, 0}))
+		n.mineMany(101, stranger)
+		for range 14 {
+			who := rng.IntN(2)
+			w, other := people[who], people[1-who]
+			syncWith(t, w, n)
+			switch rng.IntN(6) {
+			case 0, 1:
+				if w.Balance().Spendable < 100_000_000 {
+					break
+				}
+				var to []silent.Address
+				for range 1 + rng.IntN(3) {
+					to = append(to, other.testSilent(t, []string{"", "a", "b"}[rng.IntN(3)]))
+				}
+				paySilently(t, w, n, 1_000_000*consensus.Amount(1+rng.IntN(9)), to...)
+			case 2, 3:
+				n.mine(stranger, slices.Clone(n.pool)...)
+			case 4:
+				people[who] = reopened(t, w)
+			case 5:
+				cut := min(1+rng.IntN(2), len(n.chain)-105)
+				if cut > 0 {
+					n.putBack(cut)
+				}
+				n.mineMany(cut+1, stranger)
+			}
+		}
+		n.mine(stranger, slices.Clone(n.pool)...)
+		for _, w := range people {
+			syncWith(t, w, n)
+			for _, c := range w.Coins() {
+				if have, ok := n.coins[n.tip().hash].Coin(c.OutPoint); !ok || have.Value != c.Value {
+					t.Fatalf("seed %d: coin %s is not in the ledger", seed, c.OutPoint)
+				}
+			}
+			sameCoins(t, fmt.Sprintf("seed %d, restored", seed), restoreFrom(t, w, n), w)
+		}
+		all := people[0].Balance().Confirmed + people[1].Balance().Confirmed
+		if fees := 6*50*consensus.SatPerCoin - all; fees < 0 || fees > 20*10_000 {
+			t.Fatalf("seed %d: %s of both are missing", seed, fees)
+		}
+	}
+}
+
+// putBack takes blocks off the chain, whose transactions wait again.
+func (n *silentSim) putBack(count int) {
+	n.t.Helper()
+	var back []*consensus.Tx
+	for _, b := range n.chain[len(n.chain)-count:] {
+		block, err := consensus.DecodeBlock(n.bodies[b.hash])
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		back = append(back, block.Txs[1:]...)
+	}
+	n.cut(count)
+	n.pool = append(back, n.pool...)
+}
+
+// TestSilentAddressesOfOldWallets: a watch file without the keys gets them from the words, and a
+// wallet without words has none.
+func TestSilentAddressesOfOldWallets(t *testing.T) {
+	n := newSilentSim(t)
+	w := newTestWallet(t, words(t))
+	want, err := w.SilentAddress("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.doc.Silent, w.docDirty = nil, true
+	w = reopened(t, w)
+	if _, err := w.SilentAddress(""); err == nil || w.HasSilent() {
+		t.Fatalf("without keys: %v", err)
+	}
+	n.mine(stranger)
+	syncWith(t, w, n)
+	if err := w.AddSilent(w.testSecret(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := w.SilentAddress(""); err != nil || got != want {
+		t.Fatalf("%v, %v, want %v", got, err, want)
+	}
+	syncWith(t, reopened(t, w), n)
+	if n.asked["silent"] == 0 {
+		t.Error("what was scanned was not looked at for silent payments")
+	}
+	scan, spend, err := (&Secret{Mnemonic: testWords, CoinType: 0}).silentKeys()
+	if err != nil || fmt.Sprintf("%x", scan.PubKey().SerializeCompressed()) == fmt.Sprintf("%x", spend.PubKey().SerializeCompressed()) {
+		t.Fatal("the keys are the same")
+	}
+}
+
+// TestSilentLabelsAreLimited hands out all labels there are.
+func TestSilentLabelsAreLimited(t *testing.T) {
+	w := newTestWallet(t, words(t))
+	w.doc.Silent.Labels = maxSilentLabels - 1
+	if a, err := w.SilentAddress("last"); err != nil || *a.Number != maxSilentLabels {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	if _, err := w.SilentAddress("one more"); err == nil || !strings.Contains(err.Error(), "at most 1000") {
+		t.Fatalf("%v", err)
+	}
+}
