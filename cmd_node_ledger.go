@@ -18,6 +18,7 @@ func nodeLedgerFlags() []cli.Flag {
 		&cli.Int64Flag{Name: "prune", Usage: "keep blocks and undo data below `MB` megabytes (at least 550) by removing the oldest; 1 removes them only at the call pruneblockchain, 0 never"},
 		&cli.BoolFlag{Name: "txindex", Usage: "keep an index of all transactions, for getrawtransaction; without it the index is removed"},
 		&cli.BoolFlag{Name: "addrindex", Usage: "keep an index of the transactions of every address, for getaddresstxids and the like; without it the index is removed"},
+		&cli.BoolFlag{Name: "silentindex", Usage: "keep an index of what finds silent payments (BIP352), for wallets and getsilentblocks; without it the index is removed"},
 		&cli.BoolFlag{Name: "reindex", Usage: "build the ledger anew from the block files"},
 		&cli.StringFlag{Name: "snapshot", Usage: "begin a fresh ledger with the coins in `FILE`, and verify the history before it in the background"},
 		&cli.StringFlag{Name: "snapshot-hash", DefaultText: "what the chainspec says", Usage: "the UTXO hash (hash_serialized_3) of --snapshot is `HASH`"},
@@ -51,9 +52,9 @@ func (n *nodeConfig) readLedgerFlags(c *cli.Context) (err error) {
 	if n.prune, err = pruneTarget(c.Int64("prune")); err != nil {
 		return usageError(c.Command.HelpName, "%v", err)
 	}
-	n.txIndex, n.addrIndex = c.Bool("txindex"), c.Bool("addrindex")
-	if n.prune != chain.PruneNever && (n.txIndex || n.addrIndex) {
-		return usageError(c.Command.HelpName, "--prune is incompatible with --txindex and --addrindex: the indexes point into the blocks")
+	n.txIndex, n.addrIndex, n.silentIndex = c.Bool("txindex"), c.Bool("addrindex"), c.Bool("silentindex")
+	if n.prune != chain.PruneNever && (n.txIndex || n.addrIndex || n.silentIndex) {
+		return usageError(c.Command.HelpName, "--prune is incompatible with --txindex, --addrindex and --silentindex: the indexes need all blocks")
 	}
 	return nil
 }
