@@ -62,40 +62,6 @@ func bitcoinVersion(coinType uint32) [4]byte {
 	return bitcoinMain
 }
 
-// NewMnemonic makes the words of a new wallet: 12 (128 bits) or 24 (256 bits).
-func NewMnemonic(words int) (string, error) {
-	if words != 12 && words != 24 {
-		return "", fmt.Errorf("%d words asked for: want 12 or 24", words)
-	}
-	entropy, err := bip39.NewEntropy(words / 3 * 32)
-	if err != nil {
-		return "", fmt.Errorf("reading random bytes: %w", err)
-	}
-	return bip39.NewMnemonic(entropy)
-}
-
-// ErrMnemonic is the kind of every error of ParseMnemonic.
-var ErrMnemonic = errors.New("not a usable mnemonic")
-
-// ParseMnemonic checks words (BIP39, English) and gives them in lower case with
-// single spaces. No error repeats a word: they are secret.
-func ParseMnemonic(s string) (string, error) {
-	words := strings.Fields(strings.ToLower(s))
-	if n := len(words); n < 12 || n > 24 || n%3 != 0 {
-		return "", fmt.Errorf("%w: it has %d words, want 12, 15, 18, 21 or 24", ErrMnemonic, n)
-	}
-	for i, w := range words {
-		if _, ok := bip39.GetWordIndex(w); !ok {
-			return "", fmt.Errorf("%w: word %d is not in the English list of BIP39", ErrMnemonic, i+1)
-		}
-	}
-	mnemonic := strings.Join(words, " ")
-	if _, err := bip39.EntropyFromMnemonic(mnemonic); err != nil {
-		return "", fmt.Errorf("%w: the checksum is wrong; look for a mistyped or swapped word", ErrMnemonic)
-	}
-	return mnemonic, nil
-}
-
 // Account is the public side of an account of the words, m/86'/coin'/number'
 // (BIP86): it makes every address and no signature.
 type Account struct {

@@ -2,11 +2,16 @@ package wallet
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	bip39 "github.com/tyler-smith/go-bip39"
+
+	"golang.org/x/text/unicode/norm"
 
 	"lode/consensus"
 	"lode/wallet/descriptor"
@@ -116,12 +121,66 @@ func TestAccountOfEveryNetwork(t *testing.T) {
 	}
 }
 
-// TestSeed checks one of the vectors of BIP39, to know that the words and not
-// only their entropy are what the keys come from.
-func TestSeed(t *testing.T) {
-	const want = "5eb00bbddcf069084889a8ab9155568165f5c453ccb85e70811aaed6f6da5fc19a5ac40b389cd370d086206dec8aa6c43daea6690f20ad3d8d48b2d2ce9e38e4"
-	if got := hex.EncodeToString(bip39.NewSeed(testWords, "")); got != want {
-		t.Errorf("seed %s, want %s", got, want)
+// TestBIP39 checks the vectors that BIP39 names, English and Japanese: from the
+// words, however they are written, to the master key.
+func TestBIP39(t *testing.T) {
+	b, err := os.ReadFile("testdata/bip39.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []struct{ Mnemonic, Passphrase, Seed, Xprv string }
+	if err := json.Unmarshal(b, &list); err != nil {
+		t.Fatal(err)
+	}
+	regtest := spec(t, "regtest")
+	for _, c := range list {
+		words, err := ParseMnemonic(c.Mnemonic)
+		if err != nil {
+			t.Errorf("%s: %v", c.Mnemonic, err)
+			continue
+		}
+		secret := newSecret(regtest, words, c.Passphrase)
+		if got := hex.EncodeToString(bip39.NewSeed(secret.Mnemonic, secret.Extra)); got != c.Seed {
+			t.Errorf("%s: seed %s, want %s", c.Mnemonic, got, c.Seed)
+		}
+		master, err := secret.master([4]byte{0x04, 0x88, 0xad, 0xe4})
+		if err != nil || master.String() != c.Xprv {
+			t.Errorf("%s: master key %s, %v, want %s", c.Mnemonic, master, err, c.Xprv)
+		}
+	}
+}
+
+// TestWordsOfEveryList: each list of BIP39 is read, with its marks composed or not,
+// and a word of another one is named by its place.
+func TestWordsOfEveryList(t *testing.T) {
+	lists := wordLists()
+	if len(lists) != 10 {
+		t.Fatalf("%d lists", len(lists))
+	}
+	for _, l := range lists {
+		if len(l.index) != 2048 {
+			t.Errorf("%s has %d words", l.name, len(l.index))
+		}
+		byIndex := make([]string, 2048)
+		for word, i := range l.index {
+			byIndex[i] = word
+		}
+		words := slices.Repeat(byIndex[700:701], 12)
+		for _, last := range byIndex { // one in sixteen has the checksum
+			if words[11] = last; l.checksum(words) {
+				break
+			}
+		}
+		want := strings.Join(words, " ")
+		for _, text := range []string{want, norm.NFC.String(want), strings.Join(words, "\u3000")} {
+			if got, err := ParseMnemonic(text); err != nil || got != want {
+				t.Errorf("%s: %v", l.name, err)
+			}
+		}
+		words[4] = "secretword"
+		if _, err := ParseMnemonic(strings.Join(words, " ")); !errors.Is(err, ErrMnemonic) || !strings.Contains(err.Error(), "word 5 is not in the ") {
+			t.Errorf("%s: %v", l.name, err)
+		}
 	}
 }
 

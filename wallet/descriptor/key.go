@@ -274,6 +274,9 @@ func (k *key) read(word string, at int, path bool) error {
 	if [4]byte(ext.Version()) != want {
 		return fail(at, "key is of another network")
 	}
+	if ext.Depth() == 0 && (ext.ParentFingerprint() != 0 || ext.ChildIndex() != 0) {
+		return fail(at, "key is not valid: a master key that has a parent")
+	}
 	k.ext = ext
 	return nil
 }

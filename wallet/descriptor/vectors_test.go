@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/btcsuite/btcd/btcec/v2"
+	"github.com/btcsuite/btcd/btcutil/v2/hdkeychain"
+	"github.com/btcsuite/btcd/chaincfg/v2"
 )
 
 // bitcoin is the network of the BIPs' vectors.
@@ -31,6 +33,10 @@ func readVectors(t *testing.T) (v struct {
 		Checksums   []string
 		ValidKeys   []string `json:"valid_keys"`
 		InvalidKeys []string `json:"invalid_keys"`
+	}
+	BIP32 struct {
+		Chains  []struct{ Seed, Path, Xpub, Xprv string }
+		Invalid []string
 	}
 	BIP386, BIP389, BIP390 vectors
 	BIP328                 []struct {
@@ -123,6 +129,37 @@ func (v vectors) check(t *testing.T) {
 	for _, text := range v.Invalid {
 		if d, err := Parse(text, bitcoin); !errors.Is(err, ErrDescriptor) {
 			t.Errorf("%s passed as %v, %v", text, d, err)
+		}
+	}
+}
+
+func TestBIP32(t *testing.T) {
+	v := readVectors(t).BIP32
+	for _, c := range v.Chains {
+		seed, err := hex.DecodeString(c.Seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := hdkeychain.NewMaster(seed, &chaincfg.Params{HDPrivateKeyID: bitcoin.Private})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := Parse("pk("+at.String()+c.Path+")", bitcoin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range d.root.args[0].key.steps {
+			if at, err = child(at, s[0]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if at.String() != c.Xprv || neuter(at, bitcoin.Public).String() != c.Xpub {
+			t.Errorf("%s: %s, want %s", c.Path, neuter(at, bitcoin.Public), c.Xpub)
+		}
+	}
+	for _, text := range v.Invalid {
+		if _, err := Parse("pk("+text+")", bitcoin); !errors.Is(err, ErrDescriptor) {
+			t.Errorf("%s passed: %v", text, err)
 		}
 	}
 }
