@@ -26,19 +26,29 @@ var workFactor = wallet.DefaultWorkFactor
 func walletCommand() *cli.Command {
 	words := &cli.IntFlag{Name: "words", Value: 24, Usage: "`N`umber of words: 12 or 24"}
 	gap := &cli.UintFlag{Name: "gap", DefaultText: strconv.Itoa(wallet.DefaultGap), Usage: "look for coins at up to `N` unused keys in a row"}
+	extra := &cli.BoolFlag{Name: "mnemonic-passphrase", Usage: "ask for a passphrase of the words themselves (BIP39): without it they lead to another wallet"}
+	extraFile := &cli.StringFlag{Name: "mnemonic-passphrase-file", Usage: "read it from `FILE`"}
 	return &cli.Command{
 		Name:  "wallet",
 		Usage: "keep keys, receive and pay",
 		Description: "A wallet is an encrypted file with the words that all keys come from, and beside it two\n" +
 			"plain ones: a watch file with the public key and labels, and a journal of what was seen\n" +
 			"and sent. The passphrase comes from --passphrase-file, from LODE_WALLET_PASSPHRASE, or is\n" +
-			"asked on the terminal.",
+			"asked on the terminal. There may be several wallets (--name), and several accounts in\n" +
+			"each (--account): what one has, another neither shows nor spends.",
 		Subcommands: []*cli.Command{
-			{Name: "create", Usage: "make a new wallet and show its words", Flags: walletFlags(words), Action: walletCreate},
-			{Name: "restore", Usage: "make a wallet from its words", Action: walletRestore,
-				Description: "A watch file that has lost its wallet file is taken up, with labels and history.",
-				Flags: walletFlags(gap,
+			{Name: "create", Usage: "make a new wallet and show its words", Action: walletCreate,
+				Description: "On a terminal the words are asked for again before the wallet is kept.",
+				Flags: walletFileFlags(words, extra, extraFile,
+					&cli.BoolFlag{Name: "blank", Usage: "without words: for descriptors with private keys that are imported"},
+					&cli.BoolFlag{Name: "watch-only", Usage: "without private keys: for descriptors that are imported to be watched"})},
+			{Name: "restore", Usage: "make a wallet from its words, in any language of BIP39", Action: walletRestore,
+				Description: "A watch file that has lost its wallet file is taken up, with labels and history. Accounts\n" +
+					"are looked for one after the other, up to the first that nobody has paid.",
+				Flags: walletFileFlags(gap, extra, extraFile,
 					&cli.StringFlag{Name: "mnemonic-file", Usage: "read the words from `FILE`, - is standard input (default: ask on the terminal)"})},
+			{Name: "list", Usage: "list the wallets of the network", Flags: slices.Concat(networkFlags(), withEnv(jsonFlag())), Action: walletList},
+			descriptorCommand(),
 			{Name: "rescan", Usage: "look at blocks anew", Action: walletRescan, Flags: append(walletFlags(), gap,
 				&cli.Int64Flag{Name: "from", Usage: "from this `HEIGHT` on"})},
 			{Name: "address", Usage: "print an address that nobody has paid to yet", Action: walletAddress, Flags: append(walletFlags(),
@@ -61,7 +71,7 @@ func walletCommand() *cli.Command {
 			{Name: "history", Usage: "list what was received and sent, by output", Action: walletHistory, Flags: append(walletFlags(),
 				&cli.StringFlag{Name: "since", Usage: "only what is behind block `HASH`, and what was removed with blocks that led to it"},
 				&cli.StringFlag{Name: "acknowledge", Usage: "end the warning that the receipt in `TXID`, or all, was reversed"})},
-			{Name: "passphrase", Usage: "change the passphrase", Action: walletPassphrase, Flags: walletFlags(
+			{Name: "passphrase", Usage: "change the passphrase", Action: walletPassphrase, Flags: walletFileFlags(
 				&cli.StringFlag{Name: "new-passphrase-file", Usage: "read the new passphrase from `FILE` (default: ask on the terminal)"})},
 			{Name: "export", Usage: "print the public key of the account and the descriptor of its addresses", Action: walletExport, Flags: append(walletFlags(),
 				&cli.BoolFlag{Name: "private", Usage: "print the words instead"})},
@@ -69,10 +79,17 @@ func walletCommand() *cli.Command {
 	}
 }
 
-// walletFlags are the flags that every wallet command has.
+// walletFlags are the flags that every command on the keys of a wallet has.
 func walletFlags(more ...cli.Flag) []cli.Flag {
+	account := &cli.UintFlag{Name: "account", DefaultText: "0 and what was imported", Usage: "use account `N` of the words (BIP86) alone"}
+	return walletFileFlags(append([]cli.Flag{account}, more...)...)
+}
+
+// walletFileFlags are the flags that every command on a wallet as a whole has.
+func walletFileFlags(more ...cli.Flag) []cli.Flag {
 	own := append([]cli.Flag{
-		&cli.StringFlag{Name: "wallet", DefaultText: walletFile + " in the directory of the network", Usage: "`FILE` of the encrypted words"},
+		&cli.StringFlag{Name: "name", DefaultText: "the one without a name", Usage: "use the wallet called `NAME`, of letters, digits, _ and -"},
+		&cli.StringFlag{Name: "wallet", DefaultText: walletFile + " in the directory of the network", Usage: "`FILE` of the encrypted words, wherever it is"},
 		&cli.StringFlag{Name: "passphrase-file", Usage: "read the passphrase from `FILE`"},
 		&cli.BoolFlag{Name: "json", Usage: "print JSON, amounts in sat"},
 	}, more...)
@@ -93,15 +110,33 @@ func newWalletSession(c *cli.Context) (*walletSession, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := c.String("wallet")
-	if path == "" {
-		path = filepath.Join(n.dir, walletFile)
+	files, err := n.walletFiles(c)
+	if err != nil {
+		return nil, err
 	}
 	cl, err := n.client(c)
 	if err != nil {
 		return nil, err
 	}
-	return &walletSession{c, n, wallet.FilesOf(path), cl, newWalletNode(cl, n.spec.Defaults.AddressPrefix)}, nil
+	return &walletSession{c, n, files, cl, newWalletNode(cl, n.spec.Defaults.AddressPrefix)}, nil
+}
+
+// walletFiles are those that --name or --wallet say.
+func (n *network) walletFiles(c *cli.Context) (wallet.Files, error) {
+	name, path := c.String("name"), c.String("wallet")
+	switch {
+	case c.IsSet("name") && path != "":
+		return wallet.Files{}, usageError(c.Command.HelpName, "--name and --wallet exclude each other")
+	case c.IsSet("name"):
+		files, err := wallet.NamedFiles(n.dir, name)
+		if err != nil {
+			return files, usageError(c.Command.HelpName, "--name: %v", err)
+		}
+		return files, nil
+	case path == "":
+		path = filepath.Join(n.dir, walletFile)
+	}
+	return wallet.FilesOf(path), nil
 }
 
 // withWallet runs an action on an open wallet and saves what it changed.
@@ -120,12 +155,45 @@ func withWallet(c *cli.Context, action func(s *walletSession, w *wallet.Wallet) 
 	if err != nil {
 		return err
 	}
-	err = action(s, w)
+	if err = s.selectAccount(w); err == nil {
+		err = action(s, w)
+	}
 	s.notices(w)
 	if err == nil {
 		err = w.Save()
 	}
 	return errors.Join(err, w.Close())
+}
+
+// selectAccount does what --account says. An account that the wallet does not know
+// yet is added, which wants the passphrase.
+func (s *walletSession) selectAccount(w *wallet.Wallet) error {
+	if !s.IsSet("account") {
+		return nil
+	}
+	n := uint32(min(s.Uint("account"), 1<<32-1))
+	err := w.SelectAccount(n)
+	if !errors.Is(err, wallet.ErrNoAccount) {
+		return err
+	}
+	secret, err := s.openSecret(fmt.Sprintf("to add account %d", n))
+	if err != nil {
+		return err
+	}
+	if err := w.AddAccount(n, secret); err != nil {
+		return err
+	}
+	s.note("account %d is new in this wallet", n)
+	return w.SelectAccount(n)
+}
+
+// openSecret decrypts the secret file; why is for the question.
+func (s *walletSession) openSecret(why string) (*wallet.Secret, error) {
+	passphrase, err := s.passphrase(why)
+	if err != nil {
+		return nil, err
+	}
+	return s.files.OpenSecret(s.net.spec, passphrase)
 }
 
 // note tells the user something beside the result.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -20,36 +21,108 @@ func walletCreate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.files.CheckNew(); err != nil {
-		return err
+	blank, watchOnly := c.Bool("blank"), c.Bool("watch-only")
+	if blank && watchOnly || (blank || watchOnly) && (c.IsSet("words") || s.hasExtra()) {
+		return usageError("lode wallet create", "--blank and --watch-only exclude each other, and what is said about words")
 	}
 	if n := c.Int("words"); n != 12 && n != 24 {
 		return usageError("lode wallet create", "--words %d: want 12 or 24", n)
 	}
-	passphrase, err := s.newPassphrase()
-	if err != nil {
+	if err := s.files.CheckNew(); err != nil {
 		return err
 	}
-	mnemonic, err := wallet.NewMnemonic(c.Int("words"))
-	if err != nil {
+	o := wallet.CreateOptions{WorkFactor: workFactor, WatchOnly: watchOnly}
+	if !watchOnly {
+		if o.Passphrase, err = s.newPassphrase(); err != nil {
+			return err
+		}
+	}
+	o.Start = s.birthday()
+	if blank || watchOnly {
+		return s.createEmpty(o)
+	}
+	if o.Extra, err = s.extraPassphrase(); err != nil {
 		return err
 	}
-	p, err := wallet.Prepare(c.Context, s.files, s.net.spec, wallet.CreateOptions{
-		Mnemonic: mnemonic, Passphrase: passphrase, WorkFactor: workFactor, Start: s.birthday(),
-	})
+	if o.Mnemonic, err = wallet.NewMnemonic(c.Int("words")); err != nil {
+		return err
+	}
+	p, err := wallet.Prepare(c.Context, s.files, s.net.spec, o)
 	if err != nil {
 		return err
 	}
 	// It is kept only once its words were shown: a wallet whose words nobody has
 	// is lost with its file.
-	if err := s.showWords(mnemonic, p); err != nil {
+	if err := s.showWords(o.Mnemonic, p); err != nil {
 		return errors.Join(fmt.Errorf("the words could not be shown, so no wallet was made: %w", err), p.Drop())
+	}
+	if onTerminal() && canMove(os.Stdout) && !c.Bool("json") {
+		if err := s.askWordsAgain(o.Mnemonic); err != nil {
+			return errors.Join(fmt.Errorf("no wallet was made, and the words that were shown belong to none: %w", err), p.Drop())
+		}
 	}
 	w, err := p.Keep()
 	if err != nil {
 		return fmt.Errorf("%w; the words that were shown belong to no wallet", err)
 	}
 	return w.Close()
+}
+
+// createEmpty makes a wallet without words.
+func (s *walletSession) createEmpty(o wallet.CreateOptions) error {
+	w, err := wallet.Create(s.Context.Context, s.files, s.net.spec, o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.print(s.summary(nil), func(out io.Writer) {
+		fmt.Fprintf(out, "The wallet is %s. It has no keys: `lode wallet descriptor import` gives it some.\n", s.files.Watch)
+	}), w.Close())
+}
+
+// wordTries is how often somebody may type the words of a new wallet.
+const wordTries = 3
+
+// askWordsAgain makes sure that the words were written down. They are wiped off the
+// terminal first.
+func (s *walletSession) askWordsAgain(mnemonic string) error {
+	ctx := s.Context.Context
+	if _, err := ask(ctx, "Press Enter when you have written them down: they vanish from the screen, and are asked for. "); err != nil {
+		return err
+	}
+	fmt.Fprint(os.Stdout, "\x1b[H\x1b[2J\x1b[3J") // the screen, and what was scrolled off it
+	return checkWords(mnemonic, func(question string) (string, error) { return askSecret(ctx, question) })
+}
+
+// checkWords asks for words until they are right. It says which one is not, and
+// never what it should be.
+func checkWords(mnemonic string, ask func(string) (string, error)) error {
+	want, question := strings.Fields(mnemonic), "Type the words, with spaces between them: "
+	for range wordTries {
+		answer, err := ask(question)
+		if err != nil {
+			return err
+		}
+		got := strings.Fields(strings.ToLower(answer))
+		switch i := firstDifference(want, got); {
+		case i < 0:
+			return nil
+		case len(got) != len(want):
+			question = fmt.Sprintf("These are %d words, and %d were shown. Once more: ", len(got), len(want))
+		default:
+			question = fmt.Sprintf("Word %d is another one. Once more: ", i+1)
+		}
+	}
+	return errors.New("the words that were typed are not those that were shown")
+}
+
+// firstDifference is the place of the first word that is not the same, or -1.
+func firstDifference(a, b []string) int {
+	for i := range max(len(a), len(b)) {
+		if i >= len(a) || i >= len(b) || a[i] != b[i] {
+			return i
+		}
+	}
+	return -1
 }
 
 func (s *walletSession) showWords(mnemonic string, p *wallet.Prepared) error {
@@ -126,8 +199,12 @@ func walletRestore(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	extra, err := s.extraPassphrase()
+	if err != nil {
+		return err
+	}
 	p, err := wallet.PrepareRestore(c.Context, s.files, s.net.spec, wallet.CreateOptions{
-		Mnemonic: mnemonic, Passphrase: passphrase, WorkFactor: workFactor, Gap: uint32(min(c.Uint("gap"), wallet.MaxGap+1)),
+		Mnemonic: mnemonic, Extra: extra, Passphrase: passphrase, WorkFactor: workFactor, Gap: uint32(min(c.Uint("gap"), wallet.MaxGap+1)),
 	})
 	if err != nil {
 		return err
@@ -141,15 +218,17 @@ func walletRestore(c *cli.Context) error {
 	if watched {
 		s.note("%s was there and is kept, with its labels", s.files.Watch)
 	}
-	return s.restored(w)
+	secret, err := s.files.OpenSecret(s.net.spec, passphrase)
+	if err != nil {
+		return err
+	}
+	return s.restored(w, secret)
 }
 
 // restored looks for the coins of a wallet that was made from its words.
-func (s *walletSession) restored(w *wallet.Wallet) error {
-	scanned := true
-	if err := s.sync(w); errors.Is(err, client.ErrNotRunning) {
-		scanned = false
-	} else if err != nil {
+func (s *walletSession) restored(w *wallet.Wallet, secret *wallet.Secret) error {
+	scanned, err := s.discover(w, secret)
+	if err != nil {
 		return fmt.Errorf("the wallet is restored, but was not scanned: %w", err)
 	}
 	s.notices(w)
@@ -159,28 +238,52 @@ func (s *walletSession) restored(w *wallet.Wallet) error {
 		walletSummary
 		Scanned bool `json:"scanned"`
 		wallet.Found
-	}{s.summary(w.Account()), scanned, found}
+		Accounts []uint32 `json:"accounts"`
+	}{s.summary(w.Account()), scanned, found, w.Accounts()}
 	return s.print(result, func(out io.Writer) {
-		fmt.Fprintf(out, "The wallet is restored: %s\n", s.files.Secret)
+		fmt.Fprintf(out, "The wallet is restored: %s (fingerprint %s)\n", s.files.Secret, result.Fingerprint)
 		if !scanned {
 			fmt.Fprintln(out, "No node answers, so its coins were not looked for: `lode wallet balance` will do that.")
 			return
 		}
 		fmt.Fprintln(out, found)
+		for _, n := range result.Accounts[1:] {
+			fmt.Fprintf(out, "Account %d was used too: see --account %d.\n", n, n)
+		}
 	})
+}
+
+// discover scans for account 0, and for one account after the other as long as the
+// one before was used (BIP44).
+func (s *walletSession) discover(w *wallet.Wallet, secret *wallet.Secret) (scanned bool, err error) {
+	if err := s.sync(w); errors.Is(err, client.ErrNotRunning) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	for w.AccountUsed(uint32(len(w.Accounts()) - 1)) {
+		next := uint32(len(w.Accounts()))
+		if err := w.AddAccount(next, secret); err != nil {
+			return true, err
+		}
+		if err := s.sync(w); err != nil {
+			return true, err
+		}
+		if !w.AccountUsed(next) {
+			return true, w.DropAccount(next)
+		}
+	}
+	return true, nil
 }
 
 func walletPassphrase(c *cli.Context) error {
 	return withWallet(c, func(s *walletSession, w *wallet.Wallet) error {
-		passphrase, err := s.passphrase("now in force")
+		secret, err := s.openSecret("now in force")
 		if err != nil {
 			return err
 		}
-		secret, err := s.files.OpenSecret(s.net.spec, passphrase)
+		passphrase, err := s.replacementPassphrase()
 		if err != nil {
-			return err
-		}
-		if passphrase, err = s.replacementPassphrase(); err != nil {
 			return err
 		}
 		if err := s.files.ChangePassphrase(secret, passphrase, workFactor); err != nil {
@@ -213,16 +316,21 @@ func walletExport(c *cli.Context) error {
 }
 
 func (s *walletSession) exportPrivate() error {
-	passphrase, err := s.passphrase("to show the words")
+	secret, err := s.openSecret("to show the words")
 	if err != nil {
 		return err
 	}
-	secret, err := s.files.OpenSecret(s.net.spec, passphrase)
-	if err != nil {
-		return err
+	if secret.Mnemonic == "" {
+		return fmt.Errorf("%w: see `lode wallet descriptor export --private`", wallet.ErrNoWords)
 	}
 	result := struct {
 		Mnemonic string `json:"mnemonic"`
-	}{secret.Mnemonic}
-	return s.print(result, func(out io.Writer) { fmt.Fprintln(out, secret.Mnemonic) })
+		Extra    string `json:"mnemonic_passphrase,omitempty"`
+	}{secret.Mnemonic, secret.Extra}
+	return s.print(result, func(out io.Writer) {
+		fmt.Fprintln(out, secret.Mnemonic)
+		if secret.Extra != "" {
+			fmt.Fprintf(out, "passphrase of the words: %s\n", secret.Extra)
+		}
+	})
 }

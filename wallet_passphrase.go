@@ -47,6 +47,26 @@ func (s *walletSession) newPassphrase() (string, error) {
 	return s.askTwice("Passphrase for the new wallet: ")
 }
 
+// hasExtra reports whether the words are to have a passphrase of their own.
+func (s *walletSession) hasExtra() bool {
+	return s.Bool("mnemonic-passphrase") || s.String("mnemonic-passphrase-file") != ""
+}
+
+// extraPassphrase is that of the words themselves (BIP39), mostly empty.
+func (s *walletSession) extraPassphrase() (string, error) {
+	if !s.hasExtra() {
+		return "", nil
+	}
+	given, ok, err := givenPassphrase(s.String("mnemonic-passphrase-file"), "")
+	if ok || err != nil {
+		return given, err
+	}
+	if !onTerminal() {
+		return "", noPassphrase("--mnemonic-passphrase-file")
+	}
+	return s.askTwice("Passphrase of the words (BIP39), without which they lead to another wallet: ")
+}
+
 // replacementPassphrase is the new one of an existing wallet.
 func (s *walletSession) replacementPassphrase() (string, error) {
 	given, ok, err := givenPassphrase(s.String("new-passphrase-file"), "")

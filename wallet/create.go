@@ -139,7 +139,7 @@ func (p *Prepared) adopt(ctx context.Context, doc *watchDoc, gap uint32) error {
 		return err
 	}
 	if !slices.Equal(have.Identity, doc.Identity) {
-		return fmt.Errorf("%s is %w, of another wallet than these words: name another file with --wallet, or move it away", p.files.Watch, ErrExists)
+		return fmt.Errorf("%s is %w, of another wallet than these words: give another --name, or move it away", p.files.Watch, ErrExists)
 	}
 	p.wallet = newWallet(p.files, p.spec, have, p.locked)
 	if gap > have.Gap {

@@ -27,8 +27,8 @@ type Files struct {
 // FilesOf gives the files of the wallet whose secret file has this path: the
 // others stand beside it, "w.age" beside "w.watch.json" and "w.journal".
 func FilesOf(secret string) Files {
-	stem := strings.TrimSuffix(secret, ".age")
-	return Files{secret, stem + ".watch.json", stem + ".journal"}
+	stem := strings.TrimSuffix(secret, secretSuffix)
+	return Files{secret, stem + watchSuffix, stem + ".journal"}
 }
 
 // exist reports which of the files are there.
@@ -56,7 +56,7 @@ func (f Files) CheckNew() error {
 			return err
 		}
 		if there {
-			return fmt.Errorf("%s is %w and is left as it is: name another file with --wallet, or move it away", path, ErrExists)
+			return fmt.Errorf("%s is %w and is left as it is: give another --name, or move it away", path, ErrExists)
 		}
 	}
 	return nil
@@ -66,7 +66,7 @@ func (f Files) CheckNew() error {
 // lost its secret file is welcome: see Restore.
 func (f Files) CheckRestore() error {
 	if there, err := exists(f.Secret); err != nil || there {
-		return errors.Join(err, fmt.Errorf("%s is %w and is left as it is: name another file with --wallet, or move it away", f.Secret, ErrExists))
+		return errors.Join(err, fmt.Errorf("%s is %w and is left as it is: give another --name, or move it away", f.Secret, ErrExists))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package wallet
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -92,6 +93,12 @@ func (k *keyring) all() []*branch { return append(slices.Clip(k.branches), k.sil
 // add takes up a branch of a source.
 func (k *keyring) add(id branchID, from keySource, w window) {
 	k.branches = append(k.branches, &branch{id: id, source: from, window: w})
+}
+
+// drop removes the branches of a source.
+func (k *keyring) drop(source uint32) {
+	k.branches = slices.DeleteFunc(k.branches, func(b *branch) bool { return b.id.source == source })
+	maps.DeleteFunc(k.byKey, func(_ [32]byte, id KeyID) bool { return id.Source == source })
 }
 
 func (k *keyring) branch(id branchID) (*branch, bool) {

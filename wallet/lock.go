@@ -13,6 +13,8 @@ import (
 // ErrBusy is the kind of the error for a wallet that another process uses.
 var ErrBusy = errors.New("in use by another process")
 
+const lockSuffix = ".lock"
+
 // How long a second command waits for the first, and how often it looks.
 const (
 	lockPatience = 10 * time.Second
@@ -22,7 +24,7 @@ const (
 // lock takes the lock of the wallet, so that two commands cannot undo each
 // other's changes.
 func (f Files) lock(ctx context.Context, patience time.Duration) (*os.File, error) {
-	path := f.Watch + ".lock"
+	path := f.Watch + lockSuffix
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("locking the wallet: %w", err)

@@ -162,7 +162,7 @@ func (f Files) ChangePassphrase(s *Secret, passphrase string, workFactor int) er
 // missing says what to do about a file of the wallet that is not there.
 func (f Files) missing(err error) error {
 	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%w at %s: make one with `lode wallet create`, or say which with --wallet", ErrNoWallet, f.Secret)
+		return fmt.Errorf("%w at %s: make one with `lode wallet create`, or say which with --name; `lode wallet list` lists them", ErrNoWallet, f.Secret)
 	}
 	return err
 }

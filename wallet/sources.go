@@ -364,6 +364,30 @@ func (w *Wallet) PrivateDescriptor(number uint32, s *Secret) (*descriptor.Descri
 	return s.privateOf(w.sourced[number], w.net)
 }
 
+// WholeDescriptors lists what Descriptors does, receive and change keys in one where
+// they were so.
+func (w *Wallet) WholeDescriptors() (list []string) {
+	for _, s := range w.sourced {
+		list = append(list, s.Descriptor)
+	}
+	return list
+}
+
+// PrivateDescriptors is WholeDescriptors with private keys, of those that have some.
+func (w *Wallet) PrivateDescriptors(s *Secret) (list []string, err error) {
+	for i, source := range w.sourced {
+		if source.Watched {
+			continue
+		}
+		d, err := w.PrivateDescriptor(uint32(i), s)
+		if err != nil {
+			return nil, fmt.Errorf("descriptor %d: %w", i, err)
+		}
+		list = append(list, d.Private())
+	}
+	return list, nil
+}
+
 // Path is where a key comes from: m/86'/1'/0'/0/5, or what its descriptor says.
 func (w *Wallet) Path(id KeyID) string {
 	if id.IsSilent() {
@@ -437,6 +461,34 @@ func (w *Wallet) AddAccount(n uint32, s *Secret) error {
 	w.docDirty, w.stale = true, true
 	w.refresh()
 	return w.widen()
+}
+
+// DropAccount forgets the account that was added last, if nobody has paid it: one
+// that a restore has looked for in vain.
+func (w *Wallet) DropAccount(n uint32) error {
+	last := len(w.sourced) - 1
+	if last < 1 || w.sourced[last].Account == nil || *w.sourced[last].Account != n || w.AccountUsed(n) {
+		return fmt.Errorf("account %d cannot be forgotten", n)
+	}
+	w.sourced, w.doc.Sources = w.sourced[:last], w.doc.Sources[:last]
+	w.keys.drop(uint32(last))
+	w.docDirty, w.stale, w.rewrite = true, true, true
+	w.refresh()
+	return w.Save()
+}
+
+// AccountUsed reports whether anybody was seen to pay an account.
+func (w *Wallet) AccountUsed(n uint32) bool {
+	w.refresh()
+	for _, b := range w.keys.branches {
+		if a := w.sourced[b.id.source].Account; a == nil || *a != n {
+			continue
+		}
+		if slices.ContainsFunc(b.window.use[:min(int(b.end), len(b.window.use))], func(u keyUse) bool { return u&useSeen != 0 }) {
+			return true
+		}
+	}
+	return false
 }
 
 // Accounts lists the accounts of the words that the wallet knows.

@@ -39,6 +39,7 @@ type Wallet struct {
 	doc      *watchDoc
 	docDirty bool // doc differs from the file
 	docSaved int  // so many sources are in the file
+	rewrite  bool // the journal has entries that must not be there any more
 
 	*knowledge
 	file    *journalFile
@@ -221,9 +222,9 @@ func (w *Wallet) Save() error {
 			return err
 		}
 	}
-	if len(w.unsaved) > 0 {
+	if len(w.unsaved) > 0 || w.rewrite {
 		var err error
-		if w.file.size == 0 || w.file.grown() {
+		if w.rewrite || w.file.size == 0 || w.file.grown() {
 			err = w.file.replace(w.snapshot())
 		} else {
 			err = w.file.append(w.unsaved)
@@ -231,7 +232,7 @@ func (w *Wallet) Save() error {
 		if err != nil {
 			return err
 		}
-		w.unsaved = nil
+		w.unsaved, w.rewrite = nil, false
 	}
 	if !w.docDirty {
 		return nil
