@@ -243,3 +243,101 @@ func TestAccountsAreApart(t *testing.T) {
 		t.Errorf("accounts %v", got)
 	}
 }
+
+// TestForgottenAccountLeavesNothing: an account that a restore has looked for in
+// vain, and one that was paid.
+func TestForgottenAccountLeavesNothing(t *testing.T) {
+	n, w := funded(t, 1)
+	secret := w.testSecret(t)
+	if !w.AccountUsed(0) || w.DropAccount(0) == nil {
+		t.Error("account 0 was forgotten")
+	}
+	if err := w.AddAccount(1, secret); err != nil {
+		t.Fatal(err)
+	}
+	w.testSync(t, n)
+	if w.AccountUsed(1) {
+		t.Error("account 1 was paid by nobody")
+	}
+	if err := w.DropAccount(1); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	w, err := Open(t.Context(), w.files, w.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if got := w.Accounts(); len(got) != 1 {
+		t.Errorf("accounts %v", got)
+	}
+	wantBalance(t, w, Balance{Confirmed: 50 * coin, Spendable: 50 * coin})
+	if err := w.AddAccount(1, secret); err != nil {
+		t.Fatal(err)
+	}
+	key, err := w.sourced[1].OutputKey(KeyPath{0, 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.mine(key)
+	w.testSync(t, n)
+	if err := w.DropAccount(1); err == nil || !w.AccountUsed(1) {
+		t.Error("an account with coins was forgotten")
+	}
+}
+
+// TestNamesAreNoPaths: what is a name, and what a directory of wallets has.
+func TestNamesAreNoPaths(t *testing.T) {
+	for _, bad := range []string{"", ".", "..", "a/b", `a\b`, "a.age", "ä", "a b", strings.Repeat("a", 65), "a\x00"} {
+		if _, err := NamedFiles("d", bad); !errors.Is(err, ErrName) {
+			t.Errorf("%q is a name: %v", bad, err)
+		}
+	}
+	regtest, dir := spec(t, "regtest"), t.TempDir()
+	for _, name := range []string{"b", "A_-9"} {
+		files, err := NamedFiles(dir, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := Create(t.Context(), files, regtest, CreateOptions{WatchOnly: name == "b", Mnemonic: map[bool]string{false: testWords}[name == "b"],
+			Passphrase: testPassphrase, WorkFactor: testWorkFactor})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		if name == "b" {
+			w.Close()
+		}
+	}
+	list, err := List(dir, dir+"/wallet.age", regtest)
+	if err != nil || len(list) != 2 || list[0].Name != "A_-9" || list[0].Kind != KindWords || !list[0].InUse || list[1].Kind != KindWatchOnly || list[1].InUse {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// TestSecretOfWordsAloneIsReadByAll: the file has version 1 unless it needs 2, and
+// what is in it comes back.
+func TestSecretOfWordsAloneIsReadByAll(t *testing.T) {
+	regtest := spec(t, "regtest")
+	for want, s := range map[int]*Secret{
+		1: newSecret(regtest, testWords, ""),
+		2: newSecret(regtest, testWords, "extra"),
+	} {
+		sealed, err := s.seal(testPassphrase, testWorkFactor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := openSecret(sealed, testPassphrase)
+		if err != nil || again.Version != want || again.Extra != s.Extra {
+			t.Errorf("%+v, %v", again, err)
+		}
+	}
+	blank := newSecret(regtest, "", "")
+	sealed, err := blank.seal(testPassphrase, testWorkFactor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := openSecret(sealed, testPassphrase); err != nil || again.Version != 2 || len(again.Identity) != 32 {
+		t.Errorf("%+v, %v", again, err)
+	}
+}
