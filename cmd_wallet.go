@@ -64,6 +64,7 @@ func walletCommand() *cli.Command {
 					"immature: coinbases that are too young. spendable: confirmed and trusted, but what is locked.\n" +
 					"What a pending transaction spends counts nowhere. With --json in sat, else in coins."},
 			coinsCommand(),
+			musigCommand(),
 			sendCommand(),
 			bumpCommand(),
 			cancelCommand(),
