@@ -15,7 +15,7 @@ DEPTH       ?= 1000
 SEEDS       ?= 1000
 BTCD        := github.com/btcsuite/btcd@v0.26.2
 
-.PHONY: help build test race lint fuzz oracle interop crash faults damages reorg bench bench-import bench-net bench-stratum flood attack wallet-histories messages generate generated arm64 testnet clean
+.PHONY: help build test race lint fuzz oracle interop lnd crash faults damages reorg bench bench-import bench-net bench-stratum flood attack wallet-histories messages generate generated arm64 testnet clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 
 oracle: ## compare CASES (100000) mutated transactions and blocks with btcd's verdicts
 	$(GO) test ./consensus/oracle -run Oracle -count 1 -timeout 30m -oracle.n=$(CASES) -v
+
+lnd: ## let the lnd that LND names use a node as its bitcoind
+	go test ./testnet -run TestLND -count 1 -timeout 30m -v
 
 interop: ## let Lode and btcd (installed for the while) follow each other over TCP
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; GOBIN="$$dir" $(GO) install $(BTCD) && \
