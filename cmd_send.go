@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -12,11 +14,14 @@ import (
 
 func sendCommand() *cli.Command {
 	return &cli.Command{
-		Name:   "send",
-		Usage:  "pay somebody",
-		Action: walletSend,
+		Name:      "send",
+		Usage:     "pay somebody",
+		ArgsUsage: "[URI]",
+		Action:    walletSend,
 		Description: "What was signed is written down before it is sent, and sent again by every later command\n" +
-			"until a block holds it: its coins are never spent a second time.",
+			"until a block holds it: its coins are never spent a second time. URI is a payment\n" +
+			"request (BIP21); what it asks for may be given by --amount where it names no amount. Where\n" +
+			"all does not fit into one transaction, several are made, each of which is shown.",
 		Flags: append(payFlags(true),
 			&cli.StringSliceFlag{Name: "to", Usage: "pay `ADDRESS`, or ADDRESS=COINS once or more"},
 			&cli.StringFlag{Name: "amount", Usage: "pay so many `COINS`, such as 1.5, or all that there are"},
@@ -78,6 +83,9 @@ func walletSend(c *cli.Context) error {
 		drafts, err := w.Drafts(t.Payment)
 		if err != nil {
 			return err
+		}
+		if r := &t.request; r.Label != "" || r.Message != "" {
+			s.note("the payment request says: %s", strings.Join([]string{strconv.Quote(r.Label), strconv.Quote(r.Message)}, ", "))
 		}
 		return s.pay(w, drafts, t.maxFee)
 	})

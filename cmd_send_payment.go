@@ -13,6 +13,7 @@ import (
 	"lode/consensus"
 	"lode/wallet"
 	"lode/wallet/silent"
+	"lode/wallet/uri"
 )
 
 // everything is the amount that stands for all coins.
@@ -26,6 +27,7 @@ type terms struct {
 	wallet.Payment // Rate is 0 if none is given
 	feeTerms
 	silentPrefix string
+	request      uri.Request // if one is paid
 }
 
 // paymentTerms reads the flags of a payment.
@@ -34,11 +36,16 @@ func paymentTerms(c *cli.Context, spec *consensus.Spec) (t terms, err error) {
 		return t, usageError("lode wallet send", format, args...)
 	}
 	t.silentPrefix = spec.Defaults.SilentPrefix
-	if err := t.readPayees(c, spec.Defaults.AddressPrefix); err != nil {
+	if c.NArg() > 0 {
+		err = t.readURI(c, spec)
+	} else {
+		err = t.readPayees(c, spec.Defaults.AddressPrefix)
+	}
+	if err != nil {
 		return t, err
 	}
 	if len(t.Payees) == 0 {
-		return wrong("give --to and --amount, or --csv")
+		return wrong("give --to and --amount, or --csv, or a payment request")
 	}
 	t.SubtractFee = c.Bool("subtract-fee")
 	for _, text := range c.StringSlice("data") {
@@ -87,6 +94,32 @@ func readFeeTerms(c *cli.Context) (t feeTerms, err error) {
 		}
 	}
 	return t, nil
+}
+
+// readURI reads a payment request, and --amount if it leaves that open.
+func (t *terms) readURI(c *cli.Context, spec *consensus.Spec) error {
+	wrong := func(format string, args ...any) error { return usageError("lode wallet send", format, args...) }
+	if c.IsSet("to") || c.IsSet("csv") {
+		return wrong("a payment request and --to or --csv exclude each other")
+	}
+	r, err := uri.Parse(spec.Defaults.URIScheme, spec.Defaults.AddressPrefix, c.Args().First())
+	if err != nil {
+		return wrong("%v", err)
+	}
+	amount := c.String("amount")
+	switch {
+	case r.Amount > 0 && amount != "":
+		return wrong("the payment request asks for %s: leave --amount out", r.Amount)
+	case r.Amount > 0:
+		amount = r.Amount.String()
+	case amount == "":
+		return wrong("the payment request names no amount: give --amount")
+	}
+	t.request = r
+	if err := t.addPayee(spec.Defaults.AddressPrefix, r.Address, amount); err != nil {
+		return wrong("--amount: %v", err)
+	}
+	return nil
 }
 
 // readPayees reads --to, --amount and --csv.

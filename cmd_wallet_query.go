@@ -1,9 +1,11 @@
 package main
 
 import (
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -36,7 +38,12 @@ func walletAddress(c *cli.Context) error {
 		}
 		line := newAddressLine(w, a)
 		if !c.Bool("for-miner") {
-			return s.print(line, func(out io.Writer) { fmt.Fprintln(out, a.Address) })
+			request, err := s.request(a.Address)
+			if err != nil {
+				return err
+			}
+			line.URI = request.String(s.net.spec.Defaults.URIScheme)
+			return s.print(line, func(out io.Writer) { s.writeRequest(out, &request) })
 		}
 		key, err := consensus.ParseAddress(s.net.spec.Defaults.AddressPrefix, a.Address)
 		if err != nil {
@@ -52,6 +59,7 @@ func walletAddress(c *cli.Context) error {
 type addressLine struct {
 	wallet.Address
 	Path     string `json:"path"`
+	URI      string `json:"uri,omitempty"`       // with what is asked for (BIP21)
 	ForMiner string `json:"for_miner,omitempty"` // never for receiving, see consensus.MinerAddress
 }
 
@@ -154,6 +162,9 @@ func walletHistory(c *cli.Context) error {
 			}
 			result.Entries, result.Removed = w.Since(fork, stale)
 		}
+		if c.Bool("csv") {
+			return writeHistoryCSV(s.App.Writer, &result)
+		}
 		return s.print(result, func(out io.Writer) {
 			for _, e := range result.Entries {
 				fmt.Fprintln(out, historyLine(&e))
@@ -164,6 +175,32 @@ func walletHistory(c *cli.Context) error {
 			fmt.Fprintln(out, result.Source)
 		})
 	})
+}
+
+// writeHistoryCSV writes entries for a spreadsheet: times in UTC (RFC 3339), amounts
+// in coins. Those of transactions that --since says are removed come last.
+func writeHistoryCSV(to io.Writer, h *historyResult) error {
+	out := csv.NewWriter(to)
+	out.Write([]string{"time", "kind", "amount", "fee", "state", "confirmations", "height", "txid", "vout", "address", "label", "by", "removed"})
+	for i, e := range slices.Concat(h.Entries, h.Removed) {
+		when, fee, vout, by := e.Seen, "", "", ""
+		if e.Time != nil {
+			when = *e.Time
+		}
+		if e.Fee != nil {
+			fee = e.Fee.String()
+		}
+		if e.Vout != nil {
+			vout = fmt.Sprint(*e.Vout)
+		}
+		if e.By != nil {
+			by = e.By.String()
+		}
+		out.Write([]string{when.UTC().Format(time.RFC3339), e.Kind, e.Amount.String(), fee, string(e.State), fmt.Sprint(e.Confirmations), fmt.Sprint(e.Height),
+			e.TxID.String(), vout, e.Address, e.Label, by, fmt.Sprint(i >= len(h.Entries))})
+	}
+	out.Flush()
+	return out.Error()
 }
 
 // acknowledge does what --acknowledge says.
