@@ -247,7 +247,11 @@ func historyLine(e *wallet.Entry) string {
 	if e.Vout != nil {
 		place = fmt.Sprintf("%s:%d", e.TxID, *e.Vout)
 	}
-	return fmt.Sprintf("%s\t%s\t%20s\t%s\t%s\t%s\t%s\t%s", when.In(time.Local).Format(localTime), e.Kind, e.Amount, fee, state, place, e.Address, e.Label)
+	address := e.Address
+	if e.Kind == wallet.KindSent && e.Silent != "" {
+		address = e.Silent // whom the owner meant
+	}
+	return fmt.Sprintf("%s\t%s\t%20s\t%s\t%s\t%s\t%s\t%s", when.In(time.Local).Format(localTime), e.Kind, e.Amount, fee, state, place, address, e.Label)
 }
 
 func walletRescan(c *cli.Context) error {

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/btcsuite/btcd/address/v2/base58"
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcutil/v2/hdkeychain"
 
 	"lode/consensus"
+	"lode/wallet/descriptor"
 	"lode/wallet/silent"
 )
 
@@ -296,6 +298,18 @@ func (s *signer) silentPrivateKey(id KeyID) (*btcec.PrivateKey, error) {
 		s.spend = spend
 	}
 	return silent.SpendKey(s.spend, s.wallet.silent.list[id.Index].tweak)
+}
+
+// silentDescriptor describes a key that was found, for who signs with descriptors.
+func (s *signer) silentDescriptor(id KeyID) (*descriptor.Descriptor, error) {
+	key, err := s.silentPrivateKey(id)
+	if err != nil {
+		return nil, err
+	}
+	defer key.Zero()
+	const compressed = 1
+	net := s.wallet.net
+	return descriptor.Parse(fmt.Sprintf("rawtr(%s)", base58.CheckEncode(append(key.Serialize(), compressed), net.WIF)), net)
 }
 
 // IsSilent reports whether a silent payment has come to a key.

@@ -594,6 +594,9 @@ func (w *Wallet) newSigner(s *Secret) *signer {
 
 // descriptor is the private one of a chain.
 func (s *signer) descriptor(id KeyID) (*descriptor.Descriptor, error) {
+	if id.IsSilent() {
+		return s.silentDescriptor(id)
+	}
 	chains, ok := s.sources[id.Source]
 	if !ok {
 		d, err := s.wallet.PrivateDescriptor(id.Source, s.secret)
