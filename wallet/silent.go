@@ -222,6 +222,9 @@ func (w *Wallet) SilentAddress(label string) (a SilentAddress, err error) {
 	if w.receiver == nil {
 		return a, ErrNoSilent
 	}
+	if w.selected != nil && *w.selected != 0 {
+		return a, fmt.Errorf("account %d has no silent addresses: those of a wallet are of account 0", *w.selected)
+	}
 	doc := w.doc.Silent
 	if label == "" {
 		a = SilentAddress{Address: w.receiver.Address().Encode(w.spec.Defaults.SilentPrefix)}

@@ -2,6 +2,7 @@ package wallet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -10,7 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/btcsuite/btcd/btcec/v2"
+
 	"lode/consensus"
+	"lode/wallet/descriptor"
 	"lode/wallet/silent"
 )
 
@@ -214,6 +218,19 @@ func TestSilentPayment(t *testing.T) {
 	}
 	check("scanned again", w, "shop")
 
+	for _, c := range w.Coins() {
+		one, err := w.newSigner(w.testSecret(t)).descriptor(c.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := one.OutputKey(c.Key.Index)
+		if want, err2 := w.outputKey(c.Key); err != nil || err2 != nil || key != want {
+			t.Fatalf("key %s is %x by its descriptor, want %x (%v, %v)", c.Key, key, want, err, err2)
+		}
+		if name := KeyID.String(c.Key); !strings.HasPrefix(name, "silent/") || new(KeyID).UnmarshalText([]byte(name)) != nil {
+			t.Errorf("key %s", name)
+		}
+	}
 	d, spend := w.testPay(t, n.simNode, Payment{Payees: []Payee{{stranger, 0}}, All: true})
 	if len(d.Spends) != 3 || !d.Spends[0].Key.IsSilent() {
 		t.Fatalf("%d coins are spent", len(d.Spends))
@@ -430,6 +447,16 @@ func TestSilentLabelsAreLimited(t *testing.T) {
 		t.Fatalf("%+v, %v", a, err)
 	}
 	if _, err := w.SilentAddress("one more"); err == nil || !strings.Contains(err.Error(), "at most 1000") {
+		t.Fatalf("%v", err)
+	}
+}
+
+// TestSilentPaymentsNeedEveryKey: a coin whose private key is not here, as with several owners,
+// cannot pay silently, and the error says so.
+func TestSilentPaymentsNeedEveryKey(t *testing.T) {
+	w := newTestWallet(t, words(t))
+	missing := func(int) (*btcec.PrivateKey, error) { return nil, descriptor.ErrNoPrivate }
+	if _, err := (SilentPayees{0: w.testSilent(t, "")}).OutputKeys([]Coin{{}}, missing); !errors.Is(err, descriptor.ErrNoPrivate) || !strings.Contains(err.Error(), "MuSig2") {
 		t.Fatalf("%v", err)
 	}
 }

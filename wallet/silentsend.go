@@ -29,7 +29,7 @@ func (p SilentPayees) OutputKeys(spends []Coin, private func(input int) (*btcec.
 	for i := range spends {
 		key, err := private(i)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("coin %s cannot pay silently: that takes its private key, which no one has alone if it belongs to several owners (MuSig2): %w", spends[i].OutPoint, err)
 		}
 		inputs[i], keys[i] = spends[i].OutPoint, silent.InputKey{Secret: key, Taproot: true}
 	}
