@@ -16,7 +16,7 @@ import (
 )
 
 func musigCommand() *cli.Command {
-	output := &cli.StringFlag{Name: "output", Usage: "write the PSBT to `FILE` (default: the one that was read), - is standard output"}
+	out := &cli.StringFlag{Name: "out", Usage: "write the PSBT to `FILE` (default: the one that was read), - is standard output"}
 	account := &cli.UintFlag{Name: "account", Usage: "key number `N`, for one account of several owners each (m/87'/coin'/N')"}
 	return &cli.Command{
 		Name:  "musig",
@@ -31,7 +31,7 @@ func musigCommand() *cli.Command {
 				Description: "A secret nonce waits between the rounds in musig-nonces beside the wallet. It is never to be\n" +
 					"copied: a copy is refused, and so is one from before the machine was started. Then --restart\n" +
 					"begins again, for all owners.",
-				Flags: walletFileFlags(output,
+				Flags: walletFileFlags(out,
 					&cli.BoolFlag{Name: "restart", Usage: "forget the nonces and partial signatures in the PSBT and begin again"},
 					&cli.StringFlag{Name: "max-fee", Value: defaultMaxFee, Usage: "sign no fee of more than `COINS`; if given, one above a tenth of the amount too"},
 					&cli.BoolFlag{Name: "yes", Usage: "do not ask"})},
@@ -145,7 +145,7 @@ func musigSign(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := file.write(s, c.String("output")); err != nil {
+	if err := file.write(s, c.String("out")); err != nil {
 		return err
 	}
 	return s.musigResult(file.packet, reports)

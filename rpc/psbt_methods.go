@@ -7,6 +7,7 @@ import (
 	mathrand "math/rand/v2"
 
 	"lode/consensus"
+	"lode/wallet/musig"
 	"lode/wallet/psbt"
 )
 
@@ -208,7 +209,7 @@ func (s *Server) finalizePSBT(_ context.Context, p *params) (any, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	err := packet.Finalize()
+	err := musig.Finalize(packet)
 	var tx *consensus.Tx
 	if err == nil {
 		tx, err = packet.Extract(nil)

@@ -135,6 +135,7 @@ func TestDecodePSBT(t *testing.T) {
 		if v.BIP == 373 && strings.HasPrefix(v.Case, "Spend of a Taproot output where the internal key is a MuSig2") && strings.HasSuffix(v.Case, "partial signatures") {
 			in := ok[map[string]any](n, "decodepsbt", v.PSBT)["inputs"].([]any)[0].(map[string]any)
 			same(t, []any{len(in["musig2_participant_pubkeys"].([]any)), len(in["musig2_pubnonces"].([]any)), len(in["musig2_partial_sigs"].([]any))}, []any{1, 3, 3})
+			same(t, ok[map[string]any](n, "finalizepsbt", v.PSBT)["complete"], true)
 		}
 	}
 	if decoded < 40 {

@@ -11,6 +11,7 @@ import (
 	"lode/chain"
 	"lode/consensus"
 	"lode/wallet/descriptor"
+	"lode/wallet/musig"
 	"lode/wallet/psbt"
 	"lode/wallet/psbt/signer"
 )
@@ -229,7 +230,7 @@ func (s *Server) descriptorProcessPSBT(ctx context.Context, p *params) (any, err
 		}
 	}
 	if finalize {
-		_ = packet.Finalize() // the inputs that can be
+		_ = musig.Finalize(packet) // the inputs that can be
 	}
 	j := psbtResultJSON{PSBT: packet.String(), Complete: true}
 	for i := range packet.Inputs {

@@ -375,3 +375,13 @@ func Change(p *psbt.Packet) ([]bool, error) {
 	}
 	return change, nil
 }
+
+// Finalize is Finish, and then Finalize of the PSBT itself: of all inputs that can
+// be, whoever signs them. The error is the first reason why one is not final then.
+func Finalize(p *psbt.Packet) error {
+	_, err := Finish(p)
+	if err2 := p.Finalize(); err == nil {
+		err = err2
+	}
+	return err
+}

@@ -197,7 +197,7 @@ func (o *owner) step(p *psbt.Packet) []Report {
 // mustSpend finalizes p and lets the rules judge it.
 func mustSpend(t testing.TB, p *psbt.Packet, coins []consensus.Coin) {
 	t.Helper()
-	if err := p.Finalize(); err != nil {
+	if err := Finalize(p); err != nil {
 		t.Fatal(err)
 	}
 	tx, err := p.Extract(nil)
