@@ -28,6 +28,7 @@ func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 func (n *node) setBody(p position, payload []byte) {
 	n.body, n.sum = p, checksum(payload)
 	n.status |= statusBody | statusSummed
+	n.count(payload)
 }
 
 // sumOf is the checksum of the block of n, if there is one.

@@ -17,6 +17,7 @@ type node struct {
 	seq      uint64          // when its chain's bodies became complete; 0 while they are not
 	status   status
 	sum      uint32   // of the block's bytes, where statusSummed is set
+	txs      uint32   // of the block, where statusCounted is set
 	body     position // where statusBody is set
 	undo     position // where statusUndo is set
 
@@ -38,6 +39,8 @@ const (
 	statusInvalidated status = 1 << 5
 
 	statusAssumed status = 1 << 6 // the ledger began with a snapshot after it, so that its chain counts as complete without the block
+
+	statusCounted status = 1 << 7 // the record says how many transactions the block has, also after it was pruned
 
 	// statusInvalid is what cannot be part of the active chain, for whichever of
 	// the two reasons.
@@ -114,8 +117,9 @@ func (p position) compare(q position) int {
 }
 
 // record is how a node is kept in the database, under its hash: header, height,
-// sequence number, status, two positions, and the checksum of the block where
-// statusSummed says that there is one.
+// sequence number, status, two positions, and the checksum of the block and the
+// number of its transactions, where statusSummed and statusCounted say that they
+// are there.
 func (n *node) record() []byte {
 	b := n.header.Append(make([]byte, 0, consensus.HeaderSize+40))
 	b = binary.LittleEndian.AppendUint32(b, n.height())
@@ -128,6 +132,9 @@ func (n *node) record() []byte {
 	}
 	if n.has(statusSummed) {
 		b = binary.LittleEndian.AppendUint32(b, n.sum)
+	}
+	if n.has(statusCounted) {
+		b = binary.LittleEndian.AppendUint32(b, n.txs)
 	}
 	return b
 }
@@ -145,6 +152,9 @@ func readRecord(b []byte) (n *node, height uint32, err error) {
 	}
 	if n.has(statusSummed) {
 		n.sum = d.Uint32()
+	}
+	if n.has(statusCounted) {
+		n.txs = d.Uint32()
 	}
 	return n, height, d.Finish()
 }

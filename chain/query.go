@@ -15,6 +15,7 @@ type HeaderInfo struct {
 	Height      uint32
 	Work        consensus.Work // of the chain up to it
 	MedianTime  uint32         // Unix seconds (BIP113)
+	Txs         uint32         // transactions of its block; 0 if that is not known
 	HaveBlock   bool           // its block is stored
 	Pruned      bool           // its block was stored
 	Invalid     bool           // it counts as invalid, as it or an ancestor broke a rule, or because of InvalidateBlock
@@ -25,7 +26,7 @@ type HeaderInfo struct {
 
 func (c *Chain) info(n *node) HeaderInfo {
 	return HeaderInfo{
-		Header: n.header, Hash: n.hash(), Height: n.height(), Work: n.state.Work, MedianTime: n.state.MedianTime(),
+		Header: n.header, Hash: n.hash(), Height: n.height(), Work: n.state.Work, MedianTime: n.state.MedianTime(), Txs: n.txs,
 		HaveBlock: n.has(statusBody), Pruned: n.has(statusPruned), Active: c.isActive(n),
 		Invalid: n.has(statusInvalid), Invalidated: n.has(statusInvalidated) && !n.has(statusFailed),
 		Connected: c.isActive(n) || n.has(statusUndo),

@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"hash"
 
 	"github.com/syndtr/goleveldb/leveldb"
@@ -59,11 +57,8 @@ func (c *Chain) utxoStats(ctx context.Context, set setHash) (UTXOStats, error) {
 	s := UTXOStats{Height: tip.Height, Tip: tip.Hash}
 	err = c.addCoins(ctx, &s, snapshot, set)
 	snapshot.Release()
-	switch {
-	case errors.Is(err, errClosed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return UTXOStats{}, err
-	case err != nil:
-		return UTXOStats{}, c.fail(corrupt(err))
+	if err != nil {
+		return UTXOStats{}, c.scanError(ctx, err)
 	}
 	s.Hash = set.sum()
 	if sizes, err := c.store.db.SizeOf([]util.Range{*coinRange}); err == nil {
@@ -98,27 +93,9 @@ var coinRange = util.BytesPrefix([]byte{keyCoin})
 
 // addCoins adds every coin of a snapshot to s and set.
 func (c *Chain) addCoins(ctx context.Context, s *UTXOStats, snapshot *leveldb.Snapshot, set setHash) error {
-	it := snapshot.NewIterator(coinRange, nil)
-	defer it.Release()
 	var last consensus.Hash
 	var buf []byte
-	for it.Next() {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-c.closing:
-			return errClosed
-		default:
-		}
-		key := it.Key()
-		coin, err := readCoin(it.Value())
-		o, ok := readCoinKey(key)
-		if err == nil && !ok {
-			err = fmt.Errorf("%w: coin under the key %x", errCorrupt, key)
-		}
-		if err != nil {
-			return err
-		}
+	return c.eachCoin(ctx, snapshot, func(o consensus.OutPoint, coin consensus.Coin) {
 		buf = appendForHash(buf[:0], o, &coin)
 		set.add(buf)
 		s.Coins++
@@ -128,8 +105,7 @@ func (c *Chain) addCoins(ctx context.Context, s *UTXOStats, snapshot *leveldb.Sn
 			last = o.TxID
 			s.Txs++
 		}
-	}
-	return it.Error()
+	})
 }
 
 // appendForHash is how Bitcoin Core writes a coin when it hashes the set:
