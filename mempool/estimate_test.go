@@ -52,6 +52,13 @@ func TestEstimate(t *testing.T) {
 			t.Errorf("target %d: %d for %d blocks (%v), want %d for %d", c.target, got, blocks, ok, c.want, c.blocks)
 		}
 	}
+	raw := w.pool.EstimateRaw(2, 0.95)
+	if d := raw.Rate - rate(dear, size); d < -1 || d > 1 || !raw.Fails || raw.Fail.To > raw.Pass.From || raw.Pass.WithinTarget != raw.Pass.Confirmed || raw.Fail.WithinTarget > 0 {
+		t.Errorf("what an estimate for 2 blocks looks at: %+v", raw)
+	}
+	if raw := w.pool.EstimateRaw(144, 0); raw.Fails || raw.Rate == 0 {
+		t.Errorf("what an estimate without a threshold looks at: %+v", raw)
+	}
 }
 
 // TestEstimateAfterSnapshot has a pool that is in use when its ledger begins with

@@ -135,11 +135,19 @@ func (p *Pool) Load(ctx context.Context, path string) {
 	}
 	oldest := p.cfg.Now().Add(-p.cfg.Policy.Expiry)
 	saved.list = slices.DeleteFunc(saved.list, func(a *adding) bool { return a.time.Before(oldest) })
+	if p.takeSaved(ctx, path, saved) != nil {
+		return // and the file stays as it is
+	}
+	p.loaded.Store(true)
+}
+
+// takeSaved adds what was in a file.
+func (p *Pool) takeSaved(ctx context.Context, path string, saved *savedPool) error {
 	const together = 1000
 	came := 0
 	for batch := range slices.Chunk(saved.list, together) {
-		if ctx.Err() != nil {
-			return // and the file stays as it is
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		p.addAll(batch)
 		for _, a := range batch {
@@ -150,7 +158,7 @@ func (p *Pool) Load(ctx context.Context, path string) {
 	}
 	came += p.loadFamilies(saved.list)
 	p.cfg.Log.Info("loaded the mempool", "file", path, "saved", saved.count, "accepted", came)
-	p.loaded.Store(true)
+	return nil
 }
 
 // loadFamilies brings in, of what was refused by itself, the parents that pay too
@@ -192,6 +200,8 @@ type savedPool struct {
 	count  int // of transactions
 	list   []*adding
 	deltas map[consensus.Hash]consensus.Amount
+
+	unbroadcast []consensus.Hash // ids of what nobody has asked for yet; only Bitcoin Core writes them
 }
 
 func readSaved(raw []byte) (*savedPool, error) {
@@ -199,6 +209,10 @@ func readSaved(raw []byte) (*savedPool, error) {
 	if err != nil {
 		return nil, err
 	}
+	return readBody(body)
+}
+
+func readBody(body []byte) (*savedPool, error) {
 	d := consensus.NewDecoder(body)
 	if v := d.Uint64(); v != saveVersion {
 		d.Fail("version %d is not known", v)
@@ -222,7 +236,7 @@ func readSaved(raw []byte) (*savedPool, error) {
 		s.deltas[id] = consensus.Amount(d.Uint64())
 	}
 	for range d.Count(32) {
-		d.Hash()
+		s.unbroadcast = append(s.unbroadcast, d.Hash())
 	}
 	return s, d.Finish()
 }

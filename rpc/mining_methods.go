@@ -11,6 +11,7 @@ import (
 	"lode/chain"
 	"lode/consensus"
 	"lode/miner"
+	"lode/wallet/descriptor"
 )
 
 func (s *Server) miningCalls() calls {
@@ -21,6 +22,7 @@ func (s *Server) miningCalls() calls {
 		"getmininginfo":              s.getMiningInfo,
 		"getnetworkhashps":           s.getNetworkHashRate,
 		"generatetoaddress":          s.generateToAddress,
+		"generatetodescriptor":       s.generateToDescriptor,
 		"generateblock":              s.generateBlock,
 		"prioritisetransaction":      s.prioritiseTransaction,
 		"getprioritisedtransactions": s.getPrioritisedTransactions,
@@ -34,6 +36,10 @@ func (s *Server) generateToAddress(ctx context.Context, p *params) (any, error) 
 	if p.err != nil {
 		return nil, p.err
 	}
+	return s.generate(ctx, payTo, count, tries)
+}
+
+func (s *Server) generate(ctx context.Context, payTo []byte, count, tries int64) (any, error) {
 	hashes, err := s.cfg.Templates.Generate(ctx, payTo, int(max(count, 0)), uint64(tries))
 	if err != nil && !errors.Is(err, miner.ErrTries) && ctx.Err() == nil {
 		return nil, err
@@ -84,24 +90,16 @@ func (s *Server) generateBlock(ctx context.Context, p *params) (any, error) {
 	return answer, s.cfg.Chain.AddBlock(block)
 }
 
-// output reads where to pay to: an address, or one of two descriptors (BIP385).
+// output reads where to pay to: an address, or a descriptor.
 func (s *Server) output(p *params, i int) []byte {
 	text := p.text(i, "")
 	if p.err != nil {
 		return nil
 	}
-	inside := func(name string) (string, bool) {
-		rest, ok := strings.CutPrefix(text, name+"(")
-		arg, closed := strings.CutSuffix(rest, ")")
-		return arg, ok && closed
-	}
-	if arg, ok := inside("raw"); ok {
-		if script, err := hex.DecodeString(arg); err == nil && len(script) > 0 {
-			return script
-		}
-	}
-	if arg, ok := inside("addr"); ok {
-		text = arg
+	if strings.Contains(text, "(") {
+		script, err := s.outputScript(text)
+		p.fail(err)
+		return script
 	}
 	key, err := consensus.ParseAddress(s.cfg.Spec.Defaults.AddressPrefix, text)
 	if err != nil {
@@ -109,6 +107,36 @@ func (s *Server) output(p *params, i int) []byte {
 		return nil
 	}
 	return consensus.TaprootScript(key)
+}
+
+// outputScript is the script of a descriptor. raw(HEX) may be any, as one that the
+// rules forbid is refused with the block.
+func (s *Server) outputScript(text string) ([]byte, error) {
+	bare, _, _ := cutChecksum(text)
+	if arg, ok := strings.CutPrefix(bare, "raw("); ok {
+		if script, err := hex.DecodeString(strings.TrimSuffix(arg, ")")); err == nil {
+			if _, err := descriptor.Parse(text, s.descriptors); err != nil {
+				return nil, descriptorError(err)
+			}
+			return script, nil
+		}
+	}
+	return s.scriptOf(text)
+}
+
+// generateToDescriptor is generateToAddress for a descriptor.
+func (s *Server) generateToDescriptor(ctx context.Context, p *params) (any, error) {
+	count := p.integer(0, 0, math.MinInt32, math.MaxInt32)
+	text := p.text(1, "")
+	tries := p.integer(2, defaultTries, 0, math.MaxInt64)
+	if p.err != nil {
+		return nil, p.err
+	}
+	payTo, err := s.outputScript(text)
+	if err != nil {
+		return nil, err
+	}
+	return s.generate(ctx, payTo, count, tries)
 }
 
 // txsOrIDs reads a list of transactions, in hex or by their ids in the mempool.

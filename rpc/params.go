@@ -138,6 +138,7 @@ func (p *params) given(i int, want string) bool {
 	return false
 }
 
+// fail keeps the first error.
 func (p *params) fail(err error) {
 	if p.err == nil {
 		p.err = err

@@ -1,30 +1,67 @@
 package rpc
 
 import (
+	"bytes"
 	"encoding/hex"
 	"strconv"
 	"strings"
 
 	"lode/consensus"
+	"lode/wallet/descriptor"
 )
 
 type scriptJSON struct {
-	Asm     string `json:"asm"`
-	Hex     string `json:"hex"`
-	Address string `json:"address,omitempty"`
-	Type    string `json:"type"`
+	Asm        string `json:"asm"`
+	Descriptor string `json:"desc"`
+	Hex        string `json:"hex"`
+	Address    string `json:"address,omitempty"`
+	Type       string `json:"type"`
 }
 
 func (s *Server) scriptJSON(script []byte) scriptJSON {
 	asm, pushes := disassemble(script)
-	j := scriptJSON{Asm: asm, Hex: hex.EncodeToString(script), Type: "nonstandard"}
+	j := scriptJSON{
+		Asm: asm, Descriptor: descriptor.Infer(script, s.descriptors), Hex: hex.EncodeToString(script), Type: scriptType(script),
+	}
 	if key, ok := consensus.TaprootKey(script); ok {
-		j.Type = "witness_v1_taproot"
 		j.Address = consensus.Address(s.cfg.Spec.Defaults.AddressPrefix, key)
 	} else if consensus.IsDataScript(script) && pushes {
 		j.Type = "nulldata"
 	}
 	return j
+}
+
+// scriptType names a script as Bitcoin Core does, but for nulldata. Only Taproot
+// outputs can be in a chain here; people decode others, too.
+func scriptType(script []byte) string {
+	n := len(script)
+	switch {
+	case n >= 4 && n <= 42 && (script[0] == 0 || script[0] >= op1 && script[0] <= op16) && int(script[1]) == n-2:
+		return witnessType(script)
+	case n == 25 && bytes.HasPrefix(script, []byte{0x76, 0xa9, 20}) && bytes.HasSuffix(script, []byte{0x88, 0xac}):
+		return "pubkeyhash"
+	case n == 23 && bytes.HasPrefix(script, []byte{0xa9, 20}) && script[22] == 0x87:
+		return "scripthash"
+	case (n == 35 || n == 67) && int(script[0]) == n-2 && script[n-1] == 0xac:
+		return "pubkey"
+	}
+	return "nonstandard"
+}
+
+func witnessType(script []byte) string {
+	switch n := len(script) - 2; {
+	case script[0] == 0 && n == 20:
+		return "witness_v0_keyhash"
+	case script[0] == 0 && n == 32:
+		return "witness_v0_scripthash"
+	case script[0] == op1 && n == 32:
+		return "witness_v1_taproot"
+	case bytes.Equal(script, []byte{op1, 2, 0x4e, 0x73}):
+		return "anchor"
+	case script[0] == 0:
+		return "nonstandard"
+	}
+	return "witness_unknown"
 }
 
 const (

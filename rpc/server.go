@@ -22,6 +22,7 @@ import (
 	"lode/mempool"
 	"lode/miner"
 	"lode/rpc/httpd"
+	"lode/wallet/descriptor"
 )
 
 // Config is what the server reports on and acts upon.
@@ -68,6 +69,9 @@ type Server struct {
 	metrics http.Handler
 
 	templateTxs templateTxs
+	scan        coinScan
+	running     running
+	descriptors descriptor.Network
 }
 
 const (
@@ -83,7 +87,7 @@ func New(cfg Config) *Server {
 	if cfg.MaxConnections == 0 {
 		cfg.MaxConnections = DefaultConnections
 	}
-	s := &Server{cfg: cfg, started: cfg.Clock.Wall.Now(), run: newRun(), users: cfg.Users}
+	s := &Server{cfg: cfg, descriptors: descriptor.NetworkOf(cfg.Spec), started: cfg.Clock.Wall.Now(), run: newRun(), users: cfg.Users}
 	if cfg.Password != "" {
 		own, err := NewCredential(cfg.User, cfg.Password)
 		if err != nil {
