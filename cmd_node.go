@@ -11,6 +11,7 @@ import (
 
 	"lode/consensus"
 	"lode/internal/clock"
+	"lode/internal/logcat"
 	"lode/mempool"
 	"lode/miner/kernel"
 	"lode/p2p"
@@ -78,6 +79,7 @@ type nodeConfig struct {
 	snapshotHash   consensus.Hash // zero for what the chainspec says
 	policy         mempool.Policy
 	logLevel       slog.Level
+	logLevels      *logcat.Levels
 	logFile        string       // empty for standard output
 	log            *slog.Logger // made by openLog
 	clock          *clock.Clock

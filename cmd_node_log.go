@@ -6,6 +6,8 @@ import (
 	"log/slog"
 
 	"github.com/urfave/cli/v2"
+
+	"lode/internal/logcat"
 )
 
 // logFlags are the flags about the log.
@@ -38,7 +40,8 @@ func (n *nodeConfig) openLog(stdout io.Writer) (end func(), err error) {
 		hangup.Store(&reopen)
 	}
 	surviveBrokenPipe()
-	n.log = slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: n.logLevel}))
+	n.logLevels = logcat.New(n.logLevel)
+	n.log = slog.New(n.logLevels.Handler(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	return func() {
 		out.close()
 		hangup.Store(nil)

@@ -247,3 +247,7 @@ func (c *coins) Coin(o consensus.OutPoint) (consensus.Coin, bool) {
 	}
 	return coin, ok
 }
+
+// CacheSizes is how many bytes of memory the database and the coins above it may
+// take.
+func (c *Chain) CacheSizes() (database, coins int64) { return databaseCache, c.cacheLimit }

@@ -142,6 +142,9 @@ func (s *Server) getAddrManInfo(context.Context, *params) (any, error) {
 	for _, network := range knownNetworks {
 		found[network] = counts{}
 	}
+	for _, network := range networks { // those of Bitcoin Core, also where there are none
+		found[network.Name] = counts{}
+	}
 	add := func(c *counts, tried bool) {
 		if c.Total++; tried {
 			c.Tried++

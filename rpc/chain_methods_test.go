@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"lode/consensus"
+	"lode/wallet/descriptor"
 )
 
 // regtestDifficulty and regtestTarget are those of every block on regtest.
@@ -33,7 +34,7 @@ func wantHeader(b *consensus.Block, height, tip int, median uint32) object {
 }
 
 func (n *testNode) scriptOf() object {
-	return object{"asm": "1 " + hex.EncodeToString(n.key[:]), "hex": hex.EncodeToString(n.script), "address": n.address, "type": "witness_v1_taproot"}
+	return object{"asm": "1 " + hex.EncodeToString(n.key[:]), "hex": hex.EncodeToString(n.script), "desc": descriptor.AddChecksum("rawtr(" + hex.EncodeToString(n.key[:]) + ")"), "address": n.address, "type": "witness_v1_taproot"}
 }
 
 // wantCoinbase is how a coinbase of this node is shown.
@@ -46,6 +47,7 @@ func (n *testNode) wantCoinbase(tx *consensus.Tx, value string) object {
 			object{"value": btc(value), "n": 0, "scriptPubKey": n.scriptOf()},
 			object{"value": btc("0.00000000"), "n": 1, "scriptPubKey": object{
 				"asm": "OP_RETURN " + hex.EncodeToString(commitment[2:]), "hex": hex.EncodeToString(commitment), "type": "nulldata",
+				"desc": descriptor.AddChecksum("raw(" + hex.EncodeToString(commitment) + ")"),
 			}},
 		},
 		"hex": hexTx(tx),

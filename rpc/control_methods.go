@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"runtime"
 	"time"
@@ -16,6 +17,8 @@ func (s *Server) controlCalls() calls {
 		"uptime": func(context.Context, *params) (any, error) {
 			return int64(s.cfg.Clock.Wall.Since(s.started).Seconds()), nil
 		},
+		"getrpcinfo":    s.getRPCInfo,
+		"logging":       s.logging,
 		"getmemoryinfo": s.getMemoryInfo,
 		"setmocktime":   s.setMockTime,
 	}
@@ -46,20 +49,69 @@ func (s *Server) getMemoryInfo(_ context.Context, p *params) (any, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	switch mode {
-	case "stats":
-	case "mallocinfo":
-		return nil, fail(codeParameter, "mallocinfo mode not available")
-	default:
-		return nil, fail(codeParameter, "unknown mode %.40s", mode)
-	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	type heap struct {
-		Used  uint64 `json:"used"`
-		Total uint64 `json:"total"`
+	const page = 8192 // of Go's heap
+	locked := lockedJSON{Used: m.HeapInuse, Free: m.HeapIdle, Total: m.HeapSys, ChunksUsed: m.HeapObjects, ChunksFree: m.HeapIdle / page}
+	switch mode {
+	case "stats":
+		return struct {
+			Locked lockedJSON `json:"locked"`
+			Heap   heapJSON   `json:"heap"`
+		}{locked, heapJSON{m.HeapAlloc, m.Sys}}, nil
+	case "mallocinfo":
+		return fmt.Sprintf(`<malloc version="1"><heap nr="0"><sizes/><total type="rest" count="%d" size="%d"/><system type="current" size="%d"/></heap></malloc>`,
+			locked.ChunksFree, locked.Free, locked.Total), nil
 	}
-	return map[string]heap{"heap": {m.HeapAlloc, m.Sys}}, nil
+	return nil, fail(codeParameter, "unknown mode %.40s", mode)
+}
+
+// lockedJSON has Bitcoin Core's names for its pool of memory that is never swapped
+// out. Lode has none: these are figures of the whole heap, of which nothing is
+// locked.
+type lockedJSON struct {
+	Used       uint64 `json:"used"`
+	Free       uint64 `json:"free"`
+	Total      uint64 `json:"total"`
+	Locked     uint64 `json:"locked"`
+	ChunksUsed uint64 `json:"chunks_used"`
+	ChunksFree uint64 `json:"chunks_free"`
+}
+
+type heapJSON struct {
+	Used  uint64 `json:"used"`
+	Total uint64 `json:"total"`
+}
+
+func (s *Server) getRPCInfo(context.Context, *params) (any, error) {
+	type active struct {
+		Method   string `json:"method"`
+		Duration int64  `json:"duration"` // microseconds
+	}
+	now := s.cfg.Clock.Steady.Now()
+	list := []active{}
+	for _, c := range s.running.calls() {
+		list = append(list, active{c.method, max(0, now.Sub(c.since).Microseconds())})
+	}
+	return struct {
+		Active  []active `json:"active_commands"`
+		LogPath string   `json:"logpath"`
+	}{list, s.cfg.LogFile}, nil
+}
+
+// logging turns categories of the log on and off, and says which are on.
+func (s *Server) logging(_ context.Context, p *params) (any, error) {
+	include, exclude := p.texts(0), p.texts(1)
+	if p.err != nil {
+		return nil, p.err
+	}
+	if s.cfg.Logging == nil {
+		return nil, fail(codeMisc, "The log of this node has no categories")
+	}
+	if unknown, ok := s.cfg.Logging.Set(include, exclude); !ok {
+		return nil, fail(codeParameter, "unknown logging category %.80s", unknown)
+	}
+	return s.cfg.Logging.State(), nil
 }
 
 func (s *Server) setMockTime(_ context.Context, p *params) (any, error) {

@@ -123,24 +123,25 @@ func check(tb testing.TB, err error) {
 type fakeNetwork struct {
 	ports consensus.Ports
 
-	mu      sync.Mutex // guards what follows
-	peers   []p2p.PeerInfo
-	added   map[string]string // names by URL
-	dialled []string
-	dropped []string
-	pings   int
-	syncing bool
-	initial bool // InitialBlockDownload
-	alone   bool
-	bans    []p2p.Ban
-	warns   []string
-	known   []p2p.KnownAddress
-	orphans []p2p.OrphanTx
-	book    []p2p.BookEntry
-	upload  p2p.Upload
-	quiet   bool
-	urls    []string         // that are advertised
-	told    []consensus.Hash // by Broadcast
+	mu        sync.Mutex // guards what follows
+	peers     []p2p.PeerInfo
+	added     map[string]string // names by URL
+	dialled   []string
+	dropped   []string
+	pings     int
+	syncing   bool
+	initial   bool // InitialBlockDownload
+	alone     bool
+	bans      []p2p.Ban
+	warns     []string
+	known     []p2p.KnownAddress
+	orphans   []p2p.OrphanTx
+	book      []p2p.BookEntry
+	upload    p2p.Upload
+	quiet     bool
+	urls      []string         // that are advertised
+	told      []consensus.Hash // by Broadcast
+	dialError error
 }
 
 func (f *fakeNetwork) Broadcast(txids ...consensus.Hash) {
@@ -271,7 +272,7 @@ func (f *fakeNetwork) Connect(_ context.Context, url string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.dialled = append(f.dialled, url)
-	return nil
+	return f.dialError
 }
 
 func (f *fakeNetwork) Disconnect(id int64, address string) error {

@@ -357,6 +357,7 @@ func (s *Server) execute(ctx context.Context, who caller, call *request) (result
 			result, failure = nil, &Error{codeInternal, "internal error, see the log of the node"}
 		}
 	}()
+	defer s.running.begin(m.Name, s.cfg.Clock.Steady.Now())()
 	p, err := bind(m, call.params)
 	if err == nil {
 		result, err = m.call(ctx, p)

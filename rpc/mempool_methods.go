@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"math"
 	"path/filepath"
@@ -24,6 +25,13 @@ func (s *Server) mempoolCalls() calls {
 		"getmempoolfeeratediagram": s.getMempoolDiagram,
 		"gettxspendingprevout":     s.getTxSpendingPrevOut,
 		"scanmempool":              s.scanMempool,
+		"importmempool":            s.importMempool,
+		"estimaterawfee":           s.estimateRawFee,
+		"getdescriptorinfo":        s.getDescriptorInfo,
+		"deriveaddresses":          s.deriveAddresses,
+		"decodescript":             s.decodeScript,
+		"signmessagewithprivkey":   s.signMessageWithPrivKey,
+		"verifymessage":            s.verifyMessage,
 		"savemempool":              s.saveMempool,
 		"submitpackage":            s.submitPackage,
 		"estimatesmartfee":         s.estimateSmartFee,
@@ -185,6 +193,13 @@ func (s *Server) getTxSpendingPrevOut(_ context.Context, p *params) (any, error)
 			return nil, err
 		}
 	}
+	mempoolOnly, withTx := true, false
+	o := p.options(1)
+	o.flag("mempool_only", &mempoolOnly)
+	o.flag("return_spending_tx", &withTx)
+	if p.err != nil {
+		return nil, p.err
+	}
 	pool, err := s.pool()
 	if err != nil {
 		return nil, err
@@ -193,12 +208,18 @@ func (s *Server) getTxSpendingPrevOut(_ context.Context, p *params) (any, error)
 		TxID  consensus.Hash  `json:"txid"`
 		Index uint32          `json:"vout"`
 		By    *consensus.Hash `json:"spendingtxid,omitempty"`
+		Tx    string          `json:"spendingtx,omitempty"`
 	}
 	spent := make([]spentJSON, len(outs))
 	for i, o := range outs {
 		spent[i] = spentJSON{TxID: o.TxID, Index: o.Index}
 		if by, ok := pool.Spender(o); ok {
 			spent[i].By = &by
+			if tx, ok := pool.ByTxID(by); ok && withTx {
+				spent[i].Tx = hex.EncodeToString(tx.Bytes())
+			}
+		} else if !mempoolOnly {
+			return nil, fail(codeMisc, "Mempool lacks a relevant spend, and txospenderindex is unavailable.")
 		}
 	}
 	return spent, nil

@@ -97,6 +97,10 @@ func (s *Server) output(p *params, i int) []byte {
 		return nil
 	}
 	if strings.Contains(text, "(") {
+		if _, err := descriptor.Parse(text, s.descriptors); err != nil {
+			p.fail(fail(codeAddress, "Error: Invalid address or descriptor"))
+			return nil
+		}
 		script, err := s.outputScript(text)
 		p.fail(err)
 		return script

@@ -315,7 +315,9 @@ func (s *Server) addNode(ctx context.Context, p *params) (any, error) {
 	case "remove":
 		err = s.cfg.Network.RemoveNode(url)
 	case "onetry":
-		err = s.cfg.Network.Connect(ctx, url)
+		if _, err = p2p.CheckURL(url, s.cfg.Spec.Defaults.Ports); err == nil {
+			s.connectOnce(ctx, url)
+		}
 	default:
 		return nil, fail(codeMisc, "%s", s.table["addnode"].Help())
 	}
@@ -326,6 +328,14 @@ func (s *Server) addNode(ctx context.Context, p *params) (any, error) {
 		return nil, fail(codeNodeNotAdded, "Error: Node could not be removed. It has not been added previously.")
 	}
 	return nil, err
+}
+
+// connectOnce dials a peer. That it is not there is no error of the call, as in
+// Bitcoin Core: getpeerinfo says who is connected.
+func (s *Server) connectOnce(ctx context.Context, url string) {
+	if err := s.cfg.Network.Connect(ctx, url); err != nil {
+		s.cfg.Log.Info("addnode onetry: no connection", "peer", url, "error", err)
+	}
 }
 
 func (s *Server) getAddedNodeInfo(_ context.Context, p *params) (any, error) {

@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"encoding/hex"
+	"encoding/xml"
 	"maps"
 	"regexp"
 	"slices"
@@ -19,19 +20,21 @@ import (
 // allMethods is every method that there is.
 var allMethods = strings.Fields(`
 	addconnection addnode addpeeraddress analyzepsbt clearbanned combinepsbt combinerawtransaction converttopsbt
-	createpsbt createrawtransaction decodepsbt decoderawtransaction descriptorprocesspsbt disconnectnode dumptxoutset
-	echo echojson estimatesmartfee finalizepsbt generateblock generatetoaddress getaddednodeinfo getaddressbalance
-	getaddressdeltas getaddresstxids getaddrmaninfo getbestblockhash getblock getblockchaininfo getblockcount
-	getblockfrompeer getblockhash getblockheader getblockstats getblocktemplate getchainstates getchaintips
-	getconnectioncount getdeploymentinfo getdifficulty getindexinfo getmemoryinfo getmempoolancestors getmempoolcluster
+	createpsbt createrawtransaction decodepsbt decoderawtransaction decodescript deriveaddresses descriptorprocesspsbt
+	disconnectnode dumptxoutset echo echojson estimaterawfee estimatesmartfee finalizepsbt generateblock
+	generatetoaddress generatetodescriptor getaddednodeinfo getaddressbalance getaddressdeltas getaddresstxids
+	getaddrmaninfo getbestblockhash getblock getblockchaininfo getblockcount getblockfrompeer getblockhash
+	getblockheader getblockstats getblocktemplate getchainstates getchaintips getchaintxstats getconnectioncount
+	getdeploymentinfo getdescriptorinfo getdifficulty getindexinfo getmemoryinfo getmempoolancestors getmempoolcluster
 	getmempooldescendants getmempoolentry getmempoolfeeratediagram getmempoolinfo getmininginfo getnettotals
 	getnetworkhashps getnetworkinfo getnodeaddresses getorphantxs getpeerinfo getpoolinfo getprioritisedtransactions
-	getrawaddrman getrawmempool getrawtransaction getsilentblocks getsilentmempool gettxout gettxoutproof gettxoutsetinfo
-	gettxspendingprevout help invalidateblock joinpsbts listbanned mockscheduler ping preciousblock prioritisetransaction
-	pruneblockchain reconsiderblock savemempool scanmempool sendmsgtopeer sendrawtransaction setban setmocktime
-	setnetworkactive signrawtransactionwithkey stop submitblock submitheader submitpackage
-	syncwithvalidationinterfacequeue testmempoolaccept uptime utxoupdatepsbt validateaddress verifytxoutproof
-	waitforblock waitforblockheight waitfornewblock`)
+	getrawaddrman getrawmempool getrawtransaction getrpcinfo getsilentblocks getsilentmempool gettxout gettxoutproof
+	gettxoutsetinfo gettxspendingprevout help importmempool invalidateblock joinpsbts listbanned logging mockscheduler
+	ping preciousblock prioritisetransaction pruneblockchain reconsiderblock savemempool scanmempool scantxoutset
+	sendmsgtopeer sendrawtransaction setban setmocktime setnetworkactive signmessagewithprivkey
+	signrawtransactionwithkey stop submitblock submitheader submitpackage syncwithvalidationinterfacequeue
+	testmempoolaccept uptime utxoupdatepsbt validateaddress verifychain verifymessage verifytxoutproof waitforblock
+	waitforblockheight waitfornewblock`)
 
 func TestHelp(t *testing.T) {
 	t.Parallel()
@@ -81,7 +84,13 @@ func TestControl(t *testing.T) {
 	if heap := memory["heap"]; heap["used"] <= 0 || heap["total"] < heap["used"] {
 		t.Errorf("memory %v", memory)
 	}
-	n.refused(-8, "mallocinfo mode not available", "getmemoryinfo", "mallocinfo")
+	if locked := memory["locked"]; locked["used"] <= 0 || locked["used"]+locked["free"] != locked["total"] || locked["locked"] != 0 {
+		t.Errorf("locked memory %v", locked)
+	}
+	var tree struct{ XMLName xml.Name }
+	if err := xml.Unmarshal([]byte(ok[string](n, "getmemoryinfo", "mallocinfo")), &tree); err != nil || tree.XMLName.Local != "malloc" {
+		t.Errorf("mallocinfo %+v: %v", tree, err)
+	}
 	n.refused(-8, "unknown mode x", "getmemoryinfo", "x")
 }
 
@@ -287,7 +296,7 @@ func TestKnownAddresses(t *testing.T) {
 	none := object{"new": 0, "tried": 0, "total": 0}
 	same(t, ok[any](n, "getaddrmaninfo"), object{
 		"ipv4": object{"new": 0, "tried": 1, "total": 1}, "ipv6": object{"new": 1, "tried": 0, "total": 1}, "dns": object{"new": 1, "tried": 0, "total": 1},
-		"not_publicly_routable": none, "all_networks": object{"new": 2, "tried": 1, "total": 3},
+		"not_publicly_routable": none, "onion": none, "i2p": none, "cjdns": none, "all_networks": object{"new": 2, "tried": 1, "total": 3},
 	})
 }
 

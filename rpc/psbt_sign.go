@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 
 	"lode/chain"
 	"lode/consensus"
@@ -16,12 +15,6 @@ import (
 	"lode/wallet/psbt/signer"
 )
 
-// maxRange is how many keys of one descriptor are derived at most, as in Bitcoin
-// Core; defaultRange is where that ends if nobody says.
-const (
-	maxRange     = 1_000_000
-	defaultRange = 1000
-)
 
 // ring reads a list of descriptors, or of objects with a descriptor and a range.
 // Those of other scripts than Taproot's are read, and lead to no key.
@@ -46,60 +39,14 @@ func (s *Server) ring(ctx context.Context, p *params, i int) *signer.Ring {
 }
 
 func (s *Server) rangedDescriptor(raw json.RawMessage) (d *descriptor.Descriptor, low, high uint32, err error) {
-	var text string
-	high = defaultRange
-	switch jsonType(raw) {
-	case "string":
-		_ = json.Unmarshal(raw, &text)
-	case "object":
-		var o struct {
-			Desc  *string         `json:"desc"`
-			Range json.RawMessage `json:"range"`
-		}
-		if json.Unmarshal(raw, &o) != nil {
-			return nil, 0, 0, fail(codeType, "JSON value is not of expected type string")
-		}
-		if o.Desc == nil {
-			return nil, 0, 0, fail(codeParameter, "Descriptor needs to be provided in scan object")
-		}
-		text = *o.Desc
-		if !isNull(o.Range) {
-			if low, high, err = descriptorRange(o.Range); err != nil {
-				return nil, 0, 0, err
-			}
-		}
-	default:
-		return nil, 0, 0, fail(codeParameter, "Scan object needs to be either a string or an object")
+	o, err := readScanObject(raw)
+	if err != nil {
+		return nil, 0, 0, err
 	}
-	d, err = descriptor.Parse(text, descriptor.NetworkOf(s.cfg.Spec))
-	if e, ok := errors.AsType[*descriptor.Error](err); ok {
-		err = fail(codeAddress, "%s", e.Why)
+	if d, err = descriptor.Parse(o.text, s.descriptors); err != nil {
+		return nil, 0, 0, descriptorError(err)
 	}
-	return d, low, high, err
-}
-
-// descriptorRange reads an end, or [begin, end].
-func descriptorRange(raw json.RawMessage) (low, high uint32, err error) {
-	var begin, end int64
-	list := []json.RawMessage{json.RawMessage("0"), raw}
-	if jsonType(raw) == "array" {
-		list = nil
-		_ = json.Unmarshal(raw, &list)
-	}
-	if len(list) != 2 || json.Unmarshal(list[0], &begin) != nil || json.Unmarshal(list[1], &end) != nil {
-		return 0, 0, fail(codeParameter, "Range must be specified as end or as [begin,end]")
-	}
-	switch {
-	case begin > end && jsonType(raw) == "array":
-		return 0, 0, fail(codeParameter, "Range specified as [begin,end] must not have begin after end")
-	case begin < 0:
-		return 0, 0, fail(codeParameter, "Range should be greater or equal than 0")
-	case end > math.MaxInt32 || end < 0:
-		return 0, 0, fail(codeParameter, "End of range is too high")
-	case end >= begin+maxRange:
-		return 0, 0, fail(codeParameter, "Range is too large")
-	}
-	return uint32(begin), uint32(end), nil
+	return d, uint32(o.r.first), uint32(o.r.last), nil
 }
 
 func (s *Server) utxoUpdatePSBT(ctx context.Context, p *params) (any, error) {

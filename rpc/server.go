@@ -38,6 +38,8 @@ type Config struct {
 	Mining    Mining // nil while the node does not mine
 	Stop      func() // asks the node to stop
 	Log       *slog.Logger
+	LogFile   string  // empty if the log goes to standard output
+	Logging   Logging // nil if the parts of the log cannot be told apart
 
 	Dir            string       // where relative paths begin
 	User, Password string       // what a caller must know, see WriteCookie; no password lets nobody in by it
@@ -47,6 +49,12 @@ type Config struct {
 	AllowHosts     []string     // names besides the loopback's that callers may use for this server
 	Miners         MiningPool   // nil if the node serves no pool
 	OpenMetrics    bool         // /metrics answers not only callers on loopback
+}
+
+// Logging turns parts of the log on and off, by Bitcoin Core's names for them.
+type Logging interface {
+	State() map[string]bool
+	Set(include, exclude []string) (unknown string, ok bool)
 }
 
 // Mining is what the server tells of a miner in the same process.

@@ -14,8 +14,6 @@ func (s *Server) snapshotCalls() calls {
 	}
 }
 
-// dumpTxOutSet has Bitcoin Core's result but for nchaintx: the ledger does not
-// count the transactions of all blocks.
 func (s *Server) dumpTxOutSet(ctx context.Context, p *params) (any, error) {
 	path, kind := p.text(0, ""), p.text(1, "latest")
 	switch {
@@ -32,17 +30,25 @@ func (s *Server) dumpTxOutSet(ctx context.Context, p *params) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	count, known, err := s.cfg.Chain.TxCount(ctx, got.Base)
+	if err != nil {
+		return nil, err
+	}
+	var txs *uint64
+	if known {
+		txs = &count
+	}
 	return struct {
 		Coins  uint64         `json:"coins_written"`
 		Base   consensus.Hash `json:"base_hash"`
 		Height uint32         `json:"base_height"`
 		Path   string         `json:"path"`
 		Hash   consensus.Hash `json:"txoutset_hash"`
-	}{got.Coins, got.Base, got.Height, path, got.Hash}, nil
+		Txs    *uint64        `json:"nchaintx,omitempty"`
+	}{got.Coins, got.Base, got.Height, path, got.Hash, txs}, nil
 }
 
-// chainStateJSON is one set of coins, as in Bitcoin Core but for the sizes of
-// caches.
+// chainStateJSON is one set of coins.
 type chainStateJSON struct {
 	Blocks     uint32          `json:"blocks"`
 	Best       consensus.Hash  `json:"bestblockhash"`
@@ -50,15 +56,18 @@ type chainStateJSON struct {
 	Target     string          `json:"target"`
 	Difficulty float64         `json:"difficulty"`
 	Progress   float64         `json:"verificationprogress"`
+	DBCache    int64           `json:"coins_db_cache_bytes"`
+	TipCache   int64           `json:"coins_tip_cache_bytes"`
 	Snapshot   *consensus.Hash `json:"snapshot_blockhash,omitempty"`
 	Validated  bool            `json:"validated"`
 }
 
 func (s *Server) chainState(height uint32, hash consensus.Hash, of uint32) chainStateJSON {
 	bits := s.bitsOf(hash)
+	dbCache, tipCache := s.cfg.Chain.CacheSizes()
 	return chainStateJSON{
 		Blocks: height, Best: hash, Bits: consensus.Bits(bits).String(), Target: targetHex(bits), Difficulty: difficulty(bits),
-		Progress: min(1, float64(height)/float64(max(of, 1))),
+		DBCache: dbCache, TipCache: tipCache, Progress: min(1, float64(height)/float64(max(of, 1))),
 	}
 }
 

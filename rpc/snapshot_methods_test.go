@@ -16,7 +16,7 @@ func TestDumpTxOutSet(t *testing.T) {
 	dir := t.TempDir()
 	n := newNode(t, "regtest", 5, func(c *rpc.Config) { c.Dir = dir })
 	set := ok[object](n, "gettxoutsetinfo")
-	want := object{"coins_written": json.Number("5"), "base_hash": set["bestblock"], "base_height": json.Number("5"), "path": filepath.Join(dir, "coins"), "txoutset_hash": set["hash_serialized_3"]}
+	want := object{"coins_written": json.Number("5"), "base_hash": set["bestblock"], "base_height": json.Number("5"), "path": filepath.Join(dir, "coins"), "txoutset_hash": set["hash_serialized_3"], "nchaintx": 6}
 	same(t, ok[object](n, "dumptxoutset", "coins", "latest"), want)
 	check(t, os.Mkdir(filepath.Join(dir, "sub"), 0o700))
 	elsewhere := filepath.Join(dir, "sub", "other")
@@ -66,6 +66,7 @@ func TestChainStates(t *testing.T) {
 	state := object{
 		"blocks": json.Number("5"), "bestblockhash": ok[string](full, "getbestblockhash"), "bits": "207fffff", "target": regtestTarget,
 		"difficulty": json.Number(regtestDifficulty), "verificationprogress": json.Number("1"), "validated": true,
+		"coins_db_cache_bytes": 8 << 20, "coins_tip_cache_bytes": 400 << 20,
 	}
 	same(t, ok[object](full, "getchainstates"), object{"headers": json.Number("5"), "chainstates": []any{state}})
 

@@ -90,8 +90,8 @@ func TestDecodeRawTransaction(t *testing.T) {
 			"txid": strings.Repeat("0", 64), "vout": 5, "scriptSig": object{"asm": "1 [error]", "hex": "514c"}, "sequence": uint32(math.MaxUint32),
 		}},
 		"vout": []any{
-			object{"value": btc("-92233720368.54775808"), "n": 0, "scriptPubKey": object{"asm": "", "hex": "", "type": "nonstandard"}},
-			object{"value": btc("92233720368.54775807"), "n": 1, "scriptPubKey": object{"asm": "0 [error]", "hex": "0014", "type": "nonstandard"}},
+			object{"value": btc("-92233720368.54775808"), "n": 0, "scriptPubKey": object{"asm": "", "desc": "raw()#58lrscpx", "hex": "", "type": "nonstandard"}},
+			object{"value": btc("92233720368.54775807"), "n": 1, "scriptPubKey": object{"asm": "0 [error]", "desc": "raw(0014)#yrk928m8", "hex": "0014", "type": "nonstandard"}},
 		},
 	})
 

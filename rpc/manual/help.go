@@ -3,6 +3,7 @@ package manual
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -35,6 +36,9 @@ func (n *Node) inLine() string {
 			return `"` + n.Name + `"`
 		}
 	default:
+		if len(n.Parts) > 0 && n.Name != "" && !slices.ContainsFunc(n.Parts, func(part *Node) bool { return !part.Optional }) {
+			return n.Name // options, of which there may be many
+		}
 		inside := []string{}
 		for _, part := range n.Parts {
 			inside = append(inside, part.memberInLine())
