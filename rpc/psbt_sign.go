@@ -15,7 +15,6 @@ import (
 	"lode/wallet/psbt/signer"
 )
 
-
 // ring reads a list of descriptors, or of objects with a descriptor and a range.
 // Those of other scripts than Taproot's are read, and lead to no key.
 func (s *Server) ring(ctx context.Context, p *params, i int) *signer.Ring {
