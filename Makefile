@@ -15,7 +15,7 @@ DEPTH       ?= 1000
 SEEDS       ?= 1000
 BTCD        := github.com/btcsuite/btcd@v0.26.2
 
-.PHONY: help build test race lint fuzz oracle interop lnd crash faults damages reorg bench bench-import bench-net bench-stratum flood attack wallet-histories messages generate generated arm64 testnet clean
+.PHONY: help build test race lint fuzz oracle interop lnd crash faults damages reorg bench bench-import bench-net bench-stratum simulate flood attack wallet-histories messages generate generated arm64 testnet clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ bench-stratum: ## load a pool with 1,000 connections and 10,000 shares a second,
 
 bench-net: ## simulate how blocks spread and how chains are fetched, in virtual time, in ROUNDS (3) networks
 	$(GO) test ./testnet/netsim -run 'PropagationTable|Download' -count 1 -timeout 1h -v -netsim.bench $(ROUNDS)
+
+simulate: ## pass blocks through 100 simulated nodes, within the limits of time and bytes
+	$(GO) test ./testnet/netsim -run 'TestPropagation$$' -count 1 -timeout 30m -v -netsim.full
 
 flood: ## have one peer send a mempool 100,000 bad transactions, compare more templates with ancestor score, and have peers send a node 900,000 headers without blocks
 	$(GO) test ./mempool -run 'Flood|TemplateFees' -count 1 -timeout 30m -v -flood.n=100000 -template.cases=100

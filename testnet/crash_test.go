@@ -27,7 +27,7 @@ import (
 // the same data directory, and look at what the next start makes of it. These
 // variables of the environment ask for more of them, and repeat a run:
 const (
-	crashKills = "CRASH_KILLS" // how many kills over all tests; 30 if it is not set, 6 with -short
+	crashKills = "CRASH_KILLS" // how many kills over all tests; 12 if it is not set, 6 with -short
 	crashSeed  = "CRASH_SEED"  // of what is random; a new one each time if it is not set
 )
 
@@ -42,7 +42,7 @@ var crashSpec = chaingen.Spec(func(s *consensus.Spec) { s.Name, s.Rules.Maturity
 // crash runs a test for the default cache and for the smallest, each with its
 // share of the kills: parts of 30.
 func crash(t *testing.T, parts int, test func(v *victim, kills int)) {
-	kills, seed := 30, rand.Uint64()
+	kills, seed := 12, rand.Uint64()
 	if testing.Short() {
 		kills = 6
 	}

@@ -21,6 +21,7 @@ import (
 var (
 	bench = flag.Int("netsim.bench", 0, "networks of each kind to measure for the table of make bench-net")
 	seed  = flag.Uint64("netsim.seed", 1, "of the first network")
+	full  = flag.Bool("netsim.full", false, "pass blocks through 100 nodes, not 30, for make simulate")
 )
 
 // spread is a network and the blocks that it passes on.
@@ -211,7 +212,7 @@ func (s spread) measure(t *testing.T, networks int) summary {
 // costs each little more than two compact blocks.
 func TestPropagation(t *testing.T) {
 	s := propagation
-	if testing.Short() {
+	if !*full {
 		s.nodes, s.miners, s.warmUp, s.blocks = 30, 3, 10, 1
 	}
 	sum := s.measure(t, 1)
