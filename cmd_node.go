@@ -22,7 +22,7 @@ func nodeCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "node",
 		Usage: "run a full node until it is stopped (Ctrl-C, SIGTERM or `lode rpc stop`)",
-		Flags: slices.Concat(networkFlags(), ledgerFlags(), nodeLedgerFlags(), peerFlags(), rpcServerFlags(), rpcUserFlags(), identityFlags(),
+		Flags: slices.Concat(networkFlags(), ledgerFlags(), nodeLedgerFlags(), peerFlags(), rpcServerFlags(), rpcUserFlags(), walletRPCFlags(), identityFlags(),
 			nodeMineFlags(), stratumFlags(), policyFlags(), logFlags()),
 		Action: func(c *cli.Context) error {
 			n, err := newNodeConfig(c)
@@ -61,6 +61,8 @@ type nodeConfig struct {
 	strangers      bool // on loopback, for tests
 	allowHosts     []string
 	openMetrics    bool
+	walletRPC      bool             // wallets are served
+	walletNotify   string           // a command, empty for none
 	userAgent      string           // as peers and callers see it
 	users          []rpc.Credential // beside the cookie's
 	whitelist      rpc.Whitelist
@@ -92,7 +94,7 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 		return nil, err
 	}
 	n := &nodeConfig{spec: net.spec, dir: net.dir, clock: clock.New(nil)}
-	for _, read := range []func(*cli.Context) error{n.readLogFlags, n.readLedgerFlags, n.readPeerFlags, n.readRPCFlags, n.readIdentityFlags, n.readMineFlags} {
+	for _, read := range []func(*cli.Context) error{n.readLogFlags, n.readLedgerFlags, n.readPeerFlags, n.readRPCFlags, n.readWalletFlags, n.readIdentityFlags, n.readMineFlags} {
 		if err := read(c); err != nil {
 			return nil, err
 		}

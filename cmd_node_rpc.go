@@ -60,6 +60,9 @@ func (n *nodeConfig) rpcConfig(p *nodeParts, password string, stop func()) rpc.C
 	if p.mining != nil {
 		cfg.Mining = p.mining
 	}
+	if p.wallets != nil {
+		cfg.Wallets = p.wallets
+	}
 	if p.miners != nil {
 		cfg.Miners = p.miners
 	}

@@ -15,6 +15,7 @@ import (
 	"lode/miner/stratum"
 	"lode/p2p"
 	"lode/rpc"
+	"lode/rpc/walletrpc"
 )
 
 // nodeParts are the parts of a node that runs.
@@ -23,9 +24,10 @@ type nodeParts struct {
 	pool      *mempool.Pool
 	peers     *p2p.Node
 	templates *miner.Templates
-	source    *miner.Local    // of mining
-	mining    *miner.Miner    // nil if the node does not mine
-	miners    *stratum.Server // nil if it serves no pool
+	source    *miner.Local       // of mining
+	mining    *miner.Miner       // nil if the node does not mine
+	miners    *stratum.Server    // nil if it serves no pool
+	wallets   *walletrpc.Manager // nil if it serves no wallets
 }
 
 // run wires a node, in the order in which its parts depend on each other, and
@@ -60,6 +62,13 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 		return err
 	}
 	p.source, p.mining = n.newMiner(ledger, p.templates)
+	if p.wallets, err = n.newWallets(p); err != nil {
+		return err
+	}
+	if p.wallets != nil {
+		defer func() { err = errors.Join(err, p.wallets.Close()) }()
+		p.wallets.LoadAll(ctx)
+	}
 	release, password, err := n.publish(ports.rpc.Addr())
 	if err != nil {
 		return err
@@ -93,6 +102,9 @@ func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server
 	group.Go(func() error { p.pool.Load(ctx, saved); return nil })
 	if p.mining != nil {
 		group.Go(func() error { return p.mining.Run(ctx) })
+	}
+	if p.wallets != nil {
+		group.Go(func() error { return p.wallets.Run(ctx) })
 	}
 	if p.miners != nil {
 		group.Go(func() error { return p.miners.Serve(ctx, ports.miners) })

@@ -128,9 +128,10 @@ type prevOutJSON struct {
 }
 
 type txOutJSON struct {
-	Value  coins      `json:"value"`
-	Index  int        `json:"n"`
-	Script scriptJSON `json:"scriptPubKey"`
+	Value    coins      `json:"value"`
+	Index    int        `json:"n"`
+	Script   scriptJSON `json:"scriptPubKey"`
+	IsChange bool       `json:"ischange,omitempty"` // of a wallet
 }
 
 // txJSON shows a transaction; spent holds the coins of its inputs where they
@@ -159,7 +160,7 @@ func (s *Server) txJSON(tx *consensus.Tx, spent []consensus.Coin, withHex bool) 
 		}
 	}
 	for i := range tx.Out {
-		j.Out[i] = txOutJSON{coins(tx.Out[i].Value), i, s.scriptJSON(tx.Out[i].Script)}
+		j.Out[i] = txOutJSON{Value: coins(tx.Out[i].Value), Index: i, Script: s.scriptJSON(tx.Out[i].Script)}
 	}
 	if spent != nil && !tx.IsCoinbase() {
 		fee := coins(-tx.OutputSum())

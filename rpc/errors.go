@@ -42,7 +42,6 @@ const (
 	codeNoPeers        = -9
 	codeStopping       = -9
 	codeSyncing        = -10
-	codeNoWallet       = -18
 	codeCapacity       = -34
 )
 

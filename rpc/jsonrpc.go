@@ -139,7 +139,7 @@ func (r *request) answer(result any, failure *Error) []byte {
 // caller is who makes a call.
 type caller struct {
 	user   string
-	wallet bool // the path names a wallet
+	wallet WalletPath
 }
 
 // serveRPC answers the body of one HTTP request.
@@ -346,10 +346,7 @@ func (s *Server) batchAllowed(w http.ResponseWriter, who caller, body []byte) bo
 func (s *Server) execute(ctx context.Context, who caller, call *request) (result any, failure *Error) {
 	m, ok := s.table[call.method]
 	if !ok {
-		if who.wallet && walletMethods[call.method] {
-			return nil, &Error{codeNoWallet, "Requested wallet does not exist or is not loaded"}
-		}
-		return nil, &Error{codeNoMethod, "Method not found"}
+		return nil, s.noMethod(call.method)
 	}
 	defer func() {
 		if v := recover(); v != nil {
@@ -360,7 +357,7 @@ func (s *Server) execute(ctx context.Context, who caller, call *request) (result
 	defer s.running.begin(m.Name, s.cfg.Clock.Steady.Now())()
 	p, err := bind(m, call.params)
 	if err == nil {
-		result, err = m.call(ctx, p)
+		result, err = m.call(context.WithValue(ctx, walletPathKey{}, who.wallet), p)
 	}
 	if err != nil {
 		return nil, asError(err)

@@ -22,7 +22,7 @@ func (s *Server) methods() map[string]*method {
 	table := make(map[string]*method)
 	for _, group := range []calls{
 		s.chainCalls(), s.storageCalls(), s.silentCalls(), s.snapshotCalls(), s.txCalls(), s.mempoolCalls(), s.miningCalls(), s.poolCalls(), s.networkCalls(),
-		s.psbtCalls(), s.controlCalls(), s.hiddenCalls(),
+		s.psbtCalls(), s.controlCalls(), s.hiddenCalls(), s.walletCalls(),
 	} {
 		for name, call := range group {
 			m := manual.Methods()[name]

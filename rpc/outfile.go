@@ -13,11 +13,14 @@ var ledgersOwn = []string{"blocks", "ledger", "ledger.removed", "verify"}
 // outputPath is where a call may write a file of a name that a caller gives: below
 // the data directory, where a relative name begins, wherever symbolic links lead.
 // Who may call a node is not everybody who may write files on its machine.
-func (s *Server) outputPath(name string) (string, error) {
+func (s *Server) outputPath(name string) (string, error) { return OutputPath(s.cfg.Dir, name) }
+
+// OutputPath is outputPath for a data directory.
+func OutputPath(dataDir, name string) (string, error) {
 	if name == "" {
 		return "", fail(codeParameter, "Invalid path: it is empty")
 	}
-	dir, err := filepath.Abs(s.cfg.Dir)
+	dir, err := filepath.Abs(dataDir)
 	if err != nil {
 		return "", err
 	}

@@ -18,6 +18,7 @@ import (
 type params struct {
 	params []*manual.Node
 	values []json.RawMessage // nil or null where absent
+	member bool              // they are the members of an object
 	err    error
 }
 
@@ -146,6 +147,10 @@ func (p *params) fail(err error) {
 }
 
 func (p *params) wrongType(i int, want string) {
+	if p.member {
+		p.fail(fail(codeType, "JSON value of type %s for field %s is not of expected type %s", jsonType(p.values[i]), p.params[i].Name, want))
+		return
+	}
 	p.fail(wrongTypes(p.mismatch(i, want)))
 }
 

@@ -49,6 +49,7 @@ type Config struct {
 	AllowHosts     []string     // names besides the loopback's that callers may use for this server
 	Miners         MiningPool   // nil if the node serves no pool
 	OpenMetrics    bool         // /metrics answers not only callers on loopback
+	Wallets        Wallets      // nil if the node serves none
 }
 
 // Logging turns parts of the log on and off, by Bitcoin Core's names for them.
@@ -146,7 +147,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	httpd.Trust(r.Context())
-	s.serveCaller(w, r, caller{user: user, wallet: strings.HasPrefix(r.URL.Path, walletPath)})
+	name, named := strings.CutPrefix(r.URL.Path, walletPath)
+	s.serveCaller(w, r, caller{user, WalletPath{name, named}})
 }
 
 // walletPath begins the paths of wallets in Bitcoin Core: calls to the node are

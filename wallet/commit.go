@@ -56,7 +56,7 @@ func (w *Wallet) stillFits(d *Draft) error {
 			return fmt.Errorf("%w: coin %s is not there any more; nothing was paid, try again", ErrChanged, c.OutPoint)
 		}
 	}
-	if d.Change == 0 || w.paysKey(d.Replaces, d.changeKey) {
+	if d.Change == 0 || d.elsewhere || w.paysKey(d.Replaces, d.changeKey) {
 		return nil
 	}
 	if b := w.keys.of(d.changeKey); b.window.use[d.changeKey.Index]&useSeen != 0 {

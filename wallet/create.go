@@ -19,6 +19,7 @@ type CreateOptions struct {
 	Extra      string // the passphrase of BIP39, without which the words lead elsewhere
 	WatchOnly  bool   // it is to have no private keys, and so neither words nor a passphrase
 	Passphrase string
+	Plain      bool // without a passphrase, where the network is a playground
 	WorkFactor int
 	Start      Point  // a block that is older than the wallet; zero for the first one
 	Gap        uint32 // 0 means DefaultGap
@@ -69,10 +70,15 @@ func Create(ctx context.Context, files Files, spec *consensus.Spec, o CreateOpti
 func prepare(ctx context.Context, files Files, spec *consensus.Spec, o CreateOptions) (p *Prepared, err error) {
 	secret := newSecret(spec, o.Mnemonic, o.Extra)
 	var sealed []byte
-	if !o.WatchOnly {
-		if sealed, err = secret.seal(o.Passphrase, o.WorkFactor); err != nil {
-			return nil, err
-		}
+	switch {
+	case o.WatchOnly:
+	case o.Plain && o.Passphrase == "" && spec.Defaults.Playground:
+		sealed, err = secret.sealPlain()
+	default:
+		sealed, err = secret.seal(o.Passphrase, o.WorkFactor)
+	}
+	if err != nil {
+		return nil, err
 	}
 	doc, err := secret.watchDoc(spec, o)
 	if err != nil {

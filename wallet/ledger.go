@@ -114,7 +114,7 @@ func (l *look) coin(r *record, n int, id KeyID) Coin {
 	o := consensus.OutPoint{TxID: r.id, Index: uint32(n)}
 	return Coin{OutPoint: o, Value: r.tx.Out[n].Value, Key: id, Height: r.block.Height,
 		Confirmations: l.confirmations(r), Coinbase: r.tx.IsCoinbase(), Mature: l.mature(r), Trusted: l.trusted(r, l.trust),
-		Locked: len(l.locked) > 0 && l.locked[o.String()], Watched: l.watchedAlone(id.Source)}
+		Locked: l.held[o] || len(l.locked) > 0 && l.locked[o.String()], Watched: l.watchedAlone(id.Source)}
 }
 
 // trusted reports whether only the wallet itself can take a transaction back:

@@ -41,13 +41,33 @@ func (w *Wallet) Lock(o consensus.OutPoint) error {
 	return nil
 }
 
+// Hold is Lock until the wallet is closed: it is not written down.
+func (w *Wallet) Hold(o consensus.OutPoint) {
+	if w.held == nil {
+		w.held = make(map[consensus.OutPoint]bool)
+	}
+	w.held[o] = true
+}
+
+// Held lists the coins that are locked by Hold, sorted.
+func (w *Wallet) Held() []string {
+	var list []string
+	for o := range w.held {
+		list = append(list, o.String())
+	}
+	slices.Sort(list)
+	return list
+}
+
 // Unlock lets a coin be spent again. It reports whether it was locked.
 func (w *Wallet) Unlock(o consensus.OutPoint) bool {
+	held := w.held[o]
+	delete(w.held, o)
 	i, locked := slices.BinarySearch(w.doc.Locked, o.String())
 	if locked {
 		w.doc.Locked, w.docDirty = slices.Delete(w.doc.Locked, i, i+1), true
 	}
-	return locked
+	return locked || held
 }
 
 // Locked lists the coins that are locked, whether they are still there or not.

@@ -57,6 +57,7 @@ type Draft struct {
 	outputs   []int // of Payees, in Tx.Out
 	changeKey KeyID // if there is one
 	changeAt  int   // in Tx.Out
+	elsewhere bool  // the change goes to a key that was named
 }
 
 // DraftKind says what a draft is for.

@@ -97,8 +97,31 @@ func (s *Secret) encode() ([]byte, error) {
 	return json.Marshal(s)
 }
 
-// openSecret decrypts what seal made.
+// sealPlain encodes s without encryption: for coins of no value, see
+// CreateOptions.Plain.
+func (s *Secret) sealPlain() ([]byte, error) {
+	b, err := s.encode()
+	return append(b, '\n'), err
+}
+
+// isPlain reports whether a secret file is as sealPlain made it.
+func isPlain(sealed []byte) bool { return len(sealed) > 0 && sealed[0] == '{' }
+
+// IsPlain reports whether the secret file has no passphrase. It is false if there
+// is none.
+func (f Files) IsPlain() (bool, error) {
+	b, err := readFile(f.Secret, maxSecretSize)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return isPlain(b), err
+}
+
+// openSecret decrypts what seal made, or reads what sealPlain made.
 func openSecret(sealed []byte, passphrase string) (*Secret, error) {
+	if isPlain(sealed) {
+		return parseSecret(sealed)
+	}
 	if passphrase == "" {
 		return nil, ErrEmpty
 	}
@@ -118,7 +141,13 @@ func openSecret(sealed []byte, passphrase string) (*Secret, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	s := new(Secret)
+	defer clear(plain)
+	return parseSecret(plain)
+}
+
+// parseSecret reads the JSON of a secret.
+func parseSecret(plain []byte) (s *Secret, err error) {
+	s = new(Secret)
 	if err := json.Unmarshal(plain, s); err != nil {
 		return nil, fmt.Errorf("%w: what is in it is not a wallet", ErrDamaged)
 	}

@@ -23,6 +23,9 @@ const (
 	maxTxWeight = 400_000 // what nodes relay
 )
 
+// InputVSize is what an input of the wallet takes in a transaction, in virtual bytes.
+const InputVSize = inputVSize
+
 // selectTries bounds the search for a sum without change.
 const selectTries = 100_000
 

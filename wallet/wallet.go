@@ -53,6 +53,8 @@ type Wallet struct {
 	verdicts map[*record]verdict // of the transactions in no block
 	loaded   bool                // the node's mempool was complete when it was last asked
 	notices  []string
+	held     map[consensus.OutPoint]bool // coins that are not to be spent, until the wallet is closed
+	touched  []consensus.Hash            // see Touched
 }
 
 // newWallet takes over the lock. begin reads the journal.
@@ -163,6 +165,7 @@ func (w *Wallet) do(e event) {
 	if err := w.apply(e); err != nil {
 		panic("wallet: " + err.Error())
 	}
+	w.touch(&e)
 	e.raw = bytes.Clone(e.raw)
 	w.unsaved = append(w.unsaved, e)
 	w.stale = true

@@ -295,6 +295,15 @@ func (d *Descriptor) RootKey() *hdkeychain.ExtendedKey {
 	return neuter(d.root.args[0].key.ext, d.net.Public)
 }
 
+// PrivateRootKey is the private extended key that stands in tr() or rawtr(), nil if
+// another key does.
+func (d *Descriptor) PrivateRootKey() *hdkeychain.ExtendedKey {
+	if !d.hasKey() || d.root.args[0].key.ext == nil || !d.root.args[0].key.ext.IsPrivate() {
+		return nil
+	}
+	return d.root.args[0].key.ext
+}
+
 func (k *key) keyOrigin(index uint32) (o KeyOrigin, err error) {
 	if o.Key, err = k.public(index); err != nil {
 		return o, err

@@ -1,0 +1,135 @@
+package walletrpc
+
+import (
+	"context"
+	"time"
+
+	"lode/wallet"
+)
+
+// scan is a look at the blocks that may take long. Whoever does it has the wallet's
+// turn, and gives it to others between batches.
+type scan struct {
+	cancel   func()
+	done     chan struct{}
+	asked    bool // by a call: others do not wait for it, as in Bitcoin Core
+	started  time.Time
+	from, to uint32 // heights
+	progress float64
+	aborted  bool
+}
+
+// scanning is the scan under way, with its progress so far, or nil.
+func (o *open) scanning() *scan {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.scan == nil {
+		return nil
+	}
+	s := *o.scan
+	return &s
+}
+
+// abort ends a scan that was asked for. False if there is none.
+func (o *open) abort() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.scan == nil || !o.scan.asked || o.scan.aborted {
+		return false
+	}
+	o.scan.aborted = true
+	o.scan.cancel()
+	return true
+}
+
+// work does something that reads blocks. The caller has the turn, and has it again
+// when work is done.
+func (o *open) work(ctx context.Context, asked bool, from uint32, do func(context.Context, wallet.Progress) error) (aborted bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s := &scan{cancel: cancel, done: make(chan struct{}), asked: asked, started: time.Now(), from: from}
+	o.mu.Lock()
+	o.scan = s
+	o.mu.Unlock()
+	err = do(ctx, func(height, tip uint32) {
+		o.mu.Lock()
+		if s.to = tip; tip > s.from && height >= s.from {
+			s.progress = float64(height-s.from) / float64(tip-s.from)
+		}
+		o.mu.Unlock()
+		o.unlock() // the blocks read so far are all taken up
+		<-o.turn
+	})
+	o.mu.Lock()
+	o.scan, aborted = nil, s.aborted
+	o.mu.Unlock()
+	close(s.done)
+	o.tellTouched()
+	return aborted, err
+}
+
+// fresh brings the wallet up to the ledger and the mempool. The caller has the
+// turn, which others may have meanwhile.
+func (o *open) fresh(ctx context.Context) error {
+	for {
+		s := o.scanning()
+		if s == nil {
+			break
+		}
+		if s.asked {
+			return nil
+		}
+		o.unlock()
+		select {
+		case <-s.done:
+		case <-ctx.Done():
+		}
+		if err := o.lock(context.WithoutCancel(ctx)); err != nil {
+			<-o.turn // closed meanwhile: the caller gives the turn back
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	tip, pool := o.m.cfg.Chain.Tip().Hash, o.m.cfg.Pool.Changes()
+	if tip == o.tip && pool == o.pool && o.w.PoolLoaded() {
+		return nil
+	}
+	_, at := o.w.Scanned()
+	_, err := o.work(ctx, false, at.Height, func(ctx context.Context, progress wallet.Progress) error {
+		return o.w.Sync(ctx, o.m.node, progress)
+	})
+	if err == nil {
+		o.tip, o.pool = tip, pool
+	}
+	return err
+}
+
+// follow takes up what has happened.
+func (o *open) follow(ctx context.Context) error {
+	if err := o.lock(ctx); err != nil {
+		return nil // it was unloaded, or the node stops
+	}
+	defer o.unlock()
+	if o.scanning() != nil {
+		return nil // which ends at the tip
+	}
+	if err := o.fresh(ctx); err != nil {
+		return err
+	}
+	for _, line := range o.w.Notices() {
+		o.m.cfg.Log.Info(line, "wallet", o.name)
+	}
+	return nil
+}
+
+// tellTouched has the command of --walletnotify told of what has changed.
+func (o *open) tellTouched() {
+	for _, id := range o.w.Touched() {
+		v, ok := o.w.Transaction(id)
+		if ok {
+			o.m.notify.tell(o.name, &v)
+		}
+	}
+}
