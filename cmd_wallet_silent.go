@@ -35,9 +35,13 @@ func walletSilentAddress(c *cli.Context) error {
 				return err
 			}
 		}
+		unknown := w.SilentUnknown()
 		a, err := w.SilentAddress(c.String("label"))
 		if err != nil {
 			return err
+		}
+		if unknown && a.Number != nil {
+			s.note("the words are older than this wallet: if they had silent addresses with labels before, this may be one of them; `lode wallet labels import` brings their labels back")
 		}
 		if err := w.Save(); err != nil { // before anybody sees it
 			return err

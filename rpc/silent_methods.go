@@ -180,7 +180,7 @@ func (s *Server) getSilentMempool(ctx context.Context, p *params) (any, error) {
 			return nil, ctx.Err()
 		}
 		place = a.Place
-		spent, ok, err := s.spentBy(pool, a.Tx)
+		spent, ok, err := SpentBy(s.cfg.Chain, pool, a.Tx)
 		if err != nil {
 			return nil, err
 		}
@@ -192,12 +192,13 @@ func (s *Server) getSilentMempool(ctx context.Context, p *params) (any, error) {
 	return page, nil
 }
 
-// spentBy gives the coins that a transaction of the mempool spends. ok is false if it, or its
-// parent, has left the mempool meanwhile: for a block, or for good.
-func (s *Server) spentBy(pool *mempool.Pool, tx *consensus.Tx) (coins []consensus.Coin, ok bool, err error) {
+// SpentBy gives the coins that a transaction of the mempool spends; of those that are in no block
+// only the keys. ok is false if it, or its parent, has left the mempool meanwhile: for a block,
+// or for good. The error is one of the ledger.
+func SpentBy(ledger *chain.Chain, pool *mempool.Pool, tx *consensus.Tx) (coins []consensus.Coin, ok bool, err error) {
 	for i := range tx.In {
 		o := tx.In[i].PrevOut
-		coin, ok, err := s.cfg.Chain.Coin(o)
+		coin, ok, err := ledger.Coin(o)
 		if err != nil {
 			return nil, false, err
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/btcsuite/btcd/btcutil/v2/hdkeychain"
 
 	"lode/consensus"
+	"lode/wallet/silent"
 )
 
 // labelXPub is the type of labels of accounts (BIP329). Other types of the BIP
@@ -115,7 +116,11 @@ func (w *Wallet) readLabel(b []byte) (l labelLine, known bool, err error) {
 	case labelTx:
 		_, err = consensus.ParseHash(l.Ref)
 	case labelAddress:
-		_, err = consensus.ParseAddress(w.spec.Defaults.AddressPrefix, l.Ref)
+		if prefix := w.spec.Defaults.SilentPrefix; silent.Looks(prefix, l.Ref) {
+			_, err = silent.ParseAddress(prefix, l.Ref)
+		} else {
+			_, err = consensus.ParseAddress(w.spec.Defaults.AddressPrefix, l.Ref)
+		}
 		l.Ref = strings.ToLower(l.Ref)
 	case labelOutput:
 		_, err = ParseOutPoint(l.Ref)

@@ -205,6 +205,12 @@ func (w *Wallet) beginSilent() (err error) {
 	return err
 }
 
+// SilentUnknown reports whether labels may have been handed out that nobody has paid to yet and
+// that this wallet does not know, as it was made from older words.
+func (w *Wallet) SilentUnknown() bool {
+	return w.doc.Silent != nil && w.doc.Silent.Use == silentUnknown
+}
+
 // SilentAddress is an address for silent payments.
 type SilentAddress struct {
 	Address string  `json:"address"`
@@ -242,28 +248,57 @@ func (w *Wallet) SilentAddress(label string) (a SilentAddress, err error) {
 
 // labelled finds the address of a label, or takes the next number for it.
 func (w *Wallet) labelled(label string) (a SilentAddress, err error) {
-	doc := w.doc.Silent
-	for m := uint32(1); m <= doc.Labels+1; m++ {
-		if m > maxSilentLabels {
-			return a, fmt.Errorf("%w: a wallet has at most %d silent addresses with labels", ErrLabel, maxSilentLabels)
-		}
-		labelled, err := w.receiver.Labelled(m)
-		if err != nil {
-			return a, err
-		}
-		text := labelled.Encode(w.spec.Defaults.SilentPrefix)
-		have := w.doc.label(labelAddress, text)
-		if m <= doc.Labels && have != label {
-			continue
-		}
-		if m > doc.Labels {
-			doc.Labels = m
-		}
-		w.doc.setLabel(labelAddress, text, label)
-		w.docDirty = true
-		return SilentAddress{text, label, &m}, nil
+	known, last, err := w.silentLabels()
+	if err != nil {
+		return a, err
 	}
-	panic("the last number is free")
+	doc := w.doc.Silent
+	m, ok := known[label]
+	if !ok {
+		m = max(last, doc.Labels) + 1
+	}
+	if m > maxSilentLabels {
+		return a, fmt.Errorf("%w: a wallet has at most %d silent addresses with labels", ErrLabel, maxSilentLabels)
+	}
+	labelled, err := w.receiver.Labelled(m)
+	if err != nil {
+		return a, err
+	}
+	text := labelled.Encode(w.spec.Defaults.SilentPrefix)
+	if w.doc.setLabel(labelAddress, text, label) || m > doc.Labels {
+		doc.Labels, w.docDirty = max(doc.Labels, m), true
+	}
+	return SilentAddress{text, label, &m}, nil
+}
+
+// silentLabels gives the numbers of the labels that the watch file has, and the last number that
+// is known to have been handed out: it has a label, as after these were imported, or was paid.
+func (w *Wallet) silentLabels() (known map[string]uint32, last uint32, err error) {
+	for _, key := range w.silent.list {
+		if key.label != noSilentLabel {
+			last = max(last, key.label)
+		}
+	}
+	prefix, wanted := w.spec.Defaults.SilentPrefix, make(map[string]string)
+	for _, l := range w.doc.Labels {
+		if l.Type == labelAddress && silent.Looks(prefix, l.Ref) {
+			wanted[l.Ref] = l.Label
+		}
+	}
+	delete(wanted, w.receiver.Address().Encode(prefix))
+	known = make(map[string]uint32)
+	for m := uint32(1); m <= maxSilentLabels && len(wanted) > 0; m++ {
+		a, err := w.receiver.Labelled(m)
+		if err != nil {
+			return nil, 0, err
+		}
+		text := a.Encode(prefix)
+		if label, ok := wanted[text]; ok {
+			known[label], last = m, max(last, m)
+			delete(wanted, text)
+		}
+	}
+	return known, last, nil
 }
 
 // silentOf gives the silent address that a key of silentSource was paid through, and its label.

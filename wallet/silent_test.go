@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -446,6 +447,9 @@ func TestSilentLabelsAreLimited(t *testing.T) {
 	if a, err := w.SilentAddress("last"); err != nil || *a.Number != maxSilentLabels {
 		t.Fatalf("%+v, %v", a, err)
 	}
+	if a, err := w.SilentAddress("last"); err != nil || *a.Number != maxSilentLabels {
+		t.Fatalf("again: %+v, %v", a, err)
+	}
 	if _, err := w.SilentAddress("one more"); err == nil || !strings.Contains(err.Error(), "at most 1000") {
 		t.Fatalf("%v", err)
 	}
@@ -458,5 +462,39 @@ func TestSilentPaymentsNeedEveryKey(t *testing.T) {
 	missing := func(int) (*btcec.PrivateKey, error) { return nil, descriptor.ErrNoPrivate }
 	if _, err := (SilentPayees{0: w.testSilent(t, "")}).OutputKeys([]Coin{{}}, missing); !errors.Is(err, descriptor.ErrNoPrivate) || !strings.Contains(err.Error(), "MuSig2") {
 		t.Fatalf("%v", err)
+	}
+}
+
+// TestSilentLabelsOfARestoredWallet: labels that were exported come back to their addresses, and a
+// new one is none that was handed out or paid before.
+func TestSilentLabelsOfARestoredWallet(t *testing.T) {
+	n := newSilentSim(t)
+	payer, w := newTestWallet(t, words(t)), newTestWallet(t, words(t))
+	n.mineMany(105, payer.testKey(t, KeyPath{0, 0}))
+	syncWith(t, payer, n)
+	syncWith(t, w, n)
+	first, _, third := w.testSilent(t, "one"), w.testSilent(t, "two"), w.testSilent(t, "three")
+	_, tx := paySilently(t, payer, n, 1_000_000, third)
+	n.mine(stranger, tx)
+	var labels bytes.Buffer
+	if err := w.ExportLabels(&labels); err != nil {
+		t.Fatal(err)
+	}
+	r := restoreFrom(t, w, n)
+	if !r.SilentUnknown() {
+		t.Error("what was handed out is known")
+	}
+	if a, err := r.SilentAddress("new"); err != nil || *a.Number != 4 {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	r = restoreFrom(t, w, n)
+	if _, err := r.ImportLabels(&labels); err != nil {
+		t.Fatal(err)
+	}
+	if r.testSilent(t, "one") != first || r.testSilent(t, "three") != third {
+		t.Error("a label has another address than before")
+	}
+	if h := r.History(); len(h) != 1 || h[0].Label != "three" {
+		t.Errorf("%+v", h)
 	}
 }
