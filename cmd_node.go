@@ -23,7 +23,7 @@ func nodeCommand() *cli.Command {
 		Name:  "node",
 		Usage: "run a full node until it is stopped (Ctrl-C, SIGTERM or `lode rpc stop`)",
 		Flags: slices.Concat(networkFlags(), ledgerFlags(), nodeLedgerFlags(), peerFlags(), rpcServerFlags(), rpcUserFlags(), walletRPCFlags(), identityFlags(),
-			nodeMineFlags(), stratumFlags(), policyFlags(), logFlags()),
+			nodeMineFlags(), stratumFlags(), policyFlags(), logFlags(), notifyFlags()),
 		Action: func(c *cli.Context) error {
 			n, err := newNodeConfig(c)
 			if err != nil {
@@ -84,6 +84,9 @@ type nodeConfig struct {
 	logLevels      *logcat.Levels
 	logFile        string       // empty for standard output
 	log            *slog.Logger // made by openLog
+	commands       commands
+	loadBlocks     []string // files
+	pidFile        string   // empty for none
 	clock          *clock.Clock
 	places         places // set by takePlaces
 }
@@ -94,7 +97,7 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 		return nil, err
 	}
 	n := &nodeConfig{spec: net.spec, dir: net.dir, clock: clock.New(nil)}
-	for _, read := range []func(*cli.Context) error{n.readLogFlags, n.readLedgerFlags, n.readPeerFlags, n.readRPCFlags, n.readWalletFlags, n.readIdentityFlags, n.readMineFlags} {
+	for _, read := range []func(*cli.Context) error{n.readLogFlags, n.readLedgerFlags, n.readPeerFlags, n.readRPCFlags, n.readWalletFlags, n.readIdentityFlags, n.readMineFlags, n.readNotifyFlags} {
 		if err := read(c); err != nil {
 			return nil, err
 		}

@@ -10,6 +10,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus/sigcheck"
+	"lode/internal/notify"
 	"lode/mempool"
 	"lode/miner"
 	"lode/miner/stratum"
@@ -74,24 +75,35 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer release()
+	removePID, err := n.writePID()
+	if err != nil {
+		return err
+	}
+	defer removePID()
+	run := notify.New(n.log)
+	defer run.Close()
 	server := rpc.New(n.rpcConfig(p, password, stop))
 
 	tip := ledger.Tip()
 	n.log.Info("node started", "version", version, "network", n.spec.Name, "height", tip.Height, "tip", tip.Hash,
 		"rpc", ports.rpc.Addr().String(), "peers", n.listen, "tcp", n.listenTCP, "directory", n.dir)
 	n.warnAlone(p)
-	err = n.serve(ctx, p, server, ports)
+	run.Run(n.commands.startup, "")
+	err = n.serve(ctx, p, server, ports, run)
 	n.log.Info("node stopped", "height", ledger.Tip().Height)
 	return err
 }
 
 // serve runs the parts of a node until ctx ends or one of them fails, and saves
 // what is kept beside the ledger.
-func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server, ports *ports) error {
+func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server, ports *ports, run *notify.Runner) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Serve(ctx, ports.rpc) })
 	group.Go(func() error { return p.peers.Run(ctx) })
 	group.Go(func() error { n.keepMemory(ctx); return nil })
+	group.Go(func() error { n.watch(ctx, p, run); return nil })
+	group.Go(func() error { n.loadFiles(ctx, p.ledger); return nil })
+	group.Go(func() error { <-ctx.Done(); run.Run(n.commands.shutdown, ""); return nil })
 	group.Go(func() error { return p.ledger.RunIndexes(ctx) })
 	group.Go(func() error { return n.follow(ctx, p) })
 	group.Go(func() error { return n.report(ctx, p) })
