@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -48,10 +47,6 @@ func (s *walletSession) cosigner(why string) (*wallet.Cosigner, error) {
 		return nil, err
 	}
 	return secret.Cosigner(s.net.spec)
-}
-
-func (s *walletSession) nonces() *musig.Store {
-	return musig.NewStore(musig.DirOf(filepath.Dir(s.files.Secret)))
 }
 
 func musigKey(c *cli.Context) error {
@@ -130,7 +125,7 @@ func musigSign(c *cli.Context) error {
 		return err
 	}
 	defer keys.Close()
-	signer := &musig.Signer{Owner: keys, Store: s.nonces(), Restart: c.Bool("restart")}
+	signer := &musig.Signer{Owner: keys, Store: s.files.Nonces(), Restart: c.Bool("restart")}
 	will, err := signer.WillSign(file.packet)
 	if err == nil && will {
 		err = s.agree(file.packet)
@@ -175,7 +170,7 @@ func musigForget(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	n, err := s.nonces().Sweep(true)
+	n, err := s.files.Nonces().Sweep(true)
 	if err != nil {
 		return err
 	}

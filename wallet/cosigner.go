@@ -1,7 +1,9 @@
 package wallet
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/btcsuite/btcd/address/v2"
 	"github.com/btcsuite/btcd/btcec/v2"
@@ -159,3 +161,21 @@ func (c *Cosigner) fromImported(p musig.PubKey, from psbt.KeyOrigin) (*btcec.Pri
 	}
 	return nil, false
 }
+
+// Cosign does what is due for the inputs of a PSBT that several owners sign, of
+// whom this wallet is one. It is no error if there are none.
+func (f Files) Cosign(spec *consensus.Spec, s *Secret, p *psbt.Packet) error {
+	keys, err := s.Cosigner(spec)
+	if err != nil {
+		return err
+	}
+	defer keys.Close()
+	signer := &musig.Signer{Owner: keys, Store: f.Nonces()}
+	if _, err = signer.Step(p); errors.Is(err, musig.ErrNothing) || errors.Is(err, musig.ErrNotOurs) {
+		return nil
+	}
+	return err
+}
+
+// Nonces is where the secret nonces of the wallet wait between two rounds.
+func (f Files) Nonces() *musig.Store { return musig.NewStore(musig.DirOf(filepath.Dir(f.Secret))) }

@@ -11,6 +11,7 @@ import (
 
 	"lode/consensus"
 	"lode/wallet/descriptor"
+	"lode/wallet/musig"
 	"lode/wallet/psbt"
 )
 
@@ -29,7 +30,14 @@ func (w *Wallet) FillPSBT(p *psbt.Packet, origins bool) error {
 			return fmt.Errorf("input %d: the PSBT says that it spends %s, and it spends %s", i, have.Value, out.Value)
 		}
 		in.SetWitnessUTXO(*out)
-		if id, _ := w.keys.find(out.Script); id.IsSilent() {
+		id, _ := w.keys.find(out.Script)
+		if id.IsSilent() {
+			continue
+		}
+		if of, err := w.describeShared(in, id); of || err != nil {
+			if err != nil {
+				return err
+			}
 			continue
 		}
 		d, err := w.tapDerivation(out.Script)
@@ -45,7 +53,14 @@ func (w *Wallet) FillPSBT(p *psbt.Packet, origins bool) error {
 		return err
 	}
 	for i := range p.Outputs {
-		if id, own := w.keys.find(tx.Out[i].Script); !own || !origins || id.IsSilent() {
+		id, own := w.keys.find(tx.Out[i].Script)
+		if !own || !origins || id.IsSilent() {
+			continue
+		}
+		if of, err := w.describeShared(&p.Outputs[i], id); of || err != nil {
+			if err != nil {
+				return err
+			}
 			continue
 		}
 		d, err := w.tapDerivation(tx.Out[i].Script)
@@ -56,6 +71,16 @@ func (w *Wallet) FillPSBT(p *psbt.Packet, origins bool) error {
 		p.Outputs[i].SetTapDerivation(d)
 	}
 	return nil
+}
+
+// describeShared adds what the owners of a key have to know (BIP373), and reports
+// whether there are several.
+func (w *Wallet) describeShared(s musig.Section, id KeyID) (bool, error) {
+	d, ok := w.DescriptorOf(id)
+	if !ok {
+		return false, nil
+	}
+	return musig.Describe(s, d, id.Index)
 }
 
 // tapDerivation is the internal key of an output of the wallet, and its origin.

@@ -176,7 +176,7 @@ func (w *Wallet) Import(o ImportOptions) error {
 	}
 	for _, id := range ids {
 		s := w.sourced[id.source]
-		s.Watched = s.Watched && !private
+		s.Watched = s.Watched && (!private || shared(d))
 		s.Least = max(s.Least, min(o.Least, maxHanded))
 		w.activate(s, id.chain, o.Active)
 		s.Next[id.chain] = max(s.Next[id.chain], min(o.Next, maxHanded))
@@ -265,11 +265,18 @@ func (w *Wallet) checkImport(o *ImportOptions) error {
 	return checkLabel(o.Label)
 }
 
+// shared reports whether a descriptor is of several owners (MuSig2): nobody spends
+// its coins alone.
+func shared(d *descriptor.Descriptor) bool {
+	_, ok, _ := d.Expand()[0].MuSig(0)
+	return ok
+}
+
 // importNew adds a source.
 func (w *Wallet) importNew(normal *descriptor.Descriptor, o *ImportOptions) (number uint32, err error) {
 	doc := &sourceDoc{
 		Descriptor: normal.String(), Internal: o.Internal && normal.Multipath() == 1,
-		Watched: !o.Descriptor.IsPrivate(),
+		Watched: !o.Descriptor.IsPrivate() || shared(o.Descriptor),
 	}
 	if !o.Created.IsZero() {
 		doc.Created = o.Created.Unix()

@@ -8,6 +8,7 @@ import (
 	"lode/consensus"
 	"lode/rpc"
 	"lode/wallet"
+	"lode/wallet/musig"
 	"lode/wallet/psbt"
 )
 
@@ -65,8 +66,10 @@ func walletProcessPSBT(c *call) (any, error) {
 	}
 	if sign {
 		err := c.o.withSecret(func(s *wallet.Secret) error {
-			_, err := p.Sign(c.w.Signer(s), psbt.SignOptions{SigHash: kind})
-			return err
+			if _, err := p.Sign(c.w.Signer(s), psbt.SignOptions{SigHash: kind}); err != nil {
+				return err
+			}
+			return c.o.files.Cosign(c.m.cfg.Spec, s, p)
 		})
 		if err != nil && !errors.Is(err, psbt.ErrCoin) {
 			return nil, psbtError(err)
@@ -78,7 +81,7 @@ func walletProcessPSBT(c *call) (any, error) {
 		Hex      string `json:"hex,omitempty"`
 	}{}
 	done := p.Clone()
-	if err := done.Finalize(); err == nil {
+	if err := musig.Finalize(done); err == nil {
 		if tx, err := done.Extract(nil); err == nil {
 			answer.Complete, answer.Hex = true, hexOf(tx)
 		}
