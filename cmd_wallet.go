@@ -66,6 +66,7 @@ func walletCommand() *cli.Command {
 			coinsCommand(),
 			musigCommand(),
 			sendCommand(),
+			psbtCommand(),
 			bumpCommand(),
 			cancelCommand(),
 			abandonCommand(),

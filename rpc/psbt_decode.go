@@ -134,12 +134,26 @@ func (s *Server) decodePSBT(_ context.Context, p *params) (any, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	tx, err := packet.Tx()
+	j, err := s.psbtJSON(packet)
 	if err != nil {
 		return nil, fail(codeDecode, "TX decode failed %v", err)
 	}
+	return j, nil
+}
+
+// DescribePSBT is what decodepsbt says of a PSBT of a network, for programs that
+// have no server.
+func DescribePSBT(spec *consensus.Spec, packet *psbt.Packet) (any, error) {
+	return (&Server{cfg: Config{Spec: spec}}).psbtJSON(packet)
+}
+
+func (s *Server) psbtJSON(packet *psbt.Packet) (*psbtJSON, error) {
+	tx, err := packet.Tx()
+	if err != nil {
+		return nil, err
+	}
 	proprietary, unknown := others(packet.Global, psbt.KnownGlobal)
-	j := psbtJSON{
+	j := &psbtJSON{
 		Tx: s.txJSON(tx, nil, false), XPubs: []psbtXPubJSON{}, Version: packet.Version(), Proprietary: proprietary, Unknown: unknown,
 		Inputs: make([]psbtInJSON, len(packet.Inputs)), Outputs: make([]psbtOutJSON, len(packet.Outputs)),
 	}

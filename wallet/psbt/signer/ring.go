@@ -13,6 +13,7 @@ import (
 
 	"lode/consensus"
 	"lode/wallet/descriptor"
+	"lode/wallet/musig"
 	"lode/wallet/psbt"
 )
 
@@ -72,6 +73,20 @@ func (r *Ring) Has(script []byte) bool {
 	return ok
 }
 
+// Origin gives where the key comes from that a script pays, false for one that the
+// ring does not have or that has several owners.
+func (r *Ring) Origin(script []byte) (psbt.KeyOrigin, bool) {
+	p, ok := r.find(script)
+	if !ok || !p.d.IsSolvable() {
+		return psbt.KeyOrigin{}, false
+	}
+	list, err := p.d.Origins(p.index)
+	if err != nil || len(list) != 1 {
+		return psbt.KeyOrigin{}, false
+	}
+	return psbt.KeyOrigin{Fingerprint: list[0].Fingerprint, Path: list[0].Path}, true
+}
+
 func (r *Ring) find(script []byte) (place, bool) {
 	key, ok := consensus.TaprootKey(script)
 	if !ok {
@@ -81,23 +96,19 @@ func (r *Ring) find(script []byte) (place, bool) {
 	return p, ok
 }
 
-// section is what inputs and outputs have in common.
-type section interface {
-	SetTapInternalKey(key [32]byte)
-	SetTapDerivation(d psbt.TapDerivation)
-	SetMuSigGroup(g psbt.MuSigGroup)
-}
-
 // UpdateInput says where the key of an input comes from that spends a script.
 func (r *Ring) UpdateInput(in *psbt.Input, script []byte) error { return r.update(in, script) }
 
 // UpdateOutput says where the key of an output comes from that pays to a script.
 func (r *Ring) UpdateOutput(out *psbt.Output, script []byte) error { return r.update(out, script) }
 
-func (r *Ring) update(s section, script []byte) error {
+func (r *Ring) update(s musig.Section, script []byte) error {
 	p, ok := r.find(script)
 	if !ok || !p.d.IsSolvable() {
 		return nil
+	}
+	if of, err := musig.Describe(s, p.d, p.index); of || err != nil {
+		return err
 	}
 	internal, err := p.d.InternalKey(p.index)
 	if err != nil {
@@ -105,17 +116,6 @@ func (r *Ring) update(s section, script []byte) error {
 	}
 	if p.d.Kind() == "tr" {
 		s.SetTapInternalKey(xOnly(internal))
-	}
-	group, ok, err := p.d.MuSig(p.index)
-	if err != nil {
-		return err
-	}
-	if ok {
-		g := psbt.MuSigGroup{Aggregate: [33]byte(group.Aggregate.SerializeCompressed())}
-		for _, key := range group.Participants {
-			g.Participants = append(g.Participants, [33]byte(key.SerializeCompressed()))
-		}
-		s.SetMuSigGroup(g)
 	}
 	if r.HideOrigins {
 		return nil
