@@ -68,7 +68,11 @@ func (n *walletNode) SilentBlocks(ctx context.Context, from, count uint32) (bloc
 		Prev   consensus.Hash `json:"previousblockhash"`
 		Txs    []silentTxJSON `json:"transactions"`
 	}
-	if ok, err = n.callSilent(ctx, "getsilentblocks", []any{from, count}, &list); !ok || err != nil {
+	ok, err = n.callSilent(ctx, "getsilentblocks", []any{from, count}, &list)
+	if hasCode(err, codeOutOfRange) || hasCode(err, codeNotFound) {
+		return nil, true, nil // the chain has moved
+	}
+	if !ok || err != nil {
 		return nil, false, err
 	}
 	for _, j := range list {

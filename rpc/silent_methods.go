@@ -111,7 +111,7 @@ func (s *Server) silentBlock(hash consensus.Hash, height uint32) (j silentBlockJ
 	}
 	tweaks, err := s.cfg.Chain.SilentTweaks(block)
 	if errors.Is(err, chain.ErrNotFound) {
-		return j, 0, fmt.Errorf("%w: %w", fail(codeMisc, "The index does not have block %s any more, or not yet: ask again.", hash), err)
+		return j, 0, fmt.Errorf("%w: %w", fail(codeAddress, "The index does not have block %s any more, or not yet: ask again.", hash), err)
 	}
 	if err != nil {
 		return j, 0, err

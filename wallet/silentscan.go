@@ -14,7 +14,8 @@ import (
 // SilentNode is a node that tells what finds silent payments.
 type SilentNode interface {
 	// SilentBlocks gives blocks of the active chain from a height on, in order, at most
-	// count of them, at least one. ok is false if the node keeps no index, or builds it yet.
+	// count of them, and at least one if it reaches that far. ok is false if the node keeps
+	// no index, or builds it yet.
 	SilentBlocks(ctx context.Context, from, count uint32) (blocks []SilentBlock, ok bool, err error)
 	// SilentPool gives transactions of the mempool that came behind a place, an empty one or
 	// that of an earlier answer. ok is as with SilentBlocks.
