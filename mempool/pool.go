@@ -72,7 +72,8 @@ type node struct {
 // goroutines.
 type Pool struct {
 	cfg         Config
-	maxReturned int // bytes, see the constant
+	maxReturned int    // bytes, see the constant
+	run         string // see Since
 
 	mu        sync.Mutex // guards what follows
 	point     consensus.Hash
@@ -110,7 +111,7 @@ func New(cfg Config) *Pool {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Pool{
-		cfg: cfg, maxReturned: maxReturned, byTxID: make(map[consensus.Hash]*node), byWTxID: make(map[consensus.Hash]*node),
+		cfg: cfg, maxReturned: maxReturned, run: newRun(), byTxID: make(map[consensus.Hash]*node), byWTxID: make(map[consensus.Hash]*node),
 		spends: make(map[consensus.OutPoint]*node), deltas: make(map[consensus.Hash]consensus.Amount), queue: newQueue(),
 	}
 }

@@ -68,7 +68,6 @@ type Server struct {
 	cfg     Config
 	table   map[string]*method
 	started time.Time
-	run     string // names this run of the server
 	users   []Credential
 	working *shares      // the requests that are worked on at once
 	waiting *shares      // those that wait for something to happen
@@ -96,7 +95,7 @@ func New(cfg Config) *Server {
 	if cfg.MaxConnections == 0 {
 		cfg.MaxConnections = DefaultConnections
 	}
-	s := &Server{cfg: cfg, descriptors: descriptor.NetworkOf(cfg.Spec), started: cfg.Clock.Wall.Now(), run: newRun(), users: cfg.Users}
+	s := &Server{cfg: cfg, descriptors: descriptor.NetworkOf(cfg.Spec), started: cfg.Clock.Wall.Now(), users: cfg.Users}
 	if cfg.Password != "" {
 		own, err := NewCredential(cfg.User, cfg.Password)
 		if err != nil {

@@ -2,13 +2,10 @@ package rpc
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
-	"strings"
 
 	"lode/chain"
 	"lode/consensus"
@@ -136,32 +133,10 @@ type silentPoolJSON struct {
 	More   bool           `json:"more"` // there are more transactions now
 }
 
-// newRun makes a name that tells the places of one run from those of another.
-func newRun() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
-}
-
-// placeIn reads what an earlier answer gave as next. That of another run is the beginning.
-func (s *Server) placeIn(text string) (place uint64, err error) {
-	run, number, found := strings.Cut(text, "-")
-	if text == "" || found && run != s.run {
-		return 0, nil
-	}
-	if place, err = strconv.ParseUint(number, 10, 64); err != nil || !found {
-		return 0, fail(codeParameter, "after must be what an earlier answer gave as next (not '%.80s')", text)
-	}
-	return place, nil
-}
-
 func (s *Server) getSilentMempool(ctx context.Context, p *params) (any, error) {
-	place, err := s.placeIn(p.text(0, ""))
+	place := p.text(0, "")
 	if p.err != nil {
 		return nil, p.err
-	}
-	if err != nil {
-		return nil, err
 	}
 	if _, err := s.cfg.Chain.IndexReady(ctx, chain.SilentIndex); errors.Is(err, chain.ErrNoIndex) {
 		return nil, s.silentIndex(ctx)
@@ -171,44 +146,45 @@ func (s *Server) getSilentMempool(ctx context.Context, p *params) (any, error) {
 		return nil, err
 	}
 	page := silentPoolJSON{Loaded: pool.Loaded(), Txs: []silentTxJSON{}}
-	list := pool.Since(place, maxSilentPool+1)
-	if len(list) > maxSilentPool {
-		list, page.More = list[:maxSilentPool], true
+	list, next, more, err := pool.Since(place, maxSilentPool)
+	if errors.Is(err, mempool.ErrPlace) {
+		return nil, fail(codeParameter, "after must be what an earlier answer gave as next (not '%.80s')", place)
 	}
 	for _, a := range list {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		place = a.Place
-		spent, ok, err := SpentBy(s.cfg.Chain, pool, a.Tx)
+		tweak, ok, err := PendingTweak(s.cfg.Chain, pool, a.Tx)
 		if err != nil {
 			return nil, err
 		}
-		if tweak, can := silent.TweakOf(a.Tx, spent); ok && can {
+		if ok {
 			page.Txs = append(page.Txs, silentTx(a.Tx, a.TxID, tweak))
 		}
 	}
-	page.Next = fmt.Sprintf("%s-%d", s.run, place)
-	return page, nil
+	page.Next, page.More = next, more
+	return page, err
 }
 
-// SpentBy gives the coins that a transaction of the mempool spends; of those that are in no block
-// only the keys. ok is false if it, or its parent, has left the mempool meanwhile: for a block,
-// or for good. The error is one of the ledger.
-func SpentBy(ledger *chain.Chain, pool *mempool.Pool, tx *consensus.Tx) (coins []consensus.Coin, ok bool, err error) {
+// PendingTweak is the tweak of a transaction of the mempool. ok is false if it cannot pay silently,
+// or if it, or its parent, has left the mempool meanwhile: for a block, or for good. The error is
+// one of the ledger.
+func PendingTweak(ledger *chain.Chain, pool *mempool.Pool, tx *consensus.Tx) (tweak silent.PublicKey, ok bool, err error) {
+	coins := make([]consensus.Coin, len(tx.In))
 	for i := range tx.In {
 		o := tx.In[i].PrevOut
 		coin, ok, err := ledger.Coin(o)
 		if err != nil {
-			return nil, false, err
+			return tweak, false, err
 		}
 		if parent, there := pool.ByTxID(o.TxID); !ok && there && uint64(o.Index) < uint64(len(parent.Out)) {
 			coin.Key, ok = consensus.TaprootKey(parent.Out[o.Index].Script)
 		}
 		if !ok {
-			return nil, false, nil
+			return tweak, false, nil
 		}
-		coins = append(coins, coin)
+		coins[i] = coin
 	}
-	return coins, true, nil
+	tweak, ok = silent.TweakOf(tx, coins)
+	return tweak, ok, nil
 }
