@@ -88,19 +88,25 @@ func (s *walletSession) destination(script []byte) string {
 }
 
 func (r *psbtReview) write(out io.Writer) {
+	line := func(verb string, l psbtLine) {
+		if l.about != "" {
+			l.what += "\t" + l.about
+		}
+		fmt.Fprintf(out, "%s\t%s\t%s\n", verb, l.amount, l.what)
+	}
 	for _, l := range r.inputs {
-		fmt.Fprintf(out, "spends\t%s\t%s\t%s\n", l.amount, l.what, l.about)
+		line("spends", l)
 	}
 	for _, l := range r.outputs {
-		fmt.Fprintf(out, "pays\t%s\t%s\t%s\n", l.amount, l.what, l.about)
+		line("pays", l)
 	}
 	switch {
 	case r.feeWhy != "":
 		fmt.Fprintf(out, "fee\tnot known: %s\n", r.feeWhy)
 	case r.vsize > 0:
-		fmt.Fprintf(out, "fee\t%s\t(%s sat/vB, %d vB)\t\n", r.fee, wallet.FeeRate(int64(r.fee)*1000/int64(r.vsize)), r.vsize)
+		fmt.Fprintf(out, "fee\t%s\t(%s sat/vB, %d vB)\n", r.fee, wallet.FeeRate(int64(r.fee)*1000/int64(r.vsize)), r.vsize)
 	default:
-		fmt.Fprintf(out, "fee\t%s\t\t\n", r.fee)
+		fmt.Fprintf(out, "fee\t%s\n", r.fee)
 	}
 }
 

@@ -62,7 +62,7 @@ func TestPaymentSignedOffline(t *testing.T) {
 			t.Errorf("status %d, %s", status, errs)
 		}
 		stdout, shown, status := offline(t, cold, "wallet", "psbt", "sign", file, "--yes", "--json", "--out", file)
-		if status != 0 || !strings.Contains(shown, "of this wallet") || !strings.Contains(shown, "m/86h/1h/0h/1/") || !strings.Contains(shown, "1.50000000  "+to) {
+		if status != 0 || !strings.Contains(shown, "of this wallet") || !strings.Contains(shown, "m/86h/1h/0h/1/") || !strings.Contains(shown, " 1.50000000 ") || !strings.Contains(shown, " "+to) {
 			t.Fatalf("status %d, %s", status, shown)
 		}
 		var signed psbtAnswer
@@ -83,7 +83,7 @@ func TestPaymentSignedOffline(t *testing.T) {
 		if h := a.history(); h[len(h)-1].TxID != made.TxID || h[len(h)-1].State != "pending" {
 			t.Errorf("%+v", h[len(h)-1])
 		}
-		if _, errs, status := a.try("wallet", "psbt", "broadcast", file, "--yes"); status != 1 || !strings.Contains(errs, "knows payment") {
+		if _, errs, status := a.try("wallet", "psbt", "broadcast", file, "--yes"); status != 0 { // it is sent again
 			t.Errorf("status %d, %s", status, errs)
 		}
 		a.rpc("generatetoaddress", "1", to)
