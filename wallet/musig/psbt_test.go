@@ -457,9 +457,9 @@ func TestForeignChangeIsNotShownAsOwn(t *testing.T) {
 	}
 }
 
-// TestSignaturesInVectorsOfBIP373 verifies and combines the partial signatures of
-// those vectors that are about the key path.
-func TestSignaturesInVectorsOfBIP373(t *testing.T) {
+// vectorsOfBIP373 are the valid ones by their names.
+func vectorsOfBIP373(t testing.TB) map[string]string {
+	t.Helper()
 	b, err := os.ReadFile("../psbt/testdata/vectors.json")
 	if err != nil {
 		t.Fatal(err)
@@ -472,32 +472,41 @@ func TestSignaturesInVectorsOfBIP373(t *testing.T) {
 	if err := json.Unmarshal(b, &list); err != nil {
 		t.Fatal(err)
 	}
-	states := make(map[State]int)
+	found := make(map[string]string)
 	for _, v := range list {
-		if v.BIP != 373 || v.Kind != "valid" {
-			continue
+		if v.BIP == 373 && v.Kind == "valid" {
+			found[v.Case] = v.PSBT
 		}
-		p, err := psbt.Decode(v.PSBT)
+	}
+	return found
+}
+
+// TestSignaturesInVectorsOfBIP373 verifies and combines the partial signatures of
+// those vectors that are about the key path.
+func TestSignaturesInVectorsOfBIP373(t *testing.T) {
+	states := make(map[State]int)
+	for name, text := range vectorsOfBIP373(t) {
+		p, err := psbt.Decode(text)
 		if err != nil {
-			t.Fatal(v.Case, err)
+			t.Fatal(name, err)
 		}
 		before, err := Status(p)
 		if err != nil {
-			t.Errorf("%s: %v", v.Case, err)
+			t.Errorf("%s: %v", name, err)
 		}
 		for _, r := range before {
 			states[r.State]++
 		}
 		reports, err := Finish(p)
 		if err != nil {
-			t.Errorf("%s: %v", v.Case, err)
+			t.Errorf("%s: %v", name, err)
 		}
 		for _, r := range reports {
 			if !r.Finished {
 				continue
 			}
 			if err := p.Finalize(); err != nil {
-				t.Errorf("%s: %v", v.Case, err)
+				t.Errorf("%s: %v", name, err)
 			}
 		}
 	}
@@ -548,4 +557,36 @@ func TestAccountKeys(t *testing.T) {
 	if _, err := Account(many[:MaxParticipants], net); err != nil {
 		t.Error(err)
 	}
+}
+
+// FuzzPSBT: whatever strangers say of the keys of a PSBT, reading it ends.
+func FuzzPSBT(f *testing.F) {
+	for _, text := range vectorsOfBIP373(f) {
+		p, err := psbt.Decode(text)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(p.Bytes())
+	}
+	c := newClub(f, 2, true, "fuzz")
+	p, _ := c.pay(2, rand.New(rand.NewPCG(1, 1)), 2)
+	c.owners[0].step(p)
+	f.Add(p.Bytes())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := psbt.Parse(b)
+		if err != nil {
+			return
+		}
+		before := p.String()
+		list, err := Status(p)
+		if err == nil {
+			_, err = Change(p)
+		}
+		if p.String() != before {
+			t.Error("looking at it changed it")
+		}
+		if done, err2 := Finish(p); err == nil && err2 == nil && len(done) != len(list) {
+			t.Errorf("%d inputs, and then %d", len(list), len(done))
+		}
+	})
 }
