@@ -206,7 +206,7 @@ func (s *walletSession) musigResult(p *psbt.Packet, reports []musig.Report) erro
 			}
 		}
 		if complete {
-			fmt.Fprintln(out, "All owners have signed.")
+			fmt.Fprintln(out, "All owners have signed: `lode wallet psbt broadcast` sends it.")
 		} else {
 			fmt.Fprintln(out, "Next: the owners that are named sign this file with `lode wallet musig sign`.")
 		}
@@ -240,7 +240,7 @@ func (s *walletSession) agree(p *psbt.Packet) error {
 			continue
 		}
 		paid += out.Value
-		lines += fmt.Sprintf("%20s to %s\n", out.Value, s.outputName(out))
+		lines += fmt.Sprintf("%20s to %s\n", out.Value, s.destination(out.Script))
 	}
 	switch high := fee > paid/highFeeShare && !s.IsSet("max-fee"); {
 	case fee > most:

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -9,8 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"lode/consensus"
 	"lode/internal/syncdir"
+	"lode/wallet"
 	"lode/wallet/psbt"
 )
 
@@ -38,6 +37,9 @@ func (s *walletSession) readPSBT() (*psbtFile, error) {
 		return nil, fmt.Errorf("reading the PSBT: %w", err)
 	}
 	if f.packet, err = psbt.Read(b); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path, err)
+	}
+	if err := wallet.CheckPSBTNetwork(s.net.spec, f.packet); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.path, err)
 	}
 	f.binary = strings.HasPrefix(string(b), "psbt\xff")
@@ -83,15 +85,6 @@ func replaceFile(path string, b []byte) error {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return syncdir.Sync(filepath.Dir(path))
-}
-
-// outputName is the address of an output, or what it is instead.
-func (s *walletSession) outputName(out *consensus.TxOut) string {
-	key, ok := consensus.TaprootKey(out.Script)
-	if !ok {
-		return "script " + hex.EncodeToString(out.Script)
-	}
-	return consensus.Address(s.net.spec.Defaults.AddressPrefix, key)
 }
 
 // wantYes asks a question; any answer but yes is an error.

@@ -14,6 +14,7 @@ import (
 	"lode/consensus"
 	"lode/rpc"
 	"lode/wallet"
+	"lode/wallet/musig"
 	"lode/wallet/psbt"
 )
 
@@ -91,7 +92,7 @@ func (s *walletSession) printPSBT(p *psbt.Packet, signed int) error {
 	if err != nil {
 		return err
 	}
-	result := psbtResult{PSBT: p.String(), TxID: tx.TxID(), Signed: signed, Complete: p.Clone().Finalize() == nil}
+	result := psbtResult{PSBT: p.String(), TxID: tx.TxID(), Signed: signed, Complete: musig.Finalize(p.Clone()) == nil}
 	if file := s.String("out"); file != "" {
 		if err := wallet.WritePSBT(file, p); err != nil {
 			return err
@@ -261,9 +262,9 @@ func extractPSBT(spec *consensus.Spec, p *psbt.Packet) (*consensus.Tx, error) {
 	if err := wallet.CheckPSBTNetwork(spec, p); err != nil {
 		return nil, err
 	}
-	err := p.Finalize()
+	err := musig.Finalize(p)
 	if errors.Is(err, psbt.ErrIncomplete) {
-		return nil, fmt.Errorf("%w: have it signed with `lode wallet psbt sign`", err)
+		return nil, fmt.Errorf("%w: have it signed with `lode wallet psbt sign`, or by all owners with `lode wallet musig sign`", err)
 	}
 	if err != nil {
 		return nil, err

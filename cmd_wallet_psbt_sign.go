@@ -13,6 +13,7 @@ import (
 
 	"lode/consensus"
 	"lode/wallet"
+	"lode/wallet/musig"
 	"lode/wallet/psbt"
 	"lode/wallet/psbt/signer"
 )
@@ -144,6 +145,9 @@ func psbtSign(c *cli.Context) error {
 		signed, err := p.Sign(ring, o)
 		if err != nil {
 			return err
+		}
+		if several, _ := musig.Status(p); signed == 0 && len(several) > 0 {
+			return errors.New("no input was signed: several owners sign this one, with `lode wallet musig sign`")
 		}
 		if signed == 0 {
 			return errors.New("no input was signed: none that wants a signature has a key of this wallet")

@@ -277,7 +277,7 @@ func CheckPSBTNetwork(spec *consensus.Spec, p *psbt.Packet) error {
 	check := func(where string, i int, list []psbt.TapDerivation) error {
 		for _, o := range list {
 			path := o.Origin.Path
-			if len(path) >= 2 && path[0] == purpose|psbt.Hardened && path[1] != spec.Defaults.CoinType|psbt.Hardened {
+			if len(path) >= 2 && (path[0] == purpose|psbt.Hardened || path[0] == cosignerPurpose|psbt.Hardened) && path[1] != spec.Defaults.CoinType|psbt.Hardened {
 				return fmt.Errorf("%w: %s %d has a key of coin type %d, want %d", ErrPSBTNetwork, where, i, path[1]&^psbt.Hardened, spec.Defaults.CoinType)
 			}
 		}
