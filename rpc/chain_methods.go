@@ -145,8 +145,9 @@ func (s *Server) getBlockHeader(_ context.Context, p *params) (any, error) {
 		return hex.EncodeToString(info.Header.Append(nil)), nil
 	}
 	j := s.headerJSON(info)
-	if !info.HaveBlock {
-		return j, nil // without nTx, as Bitcoin Core has it
+	j.NTx = int(info.Txs)
+	if info.Txs > 0 || !info.HaveBlock {
+		return j, nil // without nTx where nobody has seen the block, as Bitcoin Core has it
 	}
 	raw, err := s.cfg.Chain.BlockBytes(info.Hash)
 	if errors.Is(err, chain.ErrPruned) {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -31,6 +32,11 @@ func TestSpool(t *testing.T) {
 		}
 		if inFile := s.file != nil; inFile != (size > maxSpooled) || all.memory.used > maxSpooled {
 			t.Errorf("%d bytes: in a file: %v, %d in memory", size, inFile, all.memory.used)
+		}
+		// A file has no name from its first byte on, so that none is left whatever
+		// becomes of the process. Windows cannot do that.
+		if names, err := os.ReadDir(dir); runtime.GOOS != "windows" && (err != nil || len(names) > 0) {
+			t.Errorf("%d bytes: the file has a name: %v, %v", size, names, err)
 		}
 		var out bytes.Buffer
 		if n, err := s.WriteTo(&out); err != nil || n != int64(size) || out.Len() != size {
