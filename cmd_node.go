@@ -23,8 +23,11 @@ func nodeCommand() *cli.Command {
 		Name:  "node",
 		Usage: "run a full node until it is stopped (Ctrl-C, SIGTERM or `lode rpc stop`)",
 		Flags: slices.Concat(networkFlags(), ledgerFlags(), nodeLedgerFlags(), peerFlags(), rpcServerFlags(), rpcUserFlags(), walletRPCFlags(), identityFlags(),
-			nodeMineFlags(), stratumFlags(), policyFlags(), logFlags(), notifyFlags()),
+			nodeMineFlags(), stratumFlags(), policyFlags(), logFlags(), notifyFlags(), []cli.Flag{confFlag()}),
 		Action: func(c *cli.Context) error {
+			if err := readConf(c); err != nil {
+				return err
+			}
 			n, err := newNodeConfig(c)
 			if err != nil {
 				return err
