@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/btcsuite/btcd/address/v2/bech32"
+
+	"lode/internal/mistype"
 )
 
 // ErrAddress is the kind of every error of ParseAddress.
@@ -33,26 +35,42 @@ func encodeAddress(encode func(string, []byte) (string, error), prefix string, k
 	panic("encoding 32 bytes cannot fail: " + err.Error())
 }
 
+// AddressError says what is wrong with an address, of kind ErrAddress.
+type AddressError struct {
+	At  []int // the characters that are wrong, from 0, where that can be said
+	why string
+}
+
+// Error is for people; it never says what would make the address right.
+func (e *AddressError) Error() string { return e.why }
+
+// Unwrap is ErrAddress.
+func (e *AddressError) Unwrap() error { return ErrAddress }
+
 // ParseAddress reads an address of the network with this prefix: the output
 // key of a version 1 witness program of 32 bytes (BIP341) in bech32m (BIP350).
-// The error says which of these is wrong.
+// The error is an AddressError and says which of these is wrong, and where.
 func ParseAddress(prefix, s string) (key [32]byte, err error) {
+	var at []int
 	fail := func(format string, args ...any) ([32]byte, error) {
-		return [32]byte{}, fmt.Errorf("%w: %.100q %s", ErrAddress, s, fmt.Sprintf(format, args...))
+		return [32]byte{}, &AddressError{at, fmt.Sprintf("%v: %.100q %s", ErrAddress, s, fmt.Sprintf(format, args...))}
 	}
+	prefix = strings.ToLower(prefix)
 	hrp, data, checksum, err := bech32.DecodeGeneric(s)
-	if errors.As(err, new(bech32.ErrInvalidChecksum)) {
+	if err != nil {
 		// The library's text has the checksum that would make it valid: whoever
 		// pastes it pays to a key that nobody has.
-		if at, ok := typo(prefix, s); ok {
-			return fail("is not bech32m: its checksum is wrong; look at character %d", at+1)
+		why, places := mistype.Locate(prefix, s)
+		at = places
+		if n := len(prefix) + addressLength; len(s) != n && len(places) == 0 && strings.HasPrefix(strings.ToLower(s), prefix+"1") {
+			return fail("is not bech32m: it has %d characters, and addresses here have %d", len(s), n)
 		}
-		return fail("is not bech32m: its checksum is wrong, so it is mistyped or cut")
+		if why == "" {
+			why = "it is too long"
+		}
+		return fail("is not bech32m: %s", why)
 	}
-	if err != nil {
-		return fail("is not bech32m (%v)", err)
-	}
-	if hrp != strings.ToLower(prefix) {
+	if hrp != prefix {
 		return fail("belongs to another network: it begins with %q, want %q", hrp, prefix)
 	}
 	if len(data) == 0 || data[0] != 1 {
@@ -68,30 +86,6 @@ func ParseAddress(prefix, s string) (key [32]byte, err error) {
 	return [32]byte(program), nil
 }
 
-// bech32Charset is the alphabet of bech32 (BIP173).
-const bech32Charset = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
-
 // addressLength is what an address has behind its prefix: the separator, the
 // version, a key and a checksum.
 const addressLength = 1 + 1 + (32*8+4)/5 + 6
-
-// typo finds the one character that, if it were another one, would make s an
-// address of the network. BIP173 wants to be told where and never what, as
-// nobody is to pay to a guess.
-func typo(prefix, s string) (at int, ok bool) {
-	s = strings.ToLower(s)
-	if len(s) != len(prefix)+addressLength || !strings.HasPrefix(s, prefix+"1") {
-		return 0, false
-	}
-	try := []byte(s)
-	for at := len(prefix) + 1; at < len(s); at++ {
-		for _, letter := range []byte(bech32Charset) {
-			try[at] = letter
-			if _, data, checksum, err := bech32.DecodeGeneric(string(try)); err == nil && checksum == bech32.VersionM && data[0] == 1 {
-				return at, true
-			}
-		}
-		try[at] = s[at]
-	}
-	return 0, false
-}

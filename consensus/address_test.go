@@ -37,12 +37,15 @@ func TestMistypedAddressSaysNoChecksum(t *testing.T) {
 		}
 		wrong := text[:at] + string(letter) + text[at+1:]
 		_, err := ParseAddress("bcrt", wrong)
+		if e, ok := errors.AsType[*AddressError](err); !ok || len(e.At) != 1 || e.At[0] != at {
+			t.Fatalf("%v, want the place %d", err, at)
+		}
 		if want := fmt.Sprintf("not a usable address: %q is not bech32m: its checksum is wrong; look at character %d", wrong, at+1); err == nil || err.Error() != want {
 			t.Fatalf("%v, want %s", err, want)
 		}
 	}
 	_, err := ParseAddress("bcrt", text[:len(text)-3])
-	if want := fmt.Sprintf("not a usable address: %q is not bech32m: its checksum is wrong, so it is mistyped or cut", text[:len(text)-3]); err == nil || err.Error() != want {
+	if want := fmt.Sprintf("not a usable address: %q is not bech32m: it has 61 characters, and addresses here have 64", text[:len(text)-3]); err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 }

@@ -296,4 +296,11 @@ func TestUtilities(t *testing.T) {
 		}
 		same(t, got["error_locations"], []any{})
 	}
+	wrong := []byte(n.address)
+	if wrong[20] == 'q' {
+		wrong[20] = 'p'
+	} else {
+		wrong[20] = 'q'
+	}
+	same(t, ok[object](n, "validateaddress", string(wrong))["error_locations"], []any{20.0})
 }

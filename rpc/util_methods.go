@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"math"
 	"strings"
 
@@ -53,11 +54,15 @@ func (s *Server) validateAddress(_ context.Context, p *params) (any, error) {
 	}
 	key, err := consensus.ParseAddress(s.cfg.Spec.Defaults.AddressPrefix, text)
 	if err != nil {
+		places := []int{}
+		if wrong, ok := errors.AsType[*consensus.AddressError](err); ok && wrong.At != nil {
+			places = wrong.At
+		}
 		return struct {
 			Valid     bool   `json:"isvalid"`
 			Locations []int  `json:"error_locations"`
 			Error     string `json:"error"`
-		}{false, []int{}, err.Error()}, nil
+		}{false, places, err.Error()}, nil
 	}
 	return struct {
 		Valid   bool   `json:"isvalid"`

@@ -1,13 +1,13 @@
 package silent
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/btcsuite/btcd/address/v2/bech32"
 
 	"lode/consensus"
+	"lode/internal/mistype"
 )
 
 // Address is where silent payments go.
@@ -21,13 +21,8 @@ const (
 	maxAddress = 1023
 	// keysSize is of the two keys, in bytes.
 	keysSize = 66
-	// addressLength is what an address of version 0 has behind its prefix: the separator,
-	// the version, the keys and a checksum.
-	addressLength = 1 + 1 + (keysSize*8+4)/5 + 6
 	// reservedVersion is of a coming change that is not compatible.
 	reservedVersion = 31
-
-	charset = "qpzry9x8gf2tvdw0s3jn54khce6mua7l" // of bech32 (BIP173)
 )
 
 // Encode writes an address of version 0 in bech32m (BIP350) with the prefix of a network.
@@ -60,13 +55,9 @@ func ParseAddress(prefix, s string) (a Address, err error) {
 	}
 	hrp, data, checksum, err := bech32.DecodeNoLimitWithVersion(s)
 	switch {
-	case errors.As(err, new(bech32.ErrInvalidChecksum)): // whose text has the right one, see consensus.ParseAddress
-		if at, ok := typo(prefix, s); ok {
-			return fail("is not bech32m: its checksum is wrong; look at character %d", at+1)
-		}
-		return fail("is not bech32m: its checksum is wrong, so it is mistyped or cut")
-	case err != nil:
-		return fail("is not bech32m (%v)", err)
+	case err != nil: // whose text has the right checksum, see consensus.ParseAddress
+		why, _ := mistype.Locate(prefix, s)
+		return fail("is not bech32m: %s", why)
 	case hrp != prefix:
 		return fail("belongs to another network: it begins with %q, want %q", hrp, prefix)
 	case checksum != bech32.VersionM:
@@ -85,24 +76,4 @@ func ParseAddress(prefix, s string) (a Address, err error) {
 		}
 	}
 	return a, nil
-}
-
-// typo finds the one character that, if it were another one, would make s an address of
-// version 0 of the network. It says where and never what (BIP173).
-func typo(prefix, s string) (at int, ok bool) {
-	s = strings.ToLower(s)
-	if len(s) != len(prefix)+addressLength || !strings.HasPrefix(s, prefix+"1") {
-		return 0, false
-	}
-	try := []byte(s)
-	for at := len(prefix) + 1; at < len(s); at++ {
-		for _, letter := range []byte(charset) {
-			try[at] = letter
-			if _, _, checksum, err := bech32.DecodeNoLimitWithVersion(string(try)); err == nil && checksum == bech32.VersionM {
-				return at, true
-			}
-		}
-		try[at] = s[at]
-	}
-	return 0, false
 }
