@@ -56,7 +56,7 @@ func walletCreate(c *cli.Context) error {
 	if err := s.showWords(o.Mnemonic, p); err != nil {
 		return errors.Join(fmt.Errorf("the words could not be shown, so no wallet was made: %w", err), p.Drop())
 	}
-	if onTerminal() && canMove(os.Stdout) && !c.Bool("json") {
+	if onTerminal() && !c.Bool("json") {
 		if err := s.askWordsAgain(o.Mnemonic); err != nil {
 			return errors.Join(fmt.Errorf("no wallet was made, and the words that were shown belong to none: %w", err), p.Drop())
 		}
@@ -89,7 +89,9 @@ func (s *walletSession) askWordsAgain(mnemonic string) error {
 	if _, err := ask(ctx, "Press Enter when you have written them down: they vanish from the screen, and are asked for. "); err != nil {
 		return err
 	}
-	fmt.Fprint(os.Stdout, "\x1b[H\x1b[2J\x1b[3J") // the screen, and what was scrolled off it
+	if canMove(os.Stdout) {
+		fmt.Fprint(os.Stdout, "\x1b[H\x1b[2J\x1b[3J") // the screen, and what was scrolled off it
+	}
 	return checkWords(mnemonic, func(question string) (string, error) { return askSecret(ctx, question) })
 }
 

@@ -50,10 +50,22 @@ func TestBitcoinCoreDerivesTheSame(t *testing.T) {
 			t.Errorf("a hardened step without a private key: %v", err)
 		}
 	}
-	receive := d.Expand()[0]
-	if got, err := receive.Address(0); err != nil || got != "bcrt1p8wpt9v4frpf3tkn0srd97pksgsxc5hs52lafxwru9kgeephvs7rqjeprhg" {
-		t.Errorf("got %s, %v", got, err)
+	for i, list := range [][]string{{
+		"bcrt1p8wpt9v4frpf3tkn0srd97pksgsxc5hs52lafxwru9kgeephvs7rqjeprhg",
+		"bcrt1p90h6z3p36n9hrzy7580h5l429uwchyg8uc9sz4jwzhdtuhqdl5eqkcyx0f",
+		"bcrt1p40qqa84kpphe5vtcwd8zv7v6w7p62cmupf6f60mf8pxdkcv2455qgtw98j",
+	}, {
+		"bcrt1p6uav7en8k7zsumsqugdmg5j6930zmzy4dg7jcddshsr0fvxlqx7qnc7l22",
+		"bcrt1pwhn9lzpaukrjwvwe365x7hcgvtcfywwsaxcq7j04jgrfcxzdq23q6mfcm3",
+		"bcrt1p8hh0alzgx4f6xfnvsrfa6q7v9q44mu298ntrs3szzha5yrezdr3q6pnz6t",
+	}} {
+		for index, want := range list {
+			if got, err := d.Expand()[i].Address(uint32(index)); err != nil || got != want {
+				t.Errorf("%d/%d: %s, %v, want %s", i, index, got, err, want)
+			}
+		}
 	}
+	receive := d.Expand()[0]
 	origins, err := receive.Origins(7)
 	if err != nil || len(origins) != 1 || fmt.Sprintf("%x %d", origins[0].Fingerprint, origins[0].Path) != "73c5da0a [2147483734 2147483649 2147483648 0 7]" {
 		t.Errorf("origins %v, %v", origins, err)

@@ -3,6 +3,7 @@ package descriptor
 import (
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -150,10 +151,11 @@ func (p *parser) path(k *key, hardenedOK bool) error {
 		switch {
 		case p.take("*"):
 			k.wildcard = anyChild
-			if p.take("h") {
-				k.wildcard, k.apostrophe = anyHardened, false
-			} else if p.take("'") {
-				k.wildcard, k.apostrophe = anyHardened, true
+			if apostrophe := p.take("'"); apostrophe || p.take("h") {
+				k.wildcard = anyHardened
+				if !slices.ContainsFunc(k.steps, step.isHardened) { // else their mark is kept, as in Bitcoin Core
+					k.apostrophe = apostrophe
+				}
 			}
 		case p.take("<"):
 			if multi {
