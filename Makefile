@@ -15,7 +15,7 @@ DEPTH       ?= 1000
 SEEDS       ?= 1000
 BTCD        := github.com/btcsuite/btcd@v0.26.2
 
-.PHONY: help build test race lint fuzz oracle interop interop-js lnd crash faults damages reorg bench bench-import bench-net bench-stratum simulate flood attack wallet-histories messages generate generated arm64 testnet clean
+.PHONY: help build test race lint fuzz oracle interop interop-js lnd crash faults damages reorg bench bench-import bench-net bench-stratum simulate flood attack wallet-histories messages age generate generated arm64 testnet clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,10 @@ wallet-histories: ## hold wallets to the ledger through SEEDS (1000) histories o
 messages: ## let bip322-js (npm, installed for the while) verify signed messages
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$$dir" bip322-js@3.0.0 >/dev/null && \
 		LODE_TEST_NODE_MODULES="$$dir/node_modules" $(GO) test ./wallet/message -run 'TestLibraryVerifies$$' -count 1 -v
+
+age: ## let the age tool (installed for the while) open the file of a wallet
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; GOBIN="$$dir" $(GO) install filippo.io/age/cmd/age@v1.3.2 && \
+		LODE_TEST_AGE="$$dir/age" $(GO) test . -run 'TestAgeOpensTheWallet$$' -count 1 -v
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...

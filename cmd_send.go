@@ -72,6 +72,9 @@ func walletSend(c *cli.Context) error {
 		return err
 	}
 	return withWallet(c, func(s *walletSession, w *wallet.Wallet) error {
+		if w.WatchOnly() {
+			return wallet.ErrWatchOnly
+		}
 		if err := s.readyToPay(w); err != nil {
 			return err
 		}

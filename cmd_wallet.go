@@ -31,6 +31,10 @@ func walletCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "wallet",
 		Usage: "keep keys, receive and pay",
+		Before: func(*cli.Context) error {
+			hideMemory()
+			return nil
+		},
 		Description: "A wallet is an encrypted file with the words that all keys come from, and beside it two\n" +
 			"plain ones: a watch file with the public key and labels, and a journal of what was seen\n" +
 			"and sent. The passphrase comes from --passphrase-file, from LODE_WALLET_PASSPHRASE, or is\n" +

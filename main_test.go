@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"testing"
 
@@ -25,6 +26,28 @@ func TestScripts(t *testing.T) {
 			// A home of its own, and nothing from the developer's environment.
 			env.Setenv("HOME", env.WorkDir)
 			return os.MkdirAll(env.WorkDir+"/tmp", 0o700)
+		},
+	})
+}
+
+// TestAgeOpensTheWallet has the age tool open the file of a wallet. It wants the
+// program's path in LODE_TEST_AGE.
+func TestAgeOpensTheWallet(t *testing.T) {
+	tool := os.Getenv("LODE_TEST_AGE")
+	if tool == "" {
+		t.Skip("LODE_TEST_AGE is not set: make age")
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/age",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("AGE", tool)
+			// A script's files end with a new line, which the secret does not.
+			text, err := os.ReadFile(env.WorkDir + "/secret")
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(env.WorkDir+"/secret", bytes.TrimSpace(text), 0o600)
 		},
 	})
 }
