@@ -498,3 +498,33 @@ func TestSilentLabelsOfARestoredWallet(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 }
+
+// TestSilentOutputsAreNotGivenAwayHalfDone: a replacement of a silent payment is no PSBT, and does
+// not take the outputs that followed from other coins by their names.
+func TestSilentOutputsAreNotGivenAwayHalfDone(t *testing.T) {
+	n := newSilentSim(t)
+	payer, w := newTestWallet(t, words(t)), newTestWallet(t, words(t))
+	n.mineMany(105, payer.testKey(t, KeyPath{0, 0}))
+	syncWith(t, payer, n)
+	_, tx := paySilently(t, payer, n, 50*consensus.SatPerCoin-1_200, w.testSilent(t, "")) // no change
+	syncWith(t, payer, n)
+	b := Bump{TxID: tx.TxID(), Kind: DraftBump, Rate: 50_000, Pool: PoolFacts{Increment: 1000, Least: 1000}}
+	d, err := payer.PlanBump(b)
+	if err != nil || !d.IsSilent() {
+		t.Fatalf("silent: %t, %v", d != nil && d.IsSilent(), err)
+	}
+	b.Outputs = tx.Out
+	if _, err := payer.PlanBump(b); !errors.Is(err, ErrBump) || !strings.Contains(err.Error(), "silent payment") {
+		t.Errorf("with outputs by name: %v", err)
+	}
+	b.Outputs, b.Kind = nil, DraftCancel
+	if d, err := payer.PlanBump(b); err != nil || d.IsSilent() {
+		t.Errorf("cancelled: %v", err)
+	}
+	// A restored wallet cannot tell, and so changes no inputs.
+	r := restoreFrom(t, payer, n)
+	b.Kind = DraftBump
+	if _, err := r.PlanBump(b); !errors.Is(err, ErrFunds) {
+		t.Errorf("a restored wallet adds coins: %v", err)
+	}
+}

@@ -2,6 +2,7 @@ package wallet
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -61,7 +62,7 @@ func (d *Draft) SilentTo(payee int) (a silent.Address, ok bool) {
 func (d *Draft) IsSilent() bool { return d.late != nil }
 
 // ErrSilentPSBT is the kind of the error for a silent payment that is to be signed elsewhere.
-var ErrSilentPSBT = fmt.Errorf("silent payments cannot be made by PSBT: the output follows from the private keys of all inputs, and this program does not write the fields of BIP375")
+var ErrSilentPSBT = errors.New("silent payments cannot be made by PSBT: the output follows from the private keys of all inputs, and this program does not write the fields of BIP375")
 
 // noteSilent writes down which outputs of a payment are silent, and to whom: without that they
 // could not be derived anew when it is replaced.

@@ -48,7 +48,7 @@ func bump(c *call, wantPSBT bool) (any, error) {
 		Errors []string        `json:"errors"`
 	}{Before: coins(before), Fee: coins(d.Fee), Errors: []string{}}
 	if wantPSBT {
-		p, err := c.packet(d.Tx, true)
+		p, err := c.packetOf(d)
 		if err != nil {
 			return nil, err
 		}

@@ -323,7 +323,7 @@ func (c *call) finish(d *wallet.Draft, wantPSBT, addToWallet bool) (any, error) 
 	}
 	var j answer
 	if c.w.WatchOnly() || wantPSBT || !addToWallet {
-		p, err := c.packet(d.Tx, true)
+		p, err := c.packetOf(d)
 		if err != nil {
 			return nil, err
 		}
@@ -363,6 +363,14 @@ func signedPacket(text string, tx *consensus.Tx) (string, error) {
 		return "", err
 	}
 	return p.String(), nil
+}
+
+// packetOf is a PSBT of a draft.
+func (c *call) packetOf(d *wallet.Draft) (*psbt.Packet, error) {
+	if d.IsSilent() {
+		return nil, fail(codeWallet, "%v", wallet.ErrSilentPSBT)
+	}
+	return c.packet(d.Tx, true)
 }
 
 // packet is a PSBT of a transaction without signatures, with what the wallet knows.
