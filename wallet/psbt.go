@@ -14,8 +14,8 @@ import (
 // PSBT makes a PSBT of a draft, for whoever has the keys: with what every input
 // spends, and where the keys of inputs and of the change come from.
 func (w *Wallet) PSBT(d *Draft, version uint32) (*psbt.Packet, error) {
-	if d.late != nil {
-		return nil, psbt.ErrSilent
+	if d.IsSilent() {
+		return nil, ErrSilentPSBT
 	}
 	p, err := psbt.New(version, d.Tx)
 	if err != nil {

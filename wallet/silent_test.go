@@ -16,6 +16,8 @@ import (
 
 	"lode/consensus"
 	"lode/wallet/descriptor"
+	"lode/wallet/psbt"
+	psbtkeys "lode/wallet/psbt/signer"
 	"lode/wallet/silent"
 )
 
@@ -526,5 +528,56 @@ func TestSilentOutputsAreNotGivenAwayHalfDone(t *testing.T) {
 	b.Kind = DraftBump
 	if _, err := r.PlanBump(b); !errors.Is(err, ErrFunds) {
 		t.Errorf("a restored wallet adds coins: %v", err)
+	}
+}
+
+// TestSilentCoinsAreSpentByPSBT signs for a coin that came silently in a PSBT, and refuses to make
+// one that pays silently.
+func TestSilentCoinsAreSpentByPSBT(t *testing.T) {
+	n := newSilentSim(t)
+	payer, w := newTestWallet(t, words(t)), newTestWallet(t, words(t))
+	n.mineMany(105, payer.testKey(t, KeyPath{0, 0}))
+	syncWith(t, payer, n)
+	syncWith(t, w, n)
+	_, tx := paySilently(t, payer, n, 2_000_000, w.testSilent(t, "a"))
+	n.mine(stranger, tx)
+	syncWith(t, w, n)
+	d, err := w.Draft(Payment{Payees: []Payee{{stranger, 500_000}}, Rate: DefaultFeeRate})
+	if err != nil || !d.Spends[0].Key.IsSilent() {
+		t.Fatal(err)
+	}
+	for _, version := range []uint32{0, 2} {
+		p, err := w.PSBT(d, version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ring := new(psbtkeys.Ring)
+		if err := w.AddPrivate(ring, p, w.testSecret(t)); err != nil {
+			t.Fatal(err)
+		}
+		if signed, err := p.Sign(ring, psbt.SignOptions{}); err != nil || signed != 1 {
+			t.Fatalf("version %d: %d signed, %v", version, signed, err)
+		}
+		if err := p.Finalize(); err != nil {
+			t.Fatal(err)
+		}
+		spend, err := p.Extract(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if version == 2 {
+			n.mine(stranger, spend)
+		}
+	}
+	syncWith(t, w, n)
+	if b := w.Balance(); b.Confirmed != 1_500_000-d.Fee {
+		t.Errorf("%+v", b)
+	}
+	late, err := w.Draft(Payment{Payees: []Payee{{Amount: 10_000}}, Late: SilentPayees{0: w.testSilent(t, "")}, Rate: DefaultFeeRate})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.PSBT(late, 2); !errors.Is(err, ErrSilentPSBT) {
+		t.Errorf("a PSBT that pays silently: %v", err)
 	}
 }
