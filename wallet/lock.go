@@ -37,7 +37,7 @@ func (f Files) lock(ctx context.Context, patience time.Duration) (*os.File, erro
 		case !errors.Is(err, filelock.ErrHeld):
 			err = fmt.Errorf("locking %s: %w", path, err)
 		case time.Now().After(deadline):
-			err = fmt.Errorf("wallet %s is %w: wait until it is done", f.Secret, ErrBusy)
+			err = fmt.Errorf("wallet %s is %w: wait until it is done; a node with --wallet-rpc gives it free by unloadwallet", f.Secret, ErrBusy)
 		default:
 			select {
 			case <-time.After(lockPoll):
