@@ -86,6 +86,7 @@ type nodeConfig struct {
 	logLevel       slog.Level
 	logLevels      *logcat.Levels
 	logFile        string       // empty for standard output
+	logPath        string       // where the log goes; empty if that is no file
 	log            *slog.Logger // made by openLog
 	commands       commands
 	loadBlocks     []string // files

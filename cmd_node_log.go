@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -39,6 +41,11 @@ func (n *nodeConfig) openLog(stdout io.Writer) (end func(), err error) {
 		reopen := out.reopen
 		hangup.Store(&reopen)
 	}
+	if n.logFile == "" {
+		n.logPath = outputFile()
+	} else if n.logPath, err = filepath.Abs(n.logFile); err != nil {
+		n.logPath = n.logFile
+	}
 	surviveBrokenPipe()
 	n.logLevels = logcat.New(n.logLevel)
 	n.log = slog.New(n.logLevels.Handler(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})))
@@ -46,4 +53,18 @@ func (n *nodeConfig) openLog(stdout io.Writer) (end func(), err error) {
 		out.close()
 		hangup.Store(nil)
 	}, nil
+}
+
+// outputFile is the file that standard output was led into, if it can be told: Linux
+// says it.
+func outputFile() string {
+	info, err := os.Stdout.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	name, err := os.Readlink("/proc/self/fd/1")
+	if err != nil {
+		return ""
+	}
+	return name
 }

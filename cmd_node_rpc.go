@@ -55,7 +55,7 @@ func (n *nodeConfig) rpcConfig(p *nodeParts, password string, stop func()) rpc.C
 		Spec: n.spec, Chain: p.ledger, Pool: p.pool, Templates: p.templates, Network: p.peers, Clock: n.clock,
 		Version: version, UserAgent: n.userAgent, Stop: stop, Log: n.log,
 		Dir: n.dir, User: rpc.CookieUser, Password: password, Users: n.users, Whitelist: n.whitelist, AllowHosts: n.allowHosts, OpenMetrics: n.openMetrics, MaxConnections: n.places.rpc,
-		LogFile: n.logFile, Logging: n.logLevels,
+		LogFile: n.logPath, Logging: n.logLevels,
 	}
 	if p.mining != nil {
 		cfg.Mining = p.mining

@@ -38,7 +38,7 @@ type Config struct {
 	Mining    Mining // nil while the node does not mine
 	Stop      func() // asks the node to stop
 	Log       *slog.Logger
-	LogFile   string  // empty if the log goes to standard output
+	LogFile   string  // empty if the log goes to no file
 	Logging   Logging // nil if the parts of the log cannot be told apart
 
 	Dir            string       // where relative paths begin
