@@ -9,13 +9,14 @@ CASES       ?= 100000
 KILLS       ?= 200
 ROUNDS      ?= 3
 BENCH_FILE  ?=
+BITCOIND    ?=
 SECONDS     ?= 600
 DAMAGES     ?= 1000
 DEPTH       ?= 1000
 SEEDS       ?= 1000
 BTCD        := github.com/btcsuite/btcd@v0.26.2
 
-.PHONY: help build test race lint fuzz oracle interop interop-js lnd crash faults damages reorg bench bench-import bench-net bench-stratum simulate flood attack wallet-histories messages age generate generated arm64 testnet clean
+.PHONY: help build test race lint fuzz oracle interop interop-js lnd crash faults damages reorg bench bench-import bench-net bench-stratum simulate flood attack wallet-histories musig messages age generate generated arm64 testnet clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +96,9 @@ messages: ## let bip322-js (npm, installed for the while) verify signed messages
 age: ## let the age tool (installed for the while) open the file of a wallet
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; GOBIN="$$dir" $(GO) install filippo.io/age/cmd/age@v1.3.2 && \
 		LODE_TEST_AGE="$$dir/age" $(GO) test . -run 'TestAgeOpensTheWallet$$' -count 1 -v
+
+musig: ## let owners of one account sign with the real binary; BITCOIND=PROGRAM has Bitcoin Core be one of them
+	LODE_TEST_MUSIG=1 BITCOIND='$(BITCOIND)' $(GO) test ./testnet -run 'MuSig' -count 1 -timeout 30m -v
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -123,8 +123,16 @@ func TestCoreMuSig(t *testing.T) {
 	// two calls; Lode, when it comes last, in one.
 	x.settle(x.core(x.lodes(x.core(funded()))))
 	x.settle(x.lodes(x.core(x.core(x.lodes(funded())))))
-	for range 3 {
+	created := func() string {
+		return x.lode.run("wallet", "psbt", "create", "--name", "shared", "--to", x.pay, "--amount", "60.5", "--fee-rate", "2")
+	}
+	x.settle(x.core(x.lodes(x.core(created()))))
+	x.settle(x.lodes(x.core(x.core(x.lodes(created())))))
+	for i := range 4 {
 		p := funded()
+		if i%2 == 0 {
+			p = created()
+		}
 		for range 2 {
 			var both string
 			x.other.call(&both, "combinepsbt", []string{x.core(p), x.lodes(p)})
