@@ -216,7 +216,7 @@ func (s *walletSession) importAll(w *wallet.Wallet, list []*importRequest) error
 		}
 	}
 	if secret != nil {
-		if err := s.files.ChangePassphrase(secret, passphrase, workFactor); err != nil {
+		if err := s.files.WriteSecret(secret, passphrase, workFactor); err != nil {
 			return err
 		}
 	}

@@ -21,6 +21,9 @@ const (
 
 // passphrase is that of an existing wallet; why is for the question.
 func (s *walletSession) passphrase(why string) (string, error) {
+	if plain, err := s.files.IsPlain(); err != nil || plain { // see createwallet
+		return "", err
+	}
 	given, ok, err := givenPassphrase(s.String("passphrase-file"), os.Getenv(passphraseEnv))
 	if ok || err != nil {
 		return given, err

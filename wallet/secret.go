@@ -188,6 +188,24 @@ func (f Files) ChangePassphrase(s *Secret, passphrase string, workFactor int) er
 	return writeFile(f.Secret, sealed)
 }
 
+// WriteSecret replaces the secret file by one with the same passphrase, or with none
+// if it has none.
+func (f Files) WriteSecret(s *Secret, passphrase string, workFactor int) error {
+	plain, err := f.IsPlain()
+	if err != nil {
+		return err
+	}
+	if !plain {
+		return f.ChangePassphrase(s, passphrase, workFactor)
+	}
+	b, err := s.sealPlain()
+	if err != nil {
+		return err
+	}
+	defer clear(b)
+	return writeFile(f.Secret, b)
+}
+
 // missing says what to do about a file of the wallet that is not there.
 func (f Files) missing(err error) error {
 	if errors.Is(err, os.ErrNotExist) {

@@ -341,3 +341,53 @@ func TestSecretOfWordsAloneIsReadByAll(t *testing.T) {
 		t.Errorf("%+v, %v", again, err)
 	}
 }
+
+// TestInterruptedImportLeavesAWallet: the watch file is written before the journal
+// that needs it, so that a wallet which is killed between the two opens, and finds
+// the coins.
+func TestInterruptedImportLeavesAWallet(t *testing.T) {
+	n, w := funded(t, 1)
+	d := parse(t, w, "addr("+w.addressOf([32]byte{9})+")")
+	n.mine([32]byte{9})
+	n.mineMany(101, stranger)
+	importInto(t, w, ImportOptions{Descriptor: d})
+	w.file.write = func(*os.File, []byte) (int, error) { return 0, errors.New("killed") }
+	if err := w.Save(); err == nil {
+		t.Fatal("the journal was written")
+	}
+	w.Close()
+	w, err := Open(t.Context(), w.files, w.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if len(w.Descriptors()) != 3 {
+		t.Errorf("descriptors %+v", w.Descriptors())
+	}
+	w.testSync(t, n)
+	wantBalance(t, w, Balance{Confirmed: 100 * coin, Watched: 50 * coin, Spendable: 50 * coin})
+}
+
+// TestPlainSecretStaysPlain: what is imported into a wallet without a passphrase, on
+// a playground, is kept, and is read without one.
+func TestPlainSecretStaysPlain(t *testing.T) {
+	w, err := Create(t.Context(), FilesOf(t.TempDir()+"/w.age"), spec(t, "regtest"), CreateOptions{Plain: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	secret, err := w.files.OpenSecret(w.spec, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	importInto(t, w, ImportOptions{Descriptor: parse(t, w, "tr("+otherKey+"/<0;1>/*)"), Secret: secret, Active: true})
+	if err := w.files.WriteSecret(secret, "", testWorkFactor); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := w.files.OpenSecret(w.spec, ""); err != nil || len(again.Descriptors) != 1 {
+		t.Errorf("%v, %v", again, err)
+	}
+	if _, err := Create(t.Context(), FilesOf(t.TempDir()+"/w.age"), spec(t, "main"), CreateOptions{Plain: true}); !errors.Is(err, ErrEmpty) {
+		t.Errorf("a wallet without a passphrase where coins have a value: %v", err)
+	}
+}
