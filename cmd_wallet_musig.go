@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/urfave/cli/v2"
 
@@ -42,6 +43,10 @@ func musigCommand() *cli.Command {
 
 // cosigner opens the words of the wallet.
 func (s *walletSession) cosigner(why string) (*wallet.Cosigner, error) {
+	_, err := os.Stat(s.files.Secret)
+	if _, watched := os.Stat(s.files.Watch); errors.Is(err, os.ErrNotExist) && watched == nil {
+		return nil, fmt.Errorf("%s only watches, and owners sign with their own words: say with --name or --wallet which of your wallets has them", s.files.Watch)
+	}
 	secret, err := s.openSecret(why)
 	if err != nil {
 		return nil, err

@@ -7,7 +7,8 @@
 // store.go, files.go, lock.go, watch.go, create.go, wallet.go (the files);
 // node.go, scan.go, sync.go, lookback.go (what the chain says); ledger.go,
 // history.go, addresses.go, locks.go (what follows); select.go, send.go (spending);
-// silent.go, silentscan.go, silentsend.go (silent payments).
+// silent.go, silentscan.go, silentsend.go (silent payments); cosigner.go (accounts of
+// several owners).
 //
 // The package knows the rules (lode/consensus) and the interface Node that it
 // declares itself; how a node is reached is not its business.
@@ -85,6 +86,9 @@
 // that was not written to its end is not counted; whatever else is wrong is said,
 // and the frames before it count. Without its journal a wallet scans the blocks
 // from start again.
+//
+// musig-nonces/ holds secret nonces of signatures of several owners, which must never
+// be copied: see wallet/musig.
 //
 // NAME.watch.json.lock is locked (flock) by the process that has the wallet open.
 // It is released while anybody is asked anything: see Wallet.Release.
