@@ -16,7 +16,7 @@ DEPTH       ?= 1000
 SEEDS       ?= 1000
 BTCD        := github.com/btcsuite/btcd@v0.26.2
 
-.PHONY: help build test race lint fuzz oracle interop interop-js lnd crash faults damages reorg bench bench-import bench-net bench-stratum simulate flood attack wallet-histories musig messages age generate generated arm64 testnet clean
+.PHONY: help build test race lint fuzz oracle psbt-oracle interop interop-js lnd crash faults damages reorg bench bench-import bench-net bench-stratum simulate flood attack wallet-histories musig messages age generate generated arm64 testnet clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,10 @@ lnd: ## let the lnd that LND names use a node as its bitcoind
 interop: ## let Lode and btcd (installed for the while) follow each other over TCP
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; GOBIN="$$dir" $(GO) install $(BTCD) && \
 		BTCD="$$dir/btcd" $(GO) test ./testnet -run '^Test(Interop|Core)$$' -count 1 -v
+
+psbt-oracle: ## compare PSBTs, and 20,000 mutated ones, with what btcutil's psbt says of them
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; $(GO) build -C wallet/psbt/oracle -o "$$dir/oracle" . && \
+		PSBT_ORACLE="$$dir/oracle" $(GO) test ./wallet/psbt -run '^TestOracle$$' -count 1 -v
 
 interop-js: ## let bitcoinjs-lib (from npm, for the while) sign one input of a PSBT and Lode the other
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; cp testnet/bitcoinjs/*.json testnet/bitcoinjs/*.mjs "$$dir" && \

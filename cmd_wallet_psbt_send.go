@@ -96,7 +96,11 @@ func (s *walletSession) sendPSBT(w *wallet.Wallet, tx *consensus.Tx) error {
 		if err := w.Acquire(s.Context.Context); err != nil {
 			return err
 		}
-		if draft, own := w.DraftOf(tx); own {
+		draft, own, err := w.DraftOf(tx)
+		if err != nil {
+			return err
+		}
+		if own {
 			locked := w.UnlockSpent(draft)
 			err := w.Commit(draft, tx)
 			if err == nil {

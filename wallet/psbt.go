@@ -3,7 +3,6 @@ package wallet
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"lode/consensus"
 	"lode/wallet/descriptor"
@@ -126,19 +125,34 @@ func (w *Wallet) AddPrivate(ring *psbtkeys.Ring, p *psbt.Packet, s *Secret) erro
 func WritePSBT(path string, p *psbt.Packet) error { return writeFile(path, p.Bytes()) }
 
 // DraftOf describes a transaction that was signed elsewhere, so that Commit can put
-// it into the journal. It is false if it spends no coin of the wallet.
-func (w *Wallet) DraftOf(tx *consensus.Tx) (d *Draft, own bool) {
-	d = &Draft{Tx: tx}
-	for _, c := range w.Coins() {
-		if !slices.ContainsFunc(tx.In, func(in consensus.TxIn) bool { return in.PrevOut == c.OutPoint }) {
+// it into the journal. It is false if that is not the wallet's business: no coin of
+// its own is spent, or it has this very transaction already. The error is of kind
+// ErrChanged if another payment spends one of the coins.
+func (w *Wallet) DraftOf(tx *consensus.Tx) (d *Draft, own bool, err error) {
+	w.refresh()
+	id := tx.TxID()
+	spends := make(map[consensus.OutPoint]bool)
+	for i := range tx.In {
+		o := tx.In[i].PrevOut
+		spends[o] = true
+		if _, ours := w.ours(o); !ours {
 			continue
 		}
 		own = true
-		if c.Spendable() || c.Locked {
+		if r, live := w.liveSpender(o); live && r.id != id {
+			return nil, true, fmt.Errorf("%w: payment %s spends coin %s already", ErrChanged, r.id, o)
+		}
+	}
+	if w.journal.byID[id] != nil {
+		return nil, false, nil
+	}
+	d = &Draft{Tx: tx}
+	for _, c := range w.Coins() {
+		if spends[c.OutPoint] && (c.Spendable() || c.Locked) {
 			d.Spends = append(d.Spends, c)
 		}
 	}
-	return d, own
+	return d, own, nil
 }
 
 // UnlockSpent unlocks the coins that a draft spends, and gives those that were.

@@ -63,12 +63,20 @@ func TestPSBTIsSignedByTheSecretAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		draft, own := w.DraftOf(tx)
-		if !own {
-			t.Fatal("it spends a coin of the wallet")
+		draft, own, err := w.DraftOf(tx)
+		if !own || err != nil {
+			t.Fatal("it spends a coin of the wallet", err)
 		}
 		if err := w.Commit(draft, tx); err != nil {
 			t.Fatal(err)
+		}
+		if _, own, err := w.DraftOf(tx); own || err != nil {
+			t.Error("a payment that is known is to be sent again, and no more", err)
+		}
+		rival := tx.Clone()
+		rival.LockTime++
+		if _, _, err := w.DraftOf(rival); !errors.Is(err, ErrChanged) {
+			t.Errorf("a rival of a payment: %v", err)
 		}
 		if err := n.Send(t.Context(), tx); err != nil {
 			t.Fatal(err)
