@@ -21,7 +21,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"blocks": makeBlocks, "flip": flipBit},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"blocks": makeBlocks, "flip": flipBit, "listen": listenOnce},
 		Setup: func(env *testscript.Env) error {
 			// A home of its own, and nothing from the developer's environment.
 			env.Setenv("HOME", env.WorkDir)
