@@ -71,6 +71,17 @@ type event struct {
 	block  blockRef
 	flags  uint8
 	raw    []byte
+
+	tx *consensus.Tx // of evTx, if it is decoded; ref is its id then
+}
+
+// decodeTx decodes the transaction of evTx.
+func (e *event) decodeTx() (err error) {
+	if e.tx, err = consensus.DecodeTx(e.raw); err != nil {
+		return fmt.Errorf("%w: a transaction: %w", errEvent, err)
+	}
+	e.ref = e.tx.TxID()
+	return nil
 }
 
 // errEvent is the kind of errors of an event that this program never writes.
@@ -148,6 +159,7 @@ type knowledge struct {
 	lookBack Point // the last block in which new keys were looked for; see lookedBack
 	keys     *keyring
 	journal  *journal
+	last     *record // that an event was about
 
 	silent     *silentKeys // those of keys.silent
 	silentAt   Point       // up to which silent payments were looked for; zero for start
@@ -158,6 +170,18 @@ func newKnowledge(keys *keyring) *knowledge {
 	k := &knowledge{keys: keys, journal: newJournal(), silent: new(silentKeys)}
 	keys.silent.source = k.silent
 	return k
+}
+
+// bytesPerTx is about what a payment takes in the file, with a key.
+const bytesPerTx = 450
+
+// expect makes room for what a file of this size may tell.
+func (k *knowledge) expect(bytes int) {
+	n := bytes / bytesPerTx
+	k.journal.reserve(n)
+	if len(k.keys.byKey) == 0 {
+		k.keys.byKey = make(map[[32]byte]KeyID, n)
+	}
 }
 
 // apply makes an event true.
@@ -215,21 +239,25 @@ func (k *knowledge) apply(e event) error {
 }
 
 func (k *knowledge) applyTx(e event) error {
-	tx, err := consensus.DecodeTx(e.raw)
-	if err != nil {
-		return fmt.Errorf("%w: a transaction: %w", errEvent, err)
+	if e.tx == nil {
+		if err := e.decodeTx(); err != nil {
+			return err
+		}
 	}
-	id := tx.TxID()
-	if k.journal.byID[id] != nil {
-		return fmt.Errorf("%w: transaction %s twice", errEvent, id)
+	if k.journal.byID[e.ref] != nil {
+		return fmt.Errorf("%w: transaction %s twice", errEvent, e.ref)
 	}
-	k.journal.add(&record{id: id, tx: tx, raw: e.raw, seen: int64(e.n), own: e.flags&flagOwn != 0})
+	k.last = &record{id: e.ref, tx: e.tx, raw: e.raw, seen: int64(e.n), own: e.flags&flagOwn != 0}
+	k.journal.add(k.last)
 	return nil
 }
 
 // applyRecord changes one transaction of the journal.
 func (k *knowledge) applyRecord(e event) error {
-	r := k.journal.byID[e.ref]
+	if k.last == nil || k.last.id != e.ref { // mostly an event is about the one before
+		k.last = k.journal.byID[e.ref]
+	}
+	r := k.last
 	if r == nil {
 		return fmt.Errorf("%w: transaction %s is unknown", errEvent, e.ref)
 	}
@@ -246,6 +274,7 @@ func (k *knowledge) applyRecord(e event) error {
 		r.pooled, r.abandoned, r.acked = e.flags&flagPooled != 0, e.flags&flagAbandoned != 0, e.flags&flagAcked != 0
 	case evRemove:
 		k.journal.remove(r)
+		k.last = nil
 	case evSilentTo:
 		if len(e.raw) != silentToSize || e.n >= uint64(len(r.tx.Out)) {
 			return fmt.Errorf("%w: output %d of transaction %s is not silent", errEvent, e.n, e.ref)
@@ -285,9 +314,12 @@ func (k *knowledge) lookedBack() bool {
 }
 
 func (r *record) flags() (f uint8) {
-	for bit, set := range map[uint8]bool{flagOwn: r.own, flagPooled: r.pooled, flagAbandoned: r.abandoned, flagAcked: r.acked} {
-		if set {
-			f |= bit
+	for _, flag := range [...]struct {
+		set bool
+		bit uint8
+	}{{r.own, flagOwn}, {r.pooled, flagPooled}, {r.abandoned, flagAbandoned}, {r.acked, flagAcked}} {
+		if flag.set {
+			f |= flag.bit
 		}
 	}
 	return f

@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -78,14 +79,19 @@ func readFile(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
-	if int64(len(b)) > limit {
+	// Room for all of it, as journals may be large.
+	b := bytes.NewBuffer(make([]byte, 0, min(max(info.Size(), 0), limit)+bytes.MinRead))
+	if _, err := b.ReadFrom(io.LimitReader(f, limit+1)); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	if int64(b.Len()) > limit {
 		return nil, fmt.Errorf("%s has more than %d bytes: it is not a file of a wallet", path, limit)
 	}
-	return b, nil
+	return b.Bytes(), nil
 }
 
 // writeFile replaces a file, readable by its owner alone, so that a crash at

@@ -32,7 +32,16 @@ type record struct {
 	abandoned bool       // the owner has said that it is not to be confirmed
 	acked     bool       // the owner has taken note that it was reversed
 
+	pays   []ownOutput // see keyring.own
+	paysAt uint64      // state of the keyring that pays is of
+
 	silent map[uint32]silent.Address // outputs that the wallet has paid silently, and to whom
+}
+
+// ownOutput is an output that pays a key of the wallet, whether that counts or not.
+type ownOutput struct {
+	n  int
+	id KeyID
 }
 
 func (r *record) confirmed() bool { return r.block.Height > 0 }
@@ -56,6 +65,14 @@ func newJournal() *journal {
 	return &journal{
 		byID: make(map[consensus.Hash]*record), spender: make(map[consensus.OutPoint]*record),
 		rivals: make(map[consensus.OutPoint][]*record),
+	}
+}
+
+// reserve makes room for so many transactions in a journal that is empty.
+func (j *journal) reserve(n int) {
+	if len(j.list) == 0 {
+		j.byID, j.spender = make(map[consensus.Hash]*record, n), make(map[consensus.OutPoint]*record, n)
+		j.list = make([]*record, 0, n)
 	}
 }
 

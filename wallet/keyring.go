@@ -81,10 +81,11 @@ type keyring struct {
 	branches []*branch // whose keys are derived
 	silent   *branch   // whose keys were found by silent payments, and all count
 	byKey    map[[32]byte]KeyID
+	changes  uint64 // of byKey, so far
 }
 
 func newKeyring() *keyring {
-	return &keyring{byKey: make(map[[32]byte]KeyID), silent: &branch{id: branchID{source: silentSource}}}
+	return &keyring{byKey: make(map[[32]byte]KeyID), changes: 1, silent: &branch{id: branchID{source: silentSource}}}
 }
 
 // all gives the branches, and that of silent payments as the last.
@@ -99,6 +100,7 @@ func (k *keyring) add(id branchID, from keySource, w window) {
 func (k *keyring) drop(source uint32) {
 	k.branches = slices.DeleteFunc(k.branches, func(b *branch) bool { return b.id.source == source })
 	maps.DeleteFunc(k.byKey, func(_ [32]byte, id KeyID) bool { return id.Source == source })
+	k.changes++
 }
 
 func (k *keyring) branch(id branchID) (*branch, bool) {
@@ -129,6 +131,7 @@ func (k *keyring) append(b *branch, key [32]byte) {
 	}
 	b.keys = append(b.keys, key)
 	b.window.use = append(b.window.use, 0)
+	k.changes++
 	if b == k.silent {
 		b.end = uint32(len(b.keys))
 	}
@@ -142,6 +145,21 @@ func (k *keyring) find(script []byte) (KeyID, bool) {
 	}
 	id, ok := k.byKey[key]
 	return id, ok
+}
+
+// own gives the outputs of a transaction that pay keys. It remembers them until the
+// keys change: a look at everything would else look for every output again.
+func (k *keyring) own(r *record) []ownOutput {
+	if r.paysAt == k.changes {
+		return r.pays
+	}
+	r.pays, r.paysAt = nil, k.changes
+	for n := range r.tx.Out {
+		if id, ok := k.find(r.tx.Out[n].Script); ok {
+			r.pays = append(r.pays, ownOutput{n, id})
+		}
+	}
+	return r.pays
 }
 
 // counts gives the key that a script pays, if it is within its window.
@@ -189,7 +207,9 @@ func (k *keyring) recount(j *journal) {
 		if r.confirmed() {
 			use |= useConfirmed
 		}
-		k.mark(r.tx, use)
+		for _, o := range k.own(r) {
+			k.of(o.id).window.use[o.id.Index] |= use
+		}
 	}
 	for _, b := range k.branches {
 		b.end = b.window.end(0)

@@ -73,13 +73,12 @@ func (w *Wallet) allCoins() []Coin {
 		if !verdictOf(w.verdicts, r).live() {
 			continue
 		}
-		for n := range r.tx.Out {
-			id, ok := w.keys.counts(r.tx.Out[n].Script)
-			if !ok {
+		for _, o := range w.keys.own(r) {
+			if o.id.Index >= w.keys.of(o.id).end {
 				continue
 			}
-			if _, spent := w.liveSpender(consensus.OutPoint{TxID: r.id, Index: uint32(n)}); !spent {
-				coins = append(coins, look.coin(r, n, id))
+			if _, spent := w.liveSpender(consensus.OutPoint{TxID: r.id, Index: uint32(o.n)}); !spent {
+				coins = append(coins, look.coin(r, o.n, o.id))
 			}
 		}
 	}

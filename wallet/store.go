@@ -7,6 +7,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
+	"runtime"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"lode/consensus"
 )
@@ -48,11 +52,13 @@ func newJournalFile(path string) *journalFile {
 // load gives the events of the file to apply, in order. A frame at the end that
 // was not written to its end is left out, and overwritten by the next one. If
 // there is more amiss, damage says so, and the whole frames before it count.
-func (f *journalFile) load(apply func(event) error) (damage error, err error) {
+// expect is told of its size before.
+func (f *journalFile) load(expect func(bytes int), apply func(event) error) (damage error, err error) {
 	b, err := readFile(f.path, maxJournalSize)
 	if err != nil {
 		return nil, err
 	}
+	expect(len(b))
 	if !bytes.HasPrefix(b, []byte(journalMagic)) {
 		return nil, fmt.Errorf("%w: it does not begin with %q", errEvent, journalMagic[:len(journalMagic)-1])
 	}
@@ -86,18 +92,53 @@ func (f *journalFile) load(apply func(event) error) (damage error, err error) {
 	return damage, nil
 }
 
+// decodeBatch is how many events are decoded before they are applied.
+const decodeBatch = 4096
+
 func eachEvent(payload []byte, apply func(event) error) error {
 	d := consensus.NewDecoder(payload)
-	for len(d.Rest()) > 0 {
-		e, err := decodeEvent(d)
-		if err == nil {
-			err = apply(e)
+	var failed error
+	for batch := make([]event, 0, decodeBatch); len(d.Rest()) > 0 && failed == nil; batch = batch[:0] {
+		for len(batch) < decodeBatch && len(d.Rest()) > 0 && failed == nil {
+			var e event
+			if e, failed = decodeEvent(d); failed == nil {
+				batch = append(batch, e)
+			}
 		}
-		if err != nil {
+		if err := decodeTxs(batch); err != nil {
 			return err
 		}
+		for i := range batch {
+			if err := apply(batch[i]); err != nil {
+				return err
+			}
+		}
 	}
-	return nil
+	return failed
+}
+
+// decodeTxs decodes the transactions of many events on all cores: together with
+// their ids they take most of the time of opening a wallet.
+func decodeTxs(events []event) error {
+	workers := runtime.GOMAXPROCS(0)
+	if len(events) < decodeBatch/4 {
+		workers = 1
+	}
+	var group errgroup.Group
+	for part := range slices.Chunk(events, max((len(events)+workers-1)/workers, 1)) {
+		group.Go(func() error {
+			for i := range part {
+				if part[i].kind != evTx {
+					continue
+				}
+				if err := part[i].decodeTx(); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
 }
 
 // frame encodes events with their length and checksum.

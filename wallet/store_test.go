@@ -59,7 +59,7 @@ func TestJournalCutAnywhere(t *testing.T) {
 	whole := read(t, w.files.Journal)
 	sizes := []int64{}
 	f := newJournalFile(w.files.Journal)
-	if _, err := f.load(func(event) error { return nil }); err != nil {
+	if _, err := f.load(func(int) {}, func(event) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for size := int64(len(whole)) - 1; size > f.base; size -= 97 {
@@ -89,7 +89,7 @@ func TestDamagedJournal(t *testing.T) {
 	w.Close()
 	whole := read(t, w.files.Journal)
 	f := newJournalFile(w.files.Journal)
-	if _, err := f.load(func(event) error { return nil }); err != nil {
+	if _, err := f.load(func(int) {}, func(event) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for at := f.base; at < int64(len(whole)); at += 211 {
@@ -289,7 +289,7 @@ func FuzzJournal(f *testing.F) {
 			return k
 		}
 		k := newKnowledge(keys())
-		if _, err := newJournalFile(path).load(k.apply); err != nil {
+		if _, err := newJournalFile(path).load(k.expect, k.apply); err != nil {
 			return
 		}
 		k.journal.judge()

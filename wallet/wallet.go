@@ -111,7 +111,7 @@ func (w *Wallet) begin(fresh bool) error {
 	if !fresh {
 		w.docSaved = len(w.doc.Sources)
 	}
-	damage, err := w.file.load(w.apply)
+	damage, err := w.file.load(w.expect, w.apply)
 	switch {
 	case err == nil && w.identity != w.identify():
 		return fmt.Errorf("%s belongs to another wallet than %s: move it away, and the blocks are scanned anew", w.files.Journal, w.files.Watch)
