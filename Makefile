@@ -93,6 +93,10 @@ reorg: ## reorganize DEPTH (1000) blocks of 400 transactions and back, and look 
 wallet-histories: ## hold wallets to the ledger through SEEDS (1000) histories of sends, reorgs, kills and restores
 	LODE_TEST_WALLET_SEEDS=$(SEEDS) $(GO) test ./wallet -run 'TestAnyHistory$$' -count 1 -timeout 0 -v | grep -v -e '--- PASS: TestAnyHistory/' -e '=== RUN'
 
+.PHONY: wallet-payments
+wallet-payments: ## let two wallets pay each other 500 times under mining and reorganizations
+	LODE_TEST_WALLET_PAYMENTS=500 $(GO) test ./wallet -run 'TestTwoWalletsPayEachOther$$' -count 1 -timeout 0 -v
+
 messages: ## let bip322-js (npm, installed for the while) verify signed messages
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$$dir" bip322-js@3.0.0 >/dev/null && \
 		LODE_TEST_NODE_MODULES="$$dir/node_modules" $(GO) test ./wallet/message -run 'TestLibraryVerifies$$' -count 1 -v
