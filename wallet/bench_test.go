@@ -2,6 +2,7 @@ package wallet
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"path/filepath"
 	"testing"
 
@@ -78,5 +79,25 @@ func BenchmarkOpen(b *testing.B) {
 		if err := w.Close(); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkSelect chooses among 10,000 coins, which is to take less than 50 ms.
+func BenchmarkSelect(b *testing.B) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	coins := testCoins(rng, 10_000)
+	sum := total(coins)
+	for name, q := range map[string]want{
+		"a hundredth": {amount: sum / 100, rate: 5000, outs: payOne},
+		"a tenth":     {amount: sum / 10, rate: 20_000, outs: payOne},
+		"one coin":    {amount: coins[0].Value / 2, rate: 1000, outs: payOne},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := selectCoins(coins, q); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
