@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -197,3 +198,25 @@ func (n *testNode) direct(ctx context.Context, call rpc.WalletCall, argument str
 }
 
 func errOf(_ any, err error) error { return err }
+
+// post calls a method without arguments as a user, and gives the HTTP status.
+func post(s *rpc.Server, user, password, method string) int {
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"`+method+`"}`))
+	r.Host = "localhost"
+	r.SetBasicAuth(user, password)
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w.Code
+}
+
+func writeText(tb testing.TB, path, text string) {
+	tb.Helper()
+	check(tb, os.WriteFile(path, []byte(text), 0o600))
+}
+
+func readText(tb testing.TB, path string) string {
+	tb.Helper()
+	b, err := os.ReadFile(path)
+	check(tb, err)
+	return string(b)
+}

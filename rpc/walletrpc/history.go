@@ -58,7 +58,7 @@ func (c *call) describe(v *wallet.TxView) *txJSON {
 		j.BlockHash, j.BlockHeight, j.BlockIndex, j.BlockTime = &v.BlockHash, &v.Height, &v.BlockPos, &at
 		j.Time = min(j.Time, at)
 	} else {
-		j.Trusted = &v.Trusted
+		j.Trusted = new(v.Trusted && c.pooled(v.ID))
 	}
 	var before, after *wallet.TxView
 	for _, id := range v.Rivals {
@@ -151,7 +151,7 @@ func (c *call) entries(v *wallet.TxView, q entryQuery) (list []entryJSON, err er
 			continue
 		}
 		list = append(list, entryJSON{Address: out.Address, Category: "send", Amount: coins(-v.Tx.Out[i].Value), Label: c.bookLabel(&out), Vout: i, Fee: &fee,
-			Abandoned: v.Abandoned, txJSON: about})
+			Abandoned: abandoned(v), txJSON: about})
 	}
 	if v.Depth < q.depth {
 		return list, nil
@@ -169,10 +169,14 @@ func (c *call) entries(v *wallet.TxView, q entryQuery) (list []entryJSON, err er
 			return nil, err
 		}
 		list = append(list, entryJSON{Address: out.Address, Parents: k.Parents(), Category: category(v), Amount: coins(v.Tx.Out[i].Value), Label: label, Vout: i,
-			Abandoned: v.Abandoned, txJSON: about})
+			Abandoned: abandoned(v), txJSON: about})
 	}
 	return list, nil
 }
+
+// abandoned reports whether a transaction is given up: by its owner, or as a coinbase
+// of a block that does not count any more.
+func abandoned(v *wallet.TxView) bool { return v.Abandoned || v.Tx.IsCoinbase() && v.Height == 0 }
 
 // bookLabel is the label of an address that is in Bitcoin Core's address book:
 // handed out, or labelled.

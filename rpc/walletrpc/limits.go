@@ -8,8 +8,8 @@ const (
 	maxBatchInputs  = 10_000                 // coins or descriptors named in one call
 	maxListed       = 100_000                // entries of one answer
 	maxUnlock       = 100_000_000            // seconds, as in Bitcoin Core
-	maxNotices      = 100                    // commands of --walletnotify that run or wait
-	notifyAtOnce    = 4                      // of these, how many run
+	maxNotices      = 10_000                 // commands of --walletnotify that wait
+	notifyAtOnce    = 4                      // how many run
 	notifyTime      = 30 * time.Second       // after which a command is ended
 	poolPause       = 250 * time.Millisecond // between two looks at the mempool that nobody asked for
 	defaultTarget   = 6                      // blocks, for estimates

@@ -19,17 +19,34 @@ import (
 type notifier struct {
 	command string
 	log     *slog.Logger
-	places  chan struct{} // of commands that run or wait
-	running chan struct{} // of those that run
+	queue   chan string // of commands that wait
 	ctx     context.Context
 	cancel  func()
 	ended   sync.WaitGroup
 }
 
 func newNotifier(command string, log *slog.Logger) *notifier {
-	n := &notifier{command: command, log: log, places: make(chan struct{}, maxNotices), running: make(chan struct{}, notifyAtOnce)}
+	n := &notifier{command: command, log: log, queue: make(chan string, maxNotices)}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
+	if command == "" {
+		return n
+	}
+	for range notifyAtOnce {
+		n.ended.Go(n.work)
+	}
 	return n
+}
+
+// work runs commands, one after the other.
+func (n *notifier) work() {
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case line := <-n.queue:
+			n.run(line)
+		}
+	}
 }
 
 // close ends the commands that run, and waits for them.
@@ -52,28 +69,14 @@ func (n *notifier) fill(name string, v *wallet.TxView) string {
 // tell runs the command soon, or not at all if too many wait: no wallet waits for
 // a command.
 func (n *notifier) tell(name string, v *wallet.TxView) {
-	if n.command == "" || n.ctx.Err() != nil {
+	if n.command == "" {
 		return
 	}
 	select {
-	case n.places <- struct{}{}:
+	case n.queue <- n.fill(name, v):
 	default:
 		n.log.Warn("too many commands of --walletnotify wait: one is left out", "wallet", name, "txid", v.ID)
-		return
 	}
-	line := n.fill(name, v)
-	n.ended.Add(1)
-	go func() {
-		defer n.ended.Done()
-		defer func() { <-n.places }()
-		select {
-		case n.running <- struct{}{}:
-		case <-n.ctx.Done():
-			return
-		}
-		defer func() { <-n.running }()
-		n.run(line)
-	}()
 }
 
 func (n *notifier) run(line string) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"lode/consensus"
 	"lode/wallet"
 )
 
@@ -64,6 +65,9 @@ func (o *open) work(ctx context.Context, asked bool, from uint32, do func(contex
 	o.scan, aborted = nil, s.aborted
 	o.mu.Unlock()
 	close(s.done)
+	if err != nil {
+		o.tip = consensus.Hash{} // it is not known how far the wallet is
+	}
 	o.tellTouched()
 	return aborted, err
 }

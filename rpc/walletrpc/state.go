@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"lode/consensus"
@@ -112,7 +113,7 @@ func getBalance(c *call) (any, error) {
 		return nil, errNoReuse
 	}
 	var sum consensus.Amount
-	for _, coin := range c.w.Coins() {
+	for _, coin := range c.coins() {
 		if coin.Mature && coin.Trusted && int64(coin.Confirmations) >= least {
 			sum += coin.Value
 		}
@@ -128,11 +129,33 @@ func getBalances(c *call) (any, error) {
 		Pending  coins `json:"untrusted_pending"`
 		Immature coins `json:"immature"`
 	}
-	b := c.w.Balance()
+	var b mine
+	for _, coin := range c.coins() {
+		switch {
+		case !coin.Mature:
+			b.Immature += coins(coin.Value)
+		case coin.Trusted:
+			b.Trusted += coins(coin.Value)
+		default:
+			b.Pending += coins(coin.Value)
+		}
+	}
 	return struct {
 		Mine      mine      `json:"mine"`
 		LastBlock blockJSON `json:"lastprocessedblock"`
-	}{mine{coins(b.Confirmed + b.Trusted), coins(b.Others), coins(b.Immature)}, c.lastBlock()}, nil
+	}{b, c.lastBlock()}, nil
+}
+
+// coins are the coins of the wallet as Bitcoin Core counts them: those that are in a
+// block or in the mempool. A payment that the mempool does not have spends its coins
+// all the same, and its change is there again when it has.
+func (c *call) coins() []wallet.Coin {
+	return slices.DeleteFunc(c.w.Coins(), func(coin wallet.Coin) bool { return coin.Height == 0 && !c.pooled(coin.TxID) })
+}
+
+func (c *call) pooled(id consensus.Hash) bool {
+	_, ok := c.m.cfg.Pool.ByTxID(id)
+	return ok
 }
 
 func rescanBlockchain(c *call) (any, error) {

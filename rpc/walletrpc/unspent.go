@@ -90,7 +90,7 @@ func listUnspent(c *call) (any, error) {
 	}
 	list, sum := []unspentJSON{}, consensus.Amount(0)
 	count := int64(0)
-	for _, coin := range c.w.Coins() {
+	for _, coin := range c.coins() {
 		safe := c.safe(&coin)
 		if !q.takes(&coin, safe) {
 			continue
