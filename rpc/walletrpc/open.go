@@ -3,6 +3,7 @@ package walletrpc
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -79,6 +80,9 @@ func (o *open) close() error {
 func (o *open) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.secret != nil {
+		go debug.FreeOSMemory() // what using it has left in the heap goes, as far as its pages are free
+	}
 	o.wipe()
 }
 
@@ -107,6 +111,7 @@ func (o *open) unlockFor(secret *wallet.Held, d time.Duration) {
 		defer o.mu.Unlock()
 		if o.relock == timer { // else it was unlocked anew meanwhile
 			o.wipe()
+			go debug.FreeOSMemory()
 		}
 	})
 	o.relock = timer
