@@ -14,6 +14,8 @@ SECONDS     ?= 600
 DAMAGES     ?= 1000
 DEPTH       ?= 1000
 SEEDS       ?= 1000
+PAYMENTS    ?= 1000
+BITCOIND    ?= bitcoind
 BTCD        := github.com/btcsuite/btcd@v0.26.2
 
 .PHONY: help build test race lint fuzz oracle psbt-oracle interop interop-js lnd crash faults damages reorg bench bench-import bench-net bench-stratum simulate flood attack wallet-histories musig messages age generate generated arm64 testnet clean
@@ -77,6 +79,9 @@ interop-js: ## let bitcoinjs-lib (from npm, for the while) sign one input of a P
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; cp testnet/bitcoinjs/*.json testnet/bitcoinjs/*.mjs "$$dir" && \
 		npm ci --prefix "$$dir" --ignore-scripts --no-audit --no-fund && \
 		BITCOINJS="$$dir" $(GO) test ./testnet -run '^TestBitcoinJS$$' -count 1 -v
+
+beside-core: ## let BITCOIND and Lode hold the same wallets through PAYMENTS (1000) payments
+	BITCOIND="$(BITCOIND)" LODE_TEST_PAYMENTS=$(PAYMENTS) $(GO) test ./rpc/walletrpc -run '^TestBesideCore$$' -count 1 -timeout 2h -v
 
 crash: ## kill the real binary KILLS (200) times; CRASH_SEED=N repeats what was random
 	CRASH_KILLS=$(KILLS) $(GO) test ./testnet -run '^TestCrash' -count 1 -timeout 2h -v

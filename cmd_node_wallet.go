@@ -28,6 +28,7 @@ func (n *nodeConfig) newWallets(p *nodeParts) (*walletrpc.Manager, error) {
 	if !n.walletRPC {
 		return nil, nil
 	}
+	hideMemory()
 	return walletrpc.New(walletrpc.Config{
 		Spec: n.spec, Chain: p.ledger, Pool: p.pool, Broadcast: p.peers.Broadcast, Dir: n.dir,
 		WorkFactor: workFactor, Now: n.clock.Wall.Now, Notify: n.walletNotify, Log: n.log,
