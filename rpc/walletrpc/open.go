@@ -3,7 +3,6 @@ package walletrpc
 import (
 	"context"
 	"errors"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -81,7 +80,7 @@ func (o *open) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.secret != nil {
-		go debug.FreeOSMemory() // what using it has left in the heap goes, as far as its pages are free
+		go wallet.Scrub() // what using it has left in the heap
 	}
 	o.wipe()
 }
@@ -111,7 +110,7 @@ func (o *open) unlockFor(secret *wallet.Held, d time.Duration) {
 		defer o.mu.Unlock()
 		if o.relock == timer { // else it was unlocked anew meanwhile
 			o.wipe()
-			go debug.FreeOSMemory()
+			go wallet.Scrub()
 		}
 	})
 	o.relock = timer
