@@ -117,7 +117,7 @@ func TestWhitelistOfWalletCalls(t *testing.T) {
 func TestTooManyWallets(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "regtest")
-	for i := range 64 {
+	for i := range 64 { // walletrpc.maxWallets
 		ok[any](n, "createwallet", fmt.Sprintf("w%d", i), true)
 	}
 	n.refused(-4, "64 wallets are loaded, which is the most", "createwallet", "one-more", true)
