@@ -182,7 +182,7 @@ func TestRefusalsOfPSBTCalls(t *testing.T) {
 	n.refused(-8, "Range should be greater or equal than 0", "utxoupdatepsbt", one, []any{object{"desc": "x", "range": []any{-1, 1}}})
 	n.refused(-8, "Range specified as [begin,end] must not have begin after end", "utxoupdatepsbt", one, []any{object{"desc": "x", "range": []any{2, 1}}})
 	n.refused(-8, "Range is too large", "utxoupdatepsbt", one, []any{object{"desc": "x", "range": 1000000}})
-	n.refused(-8, "End of range is too high", "utxoupdatepsbt", one, []any{object{"desc": "x", "range": 1 << 31}})
+	n.refused(-8, "End of range is too high", "utxoupdatepsbt", one, []any{object{"desc": "x", "range": int64(1) << 31}})
 	n.refused(-8, "Range must be specified as end or as [begin,end]", "utxoupdatepsbt", one, []any{object{"desc": "x", "range": "y"}})
 	n.failing(-5, "", "utxoupdatepsbt", one, []any{"tr(nothing)"})
 

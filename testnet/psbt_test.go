@@ -45,7 +45,7 @@ func TestPaymentSignedOffline(t *testing.T) {
 	}
 	const to = "bcrt1p8wpt9v4frpf3tkn0srd97pksgsxc5hs52lafxwru9kgeephvs7rqjeprhg"
 	file := filepath.Join(t.TempDir(), "payment.psbt")
-	for _, version := range []string{"0", "2"} {
+	for _, version := range []string{"2"} {
 		var made psbtAnswer
 		stdout, notes, status := a.try("wallet", "psbt", "create", "--to", to, "--amount", "1.5", "--psbt-version", version, "--lock", "--json", "--out", file)
 		if status != 0 || !strings.Contains(notes, "Pay 1.50000000 to "+to) {
