@@ -96,7 +96,7 @@ reorg: ## reorganize DEPTH (1000) blocks of 400 transactions and back, and look 
 	LODE_TEST_REORG=$(DEPTH) $(GO) test ./chain -run 'TestDeepReorg$$' -count 1 -timeout 0 -v
 
 wallet-histories: ## hold wallets to the ledger through SEEDS (1000) histories of sends, reorgs, kills and restores
-	LODE_TEST_WALLET_SEEDS=$(SEEDS) $(GO) test ./wallet -run 'TestAnyHistory$$' -count 1 -timeout 0 -v | grep -v -e '--- PASS: TestAnyHistory/' -e '=== RUN'
+	LODE_TEST_WALLET_SEEDS=$(SEEDS) $(GO) test ./wallet -run 'Test(AnyHistory|SilentHistories)$$' -count 1 -timeout 0 -v | grep -v -e '--- PASS: TestAnyHistory/' -e '=== RUN'
 
 .PHONY: wallet-payments
 wallet-payments: ## let two wallets pay each other 500 times under mining and reorganizations
