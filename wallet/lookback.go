@@ -6,19 +6,19 @@ import (
 )
 
 // leapLeast is how many blocks behind the node's tip a wallet asks the index of
-// addresses instead of reading them all, and how many at the tip it reads
-// nevertheless.
+// addresses instead of reading them all.
 const leapLeast = 100
 
 // maxLeapKeys bounds the keys that the index is asked for at once by the wallet.
 const maxLeapKeys = 50_000
 
-// leap brings a wallet that is far behind close to the tip by the node's index
-// of addresses, if there is one. Payments that wait for a block make it read
-// all blocks: what conflicts with them need not concern the wallet's keys.
+// leap brings a wallet that is far behind to the tip by the node's index of
+// addresses, if there is one. Payments that wait for a block make it read all
+// blocks: what conflicts with them need not concern the wallet's keys. Of the
+// blocks at the tip it knows the hashes, so that it finds the fork of a reorg.
 func (s *syncing) leap(tip Point) error {
 	from := s.points.tip()
-	if tip.Height < from.Height+2*leapLeast {
+	if tip.Height < from.Height+leapLeast {
 		return nil
 	}
 	for _, r := range s.journal.unconfirmed() {
@@ -26,33 +26,40 @@ func (s *syncing) leap(tip Point) error {
 			return nil
 		}
 	}
-	to := tip.Height - leapLeast
-	hashes, err := s.hashes([]uint32{to})
+	recent := make([]uint32, 0, recentPoints)
+	for h := max(from.Height+1, tip.Height-min(tip.Height, recentPoints-1)); h <= tip.Height; h++ {
+		recent = append(recent, h)
+	}
+	hashes, err := s.hashes(recent)
 	if err != nil {
 		return err
 	}
-	target := Point{to, hashes[0]}
 	var keys [][32]byte
 	for _, b := range s.keys.all() {
 		keys = append(keys, b.keys...)
 	}
-	found, ok, err := s.byIndex(keys, from.Height+1, to)
+	found, ok, err := s.byIndex(keys, from.Height+1, tip.Height)
 	if err != nil || !ok {
 		return err
 	}
-	if err := s.still(target); err != nil {
+	if hashes[len(hashes)-1] != tip.Hash {
+		return errMoved
+	}
+	if err := s.still(tip); err != nil { // so all that was read is of one chain
 		return err
 	}
 	for _, b := range found {
 		if err := s.scanBlock(b.Block, b.at); err != nil {
 			return err
 		}
-		if b.at.Height < to {
+		if b.at.Height < recent[0] {
 			s.do(event{kind: evPoint, block: blockRef{Point: b.at}})
 		}
 	}
-	s.do(event{kind: evPoint, block: blockRef{Point: target}})
-	return s.report(to, tip.Height)
+	for i, h := range recent {
+		s.do(event{kind: evPoint, block: blockRef{Point: Point{h, hashes[i]}}})
+	}
+	return s.report(tip.Height, tip.Height)
 }
 
 // byIndex reads the blocks in which the index of addresses has some keys.

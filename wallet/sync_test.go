@@ -357,3 +357,26 @@ func TestReopen(t *testing.T) {
 		t.Errorf("addresses %+v, %v", list, err)
 	}
 }
+
+// TestIndexReachesTheTip: with an index of addresses a wallet reads the blocks that
+// concern it and no others, up to the tip, and still finds a reorganization there.
+func TestIndexReachesTheTip(t *testing.T) {
+	n, w := newSimNode(t), newTestWallet(t, words(t))
+	n.index = true
+	n.mine(w.testKey(t, KeyPath{0, 0}))
+	n.mineMany(149, stranger)
+	n.mine(w.testKey(t, KeyPath{0, 1}))
+	n.mineMany(2, stranger)
+	w.testSync(t, n)
+	if got := n.asked["blocks"]; got > 2 {
+		t.Errorf("blocks were read %d times", got)
+	}
+	wantBalance(t, w, Balance{Confirmed: 50 * coin, Spendable: 50 * coin, Immature: 25 * coin}) // behind a halving
+	if _, tip := w.Scanned(); tip.Height != 153 || len(w.points) < recentPoints {
+		t.Errorf("at %d, with %d points", tip.Height, len(w.points))
+	}
+	n.cut(5)
+	n.mineMany(7, stranger)
+	w.testSync(t, n)
+	wantBalance(t, w, Balance{Confirmed: 50 * coin, Spendable: 50 * coin})
+}
