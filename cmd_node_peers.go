@@ -15,7 +15,7 @@ import (
 
 // peerFlags are the flags about how peers connect.
 func peerFlags() []cli.Flag {
-	return withEnv(
+	return append(withEnv(
 		&cli.StringFlag{Name: "listen", DefaultText: "all addresses, the network's port", Usage: "accept peers on `HOST:PORT` by WebSocket; \"off\" for none"},
 		&cli.StringFlag{Name: "listen-tcp", DefaultText: "off", Usage: "accept peers on `HOST:PORT` by Bitcoin's TCP protocol; without a port, on that of the network"},
 		&cli.StringSliceFlag{Name: "connect", Usage: "keep a connection to the peer at `URL` (ws://host:port, wss://…, tcp://host:port), and make no others; may be repeated"},
@@ -29,14 +29,15 @@ func peerFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "advertise", Usage: "tell peers that this node can be reached at `URL`; may be repeated"},
 		&cli.BoolFlag{Name: "private-peers", Usage: "let peers tell of addresses in private networks, and dial those (the chainspec may allow it too)"},
 		&cli.StringSliceFlag{Name: "noban", Usage: "never limit, ban or replace peers that come from `ADDRESS` (or addr/bits); may be repeated"},
-		&cli.StringSliceFlag{Name: "whitelist", Usage: "give permissions to peers at `GRANT`, [PERMISSION,…@]ADDRESS or addr/bits: noban, relay, forcerelay, mempool, download, addr, all; in (as without it) to those that dial this node, out to those of --connect; may be repeated"},
-		&cli.StringSliceFlag{Name: "whitebind", Usage: "accept peers by Bitcoin's TCP protocol on `BIND`, [PERMISSION,…@]IP:PORT, with these permissions; may be repeated"},
 		&cli.IntFlag{Name: "whitelistrelay", Value: 1, Usage: "with 0 for `BIT`, relay is not among the permissions where none is named: noban, download, mempool, relay"},
 		&cli.IntFlag{Name: "whitelistforcerelay", Usage: "with 1 for `BIT`, forcerelay is among them"},
 		&cli.IntFlag{Name: "maxconnections", Value: p2p.MaxConnections, Usage: "have at most `N` peers besides those given, 11 of which this node dials"},
 		&cli.IntFlag{Name: "peertimeout", Value: int(p2p.DefaultPeerTimeout.Seconds()), Usage: "end a connection without a handshake after `SECONDS`"},
 		&cli.BoolFlag{Name: "loopback-is-public", Hidden: true, Usage: "treat 127.0.0.0/8 but 127.0.0.1 as addresses of strangers, for attacks in tests"},
-	)
+	), &cli.GenericFlag{Name: "whitelist", EnvVars: []string{"LODE_WHITELIST"}, Value: new(lines),
+		Usage: "give permissions to peers at `GRANT`, [PERMISSION,…@]ADDRESS or addr/bits: noban, relay, forcerelay, mempool, download, addr, all; in (as without it) to those that dial this node, out to those of --connect; may be repeated"},
+		&cli.GenericFlag{Name: "whitebind", EnvVars: []string{"LODE_WHITEBIND"}, Value: new(lines),
+			Usage: "accept peers by Bitcoin's TCP protocol on `BIND`, [PERMISSION,…@]IP:PORT, with these permissions; may be repeated"})
 }
 
 // readPeerFlags reads the flags about how peers connect.
@@ -92,8 +93,8 @@ func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
 	if n.maxConnections = c.Int("maxconnections"); n.maxConnections < 0 {
 		return usageError(c.Command.HelpName, "--maxconnections %d: want how many peers there may be", n.maxConnections)
 	}
-	if n.peerTimeout = time.Duration(c.Int("peertimeout")) * time.Second; n.peerTimeout <= 0 || n.peerTimeout > 24*time.Hour {
-		return usageError(c.Command.HelpName, "--peertimeout %d: peertimeout must be a positive integer, at most 86400", c.Int("peertimeout"))
+	if n.peerTimeout = time.Duration(c.Int("peertimeout")) * time.Second; n.peerTimeout <= 0 || c.Int("peertimeout") > 1e9 {
+		return usageError(c.Command.HelpName, "--peertimeout %d: peertimeout must be a positive integer, at most 1000000000", c.Int("peertimeout"))
 	}
 	n.tls, err = loadTLS(c)
 	return err
@@ -114,14 +115,14 @@ func (n *nodeConfig) readPermissions(c *cli.Context) error {
 		}
 	}
 	implicit := p2p.Implicit(c.Int("whitelistrelay") == 1, c.Int("whitelistforcerelay") == 1)
-	for _, s := range c.StringSlice("whitelist") {
+	for _, s := range linesOf(c, "whitelist") {
 		grant, err := p2p.ParseGrant(s, implicit)
 		if err != nil {
 			return usageError(c.Command.HelpName, "--whitelist %s: %v", s, err)
 		}
 		n.grants = append(n.grants, grant)
 	}
-	for _, s := range c.StringSlice("whitebind") {
+	for _, s := range linesOf(c, "whitebind") {
 		address, may, err := p2p.ParseBind(s, implicit)
 		if err != nil {
 			return usageError(c.Command.HelpName, "--whitebind %s: %v", s, err)
@@ -132,6 +133,15 @@ func (n *nodeConfig) readPermissions(c *cli.Context) error {
 		n.binds = append(n.binds, bind{address, may})
 	}
 	return nil
+}
+
+// linesOf are the values of a flag that may hold commas.
+func linesOf(c *cli.Context, flag string) []string {
+	list, _ := c.Generic(flag).(*lines)
+	if list == nil {
+		return nil
+	}
+	return *list
 }
 
 // bind is an address of --whitebind.

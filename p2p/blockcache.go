@@ -10,6 +10,9 @@ import (
 // decoded; the one that was announced last is kept whatever it takes.
 const maxCachedBlocks = 32 << 20
 
+// perID is about what an entry of compactBlock.ids takes, in bytes.
+const perID = 64
+
 // compactBlock is a recent block in the forms in which it is sent. All peers share
 // them.
 type compactBlock struct {
@@ -19,9 +22,10 @@ type compactBlock struct {
 	judged  chan struct{} // closed when the ledger has taken or refused the block
 	memory  int64
 
-	mu    sync.Mutex // guards what follows
-	whole []byte     // nil before it is asked for
-	bare  []byte     // without witnesses; likewise
+	mu    sync.Mutex             // guards what follows
+	whole []byte                 // nil before it is asked for
+	bare  []byte                 // without witnesses; likewise
+	ids   map[consensus.Hash]int // places of transactions by both ids; likewise
 }
 
 func newCompactBlock(block *consensus.Block) (*compactBlock, bool) {
@@ -30,7 +34,7 @@ func newCompactBlock(block *consensus.Block) (*compactBlock, bool) {
 		return nil, false
 	}
 	b := &compactBlock{hash: block.Header.Hash(), block: block, payload: m.append(nil), judged: make(chan struct{})}
-	b.memory = memoryOf(block) + int64(len(b.payload)) + int64(block.Size()+block.StrippedSize()) // once they are asked for
+	b.memory = memoryOf(block) + int64(len(b.payload)) + int64(block.Size()+block.StrippedSize()+len(block.Txs)*2*perID) // once they are asked for
 	return b, true
 }
 
@@ -52,6 +56,24 @@ func (b *compactBlock) stripped() []byte {
 		b.bare = appendStripped(make([]byte, 0, b.block.StrippedSize()), b.block)
 	}
 	return b.bare
+}
+
+// find is the transaction that somebody asks for, if the block has it.
+func (b *compactBlock) find(item invItem) (*consensus.Tx, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ids == nil {
+		b.ids = make(map[consensus.Hash]int, 2*len(b.block.Txs))
+		for i, tx := range b.block.Txs[1:] {
+			b.ids[tx.WTxID()], b.ids[tx.TxID()] = i+1, i+1
+		}
+	}
+	at, ok := b.ids[item.hash]
+	if !ok {
+		return nil, false
+	}
+	tx := b.block.Txs[at]
+	return tx, item.kind != invWTx || tx.WTxID() == item.hash
 }
 
 func appendStripped(buf []byte, block *consensus.Block) []byte {

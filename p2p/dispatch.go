@@ -24,6 +24,8 @@ func (n *Node) handle(p *peer, m message) error {
 		p.send(msgPong(m))
 	case msgPong:
 		p.gotPong(m)
+	case shortPong:
+		p.gotShortPong()
 	case msgFeeFilter:
 		p.setFeeFilter(int64(m), n.cfg.Spec.Rules.MaxMoney)
 	case msgAddr:
@@ -133,13 +135,35 @@ func (p *peer) ping(now time.Time) {
 func (p *peer) gotPong(m msgPong) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if f := &p.flags; f.pingNonce != 0 && uint64(m) == f.pingNonce {
+	f := &p.flags
+	switch {
+	case f.pingNonce == 0:
+		p.oddPong("Unsolicited pong without ping", m)
+	case uint64(m) == f.pingNonce:
 		f.pingNonce = 0
 		p.stats.ping = p.node.wall.Since(f.pingSent)
 		if p.stats.minPing == 0 || p.stats.ping < p.stats.minPing {
 			p.stats.minPing = p.stats.ping
 		}
+	case m == 0: // programs that know no nonces
+		p.oddPong("Nonce zero", m)
+		f.pingNonce = 0
+	default:
+		p.oddPong("Nonce mismatch", m)
 	}
+}
+
+// gotShortPong ends the wait for a pong.
+func (p *peer) gotShortPong() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.oddPong("Short payload", 0)
+	p.flags.pingNonce = 0
+}
+
+// oddPong notes a pong that answers no ping. The caller holds mu.
+func (p *peer) oddPong(what string, m msgPong) {
+	p.node.log.Debug(fmt.Sprintf("pong peer=%d: %s", p.id, what), "expected", p.flags.pingNonce, "received", uint64(m))
 }
 
 func (p *peer) setFeeFilter(rate int64, most consensus.Amount) {

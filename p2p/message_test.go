@@ -29,7 +29,7 @@ func samples(t testing.TB) []message {
 			userAgent: "/Lode:0.1.0/", startHeight: 7, relay: true,
 		},
 		&msgVersion{userAgent: strings.Repeat("x", maxUserAgent)},
-		msgEmpty(cmdVerack), msgEmpty(cmdWTxIDRelay), msgEmpty(cmdSendAddrV2), msgEmpty(cmdSendHeaders), msgEmpty(cmdGetAddr),
+		msgEmpty(cmdVerack), msgEmpty(cmdWTxIDRelay), msgEmpty(cmdSendAddrV2), msgEmpty(cmdSendHeaders), msgEmpty(cmdGetAddr), msgEmpty(cmdMempool),
 		msgFeeFilter(1000), msgPing(1), msgPong(2),
 		msgAddr{{1_700_000_000, netAddr{services: 9, port: 1}}},
 		msgAddrV2{
@@ -66,7 +66,7 @@ func TestMessagesSurviveTheWire(t *testing.T) {
 		if _, err := decodeMessage(m.command(), append(payload, 0)); !errors.Is(err, consensus.ErrDecode) {
 			t.Errorf("%s with a byte too many: %v", m.command(), err)
 		}
-		if len(payload) > 0 {
+		if len(payload) > 0 && m.command() != cmdPong { // which may be short, see shortPong
 			if _, err := decodeMessage(m.command(), payload[:len(payload)-1]); !errors.Is(err, consensus.ErrDecode) {
 				t.Errorf("%s with a byte too few: %v", m.command(), err)
 			}

@@ -101,7 +101,20 @@ func (m msgPing) append(b []byte) []byte { return binary.LittleEndian.AppendUint
 // msgPong answers a ping.
 type msgPong uint64
 
-func decodePong(d *consensus.Decoder) message { return msgPong(d.Uint64()) }
+// shortPong is a pong without a nonce, which Bitcoin Core takes for the answer of a
+// peer of old: it ends the wait and measures nothing.
+type shortPong struct{}
+
+func decodePong(d *consensus.Decoder) message {
+	if rest := d.Rest(); len(rest) < 8 {
+		d.Bytes(len(rest))
+		return shortPong{}
+	}
+	return msgPong(d.Uint64())
+}
+
+func (shortPong) command() string        { return cmdPong }
+func (shortPong) append(b []byte) []byte { return b }
 
 func (m msgPong) command() string        { return cmdPong }
 func (m msgPong) append(b []byte) []byte { return binary.LittleEndian.AppendUint64(b, uint64(m)) }

@@ -410,7 +410,7 @@ func (n *Node) welcome(p *peer) {
 	if p.kind != kindBlocks {
 		p.sendFeeFilter(n.feeFilter())
 	}
-	n.relay.add(p)
+	n.relay.add(p, n.pool.Changes())
 	n.sync.add(p)
 	n.mu.Lock()
 	n.peers[p] = true // now it counts: what comes from here on reaches it

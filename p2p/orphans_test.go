@@ -245,7 +245,7 @@ func TestChurnCostsWhatThePeerHolds(t *testing.T) {
 	newPeer := func() *peer {
 		p := &peer{kind: kindInbound, wtxidRelay: true, out: newSendQueue(), drop: func(error) {}}
 		p.relay.known = newRecentSet(maxKnownTxs)
-		r.add(p)
+		r.add(p, 0)
 		return p
 	}
 	for i := range 90 {

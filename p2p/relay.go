@@ -52,6 +52,8 @@ type relay struct {
 	confirmed *recentSet // by recent blocks, by both ids
 	tips      uint64     // new tips that were dealt with so far
 
+	arrivals arrivals
+
 	unbroadcast map[consensus.Hash]time.Time // submitted here and asked for by nobody, by txid, since when
 
 	inboundDue time.Time // when the next announcements go to inbound peers
@@ -68,7 +70,8 @@ type peerRelay struct {
 // txNews is a transaction that is to be announced.
 type txNews struct {
 	txid, wtxid consensus.Hash
-	feeRate     int64 // sat per 1000 vB
+	feeRate     int64  // sat per 1000 vB
+	number      uint64 // see arrivals
 }
 
 func newRelay(interval time.Duration, wall *clock.Face) *relay {
@@ -79,7 +82,7 @@ func newRelay(interval time.Duration, wall *clock.Face) *relay {
 		wall: wall, interval: interval, wake: make(chan struct{}, 1), tip: make(chan struct{}, 1), waiters: make(chan chan struct{}), peers: make(map[*peer]struct{}),
 		requests: txrequest.New[*peer](wall.Now(), newRandom()), orphans: orphanage.New[*peer](newRandom()),
 		rejected: newRecentSet(maxRejected), cheap: newRecentSet(maxRejected), confirmed: newRecentSet(maxConfirmed),
-		unbroadcast: make(map[consensus.Hash]time.Time),
+		arrivals: newArrivals(), unbroadcast: make(map[consensus.Hash]time.Time),
 	}
 }
 
@@ -90,10 +93,11 @@ func newRandom() *rand.Rand {
 	return rand.New(rand.NewChaCha8(seed))
 }
 
-func (r *relay) add(p *peer) {
+func (r *relay) add(p *peer, changes uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.peers[p] = struct{}{}
+	p.relay.lastInv = changes
 	if p.kind != kindBlocks {
 		r.requests.Connect(p, txrequest.Peer{Preferred: p.isPreferred(), Unlimited: p.may.Has(MayRelay), WTxIDs: p.wtxidRelay})
 	}
@@ -114,7 +118,7 @@ func (r *relay) remove(p *peer) {
 func (r *relay) accepted(tx *consensus.Tx, txid, wtxid consensus.Hash, feeRate int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.announceSoon(txNews{txid, wtxid, feeRate}, r.wall.Now())
+	r.announceSoon(txNews{txid, wtxid, feeRate, r.arrivals.add(txid)}, r.wall.Now())
 	r.requests.Forget(wtxid)
 	r.requests.Forget(txid)
 	r.orphans.Remove(wtxid)

@@ -113,7 +113,7 @@ func TestBatchesOfAnnouncements(t *testing.T) {
 	r := newRelay(time.Hour, clock.New(nil).Wall)
 	p := &peer{kind: kindOutbound, relayTxs: true, wtxidRelay: true}
 	p.relay.known = newRecentSet(maxKnownTxs)
-	r.add(p)
+	r.add(p, 0)
 	for i := range 3000 {
 		hash := consensus.Hash{byte(i), byte(i >> 8), 1}
 		r.accepted(&consensus.Tx{}, hash, hash, 1)

@@ -79,8 +79,13 @@ func (n *Node) serveTx(p *peer, item invItem) (found bool, err error) {
 	} else {
 		tx, found = n.pool.ByTxID(item.hash)
 	}
-	if !found {
+	if found && !n.relay.mayHave(p, tx.TxID()) {
 		return false, nil
+	}
+	if !found {
+		if tx, found = n.confirmedTx(item); !found {
+			return false, nil
+		}
 	}
 	n.relay.wasSent(tx)
 	payload := tx.Bytes()
@@ -89,6 +94,16 @@ func (n *Node) serveTx(p *peer, item invItem) (found bool, err error) {
 	}
 	n.serving.built(p.writing, len(payload), false)
 	return true, p.write(cmdTx, payload)
+}
+
+// confirmedTx looks for a transaction in the block at the tip: it was announced before,
+// and helps a peer to put that block together.
+func (n *Node) confirmedTx(item invItem) (*consensus.Tx, bool) {
+	b, ok := n.compact(n.chain.Tip().Hash)
+	if !ok {
+		return nil, false
+	}
+	return b.find(item)
 }
 
 // tooDeep reports whether a block lies deeper than a pruned node says that it

@@ -62,7 +62,7 @@ func (n *Node) announceAgain(txid consensus.Hash, now time.Time) bool {
 	if have {
 		n.relay.mu.Lock()
 		defer n.relay.mu.Unlock()
-		n.relay.announceSoon(txNews{txid, info.WTxID, int64(info.Rate())}, now)
+		n.relay.announceSoon(txNews{txid, info.WTxID, int64(info.Rate()), n.relay.arrivals.add(txid)}, now)
 		poke(n.relay.wake)
 	}
 	return have
