@@ -18,7 +18,7 @@ func policyFlags() []cli.Flag {
 		&cli.IntFlag{Name: "maxmempool", Value: mempool.DefaultPolicy().MaxMemory / 1_000_000, Usage: "keep unconfirmed transactions in at most `MB` of memory; those that pay least go first"},
 		&cli.DurationFlag{Name: "mempoolexpiry", Value: mempool.DefaultPolicy().Expiry, Usage: "forget a transaction that is not confirmed after `TIME`"},
 		rateFlag("minrelaytxfee", mempool.DefaultPolicy().MinRelay, "accept no transaction that pays less than `RATE`, in sat/vB"),
-		rateFlag("incrementalrelayfee", mempool.DefaultPolicy().Increment, "have a replacement pay `RATE` more for its own size, in sat/vB"),
+		rateFlag("incrementalrelayfee", mempool.DefaultPolicy().Increment, "have a replacement pay `RATE` more for its own size, in sat/vB; more than --minrelaytxfee raises that, unless it is given"),
 		rateFlag("dustrelayfee", mempool.DefaultPolicy().Dust, "call an output dust that costs more to spend than it holds at `RATE`, in sat/vB"),
 		rateFlag("blockmintxfee", mempool.DefaultPolicy().BlockMin, "put nothing into a block that pays less than `RATE` with what it goes in with, in sat/vB; 0 for anything"),
 		&cli.IntFlag{Name: "limitclustercount", Value: mempool.DefaultPolicy().MaxCluster, Usage: "let at most `N` unconfirmed transactions hang together, up to 64"},
@@ -73,6 +73,9 @@ func policyOf(c *cli.Context) (mempool.Policy, error) {
 		if *f.into, err = parseRate(c.String(f.name)); err != nil {
 			return p, usageError(c.Command.HelpName, "--%s: %v", f.name, err)
 		}
+	}
+	if p.Increment > p.MinRelay && !c.IsSet("minrelaytxfee") { // one setting is enough for both, as in Bitcoin Core
+		p.MinRelay = p.Increment
 	}
 	if p.Expiry = c.Duration("mempoolexpiry"); p.Expiry < time.Hour {
 		return p, usageError(c.Command.HelpName, "--mempoolexpiry %v: want at least 1h", p.Expiry)

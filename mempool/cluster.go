@@ -176,9 +176,7 @@ func (p *Pool) link(n *node) {
 		p.spends[n.Tx.In[i].PrevOut] = n
 	}
 	p.byTxID[n.TxID], p.byWTxID[n.WTxID] = n, n
-	if n.Time.Before(p.oldest) {
-		p.oldest = n.Time
-	}
+	p.ages(n)
 	p.usage += n.usage
 	p.vbytes += n.Size
 	p.fees += n.Fee

@@ -89,7 +89,7 @@ type Pool struct {
 	vbytes    int // virtual size of all
 	fees      consensus.Amount
 	floor     floor
-	oldest    time.Time // no transaction came before it
+	aging     ageQueue // all, and some that have left
 	estimator estimator
 	change    uint64 // counts changes, for whoever waits for them
 	selected  selected

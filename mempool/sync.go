@@ -3,7 +3,6 @@ package mempool
 import (
 	"errors"
 	"slices"
-	"time"
 
 	"lode/chain"
 	"lode/consensus"
@@ -12,7 +11,7 @@ import (
 // updateLimit is how many blocks are taken from the ledger at a time.
 const updateLimit = 16
 
-// maxReturned bounds, in encoded bytes, what comes back into the pool after a
+// maxReturned bounds, in bytes of memory, what comes back into the pool after a
 // reorganization. The oldest are kept, on which others may depend.
 const maxReturned = 20_000_000
 
@@ -50,8 +49,8 @@ func (p *Pool) sync(r *chain.Reader) error {
 			p.height--
 			for _, tx := range slices.Backward(block.Txs[1:]) {
 				reverted, dependent = append(reverted, tx), append(dependent, p.spenders(tx)...)
-				for returned += tx.Size(); returned-dropped > p.maxReturned; reverted = reverted[1:] {
-					dropped += reverted[0].Size()
+				for returned += usage(tx); returned-dropped > p.maxReturned; reverted = reverted[1:] {
+					dropped += usage(reverted[0])
 				}
 			}
 		}
@@ -175,23 +174,4 @@ func (p *Pool) shaken(nodes []*node) (all []*node) {
 	}
 	sortBySeq(all)
 	return all
-}
-
-// expire removes what has waited too long, by the minute: so it looks at the whole
-// pool at most that often, and only if something may be old enough.
-func (p *Pool) expire() {
-	limit := p.cfg.Now().Add(-p.cfg.Policy.Expiry).Truncate(time.Minute)
-	if !p.oldest.Before(limit) {
-		return
-	}
-	var old []*node
-	p.oldest = p.cfg.Now()
-	for _, n := range p.byTxID {
-		if n.Time.Before(limit) {
-			old = append(old, n)
-		} else if n.Time.Before(p.oldest) {
-			p.oldest = n.Time
-		}
-	}
-	p.removeAll(family(old, (*node).down))
 }

@@ -1,11 +1,13 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"lode/chain"
 	"lode/consensus"
@@ -265,6 +267,8 @@ func (s *Server) getChainTips(context.Context, *params) (any, error) {
 		}
 		tips = append(tips, t)
 	}
+	// The highest first, as Bitcoin Core lists them; of equal ones the active one, which comes first so far.
+	slices.SortStableFunc(tips, func(a, b tip) int { return cmp.Compare(b.Height, a.Height) })
 	return tips, nil
 }
 
