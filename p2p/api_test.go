@@ -19,10 +19,11 @@ func TestPeerInfo(t *testing.T) {
 		w.call(s, "203.0.113.1:1").shakeAs(v)
 		w.call(s, "203.0.113.2:1").shake(ProtocolVersion)
 		synctest.Wait()
+		before := s.pool.Changes()
 		s.submit(spend(coins[0], 1000))
 		s.submit(spend(coins[1], 1000))
 		list := s.Peers()
-		if got := list[0]; got.SeenAs != "198.51.100.1:7" || got.TxsToAnnounce != 2 || got.LastInv != 0 || got.PresyncHeight != -1 {
+		if got := list[0]; got.SeenAs != "198.51.100.1:7" || got.TxsToAnnounce != 2 || got.LastInv != before || got.PresyncHeight != -1 {
 			t.Errorf("%+v", got)
 		}
 		if got := list[1]; got.SeenAs != "" {

@@ -86,15 +86,6 @@ var conducts = map[error]func(w *world, s *station) *actor{
 		a.say(msgHeaders{h})
 	}),
 
-	errChecksum: func(w *world, s *station) *actor {
-		from := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(culprit))
-		theirs, ours := Pipe(from, s.addr, w.latency)
-		s.Accept(badLine{ours})
-		a := &actor{Conn: theirs, t: w.t}
-		a.shake(ProtocolVersion)
-		a.say(msgPing(1))
-		return a
-	},
 	errBloom: says(func(_ *world, a *actor) { a.say(msgEmpty(cmdMempool)) }),
 	errFlood: says(func(_ *world, a *actor) { a.say(&msgInv{cmdGetData, make([]invItem, maxQueuedRequests+1)}) }),
 	errMutated: says(func(w *world, a *actor) {
@@ -122,7 +113,6 @@ var conducts = map[error]func(w *world, s *station) *actor{
 		return a
 	},
 	errProtocol:         says(func(_ *world, a *actor) { a.say(msgEmpty(cmdWTxIDRelay)) }),
-	errSecondVersion:    says(func(_ *world, a *actor) { a.say(actorVersion(ProtocolVersion)) }),
 	errHandshakeTimeout: func(w *world, s *station) *actor { return w.call(s, culprit) },
 	errTooOld: func(w *world, s *station) *actor {
 		a := w.call(s, culprit)
@@ -287,4 +277,44 @@ func TestConduct(t *testing.T) {
 	if len(conducts) != len(conduct) {
 		t.Errorf("%d cases for %d lines", len(conducts), len(conduct))
 	}
+}
+
+// What a bad line, an older program or one that orders its messages otherwise may do
+// costs it nothing: the conversation goes on.
+func TestOddMessagesAreSkipped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add("s", nil)
+		from := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(culprit))
+		theirs, ours := Pipe(from, s.addr, w.latency)
+		s.Accept(badLine{ours})
+		a := &actor{Conn: theirs, t: w.t}
+		a.say(msgEmpty(cmdGetAddr))
+		a.shake(ProtocolVersion)
+		a.say(actorVersion(ProtocolVersion))
+		a.say(msgPing(1)) // with a wrong checksum
+		_ = a.WriteMessage("something", []byte("unknown"))
+		_ = a.WriteMessage(cmdPong, []byte{1})
+		a.say(&msgLocate{cmdGetHeaders, ProtocolVersion, nil, w.spec.Rules.GenesisState().Hash})
+		if got := a.hear(cmdHeaders).(msgHeaders); len(got) != 1 {
+			t.Errorf("%d headers", len(got))
+		}
+	})
+}
+
+// Somebody who talks without ever sending a version is cut off, long before the time
+// for the handshake is over.
+func TestTooMuchBeforeTheVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.level = 100
+		a := w.call(w.add("s", nil), culprit)
+		begun := time.Now()
+		for range maxEarly {
+			a.say(msgEmpty(cmdGetAddr))
+		}
+		if a.isCut(); time.Since(begun) > time.Second {
+			t.Errorf("cut off after %v", time.Since(begun))
+		}
+	})
 }

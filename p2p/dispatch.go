@@ -19,7 +19,7 @@ func (n *Node) handle(p *peer, m message) error {
 	case msgEmpty:
 		return n.handleEmpty(p, m)
 	case *msgVersion:
-		return errSecondVersion
+		n.log.Debug(fmt.Sprintf("redundant version message from peer=%d", p.id))
 	case msgPing:
 		p.send(msgPong(m))
 	case msgPong:

@@ -75,15 +75,12 @@ func (n *Node) services() uint64 {
 
 // readVersion waits for the peer's version and decides whether to go on.
 func (n *Node) readVersion(p *peer) error {
-	m, err := p.read()
+	v, err := n.awaitVersion(p)
 	if err != nil {
 		return err
 	}
-	v, ok := m.(*msgVersion)
-	if !ok {
-		return fmt.Errorf("%w: %s before version", errProtocol, m.command())
-	}
 	if v.version < minProtocolVersion {
+		n.log.Debug(fmt.Sprintf("using obsolete version %d, disconnecting peer=%d", v.version, p.id))
 		return fmt.Errorf("%w: version %d, at least %d is needed", errTooOld, v.version, minProtocolVersion)
 	}
 	if p.inbound() {
@@ -110,6 +107,25 @@ func (n *Node) readVersion(p *peer) error {
 	return nil
 }
 
+// maxEarly is how many messages may come before the first version. None of them means
+// anything, but who sends them may be of another mind about the order.
+const maxEarly = 20
+
+// awaitVersion waits for the first version of a peer.
+func (n *Node) awaitVersion(p *peer) (*msgVersion, error) {
+	for range maxEarly {
+		m, err := p.read()
+		if err != nil {
+			return nil, err
+		}
+		if v, ok := m.(*msgVersion); ok {
+			return v, nil
+		}
+		n.log.Debug(fmt.Sprintf("non-version message before version handshake. Message %q from peer=%d", m.command(), p.id))
+	}
+	return nil, fmt.Errorf("%w: %d messages before version", errProtocol, maxEarly)
+}
+
 // clampSeconds is a time that a stranger names in seconds, at most a hundred years.
 func clampSeconds(s int64) time.Duration {
 	const most = 100 * 365 * 24 * 3600
@@ -125,8 +141,6 @@ func (p *peer) readFeatures() error {
 			return err
 		}
 		switch m.command() {
-		case cmdVersion:
-			return errSecondVersion
 		case cmdVerack:
 			return nil
 		case cmdWTxIDRelay:
@@ -135,6 +149,8 @@ func (p *peer) readFeatures() error {
 			p.addrV2 = true
 		case cmdSendAddrURL:
 			p.addrURL = true
+		default:
+			p.node.log.Debug(fmt.Sprintf("Unsupported message %q prior to verack from peer=%d", m.command(), p.id))
 		}
 	}
 }

@@ -44,7 +44,6 @@ func TestHandshakeRefusals(t *testing.T) {
 		"too old":               func(a *actor) { a.say(actorVersion(minProtocolVersion - 1)) },
 		"message first":         func(a *actor) { a.say(msgPing(1)) },
 		"second version":        func(a *actor) { a.say(actorVersion(ProtocolVersion)); a.say(actorVersion(ProtocolVersion)) },
-		"version after verack":  func(a *actor) { a.shake(ProtocolVersion); a.say(actorVersion(ProtocolVersion)) },
 		"late wtxidrelay":       func(a *actor) { a.shake(ProtocolVersion); a.say(msgEmpty(cmdWTxIDRelay)) },
 		"late sendaddrv2":       func(a *actor) { a.shake(ProtocolVersion); a.say(msgEmpty(cmdSendAddrV2)) },
 		"late sendaddrurl":      func(a *actor) { a.shake(ProtocolVersion); a.say(msgEmpty(cmdSendAddrURL)) },

@@ -22,7 +22,6 @@ var (
 	errOutside          = errors.New("its chain leaves the rules of Lode")
 	errInvalidChain     = errors.New("follows a chain with an invalid block")
 	errProtocol         = errors.New("out of turn")
-	errSecondVersion    = errors.New("sent a second version")
 	errTooOld           = errors.New("speaks too old a protocol")
 	errUseless          = errors.New("has no blocks to give")
 	errUnwanted         = errors.New("sent transactions where it was asked for blocks alone")
@@ -67,7 +66,8 @@ const (
 // clocks is wrong), headers or blocks whose parents are unknown, invalid and
 // orphaned transactions (its rules or its pool may be others), inventory that it
 // does not have any more, messages that are unknown or mean nothing, addresses
-// where nobody answers, more of them than are looked at; on TCP another network's
+// where nobody answers, more of them than are looked at, messages with a wrong checksum,
+// a second version, others before the first; on TCP another network's
 // magic, which Bitcoin Core sends to try its encrypted transport.
 var conduct = []struct {
 	reason  error
@@ -77,13 +77,11 @@ var conduct = []struct {
 	{errInvalidBlock, proven},     // received in full; its hash commits to what is wrong
 	{errInvalidHeader, proven},    // without the work that it claims, or breaking another rule, or not in a chain
 
-	{errChecksum, ignorant},         // a bad line would do it
 	{errFlood, ignorant},            // others may queue more
 	{errMutated, ignorant},          // its hash does not commit to the change: it may have been passed on unseen
 	{errOutside, ignorant},          // valid in Bitcoin
 	{errInvalidChain, ignorant},     // it may not have seen the block that is invalid
 	{errProtocol, ignorant},         // older and newer programs order their messages otherwise
-	{errSecondVersion, ignorant},    // likewise
 	{errTooOld, ignorant},           // nobody has to update
 	{errUseless, ignorant},          // nobody has to serve
 	{errUnwanted, ignorant},         // older programs do not know of such connections

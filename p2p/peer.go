@@ -162,6 +162,10 @@ func (p *peer) read() (message, error) {
 		p.beginWait()
 		command, payload, err := p.conn.ReadMessage()
 		p.endWait()
+		if errors.Is(err, errChecksum) || errors.Is(err, errCommand) { // a bad line would do it
+			p.skipped(len(payload), err)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -173,10 +177,19 @@ func (p *peer) read() (message, error) {
 		}
 		m, err := decodeMessage(command, payload)
 		if errors.Is(err, errUnknownCommand) {
+			p.node.log.Debug(fmt.Sprintf("Unknown message type %q from peer=%d", command, p.id))
 			continue
 		}
 		return m, err
 	}
+}
+
+// skipped notes a message that could not be read.
+func (p *peer) skipped(size int, why error) {
+	p.mu.Lock()
+	p.stats.received.count(p.node.wall.Now(), "", p.headSize()+size)
+	p.mu.Unlock()
+	p.node.log.Debug("Header error", "peer", p.id, "error", why)
 }
 
 // beginWait and endWait stand around the wait for a message.

@@ -31,6 +31,7 @@ var (
 	// first, and comes again when it is hung up on without an answer.
 	errMagic    = errors.New("it speaks another network's protocol, or an encrypted one")
 	errChecksum = errors.New("sent a message with a wrong checksum")
+	errCommand  = errors.New("sent a message whose type is no text")
 	errHungUp   = errors.New("it hung up")
 	errNoWord   = errors.New("it hung up without a word: it may be full, on another network, or not want this node")
 )
@@ -79,7 +80,8 @@ func (f *framed) ReadMessage() (string, []byte, error) {
 
 // readFrame reads one message of a stream. What is not of this network is not
 // read further than the magic, and what is longer than its command allows not
-// further than the header.
+// further than the header. With errChecksum and errCommand the message was read to its
+// end, and payload tells how long it was.
 func readFrame(r io.Reader, magic [magicSize]byte, long longFunc) (command string, payload []byte, err error) {
 	var head [frameSize]byte
 	if _, err := io.ReadFull(r, head[:magicSize]); err != nil {
@@ -92,9 +94,7 @@ func readFrame(r io.Reader, magic [magicSize]byte, long longFunc) (command strin
 		return "", nil, noEOF(err)
 	}
 	rest := head[magicSize:]
-	if command, err = parseCommand([commandSize]byte(rest)); err != nil {
-		return "", nil, err
-	}
+	command, noCommand := parseCommand([commandSize]byte(rest))
 	length := int64(binary.LittleEndian.Uint32(rest[commandSize:]))
 	if limit := payloadLimit(command); length > int64(limit) {
 		return "", nil, tooLong(command, limit)
@@ -107,7 +107,10 @@ func readFrame(r io.Reader, magic [magicSize]byte, long longFunc) (command strin
 		return "", nil, io.ErrUnexpectedEOF
 	}
 	if twice := sha256.Sum256(sum.Sum(nil)); !bytes.Equal(twice[:checksumSize], head[frameSize-checksumSize:]) {
-		return "", nil, fmt.Errorf("%w: %q", errChecksum, command)
+		return "", payload, fmt.Errorf("%w: %q", errChecksum, command)
+	}
+	if noCommand != nil {
+		return "", payload, fmt.Errorf("%w: %w", errCommand, noCommand)
 	}
 	return command, payload, nil
 }
