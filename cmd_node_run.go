@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -111,7 +113,7 @@ func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server
 	group.Go(func() error { return p.templates.Run(ctx) })
 	saved, estimates := filepath.Join(n.dir, mempool.FileName), filepath.Join(n.dir, mempool.EstimatesFileName)
 	p.pool.LoadEstimates(estimates)
-	group.Go(func() error { p.pool.Load(ctx, saved); return nil })
+	group.Go(func() error { p.peers.Resubmit(p.pool.Load(ctx, saved)...); return nil })
 	if p.mining != nil {
 		group.Go(func() error { return p.mining.Run(ctx) })
 	}
@@ -121,7 +123,7 @@ func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server
 	if p.miners != nil {
 		group.Go(func() error { return p.miners.Serve(ctx, ports.miners) })
 	}
-	return errors.Join(group.Wait(), p.pool.Save(saved), p.pool.SaveEstimates(estimates))
+	return errors.Join(group.Wait(), p.pool.Save(saved, slices.Collect(maps.Keys(p.peers.Unbroadcast()))...), p.pool.SaveEstimates(estimates))
 }
 
 // follow keeps the pool up to date, logs new tips, and ends with an error when

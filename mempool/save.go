@@ -30,17 +30,17 @@ const saveVersion = 1
 // memory that it takes, but it may have been allowed more when it was saved.
 const maxSaved = 1_000_000_000
 
-// Save replaces a file by one with all transactions, when they came, and what
-// Prioritise was told. A crash at any instant leaves the old file or the new.
+// Save replaces a file by one with all transactions, when they came, what Prioritise
+// was told, and the ids of those that no peer has asked for yet. A crash at any instant leaves the old file or the new.
 // It does nothing while Load has not read the old one to its end.
-func (p *Pool) Save(path string) error {
+func (p *Pool) Save(path string, unbroadcast ...consensus.Hash) error {
 	if !p.Loaded() {
 		return nil
 	}
 	p.mu.Lock()
 	list, deltas := p.inOrder(), maps.Clone(p.deltas)
 	p.mu.Unlock()
-	if err := replaceFile(path, func(w *bufio.Writer) { writeSaved(w, list, deltas) }); err != nil {
+	if err := replaceFile(path, func(w *bufio.Writer) { writeSaved(w, list, deltas, unbroadcast) }); err != nil {
 		return fmt.Errorf("save the mempool: %w", err)
 	}
 	return nil
@@ -97,7 +97,7 @@ func checked(raw []byte) ([]byte, error) {
 	return body, nil
 }
 
-func writeSaved(w *bufio.Writer, list []*node, deltas map[consensus.Hash]consensus.Amount) {
+func writeSaved(w *bufio.Writer, list []*node, deltas map[consensus.Hash]consensus.Amount, unbroadcast []consensus.Hash) {
 	number := binary.LittleEndian.AppendUint64
 	w.Write(number(number(nil, saveVersion), uint64(len(list))))
 	for _, n := range list {
@@ -109,17 +109,21 @@ func writeSaved(w *bufio.Writer, list []*node, deltas map[consensus.Hash]consens
 	for _, id := range slices.SortedFunc(maps.Keys(deltas), func(a, b consensus.Hash) int { return bytes.Compare(a[:], b[:]) }) {
 		w.Write(number(slices.Clone(id[:]), uint64(deltas[id])))
 	}
-	w.Write([]byte{0}) // Bitcoin Core's transactions that nobody has asked for yet: it announces them again
+	w.Write(consensus.AppendCompactSize(nil, uint64(len(unbroadcast))))
+	for _, id := range slices.SortedFunc(slices.Values(unbroadcast), func(a, b consensus.Hash) int { return bytes.Compare(a[:], b[:]) }) {
+		w.Write(id[:])
+	}
 }
 
 // Load takes in what Save has left, as far as it is valid now and not expired,
 // and logs what came of that. It goes on while the pool is in use, until ctx ends.
-func (p *Pool) Load(ctx context.Context, path string) {
+// unbroadcast are those that no peer had asked for, and that are in the pool.
+func (p *Pool) Load(ctx context.Context, path string) (unbroadcast []consensus.Hash) {
 	raw, err := readFile(path, max(int64(p.cfg.Policy.MaxMemory), maxSaved))
 	if errors.Is(err, os.ErrNotExist) {
 		p.cfg.Log.Info("the mempool begins empty: none was saved", "file", path)
 		p.loaded.Store(true)
-		return
+		return nil
 	}
 	var saved *savedPool
 	if err == nil {
@@ -128,7 +132,7 @@ func (p *Pool) Load(ctx context.Context, path string) {
 	if err != nil {
 		p.cfg.Log.Warn("the mempool begins empty: the saved one cannot be read", "file", path, "error", err)
 		p.loaded.Store(true)
-		return
+		return nil
 	}
 	for id, delta := range saved.deltas {
 		p.Prioritise(id, delta)
@@ -136,9 +140,13 @@ func (p *Pool) Load(ctx context.Context, path string) {
 	oldest := p.cfg.Now().Add(-p.cfg.Policy.Expiry)
 	saved.list = slices.DeleteFunc(saved.list, func(a *adding) bool { return a.time.Before(oldest) })
 	if p.takeSaved(ctx, path, saved) != nil {
-		return // and the file stays as it is
+		return nil // and the file stays as it is
 	}
 	p.loaded.Store(true)
+	return slices.DeleteFunc(saved.unbroadcast, func(id consensus.Hash) bool {
+		_, here := p.ByTxID(id)
+		return !here
+	})
 }
 
 // takeSaved adds what was in a file.
@@ -201,7 +209,7 @@ type savedPool struct {
 	list   []*adding
 	deltas map[consensus.Hash]consensus.Amount
 
-	unbroadcast []consensus.Hash // ids of what nobody has asked for yet; only Bitcoin Core writes them
+	unbroadcast []consensus.Hash // ids of what nobody has asked for yet
 }
 
 func readSaved(raw []byte) (*savedPool, error) {

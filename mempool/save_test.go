@@ -22,7 +22,7 @@ func (w *world) loaded(path string) (*mempool.Pool, string) {
 		Ledger: w.ledger, Sigs: w.sigs, Policy: w.policy, Now: func() time.Time { return w.now },
 		Log: slog.New(slog.NewTextHandler(&log, nil)),
 	})
-	p.Load(context.Background(), path)
+	w.left = p.Load(context.Background(), path)
 	return p, log.String()
 }
 
@@ -53,7 +53,7 @@ func TestSave(t *testing.T) {
 	w.add(t, free)
 	parent, child := w.cheapParent(t, 1000, coins[3])
 	w.pack(t, nil, parent, child)
-	if err := w.pool.Save(path); err != nil {
+	if err := w.pool.Save(path, old.TxID(), consensus.Hash{8}, chain[0].TxID()); err != nil {
 		t.Fatal(err)
 	}
 	w.now = w.now.Add(w.policy.Expiry - 50*time.Hour)
@@ -67,6 +67,9 @@ func TestSave(t *testing.T) {
 		if !info.Time.Equal(was.Time) || info.Modified != was.Modified {
 			t.Errorf("%s came at %v with %d, not at %v with %d", info.TxID, info.Time, info.Modified, was.Time, was.Modified)
 		}
+	}
+	if len(w.left) != 1 || w.left[0] != chain[0].TxID() {
+		t.Errorf("nobody has asked for %v, want the one of those that is still here", w.left)
 	}
 	if got := p.Priorities(); len(got) != 2 || got[elsewhere] != -3 {
 		t.Errorf("priorities %v", got)

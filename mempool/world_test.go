@@ -27,6 +27,7 @@ type failer interface {
 // world is a ledger, a pool on top of it, and a copy of the active chain whose
 // coins it can spend.
 type world struct {
+	left   []consensus.Hash // what nobody had asked for, of the file that was loaded last
 	ledger *chain.Chain
 	sigs   *sigcheck.Checker
 	pool   *mempool.Pool

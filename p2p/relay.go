@@ -258,8 +258,8 @@ func (n *Node) relayLoop(ctx context.Context, at consensus.Hash) {
 		case now := <-timer.C:
 			n.announceTxs(now)
 		case <-ticker.C:
-		case now := <-again.C:
-			n.rebroadcast(now)
+		case <-again.C:
+			n.rebroadcast(n.wall.Now()) // not that of the chores
 			again.Reset(untilRebroadcast())
 		}
 		n.askTxs(n.wall.Now())

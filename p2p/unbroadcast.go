@@ -33,6 +33,16 @@ func (n *Node) Broadcast(txids ...consensus.Hash) {
 	}
 }
 
+// Resubmit has transactions of the pool announced until a peer asks for them: nobody had
+// before the node was stopped.
+func (n *Node) Resubmit(txids ...consensus.Hash) {
+	now := n.wall.Now()
+	for _, id := range txids {
+		n.relay.submitting(id, now)
+		n.announceAgain(id, now)
+	}
+}
+
 // Unbroadcast lists the transactions in the pool that were submitted here and that
 // no peer has asked for.
 func (n *Node) Unbroadcast() map[consensus.Hash]bool {
@@ -62,7 +72,11 @@ func (n *Node) announceAgain(txid consensus.Hash, now time.Time) bool {
 	if have {
 		n.relay.mu.Lock()
 		defer n.relay.mu.Unlock()
-		n.relay.announceSoon(txNews{txid, info.WTxID, int64(info.Rate()), n.relay.arrivals.add(txid)}, now)
+		number := n.relay.arrivals.number(txid)
+		if number == 0 {
+			number = n.relay.arrivals.add(txid)
+		}
+		n.relay.announceSoon(txNews{txid, info.WTxID, int64(info.Rate()), number}, now)
 		poke(n.relay.wake)
 	}
 	return have

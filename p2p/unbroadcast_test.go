@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/internal/clock"
 )
 
 // What was submitted while nobody listened is announced later, until somebody
@@ -78,6 +79,31 @@ func TestUnbroadcastEndsWithABlock(t *testing.T) {
 		synctest.Wait()
 		if left := s.relay.submitted(); len(left) > 0 {
 			t.Errorf("still remembered: %v", left)
+		}
+	})
+}
+
+// What nobody had asked for before a restart is announced when the pool is loaded, and
+// again and again, moved forward with other chores.
+func TestResubmit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := clock.New(nil)
+		s := w.add("s", func(cfg *Config) { cfg.Clock = c })
+		coins := rich(w, 1, s)
+		tx := spend(coins[0], 1000)
+		s.submit(tx)
+		s.Resubmit(tx.TxID(), consensus.Hash{1})
+		if got := s.Unbroadcast(); len(got) != 1 || !got[tx.TxID()] {
+			t.Errorf("not asked for: %v", got)
+		}
+		a := w.call(s, "203.0.113.1:1")
+		a.shake(ProtocolVersion)
+		synctest.Wait()
+		c.Chores.Forward(mostRebroadcast)
+		begun := time.Now()
+		if got := a.hear(cmdInv).(*msgInv); got.items[0].hash != tx.WTxID() || time.Since(begun) > time.Minute {
+			t.Errorf("announced %v after %v", got.items, time.Since(begun))
 		}
 	})
 }

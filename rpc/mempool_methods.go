@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -265,7 +266,7 @@ func (s *Server) saveMempool(context.Context, *params) (any, error) {
 		return nil, fail(codeMisc, "The mempool was not loaded yet")
 	}
 	path := filepath.Join(s.cfg.Dir, mempool.FileName)
-	if err := s.cfg.Pool.Save(path); err != nil {
+	if err := s.cfg.Pool.Save(path, slices.Collect(maps.Keys(s.cfg.Network.Unbroadcast()))...); err != nil {
 		return nil, fail(codeMisc, "Unable to dump mempool to disk: %v", err)
 	}
 	return struct {
