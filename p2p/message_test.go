@@ -29,7 +29,7 @@ func samples(t testing.TB) []message {
 			userAgent: "/Lode:0.1.0/", startHeight: 7, relay: true,
 		},
 		&msgVersion{userAgent: strings.Repeat("x", maxUserAgent)},
-		msgEmpty(cmdVerack), msgEmpty(cmdWTxIDRelay), msgEmpty(cmdSendAddrV2), msgEmpty(cmdSendHeaders), msgEmpty(cmdGetAddr), msgEmpty(cmdMempool),
+		msgEmpty(cmdVerack), msgEmpty(cmdWTxIDRelay), msgEmpty(cmdSendAddrV2), msgEmpty(cmdSendHeaders), msgEmpty(cmdGetAddr),
 		msgFeeFilter(1000), msgPing(1), msgPong(2),
 		msgAddr{{1_700_000_000, netAddr{services: 9, port: 1}}},
 		msgAddrV2{
@@ -47,6 +47,7 @@ func samples(t testing.TB) []message {
 		&msgCmpctBlock{genesis.Header, 7, make([]uint64, maxBlockTxs-1), []placedTx{{maxBlockTxs - 1, tx}}},
 		&msgGetBlockTxn{hash, []uint16{0, 1, 300, maxBlockTxs - 1}},
 		&msgBlockTxn{hash, []*consensus.Tx{tx, genesis.Txs[0]}},
+		msgEmpty(cmdMempool),
 	}
 }
 

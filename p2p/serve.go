@@ -121,7 +121,8 @@ func (n *Node) serveBlock(p *peer, r request) (found bool, err error) {
 		<-b.judged // it was announced before the ledger had it
 	}
 	info, known := n.chain.Header(r.hash)
-	if !known || n.tooDeep(&info) || !info.HaveBlock && !(kept && !b.isJudged()) {
+	announced := kept && !b.isJudged() // before the ledger had it
+	if !known || n.tooDeep(&info) || !info.HaveBlock && !announced || !announced && !n.mayTell(&info) {
 		return false, nil
 	}
 	if err := n.mayServe(p, &info); err != nil {
@@ -302,7 +303,7 @@ func (n *Node) answerLocate(p *peer, m *msgLocate) {
 	}
 	if len(m.locator) == 0 { // asks for one header
 		info, ok := n.chain.Header(m.stop)
-		if !ok || !info.Active {
+		if !ok || !n.mayTell(&info) {
 			return
 		}
 		headers = msgHeaders{info.Header}
