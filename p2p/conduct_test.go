@@ -279,6 +279,24 @@ func TestConduct(t *testing.T) {
 	}
 }
 
+// A feeler goes when it knows that somebody is there: it waits for no verack.
+func TestFeelerEndsWithTheVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.level = 100
+		s := w.add("s", nil)
+		a := w.choose(s, kindFeeler, culprit)
+		if v := a.hear(cmdVersion).(*msgVersion); v.relay {
+			t.Error("a feeler asks for transactions")
+		}
+		begun := time.Now()
+		a.say(actorVersion(ProtocolVersion))
+		if a.isCut(); time.Since(begun) > time.Second {
+			t.Errorf("ended after %v", time.Since(begun))
+		}
+	})
+}
+
 // What a bad line, an older program or one that orders its messages otherwise may do
 // costs it nothing: the conversation goes on.
 func TestOddMessagesAreSkipped(t *testing.T) {

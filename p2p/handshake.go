@@ -23,7 +23,7 @@ func (n *Node) handshake(p *peer) error {
 			return err
 		}
 	}
-	if err := n.readVersion(p); err != nil {
+	if err := n.readVersion(p); err != nil || p.kind == kindFeeler { // which has learnt what it wanted
 		return err
 	}
 	if p.inbound() {
