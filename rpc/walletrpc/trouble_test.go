@@ -78,8 +78,9 @@ func TestRescanIsSeenAndEnded(t *testing.T) {
 	want(t, "coins", ok[any](n, "listunspent"), before)
 }
 
-// TestWalletOutlivesACrash: what was acknowledged is there, though nothing was closed.
-func TestWalletOutlivesACrash(t *testing.T) {
+// TestFilesHoldWhatWasAcknowledged: a copy of the files of a loaded wallet has all that
+// calls have answered, though nothing was closed.
+func TestFilesHoldWhatWasAcknowledged(t *testing.T) {
 	t.Parallel()
 	n := funded(t, 2)
 	a := ok[string](n, "getnewaddress", "kept")
