@@ -277,6 +277,34 @@ func TestLock(t *testing.T) {
 	again.Close()
 }
 
+// TestKeptWallet: nobody waits for a wallet that a node has loaded, and the mark of a
+// node that was killed keeps nobody from it.
+func TestKeptWallet(t *testing.T) {
+	w := newTestWallet(t, testWords)
+	if err := w.Keep(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.files.lock(t.Context(), time.Hour); !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "unloadwallet") {
+		t.Errorf("a wallet that is kept: %v", err)
+	}
+	w.kept = false // as a kill leaves the file
+	w.Close()
+	again, err := Open(t.Context(), w.files, w.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.files.lock(t.Context(), 100*time.Millisecond); !errors.Is(err, ErrBusy) || strings.Contains(err.Error(), "unloadwallet") {
+		t.Errorf("a wallet that is in use for a moment: %v", err)
+	}
+	if err := again.Keep(); err != nil {
+		t.Fatal(err)
+	}
+	again.Close()
+	if mark, err := os.ReadFile(w.files.Watch + lockSuffix); err != nil || len(mark) > 0 {
+		t.Errorf("after the end %q, %v", mark, err)
+	}
+}
+
 func TestAddresses(t *testing.T) {
 	n, w := newSimNode(t), newTestWallet(t, testWords)
 	get := func(a Address, err error) Address {

@@ -15,6 +15,11 @@ var ErrBusy = errors.New("in use by another process")
 
 const lockSuffix = ".lock"
 
+// keptMark is what the lock file of a wallet holds while a process has it for as
+// long as it runs: others need not wait. One that was killed leaves it behind, and
+// whoever has the lock next removes it.
+const keptMark = "kept"
+
 // How long a second command waits for the first, and how often it looks.
 const (
 	lockPatience = 10 * time.Second
@@ -29,16 +34,23 @@ func (f Files) lock(ctx context.Context, patience time.Duration) (*os.File, erro
 	if err != nil {
 		return nil, fmt.Errorf("locking the wallet: %w", err)
 	}
-	for deadline := time.Now().Add(patience); ; {
+	deadline := time.Now().Add(patience)
+	for kept := false; ; {
 		err = filelock.Try(file)
 		switch {
 		case err == nil:
-			return file, nil
+			if err = file.Truncate(0); err == nil {
+				return file, nil
+			}
+			err = fmt.Errorf("locking %s: %w", path, err)
 		case !errors.Is(err, filelock.ErrHeld):
 			err = fmt.Errorf("locking %s: %w", path, err)
+		case kept && isKept(file): // seen twice: the first may be of a process that was killed
+			err = fmt.Errorf("wallet %s is %w: a node with --wallet-rpc has it loaded, and gives it free by unloadwallet", f.Secret, ErrBusy)
 		case time.Now().After(deadline):
-			err = fmt.Errorf("wallet %s is %w: wait until it is done; a node with --wallet-rpc gives it free by unloadwallet", f.Secret, ErrBusy)
+			err = fmt.Errorf("wallet %s is %w: wait until it is done", f.Secret, ErrBusy)
 		default:
+			kept = isKept(file)
 			select {
 			case <-time.After(lockPoll):
 				continue
@@ -49,4 +61,22 @@ func (f Files) lock(ctx context.Context, patience time.Duration) (*os.File, erro
 		file.Close()
 		return nil, err
 	}
+}
+
+// isKept reports whether the mark is in a lock file. Where a system lets nobody read
+// what is locked (Windows), it seems not to be, and others wait.
+func isKept(file *os.File) bool {
+	mark := make([]byte, len(keptMark))
+	_, err := file.ReadAt(mark, 0)
+	return err == nil && string(mark) == keptMark
+}
+
+// Keep tells other processes that this one has the wallet until it closes it, which
+// may be long: they do not wait for it.
+func (w *Wallet) Keep() error {
+	w.kept = true
+	if _, err := w.locked.WriteAt([]byte(keptMark), 0); err != nil {
+		return fmt.Errorf("marking %s: %w", w.locked.Name(), err)
+	}
+	return nil
 }

@@ -29,6 +29,7 @@ type Wallet struct {
 	spec    *consensus.Spec
 	files   Files
 	locked  *os.File // nil while the lock is released
+	kept    bool     // see Keep
 	net     descriptor.Network
 	account *Account // 0 of the words; nil if there are none
 	sourced []*source
@@ -193,6 +194,10 @@ func (w *Wallet) Close() error {
 	}
 	locked := w.locked
 	w.locked = nil
+	if w.kept {
+		w.kept = false
+		return errors.Join(locked.Truncate(0), locked.Close())
+	}
 	return locked.Close()
 }
 

@@ -225,6 +225,9 @@ func (m *Manager) load(ctx context.Context, name string) (*open, error) {
 // add takes over an open wallet. The caller holds changing.
 func (m *Manager) add(name string, files wallet.Files, w *wallet.Wallet) (*open, error) {
 	o, err := newOpen(m, name, files, w)
+	if err == nil {
+		err = w.Keep()
+	}
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
