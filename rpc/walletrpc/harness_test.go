@@ -77,6 +77,7 @@ func openNode(tb testing.TB, network, dir string, change ...func(*walletrpc.Conf
 	for _, f := range change {
 		f(&cfg)
 	}
+	n.pool = cfg.Pool
 	n.wallets, err = walletrpc.New(cfg)
 	check(tb, err)
 	n.server = rpc.New(rpc.Config{

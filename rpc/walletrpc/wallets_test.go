@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"lode/consensus/sigcheck"
+	"lode/mempool"
 	"lode/rpc/walletrpc"
 )
 
@@ -305,7 +307,50 @@ func TestHistoryThroughReorg(t *testing.T) {
 	n.refused(-8, "Label argument must be a valid label name", "listtransactions", "")
 }
 
-// TestBumpAndAbandon: a payment is replaced, and one that nobody has is given up.
+// TestAbandon: a payment that the mempool refuses after a restart is given up. Its coins
+// can be spent again, and it is not sent again.
+func TestAbandon(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	n := openNode(t, "regtest", dir)
+	ok[any](n, "createwallet", "w", false, false, nil, false, true, true)
+	n.mine(1, n.address())
+	n.mine(100, elsewhere(n))
+	id := ok[string](n, "sendtoaddress", elsewhere(n), 1, "", "", false, true, nil, "unset", nil, 2)
+	n.refused(-5, "Transaction not eligible for abandonment", "abandontransaction", id)
+	n.close()
+	n = openNode(t, "regtest", dir, func(c *walletrpc.Config) {
+		policy := mempool.DefaultPolicy()
+		policy.MinRelay *= 100
+		c.Pool = mempool.New(mempool.Config{Ledger: c.Chain, Sigs: sigcheck.New(1000), Policy: policy})
+		c.Pool.Load(t.Context(), dir+"/"+mempool.FileName)
+	})
+	defer n.close()
+	n.wallets.LoadAll(t.Context())
+	balance := func() any { return ok[map[string]object](n, "getbalances")["mine"]["trusted"] }
+	abandoned := func() any { return ok[[]object](n, "listtransactions", "*", 1)[0]["abandoned"] }
+	want(t, "balance", balance(), "0.00000000")
+	want(t, "abandoned", abandoned(), "false")
+	want(t, "answer", ok[any](n, "abandontransaction", id), "<nil>")
+	want(t, "again", ok[any](n, "abandontransaction", id), "<nil>")
+	want(t, "balance", balance(), "50.00000000")
+	want(t, "abandoned", abandoned(), "true")
+	n.close()
+
+	n = openNode(t, "regtest", dir)
+	defer n.close()
+	n.wallets.LoadAll(t.Context())
+	want(t, "balance", balance(), "50.00000000")
+	want(t, "abandoned", abandoned(), "true")
+	want(t, "mempool", ok[any](n, "getrawmempool"), "[]")
+	other := ok[string](n, "sendtoaddress", elsewhere(n), 49)
+	want(t, "mempool", ok[any](n, "getrawmempool"), "["+other+"]")
+	want(t, "conflicts", ok[object](n, "gettransaction", other)["walletconflicts"], "["+id+"]")
+	n.refused(-5, "Invalid or non-wallet transaction id", "abandontransaction", strings.Repeat("ab", 32))
+}
+
+// TestBumpAndAbandon: a payment is replaced, and the one that replaces it cannot be
+// given up while the mempool has it.
 func TestBumpAndAbandon(t *testing.T) {
 	t.Parallel()
 	n := funded(t, 2)
