@@ -42,10 +42,14 @@ type Manager struct {
 	// are used.
 	changing sync.Mutex
 
-	mu       sync.Mutex // guards what follows
-	wallets  map[string]*open
+	// saving guards settings. Their file is written under it, so that the last change is
+	// what stays; nobody waits for it who does not change them.
+	saving   sync.Mutex
 	settings *settings
-	closed   bool
+
+	mu      sync.Mutex // guards what follows
+	wallets map[string]*open
+	closed  bool
 }
 
 var _ rpc.Wallets = (*Manager)(nil)
@@ -81,7 +85,10 @@ func (m *Manager) poke() {
 // LoadAll opens the wallets that are to be loaded at the start. One that cannot be
 // is said in the log, and the others are loaded.
 func (m *Manager) LoadAll(ctx context.Context) {
-	for _, name := range slices.Clone(m.settings.wallets) {
+	m.saving.Lock()
+	names := slices.Clone(m.settings.wallets)
+	m.saving.Unlock()
+	for _, name := range names {
 		if _, err := m.load(ctx, name); err != nil {
 			m.cfg.Log.Warn("wallet not loaded", "wallet", name, "error", err)
 		}
@@ -268,8 +275,8 @@ func (m *Manager) unload(ctx context.Context, name string) error {
 
 // atStart notes whether a wallet is to be loaded when the node starts.
 func (m *Manager) atStart(name string, load *bool) (warnings []string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.saving.Lock()
+	defer m.saving.Unlock()
 	if err := m.settings.set(name, load); err != nil {
 		m.cfg.Log.Warn("settings not saved", "error", err)
 		return []string{fmt.Sprintf("Wallet load on startup setting could not be updated, so wallet may not be loaded next node startup: %v", err)}
