@@ -18,7 +18,7 @@ import (
 )
 
 // FuzzWalletCalls posts bodies under the path of a wallet: whatever they hold, no
-// call panics, and every answer is JSON.
+// call panics, and every answer that comes in time is JSON.
 func FuzzWalletCalls(f *testing.F) {
 	n := newNode(f, "regtest")
 	ok[any](n, "createwallet", "w")
@@ -63,7 +63,8 @@ func FuzzWalletCalls(f *testing.F) {
 		n.server.ServeHTTP(w, r)
 		answer, err := io.ReadAll(w.Result().Body)
 		check(t, err)
-		if w.Code != http.StatusNoContent && !json.Valid(answer) {
+		late := w.Code == http.StatusServiceUnavailable && ctx.Err() != nil // a batch that nobody waits for ends without JSON
+		if w.Code != http.StatusNoContent && !late && !json.Valid(answer) {
 			t.Errorf("status %d without JSON: %q", w.Code, answer)
 		}
 		if strings.Contains(string(answer), "internal error, see the log") {
