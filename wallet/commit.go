@@ -32,7 +32,18 @@ func (w *Wallet) Commit(d *Draft, tx *consensus.Tx) error {
 		return err
 	}
 	w.checkGap()
-	return w.Save()
+	if err := w.Save(); err != nil {
+		w.forget(id)
+		return err
+	}
+	return nil
+}
+
+// forget takes back a payment that could not be written down: the wallet would send
+// it at the next Sync, and its owner, who was told of the error, would pay twice.
+func (w *Wallet) forget(id consensus.Hash) {
+	w.do(event{kind: evRemove, ref: id})
+	_ = w.Save() // whoever saves next is told of the error
 }
 
 // stillFits makes sure that nothing has happened that a draft does not know of.

@@ -204,6 +204,42 @@ func TestFullDisk(t *testing.T) {
 	wantBalance(t, again, Balance{Confirmed: 50 * coin, Immature: 100 * coin, Spendable: 50 * coin})
 }
 
+// TestUnwrittenPaymentIsNotSent: a payment that could not be written down is said to
+// have failed, so it is not sent when the disk has room again.
+func TestUnwrittenPaymentIsNotSent(t *testing.T) {
+	n, w := funded(t, 1)
+	before := w.Balance()
+	d, err := w.Draft(Payment{Payees: []Payee{{stranger, coin}}, Rate: DefaultFeeRate})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := w.Sign(d, w.testSecret(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.file.write = func(f *os.File, b []byte) (int, error) { return 0, os.ErrInvalid }
+	if err := w.Commit(d, tx); err == nil {
+		t.Fatal("a full disk was not noticed")
+	}
+	w.file.write = (*os.File).Write
+	w.testSync(t, n)
+	wantBalance(t, w, before)
+	if len(n.pool) > 0 {
+		t.Error("it was sent")
+	}
+	w.Close()
+	again, err := Open(t.Context(), w.files, w.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	again.testSync(t, n)
+	wantBalance(t, again, before)
+	if len(n.pool) > 0 {
+		t.Error("it was sent after it was opened anew")
+	}
+}
+
 // TestWatchFile1 reads a watch file of the version before: labels and what was
 // handed out stay, transactions are found again.
 func TestWatchFile1(t *testing.T) {
