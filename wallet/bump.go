@@ -208,7 +208,7 @@ func (w *Wallet) keepOutputs(b Bump, r *record, d *Draft) (outs []consensus.TxOu
 	}
 	for n := range from {
 		id, own := w.keys.counts(from[n].Script)
-		if n == change && own {
+		if n == change && own && !id.IsSilent() { // whose key follows from the coins
 			d.changeKey, d.changeAt = id, len(outs)
 			continue
 		}
