@@ -78,6 +78,10 @@ func (f Files) RestoreBackup(ctx context.Context, path string, spec *consensus.S
 		return err
 	}
 	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Dir(f.Secret), 0o700); err != nil {
 		return err
 	}
@@ -89,7 +93,7 @@ func (f Files) RestoreBackup(ctx context.Context, path string, spec *consensus.S
 	if err := f.CheckNew(); err != nil {
 		return err
 	}
-	made, err := f.unpack(tar.NewReader(in))
+	made, err := f.unpack(tar.NewReader(in), info.Size())
 	if err == nil {
 		err = f.checkRestored(spec)
 	}
@@ -102,9 +106,9 @@ func (f Files) RestoreBackup(ctx context.Context, path string, spec *consensus.S
 	return syncdir.Sync(filepath.Dir(f.Secret))
 }
 
-// unpack writes the files that are in an archive, each once. It gives those that it
-// has made, also after an error.
-func (f Files) unpack(r *tar.Reader) (made []string, err error) {
+// unpack writes the files that are in an archive of so many bytes, each once. It
+// gives those that it has made, also after an error.
+func (f Files) unpack(r *tar.Reader, size int64) (made []string, err error) {
 	parts := f.parts()
 	for {
 		h, err := r.Next()
@@ -118,7 +122,7 @@ func (f Files) unpack(r *tar.Reader) (made []string, err error) {
 		for i < len(parts) && parts[i].name != h.Name {
 			i++
 		}
-		if i == len(parts) || h.Typeflag != tar.TypeReg || h.Size > parts[i].limit {
+		if i == len(parts) || h.Typeflag != tar.TypeReg || h.Size > min(parts[i].limit, size) { // sparse ones claim more
 			return made, fmt.Errorf("%w: %.80q does not belong into one, or is too large", ErrBackup, h.Name)
 		}
 		b, err := io.ReadAll(io.LimitReader(r, parts[i].limit))

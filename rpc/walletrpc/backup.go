@@ -58,8 +58,11 @@ func (m *Manager) restoreWallet(ctx context.Context, _ rpc.WalletPath, a *rpc.Ar
 
 // restore makes a wallet from a backup, and loads it.
 func (m *Manager) restore(ctx context.Context, name, path string) (*open, error) {
-	if _, err := os.Stat(path); err != nil {
+	switch info, err := os.Stat(path); {
+	case err != nil:
 		return nil, fail(codeParameter, "Backup file does not exist")
+	case !info.Mode().IsRegular(): // reading a pipe may never end
+		return nil, fail(codeParameter, "Backup file is not a regular file")
 	}
 	files, err := wallet.NamedFiles(m.cfg.Dir, name)
 	if err != nil {
