@@ -24,6 +24,7 @@ type Hasher struct {
 	spent  []consensus.TxOut
 	known  []bool
 	all    bool // every known
+	silent bool // an output is a silent payment
 	hasher *consensus.SigHasher
 }
 
@@ -55,7 +56,7 @@ func (p *Packet) Hasher() (*Hasher, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Hasher{Tx: tx, spent: make([]consensus.TxOut, len(p.Inputs)), known: make([]bool, len(p.Inputs)), all: true}
+	h := &Hasher{Tx: tx, spent: make([]consensus.TxOut, len(p.Inputs)), known: make([]bool, len(p.Inputs)), all: true, silent: p.HasSilent()}
 	for i := range p.Inputs {
 		if h.spent[i], h.known[i], err = p.UTXO(i); err != nil {
 			return nil, err

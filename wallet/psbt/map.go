@@ -2,6 +2,7 @@ package psbt
 
 import (
 	"bytes"
+	"cmp"
 	"iter"
 	"slices"
 
@@ -85,17 +86,27 @@ func (m *Map) keep(known map[uint64]field, types ...uint64) {
 	})
 }
 
-// merge takes over the records that m does not have.
+// merge takes over the records that m does not have, to the places where Set would
+// put them: each before the first one whose type is greater. Strangers may send many,
+// so it goes through both once.
 func (m *Map) merge(other Map) {
 	have := make(map[string]bool, len(*m))
 	for i := range *m {
 		have[string((*m)[i].Key)] = true
 	}
-	for i := range other {
-		if r := &other[i]; !have[string(r.Key)] {
-			m.Set(r.Type(), r.Data(), r.Value)
-		}
+	more := slices.DeleteFunc(slices.Clone(other), func(r Record) bool { return have[string(r.Key)] })
+	if len(more) == 0 {
+		return
 	}
+	slices.SortStableFunc(more, func(a, b Record) int { return cmp.Compare(a.Type(), b.Type()) })
+	all := make(Map, 0, len(*m)+len(more))
+	for _, r := range *m {
+		for t := r.Type(); len(more) > 0 && more[0].Type() < t; more = more[1:] {
+			all = append(all, more[0])
+		}
+		all = append(all, r)
+	}
+	*m = append(all, more...)
 }
 
 // Sort puts the records into the order of their keys, byte by byte.

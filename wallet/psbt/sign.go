@@ -106,7 +106,7 @@ func (p *Packet) SignInput(h *Hasher, i int, s Signer, o SignOptions) (bool, err
 	if in.IsFinal() {
 		return false, nil
 	}
-	t, err := o.sigHash(in, p.HasSilent())
+	t, err := o.sigHash(in, h.silent)
 	if err != nil {
 		return false, fmt.Errorf("input %d: %w", i, err)
 	}
