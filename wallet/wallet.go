@@ -212,11 +212,23 @@ func (w *Wallet) Acquire(ctx context.Context) error {
 		return err
 	}
 	w.locked = locked
+	return w.reload()
+}
+
+func (w *Wallet) reload() (err error) {
 	if w.doc, err = loadWatch(w.files.Watch, w.spec); err == nil {
 		w.docDirty = false
 		err = w.begin(false)
 	}
 	return err
+}
+
+// Revert forgets what has changed since the wallet was saved.
+func (w *Wallet) Revert() error {
+	if !w.docDirty && len(w.unsaved) == 0 {
+		return nil
+	}
+	return w.reload()
 }
 
 // Save writes what has changed: first what was seen, then what the owner said.

@@ -66,6 +66,9 @@ func importDescriptors(c *call) (any, error) {
 	}
 	results, oldest := []importResult{}, int64(math.MaxInt64)
 	for _, r := range requests {
+		if err := c.ctx.Err(); err != nil {
+			return nil, err
+		}
 		warnings, err := c.importOne(&r)
 		result := importResult{Success: err == nil, Warnings: warnings}
 		if err != nil {
@@ -145,10 +148,18 @@ func (c *call) importInto(d *descriptor.Descriptor, o wallet.ImportOptions) (err
 	case !private && !c.w.WatchOnly():
 		return fail(codeWallet, "Cannot import descriptor without private keys to a wallet with private keys enabled")
 	case private:
+		if err := c.w.Save(); err != nil {
+			return err
+		}
 		err = c.o.changeSecret(func(s *wallet.Secret) error {
 			o.Secret = s
 			return c.w.Import(o)
 		})
+		if err != nil { // no address may be given out whose private key is nowhere
+			if undo := c.w.Revert(); undo != nil {
+				return undo
+			}
+		}
 	default:
 		err = c.w.Import(o)
 	}
