@@ -37,6 +37,7 @@ func fail(code int, format string, args ...any) error { return rpc.Failure(code,
 
 var (
 	errNotLoaded = fail(codeNoWallet, "Requested wallet does not exist or is not loaded")
+	errMaxFee    = fail(codeWallet, "Fee exceeds maximum configured by user (e.g. -maxtxfee, maxfeerate)")
 	errLocked    = fail(codeUnlock, "Error: Please enter the wallet passphrase with walletpassphrase first.")
 )
 

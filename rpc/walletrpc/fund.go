@@ -138,6 +138,8 @@ type funding struct {
 	addInputs bool
 	version   uint32
 	lockTime  *uint32
+	sends     bool                        // the transaction is sent if all goes well
+	locks     map[consensus.OutPoint]bool // of inputs that were unlocked; true for those that are written down
 }
 
 // readInputs reads what is to be spent in any case.
@@ -163,6 +165,11 @@ func (f *funding) readInputs(list []json.RawMessage, replaceable bool) error {
 
 // fund chooses inputs and adds change. The transaction is not signed.
 func (c *call) fund(f *funding, o *options) (d *wallet.Draft, err error) {
+	defer func() {
+		if err != nil || !f.sends {
+			c.relock(f)
+		}
+	}()
 	var changeTo *[32]byte
 	changeAt := -1
 	if !o.Absent(optChangeAddress) {
@@ -227,7 +234,7 @@ func (c *call) fund(f *funding, o *options) (d *wallet.Draft, err error) {
 	case int64(d.VSize())*consensus.WitnessScale > maxWeight:
 		return nil, fail(codeWallet, "The inputs size exceeds the maximum weight. Please try sending a smaller amount or manually consolidating your wallet's UTXOs")
 	case d.Fee > defaultMaxFee:
-		return nil, fail(codeWallet, "Fee exceeds maximum configured by user (e.g. -maxtxfee, maxfeerate)")
+		return nil, errMaxFee
 	}
 	if lock {
 		for _, coin := range d.Spends {
@@ -237,8 +244,18 @@ func (c *call) fund(f *funding, o *options) (d *wallet.Draft, err error) {
 	return d, o.Err()
 }
 
+// relock locks again what presetInputs has unlocked, if it is not spent.
+func (c *call) relock(f *funding) {
+	for o, kept := range f.locks {
+		if !kept || c.w.Lock(o) != nil {
+			c.w.Hold(o)
+		}
+	}
+	f.locks = nil
+}
+
 // presetInputs has the coins spent that are named. One that is locked is unlocked
-// by that, as in Bitcoin Core.
+// by that until relock.
 func (c *call) presetInputs(f *funding, p *wallet.Payment) error {
 	all := make(map[consensus.OutPoint]wallet.Coin)
 	for _, coin := range c.w.Coins() {
@@ -251,6 +268,10 @@ func (c *call) presetInputs(f *funding, p *wallet.Payment) error {
 			return fail(codeParameter, "Invalid parameter, duplicated input: %s", in.PrevOut)
 		case ok:
 			if coin.Locked {
+				if f.locks == nil {
+					f.locks = make(map[consensus.OutPoint]bool)
+				}
+				f.locks[in.PrevOut] = slices.Contains(c.w.Locked(), in.PrevOut.String())
 				c.w.Unlock(in.PrevOut)
 			}
 			p.From = append(p.From, in.PrevOut)
@@ -370,6 +391,9 @@ func (c *call) packetOf(d *wallet.Draft) (*psbt.Packet, error) {
 	if d.IsSilent() {
 		return nil, fail(codeWallet, "%v", wallet.ErrSilentPSBT)
 	}
+	if d.Fee > defaultMaxFee { // whoever signs it need not look
+		return nil, errMaxFee
+	}
 	return c.packet(d.Tx, true)
 }
 
@@ -400,11 +424,16 @@ func send(c *call) (any, error) {
 	if !c.w.WatchOnly() && c.o.isLocked() {
 		return nil, errLocked
 	}
+	f.sends = !wantPSBT && add && !c.w.WatchOnly()
 	d, err := c.fund(&f, &o)
 	if err != nil {
 		return nil, err
 	}
-	return c.finish(d, wantPSBT, add)
+	answer, err := c.finish(d, wantPSBT, add)
+	if err != nil {
+		c.relock(&f)
+	}
+	return answer, err
 }
 
 // fundingOptions reads who bears the fee and what is spent in any case.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"lode/consensus"
@@ -118,7 +119,7 @@ func sendToAddress(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.parsePayees(append(append(append([]byte("{"), name...), ':'), append(c.a.Raw(1), '}')...))
+	r, err := c.parsePayees(slices.Concat([]byte("{"), name, []byte(":"), c.a.Raw(1), []byte("}")))
 	if err != nil {
 		return nil, err
 	}
@@ -249,7 +250,10 @@ func (c *call) pay(d *wallet.Draft, tx *consensus.Tx, code int) error {
 	case err != nil:
 		return fail(codeWallet, "Payment %s is written down and will be sent again: %v", id, err)
 	}
-	return c.w.Sent(id)
+	if err := c.w.Sent(id); err != nil {
+		return fail(codeWallet, "Payment %s is sent, do not repeat it; that the node has it could not be written down: %v", id, err)
+	}
+	return nil
 }
 
 // comment keeps what a caller says of a payment: as labels of the transaction and

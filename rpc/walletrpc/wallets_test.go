@@ -3,6 +3,8 @@ package walletrpc_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -282,6 +284,16 @@ func TestLockedCoins(t *testing.T) {
 	n.refused(-8, "Invalid parameter, vout index out of bounds", "lockunspent", true, []any{object{"txid": coin["txid"], "vout": 9}})
 	n.refused(-8, "Invalid parameter, vout cannot be negative", "lockunspent", true, []any{object{"txid": coin["txid"], "vout": -1}})
 	ok[bool](n, "lockunspent", false, one)
+
+	// Funding from a locked coin leaves it locked, unless it is spent.
+	a := elsewhere(n)
+	still := text(ok[any](n, "listlockunspent"))
+	ok[any](n, "walletcreatefundedpsbt", one, object{a: 1})
+	want(t, "locked", ok[any](n, "listlockunspent"), still)
+	ok[any](n, "send", object{a: 1}, nil, "unset", 2, object{"inputs": one, "psbt": true})
+	want(t, "locked", ok[any](n, "listlockunspent"), still)
+	n.refused(-4, "Insufficient funds", "send", object{a: 51}, nil, "unset", 2, object{"inputs": one})
+	want(t, "locked", ok[any](n, "listlockunspent"), still)
 	ok[bool](n, "lockunspent", true)
 	want(t, "unspent", len(ok[[]object](n, "listunspent")), "1")
 }
@@ -361,6 +373,7 @@ func TestBumpAndAbandon(t *testing.T) {
 	if !strings.HasPrefix(text(p["psbt"]), "cHNidP8") {
 		t.Errorf("a PSBT: %v", p)
 	}
+	n.refused(-4, "Fee exceeds maximum", "psbtbumpfee", id, object{"fee_rate": 500000})
 	r := ok[object](n, "bumpfee", id, object{"fee_rate": 10})
 	want(t, "mempool", ok[any](n, "getrawmempool"), fmt.Sprintf("[%v]", r["txid"]))
 	old := ok[object](n, "gettransaction", id)
@@ -489,6 +502,37 @@ func TestImportsThatAreRefused(t *testing.T) {
 	want(t, "warnings", got[1]["warnings"], "[Range not given, using default keypool range]")
 }
 
+// TestImportThatIsNotKept: no addresses come from a descriptor whose private keys could
+// not be written down, and it can be imported again.
+func TestImportThatIsNotKept(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest")
+	ok[any](n, "createwallet", "w")
+	ok[any](n, "createwallet", "keys", false, true)
+	var requests []any
+	for _, d := range ok[struct{ Descriptors []object }](n.on("w"), "listdescriptors", true).Descriptors {
+		requests = append(requests, object{"desc": d["desc"], "active": true, "internal": d["internal"], "timestamp": "now"})
+	}
+	keys, secret := n.on("keys"), filepath.Join(n.dir, "wallets", "keys.age")
+	content, err := os.ReadFile(secret)
+	check(t, err)
+	check(t, os.Remove(secret))
+	check(t, os.MkdirAll(filepath.Join(secret, "x"), 0o700)) // which no file can replace
+	for _, r := range ok[[]object](keys, "importdescriptors", requests) {
+		want(t, "success", r["success"], "false")
+	}
+	keys.refused(-4, "This wallet has no available keys", "getnewaddress")
+	want(t, "descriptors", len(ok[struct{ Descriptors []object }](keys, "listdescriptors").Descriptors), "0")
+	check(t, os.RemoveAll(secret))
+	check(t, os.WriteFile(secret, content, 0o600))
+	for _, r := range ok[[]object](keys, "importdescriptors", requests) {
+		want(t, "success", r["success"], "true")
+	}
+	ok[any](keys, "unloadwallet")
+	ok[any](n, "loadwallet", "keys")
+	want(t, "address", ok[any](keys, "getnewaddress"), ok[string](n.on("w"), "getnewaddress"))
+}
+
 // TestBackup: a wallet comes back from its backup under another name, and nothing is
 // overwritten.
 func TestBackup(t *testing.T) {
@@ -500,6 +544,7 @@ func TestBackup(t *testing.T) {
 	n.refused(-8, "calls write files below the data directory only", "backupwallet", "../copy.tar")
 	n.refused(-4, "Error: Wallet backup failed!", "backupwallet", "copy.tar")
 	n.refused(-8, "Backup file does not exist", "restorewallet", "v", "none.tar")
+	n.refused(-8, "Backup file is not a regular file", "restorewallet", "v", "blocks")
 	n.refused(-36, "Database file exists in", "restorewallet", "w", "copy.tar")
 	n.refused(-4, "not a backup of a wallet", "restorewallet", "v", "blocks/blk00000.dat")
 	ok[any](n, "restorewallet", "v", "copy.tar")
