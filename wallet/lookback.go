@@ -38,53 +38,69 @@ func (s *syncing) leap(tip Point) error {
 	for _, b := range s.keys.all() {
 		keys = append(keys, b.keys...)
 	}
-	found, ok, err := s.byIndex(keys, from.Height+1, tip.Height)
-	if err != nil || !ok {
-		return err
-	}
 	if hashes[len(hashes)-1] != tip.Hash {
 		return errMoved
 	}
-	if err := s.still(tip); err != nil { // so all that was read is of one chain
-		return err
+	known := 0 // so many of recent are points; whatever is scanned is at or below one
+	pointsTo := func(height uint32) {
+		for ; known < len(recent) && recent[known] <= height; known++ {
+			s.do(event{kind: evPoint, block: blockRef{Point: Point{recent[known], hashes[known]}}})
+		}
 	}
-	for _, b := range found {
+	ok, err := s.byIndex(keys, from.Height+1, tip, func(b block) error {
 		if err := s.scanBlock(b.Block, b.at); err != nil {
 			return err
 		}
 		if b.at.Height < recent[0] {
 			s.do(event{kind: evPoint, block: blockRef{Point: b.at}})
 		}
+		pointsTo(b.at.Height)
+		return nil
+	})
+	if err != nil || !ok {
+		return err
 	}
-	for i, h := range recent {
-		s.do(event{kind: evPoint, block: blockRef{Point: Point{h, hashes[i]}}})
-	}
+	pointsTo(tip.Height)
 	return s.report(tip.Height, tip.Height)
 }
 
-// byIndex reads the blocks in which the index of addresses has some keys.
-func (s *syncing) byIndex(keys [][32]byte, from, to uint32) (list []block, ok bool, err error) {
-	var heights []uint32
+// byIndex gives the blocks in which the index of addresses has some keys, up to the
+// tip, to a function. They are read in batches, however many there are, and all are
+// of the chain of the tip: else the error is errMoved.
+func (s *syncing) byIndex(keys [][32]byte, from uint32, tip Point, take func(block) error) (ok bool, err error) {
 	if len(keys) > maxLeapKeys {
-		return nil, false, nil
+		return false, nil
 	}
-	heights, ok, err = s.node.HeightsOf(s.ctx, keys, from, to)
+	heights, ok, err := s.node.HeightsOf(s.ctx, keys, from, tip.Height)
 	if err != nil || !ok {
-		return nil, false, err
+		return false, err
 	}
 	for i, h := range heights {
-		if h < from || h > to || i > 0 && h <= heights[i-1] {
-			return nil, false, fmt.Errorf("%w: its index of addresses names block %d, asked for %d to %d", ErrBadNode, h, from, to)
+		if h < from || h > tip.Height || i > 0 && h <= heights[i-1] {
+			return false, fmt.Errorf("%w: its index of addresses names block %d, asked for %d to %d", ErrBadNode, h, from, tip.Height)
 		}
 	}
 	for len(heights) > 0 {
 		some, err := s.blocks(heights[:min(len(heights), batchBlocks)])
-		if err != nil {
-			return nil, false, err
+		if err == nil {
+			err = s.still(tip)
 		}
-		list, heights = append(list, some...), heights[len(some):]
+		if err != nil {
+			return false, err
+		}
+		for _, b := range some {
+			if err := take(b); err != nil {
+				return false, err
+			}
+		}
+		if heights = heights[len(some):]; len(heights) == 0 {
+			break
+		}
+		if err := s.report(some[len(some)-1].at.Height, tip.Height); err != nil {
+			return false, err
+		}
 	}
-	return list, true, nil
+	return true, s.still(tip)
 }
 
 // still fails if a block is not in the node's chain any more.
@@ -109,19 +125,11 @@ func (s *syncing) lookBackAll() error {
 		keys = append(keys, b.keys[b.looked:]...)
 		news[i] = len(b.keys)
 	}
-	found, ok, err := s.byIndex(keys, s.lookBack.Height+1, tip.Height)
+	ok, err := s.byIndex(keys, s.lookBack.Height+1, tip, func(b block) error { return s.scanBlock(b.Block, b.at) })
 	if err != nil {
 		return err
 	}
 	if ok {
-		if err := s.still(tip); err != nil {
-			return err
-		}
-		for _, b := range found {
-			if err := s.scanBlock(b.Block, b.at); err != nil {
-				return err
-			}
-		}
 		return s.looked(news)
 	}
 	for s.lookBack.Height < tip.Height {

@@ -380,3 +380,37 @@ func TestIndexReachesTheTip(t *testing.T) {
 	w.testSync(t, n)
 	wantBalance(t, w, Balance{Confirmed: 50 * coin, Spendable: 50 * coin})
 }
+
+// TestIndexInBatches: a wallet whose every block is its own does not have them all in
+// memory at once: it takes them up as they are read, through a reorganization in between.
+func TestIndexInBatches(t *testing.T) {
+	seed := words(t)
+	n, w := newSimNode(t), newTestWallet(t, seed)
+	n.index, n.most = true, 20
+	for range 140 {
+		n.mine(w.testKey(t, KeyPath{0, 0}))
+	}
+	var heights []uint32 // of the wallet at each time that blocks were read
+	n.before = func(name string) {
+		if name != "blocks" {
+			return
+		}
+		_, tip := w.Scanned()
+		heights = append(heights, tip.Height)
+		if len(heights) == 7 { // when 120 are taken up
+			n.cut(40)
+			n.mineMany(42, stranger)
+		}
+	}
+	w.testSync(t, n)
+	if len(heights) < 7 || heights[1] != 20 || heights[6] != 120 {
+		t.Errorf("the wallet was at %d", heights)
+	}
+	again := newTestWallet(t, seed)
+	n.index, n.before = false, nil
+	again.testSync(t, n)
+	wantBalance(t, w, again.Balance())
+	if got, want := len(w.History()), len(again.History()); got < want {
+		t.Errorf("%d entries, want %d", got, want)
+	}
+}
