@@ -236,7 +236,7 @@ func (c *call) fund(f *funding, o *options) (d *wallet.Draft, err error) {
 	case d.Fee > defaultMaxFee:
 		return nil, errMaxFee
 	}
-	if lock {
+	if lock && !f.sends { // what is sent is spent
 		for _, coin := range d.Spends {
 			c.w.Hold(coin.OutPoint)
 		}

@@ -57,7 +57,7 @@ func sendAll(c *call) (any, error) {
 	}
 	c.finishInputs(&f, d, o.Flag(optReplaceable, true))
 	for _, coin := range d.Spends {
-		if lock {
+		if lock && (wantPSBT || !add || c.w.WatchOnly()) {
 			c.w.Hold(coin.OutPoint)
 		}
 	}

@@ -266,6 +266,20 @@ func TestSendAndSendAll(t *testing.T) {
 	want(t, "balance", ok[any](n, "getbalance"), "3.00000000")
 }
 
+// TestLockUnspents locks the coins of what others are to send, and does not get into
+// the way of what is sent.
+func TestLockUnspents(t *testing.T) {
+	t.Parallel()
+	n := funded(t, 2)
+	a := elsewhere(n)
+	ok[any](n, "send", object{a: 1}, nil, "unset", 2, object{"lock_unspents": true, "psbt": true})
+	want(t, "locked", len(ok[[]any](n, "listlockunspent")), "1")
+	want(t, "complete", ok[object](n, "send", object{a: 1}, nil, "unset", 2, object{"lock_unspents": true})["complete"], "true")
+	want(t, "locked", len(ok[[]any](n, "listlockunspent")), "1")
+	want(t, "complete", ok[object](n, "sendall", []any{a}, nil, "unset", 2, object{"lock_unspents": true})["complete"], "true")
+	want(t, "locked", len(ok[[]any](n, "listlockunspent")), "1")
+}
+
 // TestLockedCoins are not spent and not listed, until they are unlocked.
 func TestLockedCoins(t *testing.T) {
 	t.Parallel()
