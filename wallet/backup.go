@@ -107,8 +107,32 @@ func (f Files) RestoreBackup(ctx context.Context, path string, spec *consensus.S
 }
 
 // unpack writes the files that are in an archive of so many bytes, each once. It
-// gives those that it has made, also after an error.
+// gives those that it has made, also after an error. They get their names when all
+// are on the disk, the watch file last: without it a wallet does not open, so one
+// without the payments of its journal is never taken for whole.
 func (f Files) unpack(r *tar.Reader, size int64) (made []string, err error) {
+	temps, err := f.unpackTemps(r, size)
+	for _, path := range []string{f.Journal, f.Secret, f.Watch} {
+		temp, ok := temps[path]
+		switch {
+		case !ok:
+		case err == nil:
+			if err = os.Rename(temp, path); err == nil {
+				made = append(made, path)
+				continue
+			}
+			fallthrough
+		default:
+			err = errors.Join(err, os.Remove(temp))
+		}
+	}
+	return made, err
+}
+
+// unpackTemps writes the files under other names, which it gives by those that they
+// are to have, also after an error.
+func (f Files) unpackTemps(r *tar.Reader, size int64) (temps map[string]string, err error) {
+	temps = make(map[string]string)
 	parts := f.parts()
 	for {
 		h, err := r.Next()
@@ -116,26 +140,27 @@ func (f Files) unpack(r *tar.Reader, size int64) (made []string, err error) {
 			break
 		}
 		if err != nil {
-			return made, fmt.Errorf("%w: %w", ErrBackup, err)
+			return temps, fmt.Errorf("%w: %w", ErrBackup, err)
 		}
 		i := 0
 		for i < len(parts) && parts[i].name != h.Name {
 			i++
 		}
 		if i == len(parts) || h.Typeflag != tar.TypeReg || h.Size > min(parts[i].limit, size) { // sparse ones claim more
-			return made, fmt.Errorf("%w: %.80q does not belong into one, or is too large", ErrBackup, h.Name)
+			return temps, fmt.Errorf("%w: %.80q does not belong into one, or is too large", ErrBackup, h.Name)
 		}
 		b, err := io.ReadAll(io.LimitReader(r, parts[i].limit))
 		if err != nil {
-			return made, fmt.Errorf("%w: %w", ErrBackup, err)
+			return temps, fmt.Errorf("%w: %w", ErrBackup, err)
 		}
-		if err := writeFile(parts[i].path, b); err != nil {
-			return made, err
+		temp, err := writeTemp(parts[i].path, b)
+		if err != nil {
+			return temps, err
 		}
-		made = append(made, parts[i].path)
+		temps[parts[i].path] = temp
 		parts = append(parts[:i:i], parts[i+1:]...)
 	}
-	return made, nil
+	return temps, nil
 }
 
 // checkRestored refuses a wallet of another network, and one without a passphrase
