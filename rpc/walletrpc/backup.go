@@ -69,14 +69,15 @@ func (m *Manager) restore(ctx context.Context, name, path string) (*open, error)
 		return nil, err
 	}
 	m.changing.Lock()
+	defer m.changing.Unlock()
 	if m.loaded(name) || errors.Is(files.CheckNew(), wallet.ErrExists) {
-		m.changing.Unlock()
 		return nil, fail(codeAlreadyExists, "Failed to restore wallet. Database file exists in '%s'.", files.Secret)
 	}
-	err = files.RestoreBackup(ctx, path, m.cfg.Spec)
-	m.changing.Unlock()
-	if err != nil {
+	if err := m.room(); err != nil {
+		return nil, err
+	}
+	if err := files.RestoreBackup(ctx, path, m.cfg.Spec); err != nil {
 		return nil, fail(codeWallet, "Wallet file verification failed. %v", err)
 	}
-	return m.load(ctx, name)
+	return m.loadNow(ctx, name)
 }

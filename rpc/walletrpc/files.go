@@ -78,6 +78,9 @@ func (m *Manager) createWallet(ctx context.Context, _ rpc.WalletPath, a *rpc.Arg
 func (m *Manager) create(ctx context.Context, name string, watch, blank bool, passphrase string) (*open, error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
+	if err := m.room(); err != nil {
+		return nil, err
+	}
 	files, err := wallet.NamedFiles(m.cfg.Dir, name)
 	if err != nil {
 		return nil, err

@@ -191,15 +191,6 @@ func elsewhere(n *testNode) string {
 		0x02, 0x9b, 0xfc, 0xdb, 0x2d, 0xce, 0x28, 0xd9, 0x59, 0xf2, 0x81, 0x5b, 0x16, 0xf8, 0x17, 0x98})
 }
 
-// direct calls a method with one text, past the server.
-func (n *testNode) direct(ctx context.Context, call rpc.WalletCall, argument string) (any, error) {
-	raw, err := json.Marshal(argument)
-	check(n.tb, err)
-	return call(ctx, rpc.WalletPath{}, rpc.TextArgs(raw, 2))
-}
-
-func errOf(_ any, err error) error { return err }
-
 // post calls a method without arguments as a user, and gives the HTTP status.
 func post(s *rpc.Server, user, password, method string) int {
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"`+method+`"}`))

@@ -208,8 +208,16 @@ func (m *Manager) load(ctx context.Context, name string) (*open, error) {
 	}
 	m.changing.Lock()
 	defer m.changing.Unlock()
+	return m.loadNow(ctx, name)
+}
+
+// loadNow is load for who holds changing.
+func (m *Manager) loadNow(ctx context.Context, name string) (*open, error) {
 	if m.loaded(name) {
 		return nil, fail(codeAlreadyLoaded, "Wallet \"%s\" is already loaded.", name)
+	}
+	if err := m.room(); err != nil {
+		return nil, err
 	}
 	files, err := wallet.NamedFiles(m.cfg.Dir, name)
 	if err != nil {
@@ -229,7 +237,18 @@ func (m *Manager) load(ctx context.Context, name string) (*open, error) {
 	return m.add(name, files, w)
 }
 
-// add takes over an open wallet. The caller holds changing.
+// room makes sure that one more wallet may be loaded, before anything is written for
+// it. The caller holds changing until it is.
+func (m *Manager) room() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.wallets) >= maxWallets {
+		return fail(codeWallet, "%d wallets are loaded, which is the most: unload one with unloadwallet first", maxWallets)
+	}
+	return nil
+}
+
+// add takes over an open wallet. The caller holds changing, and has asked for room.
 func (m *Manager) add(name string, files wallet.Files, w *wallet.Wallet) (*open, error) {
 	o, err := newOpen(m, name, files, w)
 	if err == nil {
@@ -240,11 +259,8 @@ func (m *Manager) add(name string, files wallet.Files, w *wallet.Wallet) (*open,
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch {
-	case m.closed:
+	if m.closed {
 		return nil, errors.Join(fail(codeMisc, "the node is stopping"), o.close())
-	case len(m.wallets) >= maxWallets:
-		return nil, errors.Join(fail(codeWallet, "%d wallets are loaded, which is the most: unload one with unloadwallet first", maxWallets), o.close())
 	}
 	m.wallets[name] = o
 	return o, nil

@@ -1,24 +1,12 @@
 package walletrpc_test
 
 import (
-	"context"
 	"encoding/json"
 	"testing"
-	"time"
 
 	"lode/consensus"
 	"lode/wallet/message"
 )
-
-func shortly(t *testing.T) (context.Context, func()) {
-	return context.WithTimeout(t.Context(), 100*time.Millisecond)
-}
-
-// loadIn has a node load a wallet, as long as ctx lets it wait.
-func loadIn(ctx context.Context, n *testNode, name string) (json.RawMessage, error) {
-	call := n.wallets.Calls()["loadwallet"]
-	return nil, errOf(n.direct(ctx, call, name))
-}
 
 // TestPassphrase: the secret is there between walletpassphrase and its end, and no
 // longer.

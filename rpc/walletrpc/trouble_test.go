@@ -2,7 +2,6 @@ package walletrpc_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -114,14 +113,21 @@ func TestWhitelistOfWalletCalls(t *testing.T) {
 	}
 }
 
-// TestTooManyWallets: a node holds only so many at once.
+// TestTooManyWallets: a node holds only so many at once, and makes none that it cannot
+// hold.
 func TestTooManyWallets(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "regtest")
-	for i := range 64 { // walletrpc.maxWallets
-		ok[any](n, "createwallet", fmt.Sprintf("w%d", i), true)
-	}
-	n.refused(-4, "64 wallets are loaded, which is the most", "createwallet", "one-more", true)
+	ok[any](n, "createwallet", "one", true)
+	ok[any](n, "backupwallet", "one.tar")
+	ok[any](n, "unloadwallet", "one")
+	undo := n.wallets.Fill()
+	n.refused(-4, "64 wallets are loaded, which is the most", "loadwallet", "one")
+	n.refused(-4, "64 wallets are loaded, which is the most", "createwallet", "two", true)
+	n.refused(-4, "64 wallets are loaded, which is the most", "restorewallet", "two", "one.tar")
+	undo()
+	ok[any](n, "loadwallet", "one")
+	ok[any](n, "createwallet", "two", true)
 }
 
 // TestSettingsAreKept: what another program has put into the settings file stays.
