@@ -79,7 +79,7 @@ func (o *open) close() error {
 func (o *open) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.secret != nil {
+	if o.secret != nil && !o.plain { // a plain one can be read in its file
 		go wallet.Scrub() // what using it has left in the heap
 	}
 	o.wipe()

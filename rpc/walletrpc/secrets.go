@@ -122,6 +122,7 @@ func encryptWallet(c *call) (any, error) {
 	c.o.plain = false
 	c.o.wipe()
 	c.o.mu.Unlock()
+	go wallet.Scrub() // what using it has left in the heap
 	return "wallet encrypted; its keys are the same as before, and lay on the disk without a passphrase until now. You need to make a new backup with the backupwallet RPC.", nil
 }
 
