@@ -7,10 +7,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
-	"runtime"
-	"slices"
-
-	"golang.org/x/sync/errgroup"
 
 	"lode/consensus"
 )
@@ -93,52 +89,81 @@ func (f *journalFile) load(expect func(bytes int), apply func(event) error) (dam
 }
 
 // decodeBatch is how many events are decoded before they are applied.
-const decodeBatch = 4096
+const decodeBatch = 1024
 
+// eachEvent applies the events of a frame in their order. Decoding transactions takes about
+// as long as applying them, so that one goroutine decodes ahead of the other.
 func eachEvent(payload []byte, apply func(event) error) error {
 	d := consensus.NewDecoder(payload)
-	var failed error
-	for batch := make([]event, 0, decodeBatch); len(d.Rest()) > 0 && failed == nil; batch = batch[:0] {
-		for len(batch) < decodeBatch && len(d.Rest()) > 0 && failed == nil {
-			var e event
-			if e, failed = decodeEvent(d); failed == nil {
-				batch = append(batch, e)
+	first, err := decodeEvents(d, nil)
+	if err == nil && len(d.Rest()) == 0 {
+		return applyAll(first, apply)
+	}
+	type batch struct {
+		events []event
+		err    error // of the event after them
+	}
+	decoded, free, done := make(chan batch, 2), make(chan []event, 4), make(chan struct{})
+	go func() {
+		defer close(decoded)
+		for b := (batch{first, err}); ; b.events, b.err = decodeEvents(d, b.events) {
+			select {
+			case decoded <- b:
+			case <-done:
+				return
+			}
+			if b.err != nil || len(d.Rest()) == 0 {
+				return
+			}
+			select {
+			case b.events = <-free:
+			default:
+				b.events = nil
 			}
 		}
-		if err := decodeTxs(batch); err != nil {
+	}()
+	defer close(done)
+	for b := range decoded {
+		if err := applyAll(b.events, apply); err != nil {
 			return err
 		}
-		for i := range batch {
-			if err := apply(batch[i]); err != nil {
-				return err
-			}
+		if b.err != nil {
+			return b.err
 		}
+		free <- b.events // there is room: never more than four are about
 	}
-	return failed
+	return nil
 }
 
-// decodeTxs decodes the transactions of many events on all cores: together with
-// their ids they take most of the time of opening a wallet.
-func decodeTxs(events []event) error {
-	workers := runtime.GOMAXPROCS(0)
-	if len(events) < decodeBatch/4 {
-		workers = 1
+// decodeEvents decodes the next events, and the transactions among them, into a slice whose
+// own events do not count any more.
+func decodeEvents(d *consensus.Decoder, into []event) ([]event, error) {
+	if into == nil {
+		into = make([]event, 0, min(decodeBatch, len(d.Rest())/minEventSize+1))
 	}
-	var group errgroup.Group
-	for part := range slices.Chunk(events, max((len(events)+workers-1)/workers, 1)) {
-		group.Go(func() error {
-			for i := range part {
-				if part[i].kind != evTx {
-					continue
-				}
-				if err := part[i].decodeTx(); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+	for into = into[:0]; len(into) < decodeBatch && len(d.Rest()) > 0; {
+		e, err := decodeEvent(d)
+		if err == nil && e.kind == evTx {
+			err = e.decodeTx()
+		}
+		if err != nil {
+			return into, err
+		}
+		into = append(into, e)
 	}
-	return group.Wait()
+	return into, nil
+}
+
+// minEventSize is what no event takes less than, in bytes.
+const minEventSize = 2
+
+func applyAll(events []event, apply func(event) error) error {
+	for i := range events {
+		if err := apply(events[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // frame encodes events with their length and checksum.
