@@ -111,6 +111,8 @@ func (s *Server) deriveAddresses(ctx context.Context, p *params) (any, error) {
 		return nil, fail(codeParameter, "Range should not be specified for an un-ranged descriptor")
 	case d.IsRange() && p.absent(1):
 		return nil, fail(codeParameter, "Range must be specified for a ranged descriptor")
+	case (r.last-r.first+1)*int64(d.Multipath()) > 2*maxDescriptorRange: // receive and change
+		return nil, fail(codeParameter, "Range is too large for a descriptor that stands for %d", d.Multipath())
 	}
 	var lists [][]string
 	for _, one := range d.Expand() {

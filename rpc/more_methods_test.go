@@ -62,6 +62,7 @@ func TestNewMethodsRefuse(t *testing.T) {
 		{-5, "Invalid private key", "signmessagewithprivkey", []any{strings.Repeat("1", 52), "m"}},
 		{-5, "Invalid address", "verifymessage", []any{"x", "", "m"}},
 		{-3, "Malformed base64 encoding", "verifymessage", []any{n.address, "!", "m"}},
+		{-8, "Range is too large for a descriptor that stands for 3", "deriveaddresses", []any{descriptor.AddChecksum(strings.Replace(ranged, "/0/*", "/<0;1;2>/*", 1)), 900_000}},
 		{-8, "Ranged descriptor not accepted. Maybe pass through deriveaddresses first?", "generatetodescriptor", []any{1, ranged}},
 		{-3, "Unexpected key x", "gettxspendingprevout", []any{[]any{out}, object{"x": true}}},
 		{-1, "Mempool lacks a relevant spend, and txospenderindex is unavailable.", "gettxspendingprevout", []any{[]any{out}, object{"mempool_only": false}}},

@@ -136,6 +136,9 @@ func (c *call) importOne(r *importRequest) (warnings []string, err error) {
 		if warnings, err = readRange(r, &o); err != nil {
 			return nil, err
 		}
+		if m, shared, err := d.Expand()[0].MuSig(0); err == nil && shared && int64(o.Least) > maxRange/int64(len(m.Participants)) {
+			return nil, fail(codeParameter, "Range is too large: each key is made of %d", len(m.Participants)) // the wallet is busy as long
+		}
 	}
 	return warnings, c.importInto(d, o)
 }

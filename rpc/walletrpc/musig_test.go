@@ -27,6 +27,10 @@ func TestOwnersSignThroughWalletCalls(t *testing.T) {
 	shared, alice, bob := n.on("shared"), n.on("alice"), n.on("bob")
 	desc := "tr(musig(" + strings.Join(keys, ",") + ")/<0;1>/*)"
 	desc += "#" + ok[struct{ Checksum string }](n, "getdescriptorinfo", desc).Checksum
+	large := ok[[]struct{ Error struct{ Message string } }](shared, "importdescriptors", []any{map[string]any{"desc": desc, "range": 999_999, "timestamp": "now"}})
+	if !strings.Contains(large[0].Error.Message, "Range is too large") {
+		t.Errorf("a million keys of several owners: %v", large)
+	}
 	imported := ok[[]struct{ Success bool }](shared, "importdescriptors", []any{map[string]any{"desc": desc, "active": true, "timestamp": "now"}})
 	if !imported[0].Success {
 		t.Fatal("not imported")
