@@ -521,7 +521,7 @@ func TestImportThatIsNotKept(t *testing.T) {
 	ok[any](n, "createwallet", "keys", false, true)
 	var requests []any
 	for _, d := range ok[struct{ Descriptors []object }](n.on("w"), "listdescriptors", true).Descriptors {
-		requests = append(requests, object{"desc": d["desc"], "active": true, "internal": d["internal"], "timestamp": "now"})
+		requests = append(requests, object{"desc": d["desc"], "active": true, "internal": d["internal"], "timestamp": "now", "range": []any{0, 20}})
 	}
 	keys, secret := n.on("keys"), filepath.Join(n.dir, "wallets", "keys.age")
 	content, err := os.ReadFile(secret)
