@@ -239,9 +239,11 @@ func (c *Chain) readFiles(ctx context.Context) error {
 	if f.found > 0 {
 		c.cfg.Log.Info("found blocks in the block files", "blocks", f.found)
 	}
-	if waiting := f.orphans(); found.damaged > 0 || found.tail > 0 || waiting > 0 {
+	if waiting := f.orphans(); found.damaged > 0 || waiting > 0 {
 		c.cfg.Log.Warn("blocks on disk are lost, as what was written last is damaged or not whole; peers will send them again",
 			"found", f.found, "damaged_bytes", found.damaged, "cut_off_bytes", found.tail, "blocks_without_their_parents", waiting)
+	} else if found.tail > 0 { // as any kill may leave it
+		c.cfg.Log.Warn("the block that was written last is not whole, as after a crash; peers will send it again", "found", f.found, "cut_off_bytes", found.tail)
 	}
 	if err := c.blocks.cut(found.end); err != nil {
 		return err

@@ -78,7 +78,7 @@ func TestVerifyCoversWhatIsNotFlushed(t *testing.T) {
 			if err := os.Truncate(filepath.Join(dir, "blocks", fileName("blk", 0)), int64(last.Offset)+20); err != nil {
 				t.Fatal(err)
 			}
-		}, "", frameSize + 20, 49, []string{"cut_off_bytes=28"}},
+		}, "", frameSize + 20, 49, []string{"the block that was written last is not whole", "cut_off_bytes=28"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := copyTo(t)
@@ -95,7 +95,7 @@ func TestVerifyCoversWhatIsNotFlushed(t *testing.T) {
 				t.Errorf("%d files, before there were %d", len(after), len(before))
 			}
 			height, log := start(t, dir)
-			if warned := strings.Contains(log, "blocks on disk are lost"); height != test.height || warned != (test.logs != nil) {
+			if warned := strings.Contains(log, "peers will send"); height != test.height || warned != (test.logs != nil) {
 				t.Errorf("a start leads to height %d, want %d: %s", height, test.height, log)
 			}
 			for _, part := range test.logs {

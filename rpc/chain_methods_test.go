@@ -162,8 +162,8 @@ func TestBlocksOffTheActiveChain(t *testing.T) {
 	best := ok[object](n, "getblockchaininfo")
 	same(t, []any{best["blocks"], best["headers"]}, []any{2, 3})
 	same(t, ok[any](n, "getchaintips"), []any{
-		object{"height": 2, "hash": n.chain.Tip().Hash, "branchlen": 0, "status": "active"},
 		object{"height": 3, "hash": lone.Header.Hash(), "branchlen": 2, "status": "headers-only"},
+		object{"height": 2, "hash": n.chain.Tip().Hash, "branchlen": 0, "status": "active"},
 	})
 }
 

@@ -69,6 +69,7 @@ func TestGetBlockFromPeer(t *testing.T) {
 	n.refused(-1, "Block header missing", "getblockfrompeer", consensus.Hash{1}, 0)
 	n.refused(-8, "blockhash must be of length 64 (not 4, for '1234')", "getblockfrompeer", "1234", 0)
 	next := n.template()
+	solve(next)
 	ok[any](n, "submitheader", hex.EncodeToString(next.Header.Append(nil)))
 	n.refused(-1, "Peer does not exist", "getblockfrompeer", next.Header.Hash(), 7)
 	ok[struct{}](n, "getblockfrompeer", next.Header.Hash(), 0)
