@@ -59,7 +59,9 @@ func (m *Manager) serve(fresh bool, f func(c *call) (any, error)) rpc.WalletCall
 		}
 		result, err = f(&call{ctx, m, o, o.w, a})
 		if err == nil {
-			err = o.w.Save()
+			if err = o.w.Save(); err != nil {
+				err = fail(codeWallet, "The call was carried out, but what it noted could not be written down: look at the wallet before you repeat it: %v", err)
+			}
 		}
 		o.tellTouched()
 		return result, walletError(err)

@@ -211,7 +211,7 @@ func (d *Descriptor) Address(index uint32) (string, error) {
 }
 
 // PrivateKey is the private key of InternalKey, of kind ErrNoPrivate if d does not
-// have it.
+// have it. It is the caller's, who may overwrite it.
 func (d *Descriptor) PrivateKey(index uint32) (*btcec.PrivateKey, error) {
 	if err := d.Usable(); err != nil {
 		return nil, err
@@ -219,7 +219,11 @@ func (d *Descriptor) PrivateKey(index uint32) (*btcec.PrivateKey, error) {
 	if !d.hasKey() || len(d.root.args[0].key.parts) > 0 {
 		return nil, ErrNoPrivate
 	}
-	return d.root.args[0].key.private(index)
+	private, err := d.root.args[0].key.private(index)
+	if err != nil {
+		return nil, err
+	}
+	return &btcec.PrivateKey{Key: private.Key}, nil
 }
 
 // OutputPrivateKey is the private key of OutputKey: for tr() the one of

@@ -347,3 +347,24 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestKeysAreTheCallers: who overwrites a key that it was given does not overwrite the
+// descriptor's.
+func TestKeysAreTheCallers(t *testing.T) {
+	const wif = "cVpF924EspNh8KjYsfhgY96mmxvT6DgdWiTYMtMjuM74hJaU5psW"
+	for _, text := range []string{"rawtr(" + wif + ")", "tr(" + wif + ")"} {
+		d, err := Parse(text, regtest(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			for _, get := range []func(uint32) (*btcec.PrivateKey, error){d.PrivateKey, d.OutputPrivateKey} {
+				key, err := get(0)
+				if err != nil || key.Key.IsZero() {
+					t.Fatalf("%s: the key is gone: %v", d.root.fn, err)
+				}
+				key.Zero()
+			}
+		}
+	}
+}
