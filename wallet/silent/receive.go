@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/btcsuite/btcd/btcec/v2"
 
@@ -80,7 +81,7 @@ type Scanner struct {
 	*Receiver
 	labels  []label
 	byPoint map[PublicKey]int
-	added   int // points that were added in search of labels; for tests
+	added   atomic.Int64 // points that were added in search of labels; for tests
 }
 
 // NewScanner looks for some labels; ChangeLabel is among them in any case.
@@ -174,7 +175,7 @@ func (s *Scanner) addLabels(p *btcec.JacobianPoint, left *outputs) (Found, bool)
 	for i := range s.labels {
 		btcec.AddNonConst(p, &s.labels[i].point, &sums[i])
 	}
-	s.added += len(sums)
+	s.added.Add(int64(len(sums)))
 	toAffine(sums)
 	for i := range sums {
 		var key [32]byte
@@ -200,7 +201,7 @@ func (s *Scanner) subtract(p *btcec.JacobianPoint, left *outputs) (Found, bool) 
 		odd.Y.Negate(1).Normalize()
 		btcec.AddNonConst(&odd, &minus, &sums[2*i+1])
 	}
-	s.added += len(sums)
+	s.added.Add(int64(len(sums)))
 	toAffine(sums)
 	for i := range sums {
 		if isInfinity(&sums[i]) || !left.keys[points[i/2].key] {

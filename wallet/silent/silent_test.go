@@ -197,13 +197,13 @@ func TestHostileOutputsCostLinearWork(t *testing.T) {
 	for _, c := range []struct{ labels, mine, most int }{{1_000, 0, 1_001}, {1_000, 3, 1_001}, {0, 3, 1}} {
 		s := p.scanner(t, manyLabels(uint32(c.labels))...)
 		found, err := s.Scan(tweak, append(slices.Clone(outputs), mine[:c.mine]...))
-		if err != nil || len(found) != c.mine || s.added > c.most {
-			t.Fatalf("%d labels: %d outputs found, want %d, with %d additions, want at most %d; %v", c.labels, len(found), c.mine, s.added, c.most, err)
+		if err != nil || len(found) != c.mine || s.added.Load() > int64(c.most) {
+			t.Fatalf("%d labels: %d outputs found, want %d, with %d additions, want at most %d; %v", c.labels, len(found), c.mine, s.added.Load(), c.most, err)
 		}
 	}
 	s := p.scanner(t, manyLabels(300)...)
-	if _, err := s.Scan(tweak, outputs[:100]); err != nil || s.added > 200 {
-		t.Fatalf("300 labels and 100 outputs took %d additions, %v", s.added, err)
+	if _, err := s.Scan(tweak, outputs[:100]); err != nil || s.added.Load() > 200 {
+		t.Fatalf("300 labels and 100 outputs took %d additions, %v", s.added.Load(), err)
 	}
 }
 
