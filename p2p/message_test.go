@@ -154,6 +154,8 @@ func FuzzMessages(f *testing.F) {
 		head := putCommand(m.command())
 		f.Add(m.append(head[:]))
 	}
+	head := putCommand(cmdPong)
+	f.Add(append(head[:], 2)) // a short one
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) < commandSize {
 			return

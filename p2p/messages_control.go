@@ -102,19 +102,19 @@ func (m msgPing) append(b []byte) []byte { return binary.LittleEndian.AppendUint
 type msgPong uint64
 
 // shortPong is a pong without a nonce, which Bitcoin Core takes for the answer of a
-// peer of old: it ends the wait and measures nothing.
-type shortPong struct{}
+// peer of old: it ends the wait and measures nothing. It keeps the bytes that came,
+// fewer than eight, so that every message is encoded as it was received.
+type shortPong string
 
 func decodePong(d *consensus.Decoder) message {
 	if rest := d.Rest(); len(rest) < 8 {
-		d.Bytes(len(rest))
-		return shortPong{}
+		return shortPong(d.Bytes(len(rest)))
 	}
 	return msgPong(d.Uint64())
 }
 
-func (shortPong) command() string        { return cmdPong }
-func (shortPong) append(b []byte) []byte { return b }
+func (shortPong) command() string          { return cmdPong }
+func (m shortPong) append(b []byte) []byte { return append(b, m...) }
 
 func (m msgPong) command() string        { return cmdPong }
 func (m msgPong) append(b []byte) []byte { return binary.LittleEndian.AppendUint64(b, uint64(m)) }
