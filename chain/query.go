@@ -242,3 +242,24 @@ func (c *Chain) MissingBlocks(toward consensus.Hash, limit int) []consensus.Hash
 	}
 	return missing
 }
+
+// MissingBlock is a block that is not stored.
+type MissingBlock struct {
+	Hash   consensus.Hash
+	Height uint32
+}
+
+// StillMissing keeps those of blocks, in place and in their order, that are still
+// not stored, and whose headers are known and do not count as invalid or are part
+// of the active chain. It says their heights, and looks at the index once for all.
+func (c *Chain) StillMissing(blocks []MissingBlock) []MissingBlock {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	kept := blocks[:0]
+	for _, b := range blocks {
+		if n, ok := c.index[b.Hash]; ok && !n.has(statusBody) && (!n.has(statusInvalid) || c.isActive(n)) {
+			kept = append(kept, MissingBlock{b.Hash, n.height()})
+		}
+	}
+	return kept
+}

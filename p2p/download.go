@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"lode/chain"
 	"lode/consensus"
 	"lode/internal/clock"
 )
@@ -50,13 +51,8 @@ func newDownloader(n *Node) *downloader {
 
 // path is the next missing blocks on the way to a header, lowest first.
 type path struct {
-	blocks []missingBlock
+	blocks []chain.MissingBlock
 	full   bool // there may be more behind them
-}
-
-type missingBlock struct {
-	hash   consensus.Hash
-	height uint32
 }
 
 // schedule asks every peer that has missing blocks and is free for the lowest
@@ -111,14 +107,9 @@ func (d *downloader) schedule(now time.Time) {
 // snapshot that the ledger began with: those at the tip come first.
 func (d *downloader) scheduleHistory(now time.Time) {
 	way := d.history
-	way.blocks = d.stillMissing(way.blocks)
+	way.blocks = d.node.chain.StillMissing(way.blocks)
 	if len(way.blocks) < downloadWindow/2 {
-		hashes := d.node.chain.MissingHistory(downloadWindow)
-		way.blocks = make([]missingBlock, len(hashes))
-		for i, hash := range hashes {
-			way.blocks[i].hash = hash
-		}
-		way.blocks = d.stillMissing(way.blocks)
+		way.blocks = d.missing(d.node.chain.MissingHistory(downloadWindow))
 	}
 	d.history = way
 	if len(way.blocks) == 0 {
@@ -142,7 +133,7 @@ func (d *downloader) pathTo(target consensus.Hash) *path {
 		way = &path{full: true}
 	}
 	known := len(way.blocks)
-	if way.blocks = d.stillMissing(way.blocks); len(way.blocks) < known {
+	if way.blocks = d.node.chain.StillMissing(way.blocks); len(way.blocks) < known {
 		d.node.sync.movedOn(target)
 	}
 	// An empty one is looked at again: a ledger that waits for its snapshot
@@ -150,29 +141,32 @@ func (d *downloader) pathTo(target consensus.Hash) *path {
 	if (way.full || len(way.blocks) == 0) && len(way.blocks) < downloadWindow/2 {
 		hashes := d.node.chain.MissingBlocks(target, downloadWindow)
 		way.full = len(hashes) == downloadWindow
-		way.blocks = make([]missingBlock, len(hashes))
-		for i, hash := range hashes {
-			way.blocks[i].hash = hash
-		}
-		way.blocks = d.stillMissing(way.blocks)
+		way.blocks = d.missing(hashes)
 	}
 	return way
 }
 
-func (d *downloader) stillMissing(blocks []missingBlock) []missingBlock {
-	kept := blocks[:0]
-	for _, b := range blocks {
-		if info, ok := d.node.chain.Header(b.hash); ok && !info.HaveBlock && (!info.Invalid || info.Active) {
-			kept = append(kept, missingBlock{b.hash, info.Height})
-		}
+// missing is those of some blocks that are still missing, and their heights.
+func (d *downloader) missing(hashes []consensus.Hash) []chain.MissingBlock {
+	blocks := make([]chain.MissingBlock, len(hashes))
+	for i, hash := range hashes {
+		blocks[i].Hash = hash
 	}
-	return kept
+	return d.node.chain.StillMissing(blocks)
 }
 
 // assign chooses the blocks that p is asked for now. One of the path may have come
 // since it was looked for.
 func (d *downloader) assign(p *peer, best headerRef, way *path, now time.Time) []invItem {
-	return slices.DeleteFunc(d.node.sync.assign(p, best, way, now), func(item invItem) bool {
+	items := d.node.sync.assign(p, best, way, now)
+	hashes := make([]consensus.Hash, len(items))
+	for i := range items {
+		hashes[i] = items[i].hash
+	}
+	if len(d.missing(hashes)) == len(items) {
+		return items
+	}
+	return slices.DeleteFunc(items, func(item invItem) bool {
 		info, _ := d.node.chain.Header(item.hash)
 		if info.HaveBlock {
 			d.node.sync.arrived(p, item.hash, true)
@@ -195,16 +189,16 @@ func (s *syncer) assign(p *peer, best headerRef, way *path, now time.Time) (item
 			limit, free = limit/helpShare, func(hash consensus.Hash, now time.Time) bool { return s.needsHelp(hash, p, now) }
 		}
 		for _, b := range way.blocks {
-			if len(p.sync.blocks) >= limit || b.height >= way.blocks[0].height+downloadWindow {
+			if len(p.sync.blocks) >= limit || b.Height >= way.blocks[0].Height+downloadWindow {
 				break
 			}
-			if _, owes := p.sync.blocks[b.hash]; owes || !p.serves(b.height, best.height) || !free(b.hash, now) {
+			if _, owes := p.sync.blocks[b.Hash]; owes || !p.serves(b.Height, best.height) || !free(b.Hash, now) {
 				continue
 			}
-			s.owe(p, b.hash, now)
-			r := s.requests[b.hash]
-			s.requests[b.hash] = blockRequest{peer: p, at: now, asked: append(r.asked, p), parts: r.parts}
-			items = append(items, invItem{invBlock | invWitness, b.hash})
+			s.owe(p, b.Hash, now)
+			r := s.requests[b.Hash]
+			s.requests[b.Hash] = blockRequest{peer: p, at: now, asked: append(r.asked, p), parts: r.parts}
+			items = append(items, invItem{invBlock | invWitness, b.Hash})
 		}
 	}
 	return items

@@ -35,6 +35,7 @@ type Chain interface {
 	HeadersAfter(locator []consensus.Hash, stop consensus.Hash, limit int) []consensus.Header
 	MissingBlocks(toward consensus.Hash, limit int) []consensus.Hash
 	MissingHistory(limit int) []consensus.Hash
+	StillMissing([]chain.MissingBlock) []chain.MissingBlock
 	HasHistory() bool
 	ForgetHeaders(ends []consensus.Hash, keep map[consensus.Hash]struct{}) (forgotten, left []consensus.Hash, err error)
 	ForgetAllHeaders() error

@@ -148,7 +148,7 @@ func (d *downloader) askMore(ways map[*peer]*path, now time.Time) (again time.Ti
 	by := make(map[consensus.Hash][]*peer)
 	for p, way := range ways {
 		if len(way.blocks) > 0 && len(way.blocks) <= maxTipBlocks && !way.full {
-			lowest := way.blocks[0].hash
+			lowest := way.blocks[0].Hash
 			by[lowest] = append(by[lowest], p)
 		}
 	}
