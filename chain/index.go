@@ -39,6 +39,7 @@ type index struct {
 	name     string
 	flag     string // that turns it on
 	id       byte   // of its state in the database
+	format   byte   // of its entries
 	prefixes []byte // of its entries
 	kept     bool   // or else removed
 	change   func(b *indexBatch, block *indexedBlock, revert bool) error
@@ -64,14 +65,14 @@ type indexedBlock struct {
 type indexBatch struct {
 	batch
 	c      *Chain
-	totals map[[32]byte]*AddressTotals // as they will be, see addrindex
+	totals map[[32]byte]*totals // by script, as they will be, see addrindex
 }
 
 func (c *Chain) newIndexes() []*index {
 	list := []*index{
-		{c: c, name: TxIndex, flag: "--txindex", id: 'x', prefixes: []byte{keyTx}, kept: c.cfg.TxIndex, change: changeTxIndex},
-		{c: c, name: AddrIndex, flag: "--addrindex", id: 'a', prefixes: []byte{keyAddr, keyAddrTotals}, kept: c.cfg.AddrIndex, change: changeAddrIndex},
-		{c: c, name: SilentIndex, flag: "--silentindex", id: 's', prefixes: []byte{keySilent}, kept: c.cfg.SilentIndex, change: changeSilentIndex},
+		{c: c, name: TxIndex, flag: "--txindex", id: 'x', format: indexFormat, prefixes: []byte{keyTx}, kept: c.cfg.TxIndex, change: changeTxIndex},
+		{c: c, name: AddrIndex, flag: "--addrindex", id: 'a', format: addrFormat, prefixes: []byte{keyAddr, keyAddrTotals}, kept: c.cfg.AddrIndex, change: changeAddrIndex},
+		{c: c, name: SilentIndex, flag: "--silentindex", id: 's', format: indexFormat, prefixes: []byte{keySilent}, kept: c.cfg.SilentIndex, change: changeSilentIndex},
 	}
 	for _, x := range list {
 		x.limit, x.moved, x.point = 1, make(chan struct{}), c.rules.GenesisState()
@@ -298,14 +299,14 @@ func (c *Chain) spentAnyhow(n *node) ([]consensus.Coin, error) {
 
 // write takes the first blocks back and adds the others.
 func (x *index) write(blocks []indexedBlock, reverted int, point consensus.Hash) error {
-	b := indexBatch{c: x.c, totals: make(map[[32]byte]*AddressTotals)}
+	b := indexBatch{c: x.c, totals: make(map[[32]byte]*totals)}
 	for i := range blocks {
 		if err := x.change(&b, &blocks[i], i < reverted); err != nil {
 			return err
 		}
 	}
 	b.putTotals()
-	b.Put(x.stateKey(), append([]byte{indexFormat}, point[:]...))
+	b.Put(x.stateKey(), append([]byte{x.format}, point[:]...))
 	const most = 256
 	if size := len(b.Dump()); size > maxBatch {
 		x.limit = max(1, x.limit/2)
@@ -337,7 +338,7 @@ func (x *index) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if state != nil && (len(state) != 33 || state[0] != indexFormat) {
+	if state != nil && (len(state) != 33 || state[0] != x.format) {
 		if err := x.remove(ctx); err != nil {
 			return err
 		}
@@ -365,7 +366,7 @@ func (x *index) remove(ctx context.Context) error {
 		if err != nil || state == nil {
 			return err
 		}
-		if state[0] == indexFormat && !x.kept {
+		if state[0] != indexRemoving && !x.kept {
 			x.c.cfg.Log.Info("removing an index, as "+x.flag+" is not given", "index", x.name)
 		}
 		var b batch

@@ -3,6 +3,7 @@ package chain
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -17,7 +18,12 @@ import (
 
 // The index of addresses has an entry for every transaction of the active chain
 // that pays a key or spends from it, under the key, the height and the number in
-// the block; and for every key how much that is together.
+// the block; and for every key how much that is together, under the SHA-256 of the
+// script that pays to the key, by which Electrum's protocol and Esplora ask.
+
+// addrFormat is the format of this index. Format 1 had no totals by script, nor
+// which outputs and inputs of a transaction an entry stands for.
+const addrFormat = 2
 
 // AddressTx is what a transaction did to a key.
 type AddressTx struct {
@@ -27,16 +33,41 @@ type AddressTx struct {
 	Index    uint32           // in its block
 	Received consensus.Amount // by its outputs
 	Spent    consensus.Amount // by its inputs
+	Outs     []uint32         // which outputs pay the key
+
+	spends []uint32 // tags of the coins that it spends, see spendTag
 }
+
+// MaySpend reports false if the transaction does not spend the coin. True is right
+// but for one coin in 2^32: the transaction itself knows.
+func (e *AddressTx) MaySpend(o consensus.OutPoint) bool {
+	return slices.Contains(e.spends, spendTag(o))
+}
+
+// spendTag stands for a coin that is spent, where there is no room for all of it.
+func spendTag(o consensus.OutPoint) uint32 { return binary.LittleEndian.Uint32(o.TxID[:]) + o.Index }
 
 // AddressTotals is what all transactions of the active chain did to a key. The
 // balance is the difference.
 type AddressTotals struct {
 	Received, Spent consensus.Amount
 	Txs             uint64
+	Outputs, Inputs uint64 // how many paid it, and how many spent from it
 }
 
-type addrChange struct{ received, spent consensus.Amount }
+type addrChange struct {
+	received, spent consensus.Amount
+	outs, spends    []uint32
+}
+
+// totals is the record of a key.
+type totals struct {
+	AddressTotals
+	key [32]byte
+}
+
+// scriptHash is the SHA-256 of the script that pays to a key.
+func scriptHash(key [32]byte) [32]byte { return sha256.Sum256(consensus.TaprootScript(key)) }
 
 func changeAddrIndex(b *indexBatch, block *indexedBlock, revert bool) error {
 	spent := block.spent
@@ -46,6 +77,7 @@ func changeAddrIndex(b *indexBatch, block *indexedBlock, revert bool) error {
 			if key, ok := consensus.TaprootKey(tx.Out[n].Script); ok {
 				change := changes[key]
 				change.received += tx.Out[n].Value
+				change.outs = append(change.outs, uint32(n))
 				changes[key] = change
 			}
 		}
@@ -56,6 +88,7 @@ func changeAddrIndex(b *indexBatch, block *indexedBlock, revert bool) error {
 			for n := range tx.In {
 				change := changes[spent[n].Key]
 				change.spent += spent[n].Value
+				change.spends = append(change.spends, spendTag(tx.In[n].PrevOut))
 				changes[spent[n].Key] = change
 			}
 			spent = spent[len(tx.In):]
@@ -71,40 +104,58 @@ func changeAddrIndex(b *indexBatch, block *indexedBlock, revert bool) error {
 
 // changeAddr adds an entry, or takes it back.
 func (b *indexBatch) changeAddr(key [32]byte, block *indexedBlock, i int, change addrChange, revert bool) error {
-	total, ok := b.totals[key]
+	script := scriptHash(key)
+	total, ok := b.totals[script]
 	if !ok {
 		var err error
-		if total, err = b.c.store.addressTotals(key); err != nil {
+		if total, err = b.c.store.totals(script); err != nil {
 			return err
 		}
-		b.totals[key] = total
+		total.key = key
+		b.totals[script] = total
 	}
-	entry := addrKey(key, block.height, uint32(i))
+	entry, outs, ins := addrKey(key, block.height, uint32(i)), uint64(len(change.outs)), uint64(len(change.spends))
 	if revert {
-		total.Received, total.Spent, total.Txs = total.Received-change.received, total.Spent-change.spent, total.Txs-1
+		total.AddressTotals = AddressTotals{total.Received - change.received, total.Spent - change.spent, total.Txs - 1, total.Outputs - outs, total.Inputs - ins}
 		b.Delete(entry)
 		return nil
 	}
-	total.Received, total.Spent, total.Txs = total.Received+change.received, total.Spent+change.spent, total.Txs+1
-	value := consensus.AppendCompactSize(slices.Clone(block.ids[i][:]), uint64(change.received))
-	b.Put(entry, consensus.AppendCompactSize(value, uint64(change.spent)))
+	total.AddressTotals = AddressTotals{total.Received + change.received, total.Spent + change.spent, total.Txs + 1, total.Outputs + outs, total.Inputs + ins}
+	b.Put(entry, change.append(block.ids[i]))
 	return nil
+}
+
+// append encodes the entry of a transaction.
+func (c *addrChange) append(id consensus.Hash) []byte {
+	value := append(make([]byte, 0, len(id)+9+9+1+len(c.outs)+4*len(c.spends)), id[:]...)
+	value = consensus.AppendCompactSize(value, uint64(c.received))
+	value = consensus.AppendCompactSize(value, uint64(c.spent))
+	value = consensus.AppendCompactSize(value, uint64(len(c.outs)))
+	for _, n := range c.outs {
+		value = consensus.AppendCompactSize(value, uint64(n))
+	}
+	for _, tag := range c.spends {
+		value = binary.LittleEndian.AppendUint32(value, tag)
+	}
+	return value
 }
 
 // putTotals writes the sums that have changed.
 func (b *indexBatch) putTotals() {
-	for key, t := range b.totals {
+	for script, t := range b.totals {
 		if t.Txs == 0 {
-			b.Delete(addrTotalsKey(key))
+			b.Delete(totalsKey(script))
 			continue
 		}
-		value := consensus.AppendCompactSize(nil, uint64(t.Received))
-		value = consensus.AppendCompactSize(value, uint64(t.Spent))
-		b.Put(addrTotalsKey(key), consensus.AppendCompactSize(value, t.Txs))
+		value := make([]byte, 0, 64)
+		for _, n := range []uint64{uint64(t.Received), uint64(t.Spent), t.Txs, t.Outputs, t.Inputs} {
+			value = consensus.AppendCompactSize(value, n)
+		}
+		b.Put(totalsKey(script), append(value, t.key[:]...))
 	}
 }
 
-func addrTotalsKey(key [32]byte) []byte { return append([]byte{keyAddrTotals}, key[:]...) }
+func totalsKey(script [32]byte) []byte { return append([]byte{keyAddrTotals}, script[:]...) }
 
 func addrKey(key [32]byte, height, i uint32) []byte {
 	k := append(make([]byte, 0, 41), keyAddr)
@@ -120,20 +171,28 @@ func readAddrEntry(k, value []byte) (e AddressTx, err error) {
 	e.Key, e.Height, e.Index = [32]byte(k[1:33]), binary.BigEndian.Uint32(k[33:]), binary.BigEndian.Uint32(k[37:])
 	d := consensus.NewDecoder(value)
 	e.TxID, e.Received, e.Spent = d.Hash(), consensus.Amount(d.CompactSize()), consensus.Amount(d.CompactSize())
+	e.Outs = make([]uint32, d.Count(1))
+	for i := range e.Outs {
+		e.Outs[i] = uint32(d.CompactSize())
+	}
+	for d.Err() == nil && len(d.Rest()) > 0 {
+		e.spends = append(e.spends, d.Uint32())
+	}
 	if err := d.Finish(); err != nil {
 		return e, fmt.Errorf("%w: %s: %w", errCorrupt, AddrIndex, err)
 	}
 	return e, nil
 }
 
-// addressTotals is nothing for a key that no transaction touches.
-func (s *store) addressTotals(key [32]byte) (*AddressTotals, error) {
-	value, err := s.value(addrTotalsKey(key))
+// totals is nothing for a script that no transaction touches.
+func (s *store) totals(script [32]byte) (*totals, error) {
+	value, err := s.value(totalsKey(script))
 	if value == nil || err != nil {
-		return &AddressTotals{}, err
+		return &totals{}, err
 	}
 	d := consensus.NewDecoder(value)
-	t := &AddressTotals{consensus.Amount(d.CompactSize()), consensus.Amount(d.CompactSize()), d.CompactSize()}
+	t := &totals{AddressTotals: AddressTotals{consensus.Amount(d.CompactSize()), consensus.Amount(d.CompactSize()), d.CompactSize(), d.CompactSize(), d.CompactSize()}}
+	t.key = d.Hash()
 	if err := d.Finish(); err != nil {
 		return t, fmt.Errorf("%w: %s: %w", errCorrupt, AddrIndex, err)
 	}
@@ -143,16 +202,24 @@ func (s *store) addressTotals(key [32]byte) (*AddressTotals, error) {
 // AddressTotals sums up what happened to a key. The error is of kind ErrNoIndex
 // without the index of addresses, and else ErrFatal.
 func (c *Chain) AddressTotals(key [32]byte) (AddressTotals, error) {
+	_, total, err := c.ScriptTotals(scriptHash(key))
+	return total, err
+}
+
+// ScriptTotals is AddressTotals by the SHA-256 of the script of the outputs, and
+// gives the key. Both are zero for a script that no transaction of the active
+// chain touches.
+func (c *Chain) ScriptTotals(script [32]byte) (key [32]byte, sum AddressTotals, err error) {
 	x, err := c.keptIndex(AddrIndex)
 	if err != nil {
-		return AddressTotals{}, err
+		return key, sum, err
 	}
-	total := &AddressTotals{}
+	total := &totals{}
 	err = x.use(func() (err error) {
-		total, err = c.store.addressTotals(key)
+		total, err = c.store.totals(script)
 		return err
 	})
-	return *total, err
+	return total.key, total.AddressTotals, err
 }
 
 // AddressTxs gives to visit, in the order of the chain, what transactions in
@@ -191,6 +258,57 @@ func (c *Chain) AddressTxs(keys [][32]byte, from, to uint32, visit func(AddressT
 		}
 		return nil
 	})
+}
+
+// AddressTxsBack is AddressTxs of one key backwards, the newest first, from a
+// height on.
+func (c *Chain) AddressTxsBack(key [32]byte, from uint32, visit func(AddressTx) (more bool)) error {
+	x, err := c.keptIndex(AddrIndex)
+	if err != nil {
+		return err
+	}
+	return x.use(func() error {
+		end := addrKey(key, from, 0xffffffff)
+		it := c.store.db.NewIterator(&util.Range{Start: addrKey(key, 0, 0), Limit: append(end, 0)}, nil)
+		defer it.Release()
+		for ok := it.Last(); ok; ok = it.Prev() {
+			select {
+			case <-c.closing:
+				return errClosed
+			default:
+			}
+			e, err := readAddrEntry(it.Key(), it.Value())
+			if err != nil || !visit(e) {
+				return err
+			}
+		}
+		return it.Error()
+	})
+}
+
+// AddressKeys lists the first keys, at most limit of them, in order, that lie
+// from one to another and that a transaction of the active chain touches. The
+// error is that of AddressTotals.
+func (c *Chain) AddressKeys(from, to [32]byte, limit int) (keys [][32]byte, err error) {
+	x, err := c.keptIndex(AddrIndex)
+	if err != nil {
+		return nil, err
+	}
+	err = x.use(func() error {
+		end := addrKey(to, 0xffffffff, 0xffffffff)
+		it := c.store.db.NewIterator(&util.Range{Start: addrKey(from, 0, 0), Limit: append(end, 0)}, nil)
+		defer it.Release()
+		for ok := it.Next(); ok && len(keys) < limit; {
+			e, err := readAddrEntry(it.Key(), it.Value())
+			if err != nil {
+				return err
+			}
+			keys = append(keys, e.Key)
+			ok = it.Seek(append(addrKey(e.Key, 0xffffffff, 0xffffffff), 0))
+		}
+		return it.Error()
+	})
+	return keys, err
 }
 
 // merge is iterators over the entries of several keys, each with the entry that

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"lode/consensus"
@@ -85,11 +86,13 @@ func modelOf(blocks []*consensus.Block) indexModel {
 			}
 			for n, out := range b.Txs[i].Out {
 				outs[consensus.OutPoint{TxID: id, Index: uint32(n)}] = out
-				at(out.Script).Received += out.Value
+				e := at(out.Script)
+				e.Received, e.Outs = e.Received+out.Value, append(e.Outs, uint32(n))
 			}
 			for _, in := range b.Txs[i].In {
 				if out, ok := outs[in.PrevOut]; ok {
-					at(out.Script).Spent += out.Value
+					e := at(out.Script)
+					e.Spent, e.spends = e.Spent+out.Value, append(e.spends, spendTag(in.PrevOut))
 				}
 			}
 			for key, e := range touched {
@@ -99,6 +102,9 @@ func modelOf(blocks []*consensus.Block) indexModel {
 	}
 	return m
 }
+
+// sameEntries compares entries.
+var sameEntries = cmp.Options{cmp.AllowUnexported(AddressTx{}), cmpopts.EquateEmpty()}
 
 // checkIndexes compares all that the indexes say with a model.
 func checkIndexes(t failer, c *Chain, blocks []*consensus.Block) {
@@ -110,15 +116,25 @@ func checkIndexes(t failer, c *Chain, blocks []*consensus.Block) {
 		}
 	}
 	for key, want := range m.addrs {
-		if got := history(t, c, key); !slices.Equal(got, want) {
-			t.Fatalf("key %x: %s", key, cmp.Diff(want, got))
+		if diff := cmp.Diff(want, history(t, c, key), sameEntries); diff != "" {
+			t.Fatalf("key %x: %s", key, diff)
+		}
+		var back []AddressTx
+		err := c.AddressTxsBack(key, math.MaxUint32, func(e AddressTx) bool { back = append(back, e); return true })
+		slices.Reverse(back)
+		if diff := cmp.Diff(want, back, sameEntries); diff != "" || err != nil {
+			t.Fatalf("key %x backwards: %v: %s", key, err, diff)
 		}
 		var sum AddressTotals
 		for _, e := range want {
 			sum.Received, sum.Spent, sum.Txs = sum.Received+e.Received, sum.Spent+e.Spent, sum.Txs+1
+			sum.Outputs, sum.Inputs = sum.Outputs+uint64(len(e.Outs)), sum.Inputs+uint64(len(e.spends))
 		}
 		if got, err := c.AddressTotals(key); err != nil || got != sum {
 			t.Fatalf("key %x: totals %+v, want %+v: %v", key, got, sum, err)
+		}
+		if named, got, err := c.ScriptTotals(scriptHash(key)); err != nil || got != sum || named != key {
+			t.Fatalf("key %x: by its script %+v of %x, want %+v: %v", key, got, named, sum, err)
 		}
 	}
 	entries := map[byte]int{keyTx: len(m.blocks), keyAddrTotals: len(m.addrs)}
@@ -515,14 +531,14 @@ func TestAddressTxs(t *testing.T) {
 		all = append(all, list...)
 	}
 	slices.SortFunc(all, func(a, b AddressTx) int { return a.compare(&b) })
-	if got := history(t, c, keys...); !slices.Equal(got, all) {
-		t.Error(cmp.Diff(all, got))
+	if diff := cmp.Diff(all, history(t, c, keys...), sameEntries); diff != "" {
+		t.Error(diff)
 	}
 	var some []AddressTx
 	err := c.AddressTxs(keys, 5, 9, func(e AddressTx) bool { some = append(some, e); return len(some) < 7 })
 	want := slices.DeleteFunc(slices.Clone(all), func(e AddressTx) bool { return e.Height < 5 || e.Height > 9 })[:7]
-	if err != nil || !slices.Equal(some, want) {
-		t.Errorf("%v %s", err, cmp.Diff(want, some))
+	if diff := cmp.Diff(want, some, sameEntries); err != nil || diff != "" {
+		t.Errorf("%v %s", err, diff)
 	}
 	if got := history(t, c, [32]byte{1}); len(got) > 0 {
 		t.Errorf("a key that nobody used: %v", got)
@@ -551,3 +567,68 @@ func (l *lockedBuilder) String() string {
 }
 
 func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+
+// TestAddressIndexOfBeforeIsBuiltAnew: entries of format 1 say too little.
+func TestAddressIndexOfBeforeIsBuiltAnew(t *testing.T) {
+	dir := t.TempDir()
+	c, g := openIndexed(t, dir, nil), newIndexed()
+	addAll(t, c, g.Extend(4))
+	catchUp(t, c, 1000)
+	x, err := c.keptIndex(AddrIndex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point := x.point.Hash
+	if err := c.store.db.Put(x.stateKey(), append([]byte{1}, point[:]...), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.store.db.Put(addrKey([32]byte{1}, 2, 3), make([]byte, 34), nil); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, c)
+	c = openIndexed(t, dir, nil)
+	defer c.Close()
+	catchUp(t, c, 1000)
+	checkIndexes(t, c, g.Blocks)
+}
+
+// TestAddressKeysLie: keys are found by where they lie, each once, and an entry that
+// spends a coin says so.
+func TestAddressKeysLie(t *testing.T) {
+	c, g := openIndexed(t, t.TempDir(), nil), newIndexed()
+	defer c.Close()
+	addAll(t, c, g.Extend(8))
+	catchUp(t, c, 1000)
+	m := modelOf(g.Blocks)
+	want := slices.SortedFunc(maps.Keys(m.addrs), func(a, b [32]byte) int { return slices.Compare(a[:], b[:]) })
+	all, err := c.AddressKeys([32]byte{}, [32]byte(slices.Repeat([]byte{0xff}, 32)), 1000)
+	if err != nil || !slices.Equal(all, want) {
+		t.Errorf("%d keys, want %d: %v", len(all), len(want), err)
+	}
+	if len(want) < 3 {
+		t.Fatalf("%d keys in all", len(want))
+	}
+	if some, err := c.AddressKeys(want[1], want[2], 10); err != nil || !slices.Equal(some, want[1:3]) {
+		t.Errorf("keys %x: %v", some, err)
+	}
+	if one, err := c.AddressKeys(want[0], want[2], 1); err != nil || !slices.Equal(one, want[:1]) {
+		t.Errorf("keys %x: %v", one, err)
+	}
+	for key, list := range m.addrs {
+		for _, e := range list {
+			tx, _, err := c.FindTx(e.TxID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Spent > 0 && !slices.ContainsFunc(tx.In, func(in consensus.TxIn) bool { return e.MaySpend(in.PrevOut) }) {
+				t.Errorf("key %x: %s spends nothing", key, e.TxID)
+			}
+			if e.MaySpend(consensus.OutPoint{TxID: consensus.Hash{1}, Index: 5}) {
+				t.Errorf("key %x: %s spends a coin that is not there", key, e.TxID)
+			}
+		}
+	}
+	if key, sum, err := c.ScriptTotals([32]byte{1}); key != [32]byte{} || sum != (AddressTotals{}) || err != nil {
+		t.Errorf("a script that nobody uses: %x %+v %v", key, sum, err)
+	}
+}

@@ -33,7 +33,7 @@ const (
 	keyIndex      = 'i' // + a byte for the index: its state
 	keyTx         = 'x' // + transaction id: where the transaction is
 	keyAddr       = 'a' // + key + height + number in the block: what a transaction did to the key
-	keyAddrTotals = 'b' // + key: what all transactions did to it
+	keyAddrTotals = 'b' // + SHA-256 of the script: what all transactions did to its key
 	keySilent     = 'q' // + block hash: what receivers of silent payments need of its transactions
 )
 
