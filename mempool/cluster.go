@@ -165,6 +165,7 @@ func (p *Pool) commit(c *change) {
 		}
 	}
 	p.change++
+	p.journal.wake()
 }
 
 // link puts n among the others, whose parents are known.
@@ -176,6 +177,7 @@ func (p *Pool) link(n *node) {
 		p.spends[n.Tx.In[i].PrevOut] = n
 	}
 	p.byTxID[n.TxID], p.byWTxID[n.WTxID] = n, n
+	p.journal.add(n.TxID)
 	p.ages(n)
 	p.usage += n.usage
 	p.vbytes += n.Size
@@ -195,6 +197,7 @@ func (p *Pool) unlink(n *node) {
 	}
 	delete(p.byTxID, n.TxID)
 	delete(p.byWTxID, n.WTxID)
+	p.journal.add(n.TxID)
 	n.cluster = nil
 	p.usage -= n.usage
 	p.vbytes -= n.Size

@@ -93,6 +93,7 @@ type Pool struct {
 	estimator estimator
 	change    uint64 // counts changes, for whoever waits for them
 	selected  selected
+	journal   journal
 	returned  []*Entry // from blocks that do not count any more, to be announced
 
 	queue  queue       // of what Add was given
