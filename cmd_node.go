@@ -15,6 +15,7 @@ import (
 	"lode/mempool"
 	"lode/miner/kernel"
 	"lode/p2p"
+	"lode/p2p/link"
 	"lode/rpc"
 )
 
@@ -59,7 +60,9 @@ type nodeConfig struct {
 	binds          []bind
 	maxConnections int
 	peerTimeout    time.Duration
-	private        bool // peers in private networks
+	link           link.Config
+	dialFrom       netip.Addr // none for the system's choice
+	private        bool       // peers in private networks
 	advertise      []string
 	strangers      bool // on loopback, for tests
 	allowHosts     []string
@@ -73,6 +76,7 @@ type nodeConfig struct {
 	threads        int            // 0 for one per core
 	kernel         *kernel.Kernel // nil for the fastest
 	pace           time.Duration
+	mineRate       uint64 // hashes a second; 0 for no limit
 	pool           poolConfig
 	reindex        bool
 	cache          int64 // bytes

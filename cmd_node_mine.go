@@ -18,12 +18,13 @@ func nodeMineFlags() []cli.Flag {
 		&cli.IntFlag{Name: "threads", DefaultText: "one per core", Usage: "mine on `N` threads"},
 		&cli.StringFlag{Name: "kernel", DefaultText: "the fastest, measured when mining begins", Usage: "mine with the kernel `NAME`; `lode mine --benchmark` lists them"},
 		paceFlag(),
+		&cli.Uint64Flag{Name: "mine-rate", DefaultText: "no limit", Usage: "try at most `N` hashes a second on all threads together"},
 	)
 }
 
 // readMineFlags reads the flags about mining.
 func (n *nodeConfig) readMineFlags(c *cli.Context) (err error) {
-	n.pace = paceOf(c, n.spec)
+	n.pace, n.mineRate = paceOf(c, n.spec), c.Uint64("mine-rate")
 	if n.threads, err = threadsOf(c); err != nil {
 		return err
 	}
@@ -62,6 +63,7 @@ func (n *nodeConfig) newMiner(ledger *chain.Chain, templates *miner.Templates) (
 	}
 	workers := miner.NewWorkers(n.threads, n.kernel)
 	workers.YieldTo(ledger.Busy)
+	workers.Limit(n.mineRate)
 	source := miner.NewLocal(templates, n.payTo, n.pace, n.log)
 	m := miner.New(source, workers, n.log)
 	m.Show(func(miner.Stats) {}) // report does it

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/netip"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"lode/chain"
 	"lode/mempool"
 	"lode/p2p"
+	"lode/p2p/link"
 )
 
 // peerFlags are the flags about how peers connect.
@@ -33,6 +35,8 @@ func peerFlags() []cli.Flag {
 		&cli.IntFlag{Name: "whitelistforcerelay", Usage: "with 1 for `BIT`, forcerelay is among them"},
 		&cli.IntFlag{Name: "maxconnections", Value: p2p.MaxConnections, Usage: "have at most `N` peers besides those given, 11 of which this node dials"},
 		&cli.IntFlag{Name: "peertimeout", Value: int(p2p.DefaultPeerTimeout.Seconds()), Usage: "end a connection without a handshake after `SECONDS`"},
+		&cli.StringFlag{Name: "link", Usage: "be as slow and lossy as a link like `LINK` in what is sent to peers: latency=50ms,jitter=10ms,loss=1%,rate=20mbit, each optional; for networks on one machine"},
+		&cli.StringFlag{Name: "dial-from", Hidden: true, Usage: "dial peers from this `IP`, one of this machine's"},
 		&cli.BoolFlag{Name: "loopback-is-public", Hidden: true, Usage: "treat 127.0.0.0/8 but 127.0.0.1 as addresses of strangers, for attacks in tests"},
 	), &cli.GenericFlag{Name: "whitelist", EnvVars: []string{"LODE_WHITELIST"}, Value: new(lines),
 		Usage: "give permissions to peers at `GRANT`, [PERMISSION,…@]ADDRESS or addr/bits: noban, relay, forcerelay, mempool, download, addr, all; in (as without it) to those that dial this node, out to those of --connect; may be repeated"},
@@ -96,9 +100,30 @@ func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
 	if n.peerTimeout = time.Duration(c.Int("peertimeout")) * time.Second; n.peerTimeout <= 0 || c.Int("peertimeout") > 1e9 {
 		return usageError(c.Command.HelpName, "--peertimeout %d: peertimeout must be a positive integer, at most 1000000000", c.Int("peertimeout"))
 	}
+	if err := n.readLink(c); err != nil {
+		return err
+	}
 	n.tls, err = loadTLS(c)
 	return err
 }
+
+// readLink reads --link and --dial-from.
+func (n *nodeConfig) readLink(c *cli.Context) (err error) {
+	if text := c.String("link"); text != "" {
+		if n.link, err = link.Parse(text); err != nil {
+			return usageError(c.Command.HelpName, "--link: %v", err)
+		}
+	}
+	if text := c.String("dial-from"); text != "" {
+		if n.dialFrom, err = netip.ParseAddr(text); err != nil {
+			return usageError(c.Command.HelpName, "--dial-from %q: want an IP address of this machine", text)
+		}
+	}
+	return nil
+}
+
+// overLink is a connection over the node's link.
+func (n *nodeConfig) overLink(c net.Conn) net.Conn { return link.New(c, n.link) }
 
 // readPermissions reads --noban, --whitelist and --whitebind.
 func (n *nodeConfig) readPermissions(c *cli.Context) error {
@@ -196,16 +221,24 @@ func loadTLS(c *cli.Context) (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
 }
 
+// listenOver has what connects to l connect over the node's link; l may be nil.
+func (n *nodeConfig) listenOver(l net.Listener) net.Listener {
+	if l == nil {
+		return nil
+	}
+	return link.Listener(l, n.link)
+}
+
 // newPeers prepares the network of peers.
 func (n *nodeConfig) newPeers(ledger *chain.Chain, pool *mempool.Pool, ports *ports) *p2p.Node {
 	binds := make([]p2p.Bind, len(ports.binds))
 	for i, l := range ports.binds {
-		binds[i] = p2p.Bind{Listener: l, May: n.binds[i].may}
+		binds[i] = p2p.Bind{Listener: n.listenOver(l), May: n.binds[i].may}
 	}
 	return p2p.New(p2p.Config{
-		Spec: n.spec, Chain: ledger, Pool: pool, Listen: ports.socket, ListenTCP: ports.tcp, Binds: binds, TLS: n.tls, TrustProxies: n.proxies,
+		Spec: n.spec, Chain: ledger, Pool: pool, Listen: n.listenOver(ports.socket), ListenTCP: n.listenOver(ports.tcp), Binds: binds, TLS: n.tls, TrustProxies: n.proxies,
 		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, MaxInbound: orNone(n.places.inbound), MaxUpload: n.maxUpload, Advertise: n.advertise, Pruned: n.prune != chain.PruneNever,
 		Dir: n.dir, AllowOrigins: n.origins, UserAgent: n.userAgent, Clock: n.clock, Log: n.log, LoopbackIsPublic: n.strangers,
-		PrivatePeers: n.private, Grants: n.grants, PeerTimeout: n.peerTimeout,
+		PrivatePeers: n.private, Grants: n.grants, PeerTimeout: n.peerTimeout, DialFrom: n.dialFrom, Link: n.overLink,
 	})
 }

@@ -38,6 +38,8 @@ const (
 type Stats struct {
 	HashRate                  float64 // hashes a second, lately
 	Accepted, Rejected, Stale uint64  // finds
+	Limit                     uint64  // hashes a second at most; 0 for no limit
+	Paused                    bool
 }
 
 // Miner has workers search what a source gives them.
@@ -63,8 +65,16 @@ func (m *Miner) Show(f func(Stats)) { m.show = f }
 
 // Stats is how the miner does.
 func (m *Miner) Stats() Stats {
-	return Stats{HashRate: m.workers.HashRate(), Accepted: m.accepted.Load(), Rejected: m.rejected.Load(), Stale: m.stale.Load()}
+	s := Stats{HashRate: m.workers.HashRate(), Accepted: m.accepted.Load(), Rejected: m.rejected.Load(), Stale: m.stale.Load()}
+	s.Limit, s.Paused = m.workers.slow.state()
+	return s
 }
+
+// Pause has the miner rest until it is called with false.
+func (m *Miner) Pause(on bool) { m.workers.Pause(on) }
+
+// Limit bounds the hash rate, in hashes a second; 0 is no limit.
+func (m *Miner) Limit(rate uint64) { m.workers.Limit(rate) }
 
 // reportEvery is how often the hash rate is logged.
 const reportEvery = 30 * time.Second

@@ -18,6 +18,7 @@ type Workers struct {
 	hashes  atomic.Uint64 // tried so far
 	meter   meter
 	busy    func() bool // see YieldTo
+	slow    throttle
 
 	current atomic.Pointer[space] // nil while there is nothing to do
 	mu      sync.Mutex            // held to change current, and to wait for a change
@@ -45,6 +46,12 @@ func NewWorkers(threads int, k *kernel.Kernel) *Workers {
 
 // YieldTo has all threads rest while busy says so. It must come before Run.
 func (w *Workers) YieldTo(busy func() bool) { w.busy = busy }
+
+// Limit has all threads together try at most so many hashes a second; 0 is no limit.
+func (w *Workers) Limit(rate uint64) { w.slow.limit(rate) }
+
+// Pause has all threads rest until it is called with false.
+func (w *Workers) Pause(on bool) { w.slow.pause(on) }
 
 // busyEvery is how often a thread that rests looks whether it must go on resting.
 const busyEvery = 200 * time.Microsecond
@@ -150,9 +157,7 @@ func (w *Workers) grind(ctx context.Context, search *kernel.Search, s *space) {
 		}
 		search.Set(header, &s.Target)
 		for first, last := uint32(0), false; !last; first += chunk {
-			for w.busy() && w.current.Load() == s && ctx.Err() == nil {
-				time.Sleep(busyEvery)
-			}
+			w.yield(ctx, s)
 			if w.current.Load() != s || ctx.Err() != nil {
 				return
 			}
@@ -170,9 +175,29 @@ func (w *Workers) grind(ctx context.Context, search *kernel.Search, s *space) {
 				}
 			}
 			w.hashes.Add(uint64(chunk) * versions)
+			w.rest(ctx, s, w.slow.tried(uint64(chunk)*versions, time.Now()))
 			last = first+chunk == 0
 			runtime.Gosched()
 		}
+	}
+}
+
+// yield waits while somebody needs the core more, or there is a pause, and s is what to
+// work on.
+func (w *Workers) yield(ctx context.Context, s *space) {
+	for w.busy() && w.current.Load() == s && ctx.Err() == nil {
+		time.Sleep(busyEvery)
+	}
+	for d := w.slow.rest(); d > 0 && w.current.Load() == s && ctx.Err() == nil; d = w.slow.rest() {
+		sleep(ctx, d)
+	}
+}
+
+// rest waits for d, and for less when there is another job.
+func (w *Workers) rest(ctx context.Context, s *space, d time.Duration) {
+	const look = 5 * time.Millisecond
+	for end := time.Now().Add(d); d > 0 && w.current.Load() == s && ctx.Err() == nil; d = time.Until(end) {
+		sleep(ctx, min(d, look))
 	}
 }
 

@@ -92,6 +92,9 @@ type Config struct {
 	// none on this machine.
 	PrivatePeers bool
 
+	DialFrom netip.Addr              // the address to dial from; none means the system's choice
+	Link     func(net.Conn) net.Conn // is put around every connection that is dialled; nil means nothing
+
 	Dial  DialFunc     // nil means WebSocket and TCP
 	Clock *clock.Clock // nil means the machine's
 	Log   *slog.Logger // nil means none
@@ -169,7 +172,7 @@ func New(cfg Config) *Node {
 		n.log = slog.New(slog.DiscardHandler)
 	}
 	if n.dial == nil {
-		n.dial = dialAny(cfg.Spec)
+		n.dial = rawDialer{cfg.DialFrom, cfg.Link}.any(cfg.Spec)
 	}
 	if n.outbound == 0 {
 		n.outbound = DefaultOutbound

@@ -161,11 +161,10 @@ func (f *framed) LocalAddr() net.Addr { return f.c.LocalAddr() }
 // Transport implements Conn.
 func (f *framed) Transport() string { return transportTCP }
 
-// dialTCP gives a DialFunc for tcp:// URLs.
-func dialTCP(spec *consensus.Spec) DialFunc {
+// tcp gives a DialFunc for tcp:// URLs.
+func (r rawDialer) tcp(spec *consensus.Spec) DialFunc {
 	return func(ctx context.Context, url string) (Conn, error) {
-		d := net.Dialer{Timeout: dialTimeout, Control: dialControl(ctx)}
-		c, err := d.DialContext(ctx, "tcp", strings.TrimPrefix(url, schemeTCP+"://"))
+		c, err := r.dial(ctx, "tcp", strings.TrimPrefix(url, schemeTCP+"://"))
 		if err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -48,9 +49,29 @@ const (
 // DialFunc opens a connection to the peer at a URL.
 type DialFunc func(ctx context.Context, url string) (Conn, error)
 
+// rawDialer opens what transports run over.
+type rawDialer struct {
+	from netip.Addr // may be none
+	link func(net.Conn) net.Conn
+}
+
+func (r rawDialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout, Control: dialControl(ctx)}
+	if r.from.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(r.from, 0))
+	}
+	c, err := d.DialContext(ctx, network, address)
+	if err == nil && r.link != nil {
+		c = r.link(c)
+	}
+	return c, err
+}
+
 // dialAny gives a DialFunc for every transport.
-func dialAny(spec *consensus.Spec) DialFunc {
-	socket, tcp := dialSocket(spec), dialTCP(spec)
+func dialAny(spec *consensus.Spec) DialFunc { return rawDialer{}.any(spec) }
+
+func (r rawDialer) any(spec *consensus.Spec) DialFunc {
+	socket, tcp := r.socket(spec), r.tcp(spec)
 	return func(ctx context.Context, url string) (Conn, error) {
 		if strings.HasPrefix(url, schemeTCP+"://") {
 			return tcp(ctx, url)

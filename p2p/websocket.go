@@ -171,14 +171,15 @@ func (a httpAddr) Network() string { return "tcp" }
 func (a httpAddr) String() string { return string(a) }
 
 // dialSocket gives a DialFunc for ws:// and wss:// URLs.
-func dialSocket(spec *consensus.Spec) DialFunc {
+func dialSocket(spec *consensus.Spec) DialFunc { return rawDialer{}.socket(spec) }
+
+func (r rawDialer) socket(spec *consensus.Spec) DialFunc {
 	own := subProtocol(&spec.Rules)
 	return func(ctx context.Context, url string) (Conn, error) {
 		var raw *answerConn
-		d := net.Dialer{Timeout: dialTimeout, Control: dialControl(ctx)}
 		dialer := websocket.Dialer{
 			NetDialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				c, err := d.DialContext(ctx, network, address)
+				c, err := r.dial(ctx, network, address)
 				if err != nil {
 					return nil, err
 				}

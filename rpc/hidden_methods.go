@@ -23,6 +23,7 @@ func (s *Server) hiddenCalls() calls {
 		"getrawaddrman":                    s.getRawAddrMan,
 		"mockscheduler":                    s.mockScheduler,
 		"sendmsgtopeer":                    s.sendMsgToPeer,
+		"setclockahead":                    s.setClockAhead,
 		"syncwithvalidationinterfacequeue": s.syncWithValidationInterfaceQueue,
 	}
 }
@@ -165,6 +166,18 @@ func (s *Server) mockScheduler(_ context.Context, p *params) (any, error) {
 		return nil, fail(codeMisc, "delta_time must be between 1 and 3600 seconds (1 hr)")
 	}
 	s.cfg.Clock.Chores.Forward(time.Duration(seconds) * time.Second)
+	return nil, nil
+}
+
+// setClockAhead has the node believe that it is later, or earlier, than it is. Unlike
+// after setmocktime the time goes on.
+func (s *Server) setClockAhead(_ context.Context, p *params) (any, error) {
+	const most = 10 * 365 * 24 * 3600 // seconds
+	seconds := p.integer(0, 0, -most, most)
+	if err := s.forTests(p, "setclockahead"); err != nil {
+		return nil, err
+	}
+	s.cfg.Clock.Wall.Ahead(time.Duration(seconds) * time.Second)
 	return nil, nil
 }
 

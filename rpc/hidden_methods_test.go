@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"encoding/hex"
 	"testing"
+	"time"
 
 	"lode/consensus"
 	"lode/p2p"
@@ -45,6 +46,13 @@ func TestHiddenMethodsOfTheNetwork(t *testing.T) {
 	n.refused(-8, "Error parsing input for msg", "sendmsgtopeer", 0, "ping", "0x")
 	n.refused(-1, "Error: Could not send message to peer", "sendmsgtopeer", 5, "ping", "00")
 
+	before := time.Now()
+	ok[any](n, "setclockahead", -3600)
+	if now := n.clock.Now(); now.After(before.Add(-59 * time.Minute)) {
+		t.Errorf("an hour earlier than %v it is %v", before, now)
+	}
+	ok[any](n, "setclockahead", 0)
+	n.refused(-1, "JSON integer out of range", "setclockahead", int64(1)<<40)
 	n.refused(-1, "delta_time must be between 1 and 3600 seconds (1 hr)", "mockscheduler", 0)
 	n.refused(-1, "delta_time must be between 1 and 3600 seconds (1 hr)", "mockscheduler", 3601)
 	ok[any](n, "mockscheduler", 3600)
@@ -56,6 +64,7 @@ func TestTestsAreForNetworksForTests(t *testing.T) {
 	n := newNode(t, "main", 0)
 	n.refused(-1, "mockscheduler is for networks for tests only", "mockscheduler", 1)
 	n.refused(-1, "addconnection is for networks for tests only", "addconnection", "10.0.0.1:1", "feeler", false)
+	n.refused(-1, "setclockahead is for networks for tests only", "setclockahead", 1)
 	n.refused(-1, "sendmsgtopeer is for networks for tests only", "sendmsgtopeer", 0, "ping", "00")
 	n.refused(-1, "addpeeraddress is for networks for tests only", "addpeeraddress", "192.0.2.1", 1)
 	n.refused(-1, "syncwithvalidationinterfacequeue is for networks for tests only", "syncwithvalidationinterfacequeue")

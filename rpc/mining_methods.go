@@ -26,7 +26,26 @@ func (s *Server) miningCalls() calls {
 		"generateblock":              s.generateBlock,
 		"prioritisetransaction":      s.prioritiseTransaction,
 		"getprioritisedtransactions": s.getPrioritisedTransactions,
+		"setgenerate":                s.setGenerate,
 	}
+}
+
+// setGenerate has the node's own miner rest or go on. Bitcoin Core had a call of that
+// name while it mined by itself.
+func (s *Server) setGenerate(_ context.Context, p *params) (any, error) {
+	on := p.flag(0, true)
+	rate := p.integer(1, -1, 0, math.MaxInt64)
+	if p.err != nil {
+		return nil, p.err
+	}
+	if s.cfg.Mining == nil {
+		return nil, fail(codeMisc, "This node does not mine: start it with --mine ADDRESS")
+	}
+	if rate >= 0 {
+		s.cfg.Mining.Limit(uint64(rate))
+	}
+	s.cfg.Mining.Pause(!on)
+	return nil, nil
 }
 
 func (s *Server) generateToAddress(ctx context.Context, p *params) (any, error) {

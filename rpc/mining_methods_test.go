@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -202,9 +203,25 @@ func TestGenerateToAddress(t *testing.T) {
 }
 
 // fakeMiner hashes at a constant rate.
-type fakeMiner struct{}
+type fakeMiner struct{ asked *[]any }
 
-func (fakeMiner) Stats() miner.Stats { return miner.Stats{HashRate: 1234, Accepted: 5} }
+func (fakeMiner) Stats() miner.Stats  { return miner.Stats{HashRate: 1234, Accepted: 5} }
+func (m fakeMiner) Pause(on bool)     { *m.asked = append(*m.asked, on) }
+func (m fakeMiner) Limit(rate uint64) { *m.asked = append(*m.asked, rate) }
+
+func TestSetGenerate(t *testing.T) {
+	t.Parallel()
+	var asked []any
+	n := newNode(t, "regtest", 0, func(c *rpc.Config) { c.Mining = fakeMiner{&asked} })
+	ok[any](n, "setgenerate", false)
+	ok[any](n, "setgenerate", true)
+	ok[any](n, "setgenerate", true, 5000)
+	if fmt.Sprint(asked) != "[true false 5000 false]" {
+		t.Errorf("the miner was asked for %v", asked)
+	}
+	n.refused(-1, "JSON integer out of range", "setgenerate", true, -1)
+	newNode(t, "regtest", 0).refused(-1, "This node does not mine: start it with --mine ADDRESS", "setgenerate", true)
+}
 
 func TestGetMiningInfo(t *testing.T) {
 	t.Parallel()

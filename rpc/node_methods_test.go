@@ -31,7 +31,7 @@ var allMethods = strings.Fields(`
 	getrawaddrman getrawmempool getrawtransaction getrpcinfo getsilentblocks getsilentmempool gettxout gettxoutproof
 	gettxoutsetinfo gettxspendingprevout help importmempool invalidateblock joinpsbts listbanned logging mockscheduler
 	ping preciousblock prioritisetransaction pruneblockchain reconsiderblock savemempool scanmempool scantxoutset
-	sendmsgtopeer sendrawtransaction setban setmocktime setnetworkactive signmessagewithprivkey
+	sendmsgtopeer sendrawtransaction setban setclockahead setgenerate setmocktime setnetworkactive signmessagewithprivkey
 	signrawtransactionwithkey stop submitblock submitheader submitpackage syncwithvalidationinterfacequeue
 	testmempoolaccept uptime utxoupdatepsbt validateaddress verifychain verifymessage verifytxoutproof waitforblock
 	waitforblockheight waitfornewblock`)

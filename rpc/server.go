@@ -58,9 +58,11 @@ type Logging interface {
 	Set(include, exclude []string) (unknown string, ok bool)
 }
 
-// Mining is what the server tells of a miner in the same process.
+// Mining is what the server tells of a miner in the same process, and has it do.
 type Mining interface {
 	Stats() miner.Stats
+	Pause(on bool)
+	Limit(hashesPerSecond uint64) // 0 for no limit
 }
 
 // Server answers HTTP requests.

@@ -102,6 +102,17 @@ func (f *Face) Set(t time.Time) {
 	f.move(func(*jump) *jump { return &jump{stands: true, at: t} })
 }
 
+// Ahead has the time go on, ahead of the source's by d, or behind it where d is
+// negative. Timers that are due then fire, and so do all tickers.
+func (f *Face) Ahead(d time.Duration) {
+	f.move(func(*jump) *jump {
+		if d == 0 {
+			return nil
+		}
+		return &jump{ahead: d}
+	})
+}
+
 // Forward moves the time ahead by d.
 func (f *Face) Forward(d time.Duration) {
 	f.move(func(j *jump) *jump {

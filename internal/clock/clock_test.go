@@ -142,3 +142,26 @@ func TestAfterFuncThatWasStopped(t *testing.T) {
 		}
 	})
 }
+
+func TestAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := New(nil).Wall
+		fires := make(chan time.Time, 1)
+		f.AfterFunc(time.Hour, func() { fires <- f.Now() })
+		began := time.Now()
+		f.Ahead(-time.Minute)
+		time.Sleep(time.Second)
+		if got := f.Now().Sub(began); got != time.Second-time.Minute {
+			t.Errorf("a minute behind, after a second it is %v", got)
+		}
+		f.Ahead(2 * time.Hour)
+		synctest.Wait()
+		if got := (<-fires).Sub(began); got != 2*time.Hour+time.Second {
+			t.Errorf("the timer fired at %v", got)
+		}
+		f.Ahead(0)
+		if got := f.Now(); !got.Equal(time.Now()) {
+			t.Errorf("%v without being ahead, at %v", got, time.Now())
+		}
+	})
+}
