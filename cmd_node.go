@@ -84,6 +84,7 @@ type nodeConfig struct {
 	txIndex        bool
 	addrIndex      bool
 	silentIndex    bool
+	coinStatsIndex bool
 	snapshot       string         // a file; empty for none
 	snapshotHash   consensus.Hash // zero for what the chainspec says
 	policy         mempool.Policy

@@ -40,7 +40,8 @@ type Config struct {
 	TxIndex   bool // keep an index of transactions
 	AddrIndex bool // keep an index of the transactions of each key
 
-	SilentIndex bool // keep an index of what receivers of silent payments need
+	SilentIndex    bool // keep an index of what receivers of silent payments need
+	CoinStatsIndex bool // keep what the coins are after each block
 
 	disk   disk   // nil means the real one
 	limits limits // zero means those of normal
@@ -166,7 +167,7 @@ func Reason(err error) (string, bool) {
 // ctx means nothing.
 func Open(ctx context.Context, cfg Config) (*Chain, error) {
 	cfg = cfg.withDefaults()
-	if cfg.Prune > PruneNever && (cfg.TxIndex || cfg.AddrIndex || cfg.SilentIndex) {
+	if cfg.Prune > PruneNever && (cfg.TxIndex || cfg.AddrIndex || cfg.SilentIndex || cfg.CoinStatsIndex) {
 		return nil, errors.New("pruning is incompatible with indexes, which point into the blocks")
 	}
 	if cfg.Existing {

@@ -24,8 +24,9 @@ import (
 
 // The names of the indexes, as Bitcoin Core has them where it has them.
 const (
-	TxIndex   = "txindex"
-	AddrIndex = "addrindex"
+	TxIndex        = "txindex"
+	CoinStatsIndex = "coinstatsindex"
+	AddrIndex      = "addrindex"
 	// SilentIndex is of no node but Lode.
 	SilentIndex = "silentindex"
 )
@@ -66,12 +67,14 @@ type indexBatch struct {
 	batch
 	c      *Chain
 	totals map[[32]byte]*totals // by script, as they will be, see addrindex
+	coins  *coinSet             // as it will be, see coinstatsindex
 }
 
 func (c *Chain) newIndexes() []*index {
 	list := []*index{
 		{c: c, name: TxIndex, flag: "--txindex", id: 'x', format: indexFormat, prefixes: []byte{keyTx}, kept: c.cfg.TxIndex, change: changeTxIndex},
 		{c: c, name: AddrIndex, flag: "--addrindex", id: 'a', format: addrFormat, prefixes: []byte{keyAddr, keyAddrTotals}, kept: c.cfg.AddrIndex, change: changeAddrIndex},
+		{c: c, name: CoinStatsIndex, flag: "--coinstatsindex", id: 'c', format: indexFormat, prefixes: []byte{keyCoinStats, keyCoinSet}, kept: c.cfg.CoinStatsIndex, change: changeCoinStatsIndex},
 		{c: c, name: SilentIndex, flag: "--silentindex", id: 's', format: indexFormat, prefixes: []byte{keySilent}, kept: c.cfg.SilentIndex, change: changeSilentIndex},
 	}
 	for _, x := range list {
@@ -306,6 +309,7 @@ func (x *index) write(blocks []indexedBlock, reverted int, point consensus.Hash)
 		}
 	}
 	b.putTotals()
+	b.putCoinSet()
 	b.Put(x.stateKey(), append([]byte{x.format}, point[:]...))
 	const most = 256
 	if size := len(b.Dump()); size > maxBatch {

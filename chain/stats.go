@@ -100,12 +100,17 @@ func (c *Chain) addCoins(ctx context.Context, s *UTXOStats, snapshot *leveldb.Sn
 		set.add(buf)
 		s.Coins++
 		s.Total += coin.Value
-		s.BogoSize += 32 + 4 + 4 + 8 + 2 + uint64(len(coin.Output().Script))
+		s.BogoSize += bogoSize(&coin)
 		if s.Coins == 1 || o.TxID != last {
 			last = o.TxID
 			s.Txs++
 		}
 	})
+}
+
+// bogoSize is Bitcoin Core's measure of a coin that does not depend on the database.
+func bogoSize(c *consensus.Coin) uint64 {
+	return 32 + 4 + 4 + 8 + 2 + uint64(len(consensus.TaprootScript(c.Key)))
 }
 
 // appendForHash is how Bitcoin Core writes a coin when it hashes the set:

@@ -34,6 +34,8 @@ const (
 	keyTx         = 'x' // + transaction id: where the transaction is
 	keyAddr       = 'a' // + key + height + number in the block: what a transaction did to the key
 	keyAddrTotals = 'b' // + SHA-256 of the script: what all transactions did to its key
+	keyCoinStats  = 'u' // + block hash: what the coins are after it
+	keyCoinSet    = 'w' // the set of the coins at the last block of keyCoinStats, as a number of MuHash
 	keySilent     = 'q' // + block hash: what receivers of silent payments need of its transactions
 )
 

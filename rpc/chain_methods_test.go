@@ -296,23 +296,3 @@ func TestGetTxOut(t *testing.T) {
 	same(t, ok[any](n, "gettxout", child.TxID(), 7), nil)
 	n.refused(-8, "txid must be of length 64 (not 1, for 'x')", "gettxout", "x", 0)
 }
-
-func TestGetTxOutSetInfo(t *testing.T) {
-	t.Parallel()
-	n := newNode(t, "regtest", 5)
-	stats, err := n.chain.UTXOStats(t.Context())
-	check(t, err)
-	muhash, err := n.chain.UTXOMuHash(t.Context())
-	check(t, err)
-	all := object{
-		"height": 5, "bestblock": n.chain.Tip().Hash, "txouts": 5, "bogosize": 5 * (32 + 4 + 4 + 8 + 2 + 34),
-		"total_amount": btc("250.00000000"), "transactions": 5, "disk_size": stats.DiskBytes,
-	}
-	same(t, ok[any](n, "gettxoutsetinfo", "none"), all)
-	hashed := merged(all, object{"hash_serialized_3": stats.Hash})
-	same(t, ok[any](n, "gettxoutsetinfo"), hashed)
-	same(t, ok[any](n, "gettxoutsetinfo", "hash_serialized_3", nil, false), hashed)
-	same(t, ok[any](n, "gettxoutsetinfo", "muhash"), merged(all, object{"muhash": muhash.Hash}))
-	n.refused(-8, "'sha256' is not a valid hash_type", "gettxoutsetinfo", "sha256")
-	n.refused(-8, "Querying specific block heights requires coinstatsindex", "gettxoutsetinfo", "none", 3)
-}

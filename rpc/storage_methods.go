@@ -52,6 +52,16 @@ func (s *Server) indexReady(ctx context.Context, name string) (kept, ready bool,
 	return true, ready, err
 }
 
+// indexInfo says how far an index is, if it is kept.
+func (s *Server) indexInfo(name string) (info chain.IndexInfo, kept bool) {
+	for _, x := range s.cfg.Chain.Indexes() {
+		if x.Name == name {
+			return x, true
+		}
+	}
+	return chain.IndexInfo{}, false
+}
+
 // pruneBlockchain reads a number above a billion as a time, as Bitcoin Core does.
 func (s *Server) pruneBlockchain(_ context.Context, p *params) (any, error) {
 	const leastTime, window = 1_000_000_000, 2 * 60 * 60 // a block's time may be off by so much
