@@ -49,7 +49,8 @@ type nodeConfig struct {
 	dir            string // of the network
 	listen         string // empty for none
 	listenTCP      string // empty for none
-	rpcListen      string
+	rpcPlaces      []rpcPlace
+	allowCallers   []netip.Prefix // that may call beside loopback; none for everybody
 	connect, seeds []string
 	outbound       int
 	maxUpload      uint64 // bytes a day; 0 for no limit

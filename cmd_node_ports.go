@@ -4,24 +4,37 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
+	"strings"
 	"syscall"
 )
 
 // ports are where a node listens; what is off is nil.
 type ports struct {
-	rpc, socket, tcp, miners net.Listener
-	binds                    []net.Listener // of --whitebind
+	rpc                 []net.Listener
+	socket, tcp, miners net.Listener
+	binds               []net.Listener // of --whitebind
 }
 
 // openPorts opens them in this order. What is open when it fails is for the
 // caller to close, too.
 func (n *nodeConfig) openPorts() (*ports, error) {
 	p := &ports{}
+	for _, place := range n.rpcPlaces {
+		l, err := listen(place.address, place.flag)
+		switch {
+		case err == nil:
+			p.rpc = append(p.rpc, l)
+		case !place.spare:
+			return p, err
+		default: // IPv6 may be turned off on this machine
+			n.log.Debug("RPC calls are not answered there", "address", place.address, "error", err)
+		}
+	}
 	for _, port := range []struct {
 		listener      *net.Listener
 		address, flag string
 	}{
-		{&p.rpc, n.rpcListen, "--rpc-listen"},
 		{&p.socket, n.listen, "--listen"},
 		{&p.tcp, n.listenTCP, "--listen-tcp"},
 		{&p.miners, n.pool.listen, "--stratum"},
@@ -44,8 +57,17 @@ func (n *nodeConfig) openPorts() (*ports, error) {
 	return p, nil
 }
 
+// callers names where RPC calls are answered.
+func (p *ports) callers() string {
+	var list []string
+	for _, l := range p.rpc {
+		list = append(list, l.Addr().String())
+	}
+	return strings.Join(list, " ")
+}
+
 func (p *ports) close() {
-	for _, l := range append([]net.Listener{p.rpc, p.socket, p.tcp, p.miners}, p.binds...) {
+	for _, l := range slices.Concat(p.rpc, p.binds, []net.Listener{p.socket, p.tcp, p.miners}) {
 		if l != nil {
 			l.Close() // each part closes its own, too
 		}

@@ -2,10 +2,12 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -15,7 +17,9 @@ import (
 // rpcServerFlags are the flags of a node about who may call it.
 func rpcServerFlags() []cli.Flag {
 	return withEnv(
-		&cli.StringFlag{Name: "rpc-listen", DefaultText: "loopback, the network's port", Usage: "answer RPC calls on `HOST:PORT`"},
+		&cli.StringFlag{Name: "rpc-listen", DefaultText: "loopback of IPv4 and IPv6, the network's port", Usage: "answer RPC calls on `HOST:PORT`"},
+		&cli.StringSliceFlag{Name: "rpc-bind", Usage: "answer RPC calls on `ADDRESS`, IP or IP:PORT, in the place of --rpc-listen, whose port counts where none is named; beyond loopback it needs --rpc-allow-ip; may be repeated"},
+		&cli.StringSliceFlag{Name: "rpc-allow-ip", Usage: "answer RPC calls from `ADDRESS` (or addr/bits) and from loopback alone; may be repeated"},
 		&cli.BoolFlag{Name: "open-metrics", Usage: "let other machines read /metrics on the RPC port too, without a password"},
 		&cli.StringSliceFlag{Name: "rpc-allow-host", Usage: "answer RPC calls made to the host `NAME` too; may be repeated"},
 	)
@@ -40,13 +44,68 @@ func (n *nodeConfig) publish(address net.Addr) (release func(), password string,
 
 // readRPCFlags reads the flags about who may call the node.
 func (n *nodeConfig) readRPCFlags(c *cli.Context) error {
-	n.rpcListen, n.allowHosts, n.openMetrics = c.String("rpc-listen"), c.StringSlice("rpc-allow-host"), c.Bool("open-metrics")
-	if n.rpcListen == "" {
-		n.rpcListen = fmt.Sprintf("127.0.0.1:%d", n.spec.Defaults.Ports.RPC)
-	}
+	n.allowHosts, n.openMetrics = c.StringSlice("rpc-allow-host"), c.Bool("open-metrics")
 	var err error
+	if n.allowCallers, err = prefixesOf(c, "rpc-allow-ip"); err != nil {
+		return err
+	}
+	if n.rpcPlaces, err = n.readRPCPlaces(c); err != nil {
+		return err
+	}
 	n.users, n.whitelist, err = rpcUsers(c)
 	return err
+}
+
+// rpcPlace is where calls are answered.
+type rpcPlace struct {
+	address, flag string
+	spare         bool // the node does without it
+}
+
+// readRPCPlaces says where calls are answered. Without flags that is on both
+// loopbacks, as localhost may mean either.
+func (n *nodeConfig) readRPCPlaces(c *cli.Context) (list []rpcPlace, err error) {
+	port := strconv.Itoa(int(n.spec.Defaults.Ports.RPC))
+	at := c.String("rpc-listen")
+	if at != "" {
+		list = []rpcPlace{{address: at, flag: "--rpc-listen"}}
+		if _, given, err := net.SplitHostPort(at); err == nil {
+			port = given
+		}
+	} else {
+		list = []rpcPlace{{net.JoinHostPort("127.0.0.1", port), "--rpc-listen", false}, {net.JoinHostPort("::1", port), "--rpc-listen", true}}
+	}
+	binds := c.StringSlice("rpc-bind")
+	if len(binds) > 0 {
+		list = nil
+	}
+	for _, s := range binds {
+		at, err := bindAddress(s, port)
+		if err != nil {
+			return nil, usageError(c.Command.HelpName, "--rpc-bind %.80q: %v", s, err)
+		}
+		if !at.Addr().IsLoopback() && len(n.allowCallers) == 0 {
+			return nil, usageError(c.Command.HelpName, "--rpc-bind %.80q is open to other machines: say with --rpc-allow-ip which may call", s)
+		}
+		list = append(list, rpcPlace{address: at.String(), flag: "--rpc-bind"})
+	}
+	return list, nil
+}
+
+// bindAddress reads IP or IP:PORT.
+func bindAddress(s, port string) (netip.AddrPort, error) {
+	if ip, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")); err == nil {
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil {
+			return netip.AddrPort{}, errors.New("want IP:PORT, as --rpc-listen names no port")
+		}
+		return netip.AddrPortFrom(ip, uint16(n)), nil
+	}
+	at, err := netip.ParseAddrPort(s)
+	if err != nil || at.Port() == 0 {
+		return netip.AddrPort{}, errors.New("want IP or IP:PORT, and a port from 1 to 65535")
+	}
+	return at, nil
 }
 
 // rpcConfig is what the RPC server serves. stop ends the node.
@@ -54,7 +113,7 @@ func (n *nodeConfig) rpcConfig(p *nodeParts, password string, stop func()) rpc.C
 	cfg := rpc.Config{
 		Spec: n.spec, Chain: p.ledger, Pool: p.pool, Templates: p.templates, Network: p.peers, Clock: n.clock,
 		Version: version, UserAgent: n.userAgent, Stop: stop, Log: n.log,
-		Dir: n.dir, User: rpc.CookieUser, Password: password, Users: n.users, Whitelist: n.whitelist, AllowHosts: n.allowHosts, OpenMetrics: n.openMetrics, MaxConnections: n.places.rpc,
+		Dir: n.dir, User: rpc.CookieUser, Password: password, Users: n.users, Whitelist: n.whitelist, AllowHosts: n.allowHosts, AllowCallers: n.allowCallers, OpenMetrics: n.openMetrics, MaxConnections: n.places.rpc,
 		LogFile: n.logPath, Logging: n.logLevels,
 	}
 	if p.mining != nil {

@@ -72,7 +72,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 		defer func() { err = errors.Join(err, p.wallets.Close()) }()
 		p.wallets.LoadAll(ctx)
 	}
-	release, password, err := n.publish(ports.rpc.Addr())
+	release, password, err := n.publish(ports.rpc[0].Addr())
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 
 	tip := ledger.Tip()
 	n.log.Info("node started", "version", version, "network", n.spec.Name, "height", tip.Height, "tip", tip.Hash,
-		"rpc", ports.rpc.Addr().String(), "peers", n.listen, "tcp", n.listenTCP, "directory", n.dir)
+		"rpc", ports.callers(), "peers", n.listen, "tcp", n.listenTCP, "directory", n.dir)
 	n.warnAlone(p)
 	run.Run(n.commands.startup, "")
 	err = n.serve(ctx, p, server, ports, run)
@@ -100,7 +100,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 // what is kept beside the ledger.
 func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server, ports *ports, run *notify.Runner) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return server.Serve(ctx, ports.rpc) })
+	group.Go(func() error { return server.Serve(ctx, ports.rpc...) })
 	group.Go(func() error { return p.peers.Run(ctx) })
 	group.Go(func() error { n.keepMemory(ctx); return nil })
 	group.Go(func() error { n.watch(ctx, p, run); return nil })

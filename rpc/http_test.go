@@ -3,11 +3,13 @@ package rpc_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -216,10 +218,15 @@ func TestServeUntilStopped(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	n := newNode(t, "regtest", 0, func(c *rpc.Config) { c.Stop = cancel })
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
+	listeners := make([]net.Listener, 2)
+	for i := range listeners {
+		var err error
+		listeners[i], err = net.Listen("tcp", "127.0.0.1:0")
+		check(t, err)
+	}
+	l := listeners[1]
 	done := make(chan error, 1)
-	go func() { done <- n.server.Serve(ctx, l) }()
+	go func() { done <- n.server.Serve(ctx, listeners...) }()
 	r, err := http.NewRequest(http.MethodPost, "http://"+l.Addr().String(), strings.NewReader(`{"method":"stop","id":1}`))
 	check(t, err)
 	r.SetBasicAuth(user, password)
@@ -237,5 +244,37 @@ func TestServeUntilStopped(t *testing.T) {
 		check(t, err)
 	case <-time.After(3 * time.Minute):
 		t.Fatal("the server does not stop")
+	}
+	if _, err := listeners[0].Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the other listener: %v", err)
+	}
+}
+
+// TestCallersFromOtherAddresses: where networks are named, who is in none of them is refused
+// before anything else of his is looked at, and loopback never is.
+func TestCallersFromOtherAddresses(t *testing.T) {
+	t.Parallel()
+	some := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::7/128")}
+	for _, c := range []struct {
+		from    string
+		allowed []netip.Prefix
+		want    int
+	}{
+		{"192.0.2.1:5", nil, 200},
+		{"10.1.2.3:5", some, 200},
+		{"[::ffff:10.1.2.3]:5", some, 200},
+		{"[2001:db8::7%eth0]:5", some, 200},
+		{"127.0.0.9:5", some, 200},
+		{"[::1]:5", some, 200},
+		{"10.2.0.1:5", some, 403},
+		{"[2001:db8::8]:5", some, 403},
+		{"nonsense", some, 403},
+	} {
+		n := newNode(t, "regtest", 0, func(cfg *rpc.Config) { cfg.AllowCallers = c.allowed })
+		r := authorized(`{"method":"uptime"}`)
+		r.RemoteAddr = c.from
+		if resp := n.do(r); resp.StatusCode != c.want {
+			t.Errorf("from %s with %v: status %d, want %d", c.from, c.allowed, resp.StatusCode, c.want)
+		}
 	}
 }

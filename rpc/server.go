@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -41,15 +42,16 @@ type Config struct {
 	LogFile   string  // empty if the log goes to no file
 	Logging   Logging // nil if the parts of the log cannot be told apart
 
-	Dir            string       // where relative paths begin
-	User, Password string       // what a caller must know, see WriteCookie; no password lets nobody in by it
-	Users          []Credential // who else is let in
-	Whitelist      Whitelist    // what they may call
-	MaxConnections int          // callers, let in or not; who has not authenticated makes room; 0 means DefaultConnections
-	AllowHosts     []string     // names besides the loopback's that callers may use for this server
-	Miners         MiningPool   // nil if the node serves no pool
-	OpenMetrics    bool         // /metrics answers not only callers on loopback
-	Wallets        Wallets      // nil if the node serves none
+	Dir            string         // where relative paths begin
+	User, Password string         // what a caller must know, see WriteCookie; no password lets nobody in by it
+	Users          []Credential   // who else is let in
+	Whitelist      Whitelist      // what they may call
+	MaxConnections int            // callers, let in or not; who has not authenticated makes room; 0 means DefaultConnections
+	AllowCallers   []netip.Prefix // networks besides the loopback's that calls may come from; none for all
+	AllowHosts     []string       // names besides the loopback's that callers may use for this server
+	Miners         MiningPool     // nil if the node serves no pool
+	OpenMetrics    bool           // /metrics answers not only callers on loopback
+	Wallets        Wallets        // nil if the node serves none
 }
 
 // Logging turns parts of the log on and off, by Bitcoin Core's names for them.
@@ -113,17 +115,20 @@ func New(cfg Config) *Server {
 	return s
 }
 
-// Serve answers on the listener until ctx ends, and then lets calls in progress
+// Serve answers on the listeners until ctx ends, and then lets calls in progress
 // finish for a moment.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	return httpd.New(httpd.Config{
 		Handler: s, Log: s.cfg.Log, MaxConnections: s.cfg.MaxConnections, WriteTimeout: writeTimeout,
-	}).Serve(ctx, l)
+	}).Serve(ctx, listeners...)
 }
 
 // ServeHTTP checks who asks before it looks at what is asked.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
+	case !s.callerAllowed(r):
+		http.Error(w, "calls from this address are not allowed; allow them with --rpc-allow-ip", http.StatusForbidden)
+		return
 	case !s.hostAllowed(r):
 		// A page of another site that has its name point here (DNS rebinding).
 		http.Error(w, "this server is not known by that name; allow it with --rpc-allow-host", http.StatusForbidden)
@@ -245,6 +250,19 @@ func (s *Server) warn(text string, args ...any) {
 	if now-last > int64(10*time.Second) && s.warned.CompareAndSwap(last, now) {
 		s.cfg.Log.Warn(text, args...)
 	}
+}
+
+// callerAllowed reports whether the request comes from an address that may call.
+func (s *Server) callerAllowed(r *http.Request) bool {
+	if len(s.cfg.AllowCallers) == 0 {
+		return true
+	}
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	ip := from.Addr().Unmap().WithZone("")
+	return ip.IsLoopback() || slices.ContainsFunc(s.cfg.AllowCallers, func(net netip.Prefix) bool { return net.Contains(ip) })
 }
 
 // hostAllowed reports whether the request is for a name under which this server may

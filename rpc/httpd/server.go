@@ -18,6 +18,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"lode/internal/places"
 )
 
@@ -94,14 +96,25 @@ func New(cfg Config) *Server {
 	}
 }
 
-// Serve answers on the listener until ctx ends, which is the context of all
+// Serve answers on the listeners until ctx ends, which is the context of all
 // requests, and then lets calls in progress finish for a moment. All its goroutines
 // have ended when it returns.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
+	closeAll := func() {
+		for _, l := range listeners {
+			_ = l.Close()
+		}
+	}
+	defer context.AfterFunc(ctx, closeAll)()
 	var wg sync.WaitGroup
-	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
-	err := s.accept(ctx, l, &wg)
-	_ = l.Close()
+	var group errgroup.Group
+	for _, l := range listeners {
+		group.Go(func() error {
+			defer closeAll() // when one has failed
+			return s.accept(ctx, l, &wg)
+		})
+	}
+	err := group.Wait()
 	s.stop()
 	done := make(chan struct{})
 	go func() {
