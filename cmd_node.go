@@ -64,6 +64,7 @@ type nodeConfig struct {
 	link           link.Config
 	dialFrom       netip.Addr // none for the system's choice
 	private        bool       // peers in private networks
+	blocksOnly     bool
 	advertise      []string
 	strangers      bool // on loopback, for tests
 	allowHosts     []string

@@ -65,6 +65,9 @@ func policyOf(c *cli.Context) (mempool.Policy, error) {
 		}
 		f.set(v)
 	}
+	if c.Bool("blocksonly") && !c.IsSet("maxmempool") { // there is little to keep, as in Bitcoin Core
+		p.MaxMemory = 5_000_000
+	}
 	for _, f := range []struct {
 		name string
 		into *mempool.FeeRate

@@ -31,6 +31,7 @@ func peerFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "advertise", Usage: "tell peers that this node can be reached at `URL`; may be repeated"},
 		&cli.BoolFlag{Name: "private-peers", Usage: "let peers tell of addresses in private networks, and dial those (the chainspec may allow it too)"},
 		&cli.StringSliceFlag{Name: "noban", Usage: "never limit, ban or replace peers that come from `ADDRESS` (or addr/bits); may be repeated"},
+		&cli.BoolFlag{Name: "blocksonly", Usage: "take no transactions of peers, but of those with the permission relay; with it --maxmempool is 5 and --whitelistrelay 0, unless given"},
 		&cli.IntFlag{Name: "whitelistrelay", Value: 1, Usage: "with 0 for `BIT`, relay is not among the permissions where none is named: noban, download, mempool, relay"},
 		&cli.IntFlag{Name: "whitelistforcerelay", Usage: "with 1 for `BIT`, forcerelay is among them"},
 		&cli.IntFlag{Name: "maxconnections", Value: p2p.MaxConnections, Usage: "have at most `N` peers besides those given, 11 of which this node dials"},
@@ -49,7 +50,7 @@ func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
 	ports := n.spec.Defaults.Ports
 	n.connect, n.seeds, n.outbound = c.StringSlice("connect"), c.StringSlice("seed"), c.Int("outbound")
 	n.origins, n.advertise = c.StringSlice("allow-origin"), c.StringSlice("advertise")
-	n.strangers, n.private = c.Bool("loopback-is-public"), c.Bool("private-peers")
+	n.strangers, n.private, n.blocksOnly = c.Bool("loopback-is-public"), c.Bool("private-peers"), c.Bool("blocksonly")
 	switch n.listen = c.String("listen"); n.listen {
 	case "":
 		n.listen = fmt.Sprintf(":%d", ports.WebSocket)
@@ -139,7 +140,8 @@ func (n *nodeConfig) readPermissions(c *cli.Context) error {
 			return usageError(c.Command.HelpName, "--%s %d: want 0 or 1", flag, bit)
 		}
 	}
-	implicit := p2p.Implicit(c.Int("whitelistrelay") == 1, c.Int("whitelistforcerelay") == 1)
+	relay := c.Int("whitelistrelay") == 1 && (c.IsSet("whitelistrelay") || !c.Bool("blocksonly"))
+	implicit := p2p.Implicit(relay, c.Int("whitelistforcerelay") == 1)
 	for _, s := range linesOf(c, "whitelist") {
 		grant, err := p2p.ParseGrant(s, implicit)
 		if err != nil {
@@ -239,6 +241,6 @@ func (n *nodeConfig) newPeers(ledger *chain.Chain, pool *mempool.Pool, ports *po
 		Spec: n.spec, Chain: ledger, Pool: pool, Listen: n.listenOver(ports.socket), ListenTCP: n.listenOver(ports.tcp), Binds: binds, TLS: n.tls, TrustProxies: n.proxies,
 		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, MaxInbound: orNone(n.places.inbound), MaxUpload: n.maxUpload, Advertise: n.advertise, Pruned: n.prune != chain.PruneNever,
 		Dir: n.dir, AllowOrigins: n.origins, UserAgent: n.userAgent, Clock: n.clock, Log: n.log, LoopbackIsPublic: n.strangers,
-		PrivatePeers: n.private, Grants: n.grants, PeerTimeout: n.peerTimeout, DialFrom: n.dialFrom, Link: n.overLink,
+		PrivatePeers: n.private, BlocksOnly: n.blocksOnly, Grants: n.grants, PeerTimeout: n.peerTimeout, DialFrom: n.dialFrom, Link: n.overLink,
 	})
 }

@@ -284,6 +284,9 @@ func (n *Node) Active() bool {
 	return !n.quiet
 }
 
+// BlocksOnly reports whether transactions of peers are refused, see Config.
+func (n *Node) BlocksOnly() bool { return n.cfg.BlocksOnly }
+
 // KnownAddress is one of the address book.
 type KnownAddress struct {
 	URL      string

@@ -56,6 +56,10 @@ func (p *peer) speaksCompact() bool {
 	return p.flags.compact
 }
 
+// asksCompact reports whether p is asked for blocks in compact form. Without others'
+// transactions hardly any could be put together.
+func (n *Node) asksCompact(p *peer) bool { return !n.cfg.BlocksOnly && p.speaksCompact() }
+
 func (p *peer) wantsCompact() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -21,6 +21,7 @@ func (n *Node) handle(p *peer, m message) error {
 	case *msgVersion:
 		n.log.Debug(fmt.Sprintf("redundant version message from peer=%d", p.id))
 	case msgPing:
+		n.askFirst(p)
 		p.send(msgPong(m))
 	case msgPong:
 		p.gotPong(m)
@@ -42,6 +43,7 @@ func (n *Node) handle(p *peer, m message) error {
 		n.answerLocate(p, m)
 	case msgHeaders:
 		err := n.handleHeaders(p, m)
+		p.unasked = true
 		p.notePresync()
 		return err
 	case msgTx:
@@ -58,6 +60,26 @@ func (n *Node) handle(p *peer, m message) error {
 		}
 	}
 	return nil
+}
+
+// askFirst has the blocks asked for that p has shown by headers, before its ping is
+// answered: whoever waits for the pong knows that they were dealt with, as in Bitcoin
+// Core.
+func (n *Node) askFirst(p *peer) {
+	if !p.unasked {
+		return
+	}
+	p.unasked = false
+	looked := make(chan struct{})
+	select {
+	case n.sync.looks <- looked:
+	case <-p.ctx.Done():
+		return
+	}
+	select {
+	case <-looked:
+	case <-p.ctx.Done():
+	}
 }
 
 func (n *Node) handleEmpty(p *peer, m msgEmpty) error {

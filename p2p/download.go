@@ -77,7 +77,7 @@ func (d *downloader) schedule(now time.Time) {
 			used[best.hash] = way
 		}
 		ways[p] = way
-		if p.speaksCompact() && d.node.followsTip(best.hash) {
+		if d.node.asksCompact(p) && d.node.followsTip(best.hash) {
 			if wait := d.node.sync.awaitPush(p, best.hash, now); wait > 0 {
 				if at := now.Add(wait); again.IsZero() || at.Before(again) {
 					again = at
@@ -86,7 +86,7 @@ func (d *downloader) schedule(now time.Time) {
 			}
 		}
 		items := d.assign(p, best, way, now)
-		if len(items) == 1 && p.speaksCompact() && d.node.followsTip(items[0].hash) {
+		if len(items) == 1 && d.node.asksCompact(p) && d.node.followsTip(items[0].hash) {
 			items[0].kind = invCmpct
 		}
 		if len(items) > 0 {

@@ -53,7 +53,7 @@ func (n *Node) versionMessage(p *peer, nonce uint64) *msgVersion {
 		nonce:       nonce,
 		userAgent:   n.cfg.UserAgent,
 		startHeight: int32(tip.Height),
-		relay:       p.kind != kindBlocks && p.kind != kindFeeler,
+		relay:       !p.noTxs,
 	}
 	m.from.services = m.services
 	if p.host.IsValid() {

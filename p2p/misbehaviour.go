@@ -24,7 +24,7 @@ var (
 	errProtocol         = errors.New("out of turn")
 	errTooOld           = errors.New("speaks too old a protocol")
 	errUseless          = errors.New("has no blocks to give")
-	errUnwanted         = errors.New("sent transactions where it was asked for blocks alone")
+	errUnwanted         = errors.New("transaction sent in violation of protocol: it was asked for blocks alone")
 	errMissing          = errors.New("lacks a block of the chain that it has shown")
 	errBloom            = errors.New("asked for the mempool, which only peers with that permission may")
 	errSelf             = errors.New("it is this node itself")

@@ -80,6 +80,7 @@ type Config struct {
 	Pruned       bool           // old blocks are not served: of those more than 288 below the tip, none (BIP159)
 	UserAgent    string         // such as /Satoshi:30.0.0/Lode:0.1.0/, at most 256 bytes
 	TxInterval   time.Duration  // between announcements of transactions; 0 means DefaultTxInterval
+	BlocksOnly   bool           // transactions of peers are refused, but of those with MayRelay
 
 	// LoopbackIsPublic is for tests: 127.0.0.0/8 without 127.0.0.1 then counts as
 	// public addresses of different hosts, which are limited, punished and dialled
@@ -327,9 +328,7 @@ func (n *Node) keepLoop(ctx context.Context) {
 			rate := n.feeFilter()
 			for _, p := range n.ready() {
 				p.keepAlive(now)
-				if p.kind != kindBlocks {
-					p.sendFeeFilter(rate)
-				}
+				p.sendFeeFilter(rate)
 				if now.Sub(advertised) >= advertiseInterval {
 					n.advertise(p)
 				}
@@ -347,9 +346,13 @@ func (n *Node) keepLoop(ctx context.Context) {
 	}
 }
 
-// sendFeeFilter tells the peer the least fee rate of the pool if it has changed.
+// sendFeeFilter tells the peer the least fee rate of the pool if it has changed, and it is
+// to announce transactions at all.
 func (p *peer) sendFeeFilter(rate int64) {
 	const since = 70013 // BIP133
+	if p.kind == kindBlocks || p.node.cfg.BlocksOnly {
+		return
+	}
 	p.mu.Lock()
 	same := p.flags.sentFilter == rate
 	p.flags.sentFilter = rate
@@ -411,9 +414,7 @@ func (n *Node) acceptAs(conn Conn, may Permissions) {
 func (n *Node) welcome(p *peer) {
 	p.send(msgEmpty(cmdSendHeaders)) // before anything that others may begin with the peer
 	p.offerCompact()
-	if p.kind != kindBlocks {
-		p.sendFeeFilter(n.feeFilter())
-	}
+	p.sendFeeFilter(n.feeFilter())
 	n.relay.add(p, n.pool.Changes())
 	n.sync.add(p)
 	n.mu.Lock()

@@ -40,6 +40,7 @@ type peer struct {
 	drop      context.CancelCauseFunc // ends the connection for a reason; never blocks
 	may       Permissions
 	trusted   bool           // the operator vouches for it: MayNotBeBanned
+	noTxs     bool           // it is told to send no transactions, and may not
 	group     sync.WaitGroup // of what works for it
 	out       *sendQueue
 	telling   chan struct{} // holds one who makes and sends what this node has of the chain: the peer gets it in order
@@ -62,6 +63,7 @@ type peer struct {
 
 	// Only its reader uses these.
 	presync  *presync                         // nil unless headers come in two passes
+	unasked  bool                             // it has sent headers since its last ping
 	partials map[consensus.Hash]*partialBlock // of which transactions were asked for
 	misfit   consensus.Hash                   // the block of which it has sent transactions that did not fit
 	tried    consensus.Hash                   // the block of which it last sent a compact form that was tried
@@ -237,6 +239,7 @@ func (n *Node) newPeer(ctx context.Context, conn Conn, kind connectionKind, url 
 	p.ctx, p.drop = context.WithCancelCause(ctx)
 	p.may = may | n.grantsOf(p.host, kind)
 	p.trusted = p.may.Has(MayNotBeBanned)
+	p.noTxs = kind == kindBlocks || kind == kindFeeler || n.cfg.BlocksOnly && !p.may.Has(MayRelay)
 	p.flags.sentFilter, p.flags.presynced, p.flags.addrTokens = -1, -1, firstAddrTokens
 	p.openLanes()
 	p.sync.size = bytesInFlight / blocksInFlight
@@ -313,7 +316,7 @@ func (n *Node) converse(ctx context.Context, p *peer) error {
 		if err != nil {
 			return err
 		}
-		if p.kind == kindBlocks && isAboutTxs(m) {
+		if p.noTxs && isAboutTxs(m) {
 			return fmt.Errorf("%w: %s", errUnwanted, m.command())
 		}
 		if err := n.handle(p, m); err != nil {

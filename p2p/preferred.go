@@ -27,7 +27,7 @@ const (
 // prefer has p, which was the first to give a new tip, announce the next ones by
 // compact blocks at once, in place of the one that has not done so for longest.
 func (n *Node) prefer(p *peer) {
-	if !p.speaksCompact() {
+	if !n.asksCompact(p) {
 		return
 	}
 	added, demoted := n.sync.prefer(p)

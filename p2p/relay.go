@@ -98,7 +98,7 @@ func (r *relay) add(p *peer, changes uint64) {
 	defer r.mu.Unlock()
 	r.peers[p] = struct{}{}
 	p.relay.lastInv = changes
-	if p.kind != kindBlocks {
+	if !p.noTxs {
 		r.requests.Connect(p, txrequest.Peer{Preferred: p.isPreferred(), Unlimited: p.may.Has(MayRelay), WTxIDs: p.wtxidRelay})
 	}
 }

@@ -76,6 +76,7 @@ type syncer struct {
 	wake    chan struct{}      // there may be something to ask for
 	tip     chan struct{}      // the chain has changed
 	waiters chan chan struct{} // one to close when that has been announced
+	looks   chan chan struct{} // one to close when what is shown now has been asked for
 
 	mu          sync.Mutex // guards what follows, and peer.sync
 	peers       map[*peer]struct{}
@@ -98,7 +99,7 @@ type syncer struct {
 
 func newSyncer(wall *clock.Face) *syncer {
 	return &syncer{
-		wall: wall, waiters: make(chan chan struct{}), wake: make(chan struct{}, 1), tip: make(chan struct{}, 1),
+		wall: wall, waiters: make(chan chan struct{}), looks: make(chan chan struct{}), wake: make(chan struct{}, 1), tip: make(chan struct{}, 1),
 		peers: make(map[*peer]struct{}), requests: make(map[consensus.Hash]blockRequest), hold: newHeaderHold(),
 	}
 }
@@ -203,13 +204,14 @@ func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 	defer d.alarm.Stop()
 	for {
 		var tick bool
-		var settled chan struct{}
+		var settled, looked chan struct{}
 		select {
 		case <-ctx.Done():
 			return
 		case <-n.sync.wake:
 		case <-n.sync.tip:
 		case settled = <-n.sync.waiters:
+		case looked = <-n.sync.looks:
 		case <-ticker.C:
 			tick = true
 		}
@@ -227,6 +229,9 @@ func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 		d.schedule(now)
 		if settled != nil {
 			close(settled)
+		}
+		if looked != nil {
+			close(looked)
 		}
 		if tick {
 			n.sweepHeaders(now)

@@ -167,7 +167,7 @@ func (d *downloader) askMore(ways map[*peer]*path, now time.Time) (again time.Ti
 		ask, next := d.node.sync.askMore(b, hash, peers, now)
 		for _, p := range ask {
 			item := invItem{invBlock | invWitness, hash}
-			if compact && b.asks[p] == 1 && p.speaksCompact() {
+			if compact && b.asks[p] == 1 && d.node.asksCompact(p) {
 				item.kind = invCmpct
 			}
 			p.send(&msgInv{cmdGetData, []invItem{item}})

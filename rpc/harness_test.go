@@ -139,10 +139,13 @@ type fakeNetwork struct {
 	book      []p2p.BookEntry
 	upload    p2p.Upload
 	quiet     bool
+	refuses   bool             // transactions of peers
 	urls      []string         // that are advertised
 	told      []consensus.Hash // by Broadcast
 	dialError error
 }
+
+func (f *fakeNetwork) BlocksOnly() bool { return f.refuses }
 
 func (f *fakeNetwork) Broadcast(txids ...consensus.Hash) {
 	f.mu.Lock()

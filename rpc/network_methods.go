@@ -36,6 +36,7 @@ type Network interface {
 	Upload() p2p.Upload
 	SetActive(active bool)
 	Active() bool
+	BlocksOnly() bool                     // peers' transactions are refused
 	Warnings() []string                   // sentences
 	Broadcast(txids ...consensus.Hash)    // before they are submitted
 	Unbroadcast() map[consensus.Hash]bool // of the mempool, by txid
@@ -99,7 +100,7 @@ func (s *Server) getNetworkInfo(context.Context, *params) (any, error) {
 		Local          []localJSON   `json:"localaddresses"`
 		Warnings       []string      `json:"warnings"`
 	}{
-		coreVersion, s.cfg.UserAgent, protocolVersion, fmt.Sprintf("%016x", services), serviceNames(services), true,
+		coreVersion, s.cfg.UserAgent, protocolVersion, fmt.Sprintf("%016x", services), serviceNames(services), !s.cfg.Network.BlocksOnly(),
 		medianOffset(s.cfg.Network.Peers()), s.cfg.Network.Active(),
 		in + out, in, out, networks, coins(st.Policy.MinRelay), coins(st.Policy.Increment), s.localAddresses(), s.warnings(),
 	}, nil

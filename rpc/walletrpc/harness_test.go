@@ -44,6 +44,7 @@ type lonely struct{ rpc.Network }
 func (lonely) Broadcast(...consensus.Hash)              {}
 func (lonely) Unbroadcast() map[consensus.Hash]bool     { return nil }
 func (lonely) Syncing() bool                            { return false }
+func (lonely) BlocksOnly() bool                         { return false }
 func (lonely) InitialBlockDownload() bool               { return false }
 func (lonely) ConnectionCount() (inbound, outbound int) { return 0, 0 }
 func (lonely) Warnings() []string                       { return nil }
