@@ -18,6 +18,8 @@ func nodeMineFlags() []cli.Flag {
 		&cli.IntFlag{Name: "threads", DefaultText: "one per core", Usage: "mine on `N` threads"},
 		&cli.StringFlag{Name: "kernel", DefaultText: "the fastest, measured when mining begins", Usage: "mine with the kernel `NAME`; `lode mine --benchmark` lists them"},
 		paceFlag(),
+		&cli.IntFlag{Name: "blockmaxweight", DefaultText: "what the rules allow", Usage: "make blocks of at most `N` weight units, all included"},
+		&cli.IntFlag{Name: "blockreservedweight", Value: miner.DefaultReserved, Usage: "keep `N` of them free for the header and the coinbase"},
 		&cli.Uint64Flag{Name: "mine-rate", DefaultText: "no limit", Usage: "try at most `N` hashes a second on all threads together"},
 	)
 }
@@ -26,6 +28,9 @@ func nodeMineFlags() []cli.Flag {
 func (n *nodeConfig) readMineFlags(c *cli.Context) (err error) {
 	n.pace, n.mineRate = paceOf(c, n.spec), c.Uint64("mine-rate")
 	if n.threads, err = threadsOf(c); err != nil {
+		return err
+	}
+	if err = n.readBlockWeights(c); err != nil {
 		return err
 	}
 	if name := c.String("kernel"); name != "" {
@@ -43,10 +48,23 @@ func (n *nodeConfig) readMineFlags(c *cli.Context) (err error) {
 	return nil
 }
 
+// readBlockWeights reads how large blocks may be that the node makes.
+func (n *nodeConfig) readBlockWeights(c *cli.Context) error {
+	most := n.spec.Rules.MaxBlockWeight
+	n.blockWeight, n.reserved = c.Int("blockmaxweight"), c.Int("blockreservedweight")
+	switch {
+	case n.blockWeight < 0 || n.blockWeight > most:
+		return usageError(c.Command.HelpName, "--blockmaxweight %d: want at most the %d of the rules", n.blockWeight, most)
+	case n.reserved < miner.LeastReserved || n.reserved > max(most, miner.DefaultReserved):
+		return usageError(c.Command.HelpName, "--blockreservedweight %d: want %d to the %d of the rules", n.reserved, miner.LeastReserved, most)
+	}
+	return nil
+}
+
 // newTemplates prepares what all who mine ask for blocks to mine.
 func (n *nodeConfig) newTemplates(ledger *chain.Chain, pool *mempool.Pool, peers *p2p.Node) *miner.Templates {
 	return miner.NewTemplates(miner.TemplatesConfig{
-		Ledger: ledger, Pool: pool, Now: n.clock.Wall.Now, Log: n.log, Reserved: n.pool.reservedWeight(),
+		Ledger: ledger, Pool: pool, Now: n.clock.Wall.Now, Log: n.log, Weight: n.blockWeight, Reserved: max(n.reserved, n.pool.reservedWeight()),
 		Ready: func() error {
 			if peers.Syncing() || ledger.AwaitsSnapshot() {
 				return miner.ErrSyncing

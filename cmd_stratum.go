@@ -42,10 +42,10 @@ func poolConfigOf(c *cli.Context) (p poolConfig, err error) {
 	return p, nil
 }
 
-// reservedWeight is what a block keeps free for its coinbase.
+// reservedWeight is what a block keeps free at least for its coinbase, which pays many.
 func (p *poolConfig) reservedWeight() int {
 	if p.listen == "" {
-		return 0 // the default
+		return 0
 	}
 	return stratum.ReservedWeight
 }

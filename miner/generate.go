@@ -119,7 +119,7 @@ func (t *Template) Unsolved(payTo []byte, now time.Time, more ...*consensus.Tx) 
 		header.MerkleRoot = consensus.BranchRoot(coinbase.TxID(), t.Branch)
 		return t.Block(header, coinbase), nil
 	}
-	block := t.Block(header, consensus.NewCoinbase(consensus.CoinbaseScript(t.Height, random), []consensus.TxOut{out}))
+	block := t.Block(header, t.lock(consensus.NewCoinbase(consensus.CoinbaseScript(t.Height, random), []consensus.TxOut{out})))
 	block.Txs = append(block.Txs, more...)
 	block.Seal()
 	return block, nil

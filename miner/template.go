@@ -27,10 +27,12 @@ type Pool interface {
 	Changes() uint64
 }
 
-// What a block keeps free for its header and coinbase.
+// What a block keeps free for its header and coinbase, as in Bitcoin Core. The least
+// weight is room for a coinbase with one output and a witness commitment.
 const (
-	reservedWeight = 8000
-	reservedSigops = 400
+	DefaultReserved = 8000 // weight units
+	LeastReserved   = 2000
+	reservedSigops  = 400
 )
 
 // Template is the best block that can come next, without its coinbase and its
@@ -53,11 +55,11 @@ type Template struct {
 
 // Assemble makes a template by the clock's time.
 func Assemble(rules *consensus.Rules, pool Pool, now time.Time) (*Template, error) {
-	return assemble(rules, pool, now, reservedWeight)
+	return assemble(rules, pool, now, rules.MaxBlockWeight, DefaultReserved)
 }
 
-func assemble(rules *consensus.Rules, pool Pool, now time.Time, reserved int) (*Template, error) {
-	s, err := pool.Select(max(0, rules.MaxBlockWeight-reserved), max(0, rules.MaxBlockSigopsCost-reservedSigops))
+func assemble(rules *consensus.Rules, pool Pool, now time.Time, weight, reserved int) (*Template, error) {
+	s, err := pool.Select(max(0, weight-reserved), max(0, rules.MaxBlockSigopsCost-reservedSigops))
 	if err != nil {
 		return nil, fmt.Errorf("select transactions: %w", err)
 	}
@@ -92,13 +94,21 @@ func (t *Template) Time(now time.Time) uint32 {
 }
 
 // Coinbase pays outs, which sum up to Value at most, and commits to the
-// witnesses. extra, of 8 to 75 bytes, must be another one each time.
+// witnesses. extra, of 8 to 75 bytes, must be another one each time. As in Bitcoin Core
+// it is locked to the height before its own.
 func (t *Template) Coinbase(extra []byte, outs ...consensus.TxOut) *consensus.Tx {
 	all := append(make([]consensus.TxOut, 0, len(outs)+1), outs...)
 	if len(t.Commitment) > 0 {
 		all = append(all, consensus.TxOut{Script: t.Commitment})
 	}
-	return consensus.NewCoinbase(consensus.CoinbaseScript(t.Height, extra), all)
+	return t.lock(consensus.NewCoinbase(consensus.CoinbaseScript(t.Height, extra), all))
+}
+
+// lock has a coinbase valid at no height below the template's: two of different
+// heights are never the same transaction, whatever is in their scripts.
+func (t *Template) lock(coinbase *consensus.Tx) *consensus.Tx {
+	coinbase.LockTime, coinbase.In[0].Sequence = t.Height-1, 0xfffffffe
+	return coinbase
 }
 
 // Block is the block with a coinbase and the header that somebody has worked on.

@@ -44,6 +44,9 @@ func TestAssemble(t *testing.T) {
 	if got, want := b.Txs[0].OutputSum(), n.spec.Rules.Subsidy(7)+fees; got != want || tmpl.Value != want {
 		t.Errorf("coinbase pays %d of %d, want %d", got, tmpl.Value, want)
 	}
+	if in := b.Txs[0].In[0]; b.Txs[0].LockTime != 6 || in.Sequence != 0xfffffffe {
+		t.Errorf("the coinbase of block 7 has lock time %d and sequence %x", b.Txs[0].LockTime, in.Sequence)
+	}
 	if _, ok := b.WitnessCommitmentIndex(); !ok {
 		t.Error("no witness commitment")
 	}
@@ -58,6 +61,21 @@ func TestAssemble(t *testing.T) {
 	}
 	if tip := n.ledger.Tip(); tip.Hash != b.Header.Hash() {
 		t.Errorf("tip %s is not the block", tip.Hash)
+	}
+}
+
+// TestAssembleWeights leaves room for a coinbase, and makes no block larger than it may.
+func TestAssembleWeights(t *testing.T) {
+	n := newNode(t, unchanged)
+	n.fill(t)
+	one := n.assemble(t).Entries[0].Weight
+	for _, c := range []struct{ weight, reserved, want int }{
+		{0, 0, 3}, {DefaultReserved + 2*one + one/2, 0, 2}, {DefaultReserved, 0, 0}, {10_000, 10_000 - one - one/2, 1}, {1, 4_000_000, 0}, {1 << 30, 4_000_000, 0},
+	} {
+		tmpl, _, err := NewTemplates(TemplatesConfig{Ledger: n.ledger, Pool: n.pool, Weight: c.weight, Reserved: c.reserved}).Current()
+		if err != nil || len(tmpl.Entries) != c.want {
+			t.Errorf("%+v: %d transactions, %v", c, len(tmpl.Entries), err)
+		}
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 type TemplatesConfig struct {
 	Ledger   Ledger
 	Pool     Pool
-	Reserved int              // weight units that the header and the coinbase may take; 0 means 8000, Bitcoin Core's
+	Reserved int              // weight units that the header and the coinbase may take; 0 means DefaultReserved
+	Weight   int              // of a whole block at most, with Reserved; 0 means what the rules allow
 	Ready    func() error     // why the node cannot make blocks, nil if it can; nil means it always can
 	Now      func() time.Time // nil means time.Now
 	Log      *slog.Logger     // nil means none
@@ -37,6 +38,7 @@ type Templates struct {
 	making  sync.Mutex    // held while a template is made, so that several who ask share it
 	mu      sync.Mutex    // guards what follows
 	current *Template     // nil if there is none
+	given   bool          // one after this tip, to somebody who asked
 	made    time.Time     // current
 	last    *Template     // that was made, for this or for Generate
 	changed chan struct{} // closed when current is out of date
@@ -50,7 +52,10 @@ const (
 // NewTemplates prepares templates; Run keeps them up to date.
 func NewTemplates(cfg TemplatesConfig) *Templates {
 	if cfg.Reserved == 0 {
-		cfg.Reserved = reservedWeight
+		cfg.Reserved = DefaultReserved
+	}
+	if most := cfg.Ledger.Rules().MaxBlockWeight; cfg.Weight == 0 || cfg.Weight > most {
+		cfg.Weight = most
 	}
 	if cfg.Ready == nil {
 		cfg.Ready = func() error { return nil }
@@ -81,38 +86,42 @@ func (t *Templates) Last() *Template {
 }
 
 // Current gives a template for the present tip, and a channel that is closed
-// when it is worth while to ask again. The error is Ready's, of kind ErrClock,
+// when it is worth while to ask again. The first after a new tip has all that is in
+// the pool now. The error is Ready's, of kind ErrClock,
 // or of the ledger.
 func (t *Templates) Current() (*Template, <-chan struct{}, error) {
 	if now := time.Now().Unix(); t.used.Swap(now) < now-int64(unusedAfter/time.Second) {
 		poke(t.wanted)
 	}
-	return t.get()
+	return t.get(true)
 }
 
-func (t *Templates) get() (*Template, <-chan struct{}, error) {
+// get is Current; asked is false in the background.
+func (t *Templates) get(asked bool) (*Template, <-chan struct{}, error) {
 	if err := t.cfg.Ready(); err != nil {
 		return nil, nil, err
 	}
 	t.making.Lock()
 	defer t.making.Unlock()
 	t.mu.Lock()
-	current, made, changed := t.current, t.made, t.changed
+	current, made, changed, given := t.current, t.made, t.changed, t.given
+	t.given = given || asked
 	t.mu.Unlock()
 	if current != nil && current.Tip.Hash == t.cfg.Ledger.Tip().Hash &&
-		(current.Change == t.cfg.Pool.Changes() || time.Since(made) < refreshEvery) {
+		(current.Change == t.cfg.Pool.Changes() || (given || !asked) && time.Since(made) < refreshEvery) {
 		return current, changed, nil
 	}
-	current, err := t.assemble(t.cfg.Pool)
+	next, err := t.assemble(t.cfg.Pool)
 	if err != nil {
 		return nil, nil, err
 	}
-	return current, t.replace(current), nil
+	given = asked || given && current != nil && current.Tip.Hash == next.Tip.Hash
+	return next, t.replace(next, given), nil
 }
 
 // assemble makes a template for whatever purpose.
 func (t *Templates) assemble(pool Pool) (*Template, error) {
-	made, err := assemble(t.cfg.Ledger.Rules(), pool, t.cfg.Now(), t.cfg.Reserved)
+	made, err := assemble(t.cfg.Ledger.Rules(), pool, t.cfg.Now(), t.cfg.Weight, t.cfg.Reserved)
 	if err != nil {
 		return nil, err
 	}
@@ -123,12 +132,12 @@ func (t *Templates) assemble(pool Pool) (*Template, error) {
 }
 
 // replace makes another template the current one, or none.
-func (t *Templates) replace(current *Template) (changed <-chan struct{}) {
+func (t *Templates) replace(current *Template, given bool) (changed <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if current != nil || t.current != nil {
 		close(t.changed)
-		t.current, t.made, t.changed = current, time.Now(), make(chan struct{})
+		t.current, t.made, t.changed, t.given = current, time.Now(), make(chan struct{}), given
 	}
 	return t.changed
 }
@@ -148,10 +157,10 @@ func (t *Templates) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if time.Now().Unix()-t.used.Load() > int64(unusedAfter/time.Second) {
-			t.replace(nil) // whoever works on it all the while asks again
+			t.replace(nil, false) // whoever works on it all the while asks again
 			continue
 		}
-		if _, _, err := t.get(); err != nil {
+		if _, _, err := t.get(false); err != nil {
 			t.cfg.Log.Debug("no template", "error", err) // whoever asks is told
 		}
 	}

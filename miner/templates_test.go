@@ -150,6 +150,37 @@ func TestTemplatesOfPool(t *testing.T) {
 	})
 }
 
+// The first template after a tip holds what is in the pool when it is asked for, though
+// one was made in the background before that; the next ones wait their turn.
+func TestFirstTemplateAtATipHoldsThePool(t *testing.T) {
+	t.Parallel()
+	k := newKeeper(t)
+	k.during(t, func(t *testing.T) {
+		k.current(t)
+		if err := k.ledger.AddBlock(k.gen.Extend(1)[0]); err != nil {
+			t.Fatal(err)
+		}
+		k.wantMade(t, 2) // of which one at the new tip, without transactions
+		k.fill(t)
+		full, _ := k.current(t)
+		if len(full.Entries) != 3 {
+			t.Errorf("%d transactions, want 3", len(full.Entries))
+		}
+		for range 2 {
+			k.pool.Pool.(*mempool.Pool).Prioritise(full.Entries[0].TxID, 5000)
+			if again, _ := k.current(t); again != full {
+				t.Error("another template within a moment")
+			}
+		}
+		time.Sleep(refreshEvery + time.Second) // made again in the background
+		k.pool.Pool.(*mempool.Pool).Prioritise(full.Entries[0].TxID, 5000)
+		last := k.Last()
+		if again, _ := k.current(t); again != last || again == full {
+			t.Error("another template after the same tip within a moment")
+		}
+	})
+}
+
 // TestTemplatesUnused makes none when nobody has asked for some time; who waits
 // for a better one is told to ask.
 func TestTemplatesUnused(t *testing.T) {
