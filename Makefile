@@ -50,16 +50,21 @@ generated: ## check that the assembly is what its generator writes
 arm64: ## test the kernels for arm64, on another CPU with qemu-aarch64 (Debian: qemu-user)
 	GOARCH=arm64 CI=true $(GO) test -exec "$$(test $$(uname -m) = aarch64 || echo qemu-aarch64 -cpu max)" ./miner/kernel -rapid.checks 30
 
-# Go's fuzzer sometimes takes its own end for a failure (golang/go#75804). Then
-# that is all it says, and it has written no failing input.
+# Each package is built once for all its targets. Go's fuzzer sometimes takes its
+# own end for a failure (golang/go#75804). Then that is all it says, and it has
+# written no failing input.
 fuzz: ## run every fuzz target for FUZZTIME (10s)
-	@set -e; log=$$(mktemp); trap 'rm -f $$log' EXIT; \
-	for p in $$($(GO) list ./...); do for t in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
-		echo "$$p $$t"; seeds=$$($(GO) list -f '{{.Dir}}' $$p)/testdata/fuzz/$$t; before=$$(ls $$seeds 2>/dev/null | wc -l); \
-		if $(GO) test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p >$$log 2>&1; then cat $$log; continue; fi; \
-		cat $$log; grep -qx '    context deadline exceeded' $$log && [ $$(grep -c 'FAIL: ' $$log) = 1 ] && \
-			[ $$(ls $$seeds 2>/dev/null | wc -l) = $$before ] || exit 1; \
-		echo "no finding: only the end of the time"; done; done
+	@set -e; d=$$(mktemp -d); trap 'rm -rf "$$d"' EXIT; cache=$$($(GO) env GOCACHE)/fuzz; \
+	for p in $$(git grep -lE '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+		$(GO) test -c -fuzz=. -o "$$d/fuzz" ./$$p; cd $$p; \
+		for t in $$("$$d/fuzz" -test.list '^Fuzz'); do \
+			echo "$$p $$t"; before=$$(ls testdata/fuzz/$$t 2>/dev/null | wc -l); \
+			if "$$d/fuzz" -test.run '^$$' -test.fuzz "^$$t$$" -test.fuzztime $(FUZZTIME) -test.fuzzminimizetime 10x \
+				-test.fuzzcachedir "$$cache/lode/$$p" >"$$d/log" 2>&1; then tail -1 "$$d/log"; continue; fi; \
+			cat "$$d/log"; grep -qx '    context deadline exceeded' "$$d/log" && [ $$(grep -c 'FAIL: ' "$$d/log") = 1 ] && \
+				[ $$(ls testdata/fuzz/$$t 2>/dev/null | wc -l) = $$before ] || exit 1; \
+			echo "no finding: only the end of the time"; done; \
+		cd - >/dev/null; done
 
 oracle: ## compare CASES (100000) mutated transactions and blocks with btcd's verdicts
 	$(GO) test ./consensus/oracle -run Oracle -count 1 -timeout 30m -oracle.n=$(CASES) -v
