@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -15,10 +16,23 @@ func TestMain(m *testing.M) {
 	}})
 }
 
-// TestScripts runs the command line as its users do, one script a command.
+// TestScripts runs the command line as its users do, one script a command. In short
+// (with the race detector a command takes long) it runs those in which a node runs.
 func TestScripts(t *testing.T) {
+	dir, files := "testdata/script", []string(nil)
+	if testing.Short() {
+		for _, pattern := range []string{"node*", "mine_*", "rpc*"} {
+			found, err := filepath.Glob(filepath.Join(dir, pattern))
+			if err != nil || len(found) == 0 {
+				t.Fatalf("%s: %d scripts, %v", pattern, len(found), err)
+			}
+			files = append(files, found...)
+		}
+		dir = ""
+	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 dir,
+		Files:               files,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"blocks": makeBlocks, "flip": flipBit, "listen": listenOnce},
