@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/urfave/cli/v2"
 
 	"lode/consensus"
 	"lode/mempool"
@@ -70,6 +73,33 @@ func TestRatesOfThePolicy(t *testing.T) {
 	for _, text := range []string{"", ".", "0.", ".0", "00", "-1", "1e3", "0.0001", "0.00010000", "100000.001", "x"} {
 		if got, err := parseRate(text); err == nil {
 			t.Errorf("%q is read as %d", text, got)
+		}
+	}
+}
+
+// TestPolicyFollowsOtherFlags: one flag moves another that is not given, as in Bitcoin
+// Core.
+func TestPolicyFollowsOtherFlags(t *testing.T) {
+	standard := mempool.DefaultPolicy()
+	for line, want := range map[string]struct {
+		relay  mempool.FeeRate
+		memory int
+	}{
+		"":                              {standard.MinRelay, standard.MaxMemory},
+		"--incrementalrelayfee 5":       {5000, standard.MaxMemory},
+		"--incrementalrelayfee 0.000":   {standard.MinRelay, standard.MaxMemory},
+		"--blocksonly":                  {standard.MinRelay, 5_000_000},
+		"--blocksonly --maxmempool 300": {standard.MinRelay, 300_000_000},
+		"--blocksonly --maxmempool 7":   {standard.MinRelay, 7_000_000},
+		"--incrementalrelayfee 5 --minrelaytxfee 0.1": {100, standard.MaxMemory},
+	} {
+		var p mempool.Policy
+		app := &cli.App{Writer: io.Discard, Flags: append(policyFlags(), &cli.BoolFlag{Name: "blocksonly"}), Action: func(c *cli.Context) (err error) {
+			p, err = policyOf(c)
+			return err
+		}}
+		if err := app.Run(append([]string{"lode"}, strings.Fields(line)...)); err != nil || p.MinRelay != want.relay || p.MaxMemory != want.memory {
+			t.Errorf("%s: least rate %d, memory %d, %v; want %+v", line, p.MinRelay, p.MaxMemory, err, want)
 		}
 	}
 }

@@ -40,3 +40,36 @@ func TestGetBlocksGoesOn(t *testing.T) {
 		}
 	})
 }
+
+// A node whose chain has less work than the network's is known to have answers
+// getheaders with none, but to a peer with the download permission: what it has may be
+// somebody's who wants to waste others' time.
+func TestNoHeadersBelowTheLeastWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.spec = needing(w.spec, 3) // genesis included
+		blocks := longChain(t, 2)
+		s := w.add("s", func(c *Config) {
+			g, err := ParseGrant("download@198.51.0.0/16", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Grants = []Grant{g}
+		})
+		s.feed(blocks[0])
+		friend, other := w.call(s, "198.51.1.1:1"), w.call(s, "203.0.113.1:1")
+		friend.shake(ProtocolVersion)
+		other.shake(ProtocolVersion)
+		ask := func(a *actor, want int) {
+			t.Helper()
+			a.say(&msgLocate{cmdGetHeaders, ProtocolVersion, []consensus.Hash{w.spec.Rules.GenesisHash()}, consensus.Hash{}})
+			if got := a.hear(cmdHeaders).(msgHeaders); len(got) != want {
+				t.Errorf("%d headers, want %d", len(got), want)
+			}
+		}
+		ask(other, 0)
+		ask(friend, 1)
+		s.feed(blocks[1])
+		ask(other, 2)
+	})
+}

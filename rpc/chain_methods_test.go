@@ -198,14 +198,20 @@ func TestChainTips(t *testing.T) {
 	solve(d2)
 	same(t, ok[any](n, "submitblock", hexBlock(d2)), "bad-cb-height")
 
-	got := map[consensus.Hash]string{}
+	got, order := map[consensus.Hash]string{}, []int(nil)
 	for _, tip := range ok[[]struct {
 		Hash      consensus.Hash
+		Height    int
 		BranchLen int
 		Status    string
 	}](n, "getchaintips") {
 		got[tip.Hash] = fmt.Sprint(tip.BranchLen, " ", tip.Status)
+		order = append(order, tip.Height)
+		if len(order) == 1 && tip.Hash != b3.Header.Hash() {
+			t.Errorf("%s is first, not the active one of the highest", tip.Hash)
+		}
 	}
+	same(t, order, []int{3, 3, 2, 2})
 	same(t, got, map[consensus.Hash]string{
 		b3.Header.Hash(): "0 active", a2: "1 valid-fork", c3.Header.Hash(): "1 valid-headers", d2.Header.Hash(): "1 invalid",
 	})
