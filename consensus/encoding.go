@@ -16,8 +16,9 @@ var ErrDecode = errors.New("malformed encoding")
 // elements can follow, so hostile input costs no more than a small multiple of
 // its own length. Byte strings that are read alias the input.
 type Decoder struct {
-	buf []byte
-	err error
+	buf   []byte
+	err   error
+	batch *TxBatch // that transactions are decoded into, or nil
 }
 
 // NewDecoder reads from b, which must not change while what was decoded from

@@ -173,9 +173,15 @@ func FuzzTx(f *testing.F) {
 		}
 	}
 	r := baseChain().Rules
+	var batch consensus.TxBatch
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		checkDecoder(t, "transaction", raw)
 		tx, err := consensus.DecodeTx(raw)
+		if same, id, batchErr := batch.Decode(raw); (err == nil) != (batchErr == nil) {
+			t.Errorf("in a batch: %v, alone: %v", batchErr, err)
+		} else if err == nil && (id != tx.TxID() || !bytes.Equal(same.Bytes(), raw)) {
+			t.Error("decoded to another transaction in a batch, or with another id")
+		}
 		if err != nil {
 			return
 		}

@@ -92,7 +92,8 @@ func DecodeStripped(b []byte) (*Tx, error) {
 
 // Tx reads one transaction (BIP144).
 func (d *Decoder) Tx() *Tx {
-	tx := &Tx{Version: d.Uint32()}
+	tx := d.newTx()
+	tx.Version = d.Uint32()
 	tx.In = d.txIns()
 	var flags uint8
 	if len(tx.In) == 0 {
@@ -121,7 +122,7 @@ func (d *Decoder) Tx() *Tx {
 }
 
 func (d *Decoder) txIns() []TxIn {
-	ins := make([]TxIn, d.Count(minTxInSize))
+	ins := d.newIns(d.Count(minTxInSize))
 	for i := range ins {
 		ins[i].PrevOut.TxID = d.Hash()
 		ins[i].PrevOut.Index = d.Uint32()
@@ -132,7 +133,7 @@ func (d *Decoder) txIns() []TxIn {
 }
 
 func (d *Decoder) txOuts() []TxOut {
-	outs := make([]TxOut, d.Count(minTxOutSize))
+	outs := d.newOuts(d.Count(minTxOutSize))
 	for i := range outs {
 		outs[i].Value = Amount(d.Uint64())
 		outs[i].Script = d.VarBytes()
@@ -145,7 +146,7 @@ func (d *Decoder) witness() [][]byte {
 	if n == 0 {
 		return nil
 	}
-	stack := make([][]byte, n)
+	stack := d.newItems(n)
 	for i := range stack {
 		stack[i] = d.VarBytes()
 	}

@@ -35,7 +35,7 @@ const stepRate FeeRate = 5000
 // is to be hastened, and those in no block that it builds on.
 func (w *Wallet) BumpQuery(txid consensus.Hash) []consensus.Hash {
 	ids := []consensus.Hash{txid}
-	r := w.journal.byID[txid]
+	r := w.journal.byID.of(txid)
 	if r == nil {
 		return ids
 	}
@@ -48,7 +48,7 @@ func (w *Wallet) BumpQuery(txid consensus.Hash) []consensus.Hash {
 }
 
 func (w *Wallet) inNoBlock(id consensus.Hash) bool {
-	r := w.journal.byID[id]
+	r := w.journal.byID.of(id)
 	return r != nil && !r.confirmed()
 }
 
@@ -57,7 +57,7 @@ func (w *Wallet) inNoBlock(id consensus.Hash) bool {
 // The errors are of kind ErrNoPayment, ErrBump, ErrFunds or ErrDust.
 func (w *Wallet) PlanBump(b Bump) (*Draft, error) {
 	w.refresh()
-	r := w.journal.byID[b.TxID]
+	r := w.journal.byID.of(b.TxID)
 	if r == nil {
 		return nil, fmt.Errorf("%s: %w", b.TxID, ErrNoPayment)
 	}

@@ -201,7 +201,7 @@ func TestBumpRefused(t *testing.T) {
 	n.pool = slices.DeleteFunc(n.pool, func(tx *consensus.Tx) bool { return tx.TxID() == child.TxID() })
 	w.testSync(t, n)
 	n.pool = slices.DeleteFunc(n.pool, func(tx *consensus.Tx) bool { return tx.TxID() == child.TxID() })
-	w.journal.byID[child.TxID()].pooled = false
+	w.journal.byID.of(child.TxID()).pooled = false
 	if err := w.Abandon(child.TxID()); err != nil {
 		t.Fatal(err)
 	}
@@ -377,7 +377,7 @@ func TestBumpIsInterrupted(t *testing.T) {
 		if left {
 			now, want = better, StateReplaced
 		}
-		if got := verdictOf(w.verdicts, w.journal.byID[tx.TxID()]); got.state != want {
+		if got := verdictOf(w.verdicts, w.journal.byID.of(tx.TxID())); got.state != want {
 			t.Errorf("left: %v; the payment is %v, want %v", left, got, want)
 		}
 		w.testBump(t, n, Bump{TxID: now.TxID(), Kind: DraftBump, Rate: 30_000})

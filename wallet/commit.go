@@ -19,7 +19,7 @@ func (w *Wallet) Commit(d *Draft, tx *consensus.Tx) error {
 		return err
 	}
 	id := tx.TxID()
-	if w.journal.byID[id] != nil {
+	if w.journal.byID.of(id) != nil {
 		return fmt.Errorf("%w: it knows payment %s already", ErrChanged, id)
 	}
 	w.do(event{kind: evTx, n: uint64(w.now().Unix()), flags: flagOwn, raw: tx.Bytes()})
@@ -53,7 +53,7 @@ func (w *Wallet) stillFits(d *Draft) error {
 	for _, c := range w.Coins() {
 		free[c.OutPoint] = c.Spendable() || c.TxID == d.Hastens
 	}
-	if old := w.journal.byID[d.Replaces]; old != nil {
+	if old := w.journal.byID.of(d.Replaces); old != nil {
 		coins, err := w.checkReplaceable(old)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrChanged, err)
@@ -78,7 +78,7 @@ func (w *Wallet) stillFits(d *Draft) error {
 
 // paysKey reports whether a transaction of the journal pays a key of the wallet.
 func (w *Wallet) paysKey(txid consensus.Hash, id KeyID) bool {
-	r := w.journal.byID[txid]
+	r := w.journal.byID.of(txid)
 	return r != nil && slices.ContainsFunc(r.tx.Out, func(out consensus.TxOut) bool {
 		found, ok := w.keys.find(out.Script)
 		return ok && found == id
@@ -88,7 +88,7 @@ func (w *Wallet) paysKey(txid consensus.Hash, id KeyID) bool {
 // Sent notes that a node has a transaction of the wallet, in its mempool, and so
 // none that spends the same coins.
 func (w *Wallet) Sent(id consensus.Hash) error {
-	r := w.journal.byID[id]
+	r := w.journal.byID.of(id)
 	if r == nil {
 		return w.Save()
 	}
@@ -110,7 +110,7 @@ func (w *Wallet) Sent(id consensus.Hash) error {
 // Refused forgets a transaction that no node has taken: its coins are free, and
 // its change key is as good as new. One that was sent before is kept.
 func (w *Wallet) Refused(id consensus.Hash) error {
-	if r := w.journal.byID[id]; r != nil && r.own && r.sent == 0 && !r.pooled && !r.confirmed() && len(r.was) == 0 {
+	if r := w.journal.byID.of(id); r != nil && r.own && r.sent == 0 && !r.pooled && !r.confirmed() && len(r.was) == 0 {
 		w.do(event{kind: evRemove, ref: id})
 	}
 	return w.Save()

@@ -163,7 +163,7 @@ func (d *duel) settled(when string) {
 	for i, w := range d.wallets {
 		var confirmed, pending consensus.Amount
 		for _, c := range after {
-			if _, own := w.keys.byKey[c.Key]; !own {
+			if _, own := w.keys.byKey.get(c.Key); !own {
 				continue
 			}
 			if c.Height == next {
@@ -200,9 +200,9 @@ func (d *duel) explain(w *Wallet, after consensus.Coins) {
 		}
 	}
 	for o, c := range after {
-		if _, own := w.keys.byKey[c.Key]; own && !have[o] {
+		if _, own := w.keys.byKey.get(c.Key); own && !have[o] {
 			d.t.Logf("the ledger has %s of %s, the wallet not", o, c.Value)
-			if r := w.journal.byID[o.TxID]; r != nil {
+			if r := w.journal.byID.of(o.TxID); r != nil {
 				by, spent := w.liveSpender(o)
 				d.t.Logf("its transaction: %+v, in the mempool %v, own %v; spent %v, by %+v", verdictOf(w.verdicts, r), r.pooled, r.own, spent, by)
 			}

@@ -75,12 +75,16 @@ type event struct {
 	tx *consensus.Tx // of evTx, if it is decoded; ref is its id then
 }
 
-// decodeTx decodes the transaction of evTx.
-func (e *event) decodeTx() (err error) {
-	if e.tx, err = consensus.DecodeTx(e.raw); err != nil {
+// decodeTx decodes the transaction of evTx, as one of a batch if there is one.
+func (e *event) decodeTx(batch *consensus.TxBatch) (err error) {
+	if batch != nil {
+		e.tx, e.ref, err = batch.Decode(e.raw)
+	} else if e.tx, err = consensus.DecodeTx(e.raw); err == nil {
+		e.ref = e.tx.TxID()
+	}
+	if err != nil {
 		return fmt.Errorf("%w: a transaction: %w", errEvent, err)
 	}
-	e.ref = e.tx.TxID()
 	return nil
 }
 
@@ -115,12 +119,12 @@ func (e *event) append(b []byte) []byte {
 	return b
 }
 
-// decodeEvent reads one event; raw aliases the input.
-func decodeEvent(d *consensus.Decoder) (e event, err error) {
-	e.kind = eventKind(d.Uint8())
+// decode reads one event; raw aliases the input.
+func (e *event) decode(d *consensus.Decoder) error {
+	*e = event{kind: eventKind(d.Uint8())}
 	if e.kind == 0 || e.kind >= evEnd {
 		d.Fail("entry of kind %d is unknown", e.kind)
-		return e, d.Err()
+		return d.Err()
 	}
 	parts := eventParts[e.kind]
 	if parts&hasBranch != 0 {
@@ -146,7 +150,7 @@ func decodeEvent(d *consensus.Decoder) (e event, err error) {
 	if parts&hasRaw != 0 {
 		e.raw = d.VarBytes()
 	}
-	return e, d.Err()
+	return d.Err()
 }
 
 // knowledge is all that a wallet knows of chain and mempool. It changes by
@@ -173,19 +177,17 @@ func newKnowledge(keys *keyring) *knowledge {
 }
 
 // bytesPerTx is about what a payment takes in the file, with a key.
-const bytesPerTx = 450
+const bytesPerTx = 360
 
 // expect makes room for what a file of this size may tell.
 func (k *knowledge) expect(bytes int) {
 	n := bytes / bytesPerTx
 	k.journal.reserve(n)
-	if len(k.keys.byKey) == 0 {
-		k.keys.byKey = make(map[[32]byte]KeyID, n)
-	}
+	k.keys.byKey.reserve(n)
 }
 
 // apply makes an event true.
-func (k *knowledge) apply(e event) error {
+func (k *knowledge) apply(e *event) error {
 	fail := func(why string) error { return fmt.Errorf("%w: kind %d: %s", errEvent, e.kind, why) }
 	switch e.kind {
 	case evIdentity:
@@ -238,24 +240,25 @@ func (k *knowledge) apply(e event) error {
 	return nil
 }
 
-func (k *knowledge) applyTx(e event) error {
+func (k *knowledge) applyTx(e *event) error {
 	if e.tx == nil {
-		if err := e.decodeTx(); err != nil {
+		if err := e.decodeTx(nil); err != nil {
 			return err
 		}
 	}
-	if k.journal.byID[e.ref] != nil {
+	r := k.journal.newRecord()
+	r.id, r.tx, r.raw, r.seen, r.own = e.ref, e.tx, e.raw, int64(e.n), e.flags&flagOwn != 0
+	if !k.journal.add(r) {
 		return fmt.Errorf("%w: transaction %s twice", errEvent, e.ref)
 	}
-	k.last = &record{id: e.ref, tx: e.tx, raw: e.raw, seen: int64(e.n), own: e.flags&flagOwn != 0}
-	k.journal.add(k.last)
+	k.last = r
 	return nil
 }
 
 // applyRecord changes one transaction of the journal.
-func (k *knowledge) applyRecord(e event) error {
+func (k *knowledge) applyRecord(e *event) error {
 	if k.last == nil || k.last.id != e.ref { // mostly an event is about the one before
-		k.last = k.journal.byID[e.ref]
+		k.last = k.journal.byID.of(e.ref)
 	}
 	r := k.last
 	if r == nil {

@@ -240,7 +240,7 @@ func (w *Wallet) Acknowledge(txid consensus.Hash) (n int) {
 			continue
 		}
 		seen[e.TxID] = true
-		r := w.journal.byID[e.TxID]
+		r := w.journal.byID.of(e.TxID)
 		r.acked = true
 		w.do(event{kind: evFlags, ref: r.id, flags: r.flags()})
 	}

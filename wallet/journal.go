@@ -1,7 +1,9 @@
 package wallet
 
 import (
+	"runtime"
 	"slices"
+	"sync"
 
 	"lode/consensus"
 	"lode/wallet/silent"
@@ -54,16 +56,17 @@ const maxWas = 16
 // It keeps facts alone (where a transaction was seen, what its owner said); what
 // follows from them is worked out by states.go and ledger.go.
 type journal struct {
-	byID map[consensus.Hash]*record
+	byID *table[consensus.Hash, *record]
 	list []*record // by seq
 	// Who spends a coin: mostly one transaction, so that only rivals cost a list.
-	spender map[consensus.OutPoint]*record
+	spender *table[consensus.OutPoint, *record]
 	rivals  map[consensus.OutPoint][]*record // those besides spender
+	spare   []record                         // see newRecord
 }
 
 func newJournal() *journal {
 	return &journal{
-		byID: make(map[consensus.Hash]*record), spender: make(map[consensus.OutPoint]*record),
+		byID: newTable[consensus.Hash, *record](hashTxID), spender: newTable[consensus.OutPoint, *record](hashOutPoint),
 		rivals: make(map[consensus.OutPoint][]*record),
 	}
 }
@@ -71,43 +74,58 @@ func newJournal() *journal {
 // reserve makes room for so many transactions in a journal that is empty.
 func (j *journal) reserve(n int) {
 	if len(j.list) == 0 {
-		j.byID, j.spender = make(map[consensus.Hash]*record, n), make(map[consensus.OutPoint]*record, n)
+		j.byID.reserve(n)
+		j.spender.reserve(n)
 		j.list = make([]*record, 0, n)
 	}
 }
 
-// add takes up a transaction that is not there yet.
-func (j *journal) add(r *record) {
+// newRecord gives an empty record. They are allocated many at a time.
+func (j *journal) newRecord() *record {
+	const many = 256
+	if len(j.spare) == 0 {
+		j.spare = make([]record, many)
+	}
+	r := &j.spare[0]
+	j.spare = j.spare[1:]
+	return r
+}
+
+// add takes up a transaction. It reports whether it was not there yet.
+func (j *journal) add(r *record) bool {
+	if _, added := j.byID.add(r.id, r); !added {
+		return false
+	}
 	r.seq = uint64(len(j.list))
 	if n := len(j.list); n > 0 {
 		r.seq = j.list[n-1].seq + 1
 	}
-	j.byID[r.id] = r
 	j.list = append(j.list, r)
 	if r.tx.IsCoinbase() {
-		return
+		return true
 	}
 	for i := range r.tx.In {
 		o := r.tx.In[i].PrevOut
-		if have := j.spender[o]; have == nil {
-			j.spender[o] = r
-		} else if have != r {
+		if have, added := j.spender.add(o, r); !added && have != r {
 			j.rivals[o] = append(j.rivals[o], r)
 		}
 	}
+	return true
 }
 
 // remove forgets a transaction.
 func (j *journal) remove(r *record) {
-	delete(j.byID, r.id)
+	j.byID.remove(r.id)
 	j.list = slices.DeleteFunc(j.list, func(x *record) bool { return x == r })
 	for i := range r.tx.In {
 		o := r.tx.In[i].PrevOut
 		others := slices.DeleteFunc(j.rivals[o], func(x *record) bool { return x == r })
-		if j.spender[o] == r {
-			delete(j.spender, o)
+		if j.spender.of(o) == r {
 			if len(others) > 0 {
-				j.spender[o], others = others[0], others[1:]
+				j.spender.set(o, others[0])
+				others = others[1:]
+			} else {
+				j.spender.remove(o)
 			}
 		}
 		if j.rivals[o] = others; len(others) == 0 {
@@ -118,7 +136,7 @@ func (j *journal) remove(r *record) {
 
 // spenders gives all transactions that spend a coin.
 func (j *journal) spenders(o consensus.OutPoint) []*record {
-	first := j.spender[o]
+	first := j.spender.of(o)
 	if first == nil {
 		return nil
 	}
@@ -143,6 +161,24 @@ func (j *journal) rollBack(height uint32) {
 		}
 		r.block = blockRef{}
 	}
+}
+
+// inParts has f look at the parts of a long list at the same time, as what it looks for lies all
+// over the memory. It gives what f gave, in the order of the parts.
+func inParts[T any](list []*record, f func(part []*record) T) []T {
+	const worth = 4096
+	parts := slices.Collect(slices.Chunk(list, max(worth, len(list)/runtime.GOMAXPROCS(0)+1)))
+	results := make([]T, len(parts))
+	var wait sync.WaitGroup
+	for i := range parts {
+		if i == len(parts)-1 {
+			results[i] = f(parts[i])
+		} else {
+			wait.Go(func() { results[i] = f(parts[i]) })
+		}
+	}
+	wait.Wait()
+	return results
 }
 
 // unconfirmed lists the transactions that are in no block.

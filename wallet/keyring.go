@@ -2,7 +2,6 @@ package wallet
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,12 +79,12 @@ type branch struct {
 type keyring struct {
 	branches []*branch // whose keys are derived
 	silent   *branch   // whose keys were found by silent payments, and all count
-	byKey    map[[32]byte]KeyID
+	byKey    *table[[32]byte, KeyID]
 	changes  uint64 // of byKey, so far
 }
 
 func newKeyring() *keyring {
-	return &keyring{byKey: make(map[[32]byte]KeyID), changes: 1, silent: &branch{id: branchID{source: silentSource}}}
+	return &keyring{byKey: newTable[[32]byte, KeyID](hashKey), changes: 1, silent: &branch{id: branchID{source: silentSource}}}
 }
 
 // all gives the branches, and that of silent payments as the last.
@@ -99,7 +98,11 @@ func (k *keyring) add(id branchID, from keySource, w window) {
 // drop removes the branches of a source.
 func (k *keyring) drop(source uint32) {
 	k.branches = slices.DeleteFunc(k.branches, func(b *branch) bool { return b.id.source == source })
-	maps.DeleteFunc(k.byKey, func(_ [32]byte, id KeyID) bool { return id.Source == source })
+	for key, id := range k.byKey.all() {
+		if id.Source == source {
+			k.byKey.remove(key)
+		}
+	}
 	k.changes++
 }
 
@@ -126,11 +129,12 @@ func (k *keyring) of(id KeyID) *branch {
 
 // append adds the next key of a branch.
 func (k *keyring) append(b *branch, key [32]byte) {
-	if _, ok := k.byKey[key]; !ok { // else another source has it too: it has one name
-		k.byKey[key] = KeyID{b.id.source, KeyPath{b.id.chain, uint32(len(b.keys))}}
+	k.byKey.add(key, KeyID{b.id.source, KeyPath{b.id.chain, uint32(len(b.keys))}}) // if another source has it, that names it
+	if len(b.keys) == cap(b.keys) {                                                // append alone grows by a quarter, and copies more often
+		more := max(len(b.keys), 128)
+		b.keys, b.window.use = slices.Grow(b.keys, more), slices.Grow(b.window.use, more)
 	}
-	b.keys = append(b.keys, key)
-	b.window.use = append(b.window.use, 0)
+	b.keys, b.window.use = append(b.keys, key), append(b.window.use, 0)
 	k.changes++
 	if b == k.silent {
 		b.end = uint32(len(b.keys))
@@ -143,23 +147,38 @@ func (k *keyring) find(script []byte) (KeyID, bool) {
 	if !ok {
 		return KeyID{}, false
 	}
-	id, ok := k.byKey[key]
-	return id, ok
+	return k.byKey.get(key)
 }
 
 // own gives the outputs of a transaction that pay keys. It remembers them until the
 // keys change: a look at everything would else look for every output again.
 func (k *keyring) own(r *record) []ownOutput {
-	if r.paysAt == k.changes {
-		return r.pays
-	}
-	r.pays, r.paysAt = nil, k.changes
-	for n := range r.tx.Out {
-		if id, ok := k.find(r.tx.Out[n].Script); ok {
-			r.pays = append(r.pays, ownOutput{n, id})
+	k.ownAll([]*record{r})
+	return r.pays
+}
+
+// ownAll is own for several transactions. It may look at different ones at the same time.
+func (k *keyring) ownAll(list []*record) struct{} {
+	const many = 512
+	var spare []ownOutput // empty, with room for more: they are allocated many at a time
+	for _, r := range list {
+		if r.paysAt == k.changes {
+			continue
+		}
+		pays := spare
+		for n := range r.tx.Out {
+			if id, ok := k.find(r.tx.Out[n].Script); ok {
+				pays = append(pays, ownOutput{n, id})
+			}
+		}
+		r.pays, r.paysAt = slices.Clip(pays), k.changes
+		if n := len(pays); n < cap(spare) {
+			spare = spare[n:n]
+		} else if n > 0 && len(list) > 1 {
+			spare = make([]ownOutput, 0, min(many, len(list)))
 		}
 	}
-	return r.pays
+	return struct{}{}
 }
 
 // counts gives the key that a script pays, if it is within its window.
@@ -202,12 +221,13 @@ func (k *keyring) recount(j *journal) {
 	for _, b := range k.all() {
 		clear(b.window.use)
 	}
+	inParts(j.list, k.ownAll)
 	for _, r := range j.list {
 		use := useSeen
 		if r.confirmed() {
 			use |= useConfirmed
 		}
-		for _, o := range k.own(r) {
+		for _, o := range r.pays {
 			k.of(o.id).window.use[o.id.Index] |= use
 		}
 	}

@@ -25,7 +25,11 @@ func (c *Coin) Spendable() bool { return c.Mature && c.Trusted && !c.Locked && !
 
 // liveSpender is the transaction that counts and spends a coin.
 func (w *Wallet) liveSpender(o consensus.OutPoint) (*record, bool) {
-	for _, r := range w.journal.spenders(o) {
+	r := w.journal.spender.of(o)
+	if r == nil || verdictOf(w.verdicts, r).live() {
+		return r, r != nil
+	}
+	for _, r := range w.journal.rivals[o] {
 		if verdictOf(w.verdicts, r).live() {
 			return r, true
 		}
@@ -69,7 +73,22 @@ func (w *Wallet) allCoins() []Coin {
 	w.refresh()
 	var coins []Coin
 	look := w.look()
-	for _, r := range w.journal.list {
+	for _, part := range inParts(w.journal.list, w.unspent) {
+		for _, u := range part {
+			coins = append(coins, look.coin(u.r, u.n, u.id))
+		}
+	}
+	return coins
+}
+
+// unspentOutput is an output of a transaction that counts and that nothing spends.
+type unspentOutput struct {
+	r *record
+	ownOutput
+}
+
+func (w *Wallet) unspent(list []*record) (found []unspentOutput) {
+	for _, r := range list {
 		if !verdictOf(w.verdicts, r).live() {
 			continue
 		}
@@ -78,11 +97,11 @@ func (w *Wallet) allCoins() []Coin {
 				continue
 			}
 			if _, spent := w.liveSpender(consensus.OutPoint{TxID: r.id, Index: uint32(o.n)}); !spent {
-				coins = append(coins, look.coin(r, o.n, o.id))
+				found = append(found, unspentOutput{r, o})
 			}
 		}
 	}
-	return coins
+	return found
 }
 
 // coinAt gives an output that is the wallet's, whether it is spent or not.
@@ -91,7 +110,7 @@ func (w *Wallet) coinAt(o consensus.OutPoint) (Coin, bool) {
 	if !ok {
 		return Coin{}, false
 	}
-	return w.look().coin(w.journal.byID[o.TxID], int(o.Index), id), true
+	return w.look().coin(w.journal.byID.of(o.TxID), int(o.Index), id), true
 }
 
 // look is one look at coins, with what they have in common.
@@ -131,7 +150,7 @@ func (w *Wallet) trusted(r *record, known map[*record]bool) bool {
 	for i := range r.tx.In {
 		o := r.tx.In[i].PrevOut
 		_, own := w.ours(o)
-		t = t && own && w.trusted(w.journal.byID[o.TxID], known)
+		t = t && own && w.trusted(w.journal.byID.of(o.TxID), known)
 	}
 	known[r] = t
 	return t

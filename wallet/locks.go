@@ -78,7 +78,7 @@ func (w *Wallet) Locked() []string { return slices.Clone(w.doc.Locked) }
 // node have it after all, it counts.
 func (w *Wallet) Abandon(txid consensus.Hash) error {
 	w.refresh()
-	r := w.journal.byID[txid]
+	r := w.journal.byID.of(txid)
 	switch {
 	case r == nil || !r.own:
 		return fmt.Errorf("%s: %w", txid, ErrNoPayment)

@@ -162,11 +162,11 @@ func (s *syncing) lookBackBatch(tip Point) error {
 			s.do(event{kind: evLookBack, block: blockRef{Point: s.start}}) // another chain
 			return errMoved
 		}
-		before := len(s.keys.byKey)
+		before := s.keys.byKey.len()
 		if err := s.scanBlock(b.Block, b.at); err != nil {
 			return err
 		}
-		if len(s.keys.byKey) > before {
+		if s.keys.byKey.len() > before {
 			return nil
 		}
 		s.do(event{kind: evLookBack, block: blockRef{Point: b.at}})

@@ -108,9 +108,9 @@ func (p *property) checkConflicts() {
 		}
 	}
 	for _, e := range p.w.History() {
-		for _, in := range p.w.journal.byID[e.TxID].tx.In {
+		for _, in := range p.w.journal.byID.of(e.TxID).tx.In {
 			by, ok := spent[in.PrevOut]
-			if ok && by != e.TxID && (e.State != StateConflicted || e.By == nil || *e.By != by && len(p.w.journal.byID[e.TxID].tx.In) == 1) {
+			if ok && by != e.TxID && (e.State != StateConflicted || e.By == nil || *e.By != by && len(p.w.journal.byID.of(e.TxID).tx.In) == 1) {
 				p.t.Fatalf("%s has spent %s, and the wallet says %+v", by, in.PrevOut, e)
 			}
 		}

@@ -369,7 +369,7 @@ func (p *property) pay() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if r := p.w.journal.byID[tx.TxID()]; r != nil && !slices.Contains(p.sent, tx) && p.rng != nil {
+	if r := p.w.journal.byID.of(tx.TxID()); r != nil && !slices.Contains(p.sent, tx) && p.rng != nil {
 		p.sent = append(p.sent, tx) // killed in the write, which came to its end
 	}
 }

@@ -67,7 +67,7 @@ func (w *Wallet) updateCoin(p *psbt.Packet, i int) (consensus.TxOut, error) {
 		return out, err
 	}
 	prev := p.PrevOut(i)
-	r := w.journal.byID[prev.TxID]
+	r := w.journal.byID.of(prev.TxID)
 	if r == nil {
 		return out, nil
 	}
@@ -143,7 +143,7 @@ func (w *Wallet) DraftOf(tx *consensus.Tx) (d *Draft, own bool, err error) {
 			return nil, true, fmt.Errorf("%w: payment %s spends coin %s already", ErrChanged, r.id, o)
 		}
 	}
-	if w.journal.byID[id] != nil {
+	if w.journal.byID.of(id) != nil {
 		return nil, false, nil
 	}
 	d = &Draft{Tx: tx}

@@ -12,7 +12,7 @@ func (w *Wallet) concerns(tx *consensus.Tx) bool {
 	}
 	for i := range tx.In {
 		o := tx.In[i].PrevOut
-		if w.journal.spender[o] != nil {
+		if w.journal.spender.of(o) != nil {
 			return true
 		}
 		if _, ok := w.ours(o); ok {
@@ -24,7 +24,7 @@ func (w *Wallet) concerns(tx *consensus.Tx) bool {
 
 // ours finds the output that was paid to the wallet, whatever became of it.
 func (w *Wallet) ours(o consensus.OutPoint) (*consensus.TxOut, bool) {
-	maker := w.journal.byID[o.TxID]
+	maker := w.journal.byID.of(o.TxID)
 	if maker == nil || uint64(o.Index) >= uint64(len(maker.tx.Out)) {
 		return nil, false
 	}
@@ -36,10 +36,10 @@ func (w *Wallet) ours(o consensus.OutPoint) (*consensus.TxOut, bool) {
 // see takes up a transaction that concerns the wallet.
 func (w *Wallet) see(tx *consensus.Tx) *record {
 	id := tx.TxID()
-	if w.journal.byID[id] == nil {
+	if w.journal.byID.of(id) == nil {
 		w.do(event{kind: evTx, n: uint64(w.now().Unix()), raw: tx.Bytes()})
 	}
-	return w.journal.byID[id]
+	return w.journal.byID.of(id)
 }
 
 // scanBlock takes up what concerns the wallet in a block of the chain.
@@ -87,9 +87,9 @@ func (w *Wallet) setPool(a PoolAnswer) (widened bool, err error) {
 		}
 	}
 	w.refresh()
-	before := len(w.keys.byKey)
+	before := w.keys.byKey.len()
 	err = w.widen()
-	return len(w.keys.byKey) > before, err
+	return w.keys.byKey.len() > before, err
 }
 
 // poolQuery is what the wallet wants to know of a mempool.

@@ -16,7 +16,7 @@ func (w *Wallet) SignMessage(s *Secret, address string, text []byte) (string, er
 	if err != nil {
 		return "", err
 	}
-	id, ok := w.keys.byKey[key]
+	id, ok := w.keys.byKey.get(key)
 	if !ok {
 		return "", fmt.Errorf("address %s is not one of this wallet", address)
 	}
@@ -36,6 +36,6 @@ func (w *Wallet) SignMessage(s *Secret, address string, text []byte) (string, er
 
 // Owns reports whether the wallet looks for payments to a key.
 func (w *Wallet) Owns(key [32]byte) bool {
-	_, ok := w.keys.byKey[key]
+	_, ok := w.keys.byKey.get(key)
 	return ok
 }

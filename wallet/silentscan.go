@@ -195,7 +195,7 @@ const maxSilentPlace = 100
 // them. It reports whether any was.
 func (w *Wallet) addSilent(list []silent.Found, looked bool) (added bool) {
 	for i := range list {
-		if _, known := w.keys.byKey[list[i].Key]; known {
+		if _, known := w.keys.byKey.get(list[i].Key); known {
 			continue
 		}
 		b := w.keys.silent

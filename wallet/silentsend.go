@@ -108,6 +108,6 @@ func (b *Bump) checkSilent(r *record) error {
 // mayAddCoins reports whether a transaction may be replaced by one with more coins. One that the
 // wallet knows from the chain alone, as after a restore, may pay silently, which nobody can tell.
 func (w *Wallet) mayAddCoins(id consensus.Hash) bool {
-	r := w.journal.byID[id]
+	r := w.journal.byID.of(id)
 	return r != nil && r.own
 }

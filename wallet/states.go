@@ -115,7 +115,7 @@ func (g *judgement) againstRivals(r *record) verdict {
 	}
 	for i := range r.tx.In {
 		o := r.tx.In[i].PrevOut
-		if parent := g.byID[o.TxID]; parent != nil && !parent.confirmed() {
+		if parent := g.byID.of(o.TxID); parent != nil && !parent.confirmed() {
 			if above := g.againstRivals(parent); !above.live() && (v.state == StatePending || above.by != (consensus.Hash{})) {
 				v = above
 			}

@@ -49,7 +49,7 @@ func newJournalFile(path string) *journalFile {
 // was not written to its end is left out, and overwritten by the next one. If
 // there is more amiss, damage says so, and the whole frames before it count.
 // expect is told of its size before.
-func (f *journalFile) load(expect func(bytes int), apply func(event) error) (damage error, err error) {
+func (f *journalFile) load(expect func(bytes int), apply func(*event) error) (damage error, err error) {
 	b, err := readFile(f.path, maxJournalSize)
 	if err != nil {
 		return nil, err
@@ -93,9 +93,9 @@ const decodeBatch = 1024
 
 // eachEvent applies the events of a frame in their order. Decoding transactions takes about
 // as long as applying them, so that one goroutine decodes ahead of the other.
-func eachEvent(payload []byte, apply func(event) error) error {
-	d := consensus.NewDecoder(payload)
-	first, err := decodeEvents(d, nil)
+func eachEvent(payload []byte, apply func(*event) error) error {
+	d, txs := consensus.NewDecoder(payload), new(consensus.TxBatch)
+	first, err := decodeEvents(d, txs, nil)
 	if err == nil && len(d.Rest()) == 0 {
 		return applyAll(first, apply)
 	}
@@ -106,7 +106,7 @@ func eachEvent(payload []byte, apply func(event) error) error {
 	decoded, free, done := make(chan batch, 2), make(chan []event, 4), make(chan struct{})
 	go func() {
 		defer close(decoded)
-		for b := (batch{first, err}); ; b.events, b.err = decodeEvents(d, b.events) {
+		for b := (batch{first, err}); ; b.events, b.err = decodeEvents(d, txs, b.events) {
 			select {
 			case decoded <- b:
 			case <-done:
@@ -137,19 +137,20 @@ func eachEvent(payload []byte, apply func(event) error) error {
 
 // decodeEvents decodes the next events, and the transactions among them, into a slice whose
 // own events do not count any more.
-func decodeEvents(d *consensus.Decoder, into []event) ([]event, error) {
+func decodeEvents(d *consensus.Decoder, txs *consensus.TxBatch, into []event) ([]event, error) {
 	if into == nil {
 		into = make([]event, 0, min(decodeBatch, len(d.Rest())/minEventSize+1))
 	}
 	for into = into[:0]; len(into) < decodeBatch && len(d.Rest()) > 0; {
-		e, err := decodeEvent(d)
+		into = append(into, event{})
+		e := &into[len(into)-1]
+		err := e.decode(d)
 		if err == nil && e.kind == evTx {
-			err = e.decodeTx()
+			err = e.decodeTx(txs)
 		}
 		if err != nil {
-			return into, err
+			return into[:len(into)-1], err
 		}
-		into = append(into, e)
 	}
 	return into, nil
 }
@@ -157,9 +158,9 @@ func decodeEvents(d *consensus.Decoder, into []event) ([]event, error) {
 // minEventSize is what no event takes less than, in bytes.
 const minEventSize = 2
 
-func applyAll(events []event, apply func(event) error) error {
+func applyAll(events []event, apply func(*event) error) error {
 	for i := range events {
-		if err := apply(events[i]); err != nil {
+		if err := apply(&events[i]); err != nil {
 			return err
 		}
 	}

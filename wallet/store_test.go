@@ -59,7 +59,7 @@ func TestJournalCutAnywhere(t *testing.T) {
 	whole := read(t, w.files.Journal)
 	sizes := []int64{}
 	f := newJournalFile(w.files.Journal)
-	if _, err := f.load(func(int) {}, func(event) error { return nil }); err != nil {
+	if _, err := f.load(func(int) {}, func(*event) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for size := int64(len(whole)) - 1; size > f.base; size -= 97 {
@@ -89,7 +89,7 @@ func TestDamagedJournal(t *testing.T) {
 	w.Close()
 	whole := read(t, w.files.Journal)
 	f := newJournalFile(w.files.Journal)
-	if _, err := f.load(func(int) {}, func(event) error { return nil }); err != nil {
+	if _, err := f.load(func(int) {}, func(*event) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for at := f.base; at < int64(len(whole)); at += 211 {
@@ -332,7 +332,7 @@ func FuzzJournal(f *testing.F) {
 		again := newKnowledge(keys())
 		events := k.snapshot()
 		for _, e := range events {
-			if err := again.apply(e); err != nil && len(k.points) > 0 {
+			if err := again.apply(&e); err != nil && len(k.points) > 0 {
 				t.Fatalf("what was read cannot be written: %v", err)
 			}
 		}

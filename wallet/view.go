@@ -76,7 +76,7 @@ func (w *Wallet) Transactions() []TxView {
 // Transaction describes one of Transactions.
 func (w *Wallet) Transaction(id consensus.Hash) (v TxView, ok bool) {
 	w.refresh()
-	r := w.journal.byID[id]
+	r := w.journal.byID.of(id)
 	if r == nil {
 		return v, false
 	}
@@ -99,7 +99,7 @@ func (w *Wallet) view(r *record, trust map[*record]bool) TxView {
 		v.Height, v.BlockHash, v.BlockPos = r.block.Height, r.block.Hash, r.block.pos
 		v.BlockTime = time.Unix(int64(r.block.time), 0)
 	}
-	if rival := w.journal.byID[verdict.by]; rival != nil && verdict.state == StateConflicted {
+	if rival := w.journal.byID.of(verdict.by); rival != nil && verdict.state == StateConflicted {
 		v.Depth = -int(w.confirmations(rival))
 	}
 	for i := range r.tx.In {

@@ -163,7 +163,7 @@ func (w *Wallet) identify() consensus.Hash { return consensus.Hash(w.doc.Identit
 // do makes an event true and notes it for the journal. Events are made from what
 // was checked: one that cannot be is a mistake of this program.
 func (w *Wallet) do(e event) {
-	if err := w.apply(e); err != nil {
+	if err := w.apply(&e); err != nil {
 		panic("wallet: " + err.Error())
 	}
 	w.touch(&e)
