@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"lode/chain/headertree"
 	"lode/consensus"
 )
 
@@ -118,7 +119,7 @@ func (c *Chain) work() (more bool) {
 // store1 stores the block of a submission, and has it wait for the verdict if it
 // is new. The caller holds mu.
 func (c *Chain) store1(s *submission) {
-	if n := c.index[s.block.block.Header.Hash()]; n != nil && len(c.waiting[n]) > 0 {
+	if n, _ := c.tree.Find(s.block.block.Header.Hash()); n != nil && len(c.waiting[n]) > 0 {
 		s.status = Duplicate // of a block whose verdict is still to come
 		c.waiting[n] = append(c.waiting[n], s)
 		return
@@ -141,17 +142,17 @@ func (c *Chain) take(p parsedBlock) (*node, error) {
 		return nil, err
 	}
 	c.dropLost()
-	n := c.index[p.block.Header.Hash()]
+	n, _ := c.tree.Find(p.block.Header.Hash())
 	if _, lost := c.lost[n]; !lost { // else it is needed whatever is said of it, if only to be disconnected
 		var err error
 		if n, err = c.acceptHeader(&p.block.Header); err != nil {
 			return nil, err
 		}
 	}
-	if n.has(statusBody | statusPruned) {
+	if n.IsStored() || n.Own.has(statusPruned) {
 		return nil, nil
 	}
-	if err := c.rules.CheckBlockAfter(&n.parent.state, p.block, p.ids); err != nil {
+	if err := c.rules.CheckBlockAfter(n.Parent().State(), p.block, p.ids); err != nil {
 		if consensus.IsMutation(err) { // the header is good, and may get children
 			return nil, errors.Join(err, c.putNodes(n))
 		}
@@ -162,7 +163,7 @@ func (c *Chain) take(p parsedBlock) (*node, error) {
 	if err != nil {
 		return nil, c.fail(err)
 	}
-	n.setBody(body, payload)
+	n.Own.setBody(body, payload)
 	c.complete(n)
 	c.hold(n, p)
 	return n, nil
@@ -177,30 +178,8 @@ func (c *Chain) complete(n *node) {
 		c.stuck = nil // this may be the block that was missing
 	}
 	c.changed(n)
-	if n.seq == 0 && n.parent.seq > 0 {
-		c.completeFrom(n)
-	}
-}
-
-// completeFrom has the chain up to n, and that of stored blocks which waited for
-// it, count as complete. The caller holds mu.
-func (c *Chain) completeFrom(n *node) {
-	for queue := []*node{n}; len(queue) > 0; queue = queue[1:] {
-		done := queue[0]
-		c.seq++
-		done.seq = c.seq
-		c.changed(done)
-		c.compete(done)
-		queue = append(queue, done.waiting()...)
-	}
-}
-
-// compete makes n, the last of a complete chain, a candidate for the tip. What
-// lies below a candidate need not be one. The caller holds mu.
-func (c *Chain) compete(n *node) {
-	if !n.has(statusInvalid) && !c.tip().better(n) {
-		c.candidates[n] = struct{}{}
-		delete(c.candidates, n.parent)
+	for _, m := range c.tree.Store(n, n.Own.body.order()) {
+		c.changed(m)
 	}
 }
 
@@ -230,30 +209,30 @@ func (c *Chain) settleWaiting(failure error) {
 // The caller holds mu.
 func (c *Chain) acceptHeader(h *consensus.Header) (*node, error) {
 	hash := h.Hash()
-	if n, ok := c.index[hash]; ok {
+	if n, ok := c.tree.Find(hash); ok {
 		switch {
-		case n.has(statusFailed):
+		case n.IsBroken():
 			return nil, fmt.Errorf("%w: block %s is marked invalid", ErrKnownInvalid, hash)
-		case n.has(statusInvalidated):
+		case n.IsInvalidated():
 			return n, fmt.Errorf("%w: block %s was %w", ErrKnownInvalid, hash, ErrInvalidated)
 		}
 		return n, nil
 	}
-	parent, ok := c.index[h.Prev]
+	parent, ok := c.tree.Find(h.Prev)
 	if !ok {
 		return nil, fmt.Errorf("%w: block %s has the parent %s", ErrUnknownParent, hash, h.Prev)
 	}
-	if parent.has(statusFailed) {
+	if parent.IsBroken() {
 		return nil, fmt.Errorf("%w: block %s has the parent %s", ErrInvalidParent, hash, h.Prev)
 	}
-	if err := c.rules.CheckHeader(&parent.state, h, c.latest()); err != nil {
+	if err := c.rules.CheckHeader(parent.State(), h, c.latest()); err != nil {
 		return nil, err
 	}
-	n := &node{header: *h, status: parent.status & statusInvalidated}
-	if err := c.link(n); err != nil {
+	n, err := c.tree.Add(headertree.Saved{Header: *h, Faults: parent.Faults()}, kept{})
+	if err != nil {
 		return nil, c.fail(err)
 	}
-	if n.has(statusInvalidated) {
+	if n.IsInvalidated() {
 		c.changed(n)
 		return n, fmt.Errorf("%w: the parent %s of block %s was %w", ErrInvalidParent, h.Prev, hash, ErrInvalidated)
 	}
@@ -283,12 +262,12 @@ func (c *Chain) addHeaders(headers []consensus.Header) (changed bool, err error)
 	if err := c.Err(); err != nil {
 		return false, err
 	}
-	best := c.best
+	best := c.tree.Best()
 	var added []*node
 	for i := range headers {
-		known := len(c.index)
+		known := c.tree.Len()
 		n, failure := c.acceptHeader(&headers[i])
-		if len(c.index) > known {
+		if c.tree.Len() > known {
 			added = append(added, n)
 		}
 		if failure != nil {
@@ -303,7 +282,7 @@ func (c *Chain) addHeaders(headers []consensus.Header) (changed bool, err error)
 			return false, failure
 		}
 	}
-	return c.best != best, err
+	return c.tree.Best() != best, err
 }
 
 // putNodes writes the records of nodes, and of those below that wait to be
@@ -319,7 +298,7 @@ func (c *Chain) putNodes(nodes ...*node) error {
 			}
 			put[m] = struct{}{}
 			b.putNode(m)
-			m = m.parent
+			m = m.Parent()
 		}
 	}
 	if err := c.store.write(&b, false); err != nil {
@@ -334,49 +313,14 @@ func (c *Chain) markFailed(n *node) error {
 	if c.excused(n) {
 		return c.refute()
 	}
-	return c.mark(n, statusFailed)
+	return c.mark(n, headertree.Broken)
 }
 
-// mark has n, and what is built on it, count as invalid for the reason that a
-// status stands for. The caller holds mu.
-func (c *Chain) mark(n *node, why status) error {
-	nodes := descendants(n)
+// mark has n, and what is built on it, count as invalid. The caller holds mu.
+func (c *Chain) mark(n *node, why headertree.Fault) error {
+	nodes := c.tree.AddFault(n, why)
 	for _, m := range nodes {
-		m.status |= why
-		delete(c.candidates, m)
 		c.letGo(m)
 	}
-	if n.parent.seq > 0 {
-		c.compete(n.parent)
-	}
-	c.findBest()
 	return c.putNodes(nodes...)
-}
-
-// descendants lists n and all that is built on it.
-func descendants(n *node) []*node {
-	list := []*node{n}
-	for i := 0; i < len(list); i++ {
-		list = append(list, list[i].children...)
-	}
-	return list
-}
-
-// findBest looks for the header with the most work that is not known to be
-// invalid, if the best is. The caller holds mu.
-func (c *Chain) findBest() {
-	if !c.best.has(statusInvalid) {
-		return
-	}
-	c.best = c.active[0]
-	for _, n := range c.active {
-		if !n.has(statusInvalid) {
-			c.best = n
-		}
-	}
-	for _, n := range c.index {
-		if !n.has(statusInvalid) && n.state.Work.Gt(&c.best.state.Work) {
-			c.best = n
-		}
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 
+	"lode/chain/headertree"
 	"lode/consensus"
 	"lode/consensus/sigcheck"
 )
@@ -30,12 +31,13 @@ const (
 // work as before. more says whether there is more to do; an error is one of the
 // ledger. The caller holds mu, and may let go of it between steps.
 func (c *Chain) step() (more bool, err error) {
+	defer c.assert()
 	if c.awaited != nil {
 		return false, nil
 	}
-	start := c.tip()
-	if start.has(statusInvalid) { // by InvalidateBlock
-		for c.tip().has(statusInvalid) {
+	start := c.tree.Tip()
+	if start.IsFaulty() { // by InvalidateBlock
+		for c.tree.Tip().IsFaulty() {
 			if err := c.ended(); err != nil {
 				return false, err
 			}
@@ -43,46 +45,35 @@ func (c *Chain) step() (more bool, err error) {
 				return false, err
 			}
 		}
-		c.findCandidates()
 	}
 	for {
-		best := c.bestCandidate()
-		if best == c.tip() {
+		best, passed := c.bestCandidate()
+		c.tellPassed(passed)
+		if best == c.tree.Tip() {
 			return false, nil
 		}
 		if err := c.toward(best, start); err != nil {
 			return false, err
 		}
-		if c.tip() != start && !c.tip().state.Work.Lt(&start.state.Work) || start.has(statusInvalid) {
+		if c.tree.Tip() != start && !c.tree.Tip().State().Work.Lt(&start.State().Work) || start.IsFaulty() {
 			return true, nil
 		}
 	}
 }
 
-// bestCandidate is what the tip should be, as far as it can be reached. The
-// caller holds mu.
-func (c *Chain) bestCandidate() *node {
-	best := c.tip()
-	for n := range c.candidates {
-		if n.better(best) && c.reachable(n) {
-			best = n
-		} else if c.tip().better(n) && c.tip() != n {
-			delete(c.candidates, n)
-		}
-	}
-	return best
-}
+// bestCandidate is what the tip should be, as far as it can be reached; passed are
+// what would be better and cannot be. The caller holds mu.
+func (c *Chain) bestCandidate() (best *node, passed []*node) { return c.tree.Candidate(c.reachable) }
 
 // toward disconnects blocks back to the fork with best, and connects one group
 // on the way to it. The caller holds mu; start is the tip that this step began
 // with.
 func (c *Chain) toward(best, start *node) error {
-	base := fork(c.tip(), best)
-	if lost := c.tip().height() - base.height(); lost > 0 {
-		c.cfg.Log.Info("reorganizing", "disconnect", lost, "connect", best.height()-base.height(), "fork", base.hash())
-		c.candidates[c.tip()] = struct{}{} // to come back to, if best turns out to be invalid
+	base := headertree.Fork(c.tree.Tip(), best)
+	if lost := c.tree.Tip().Height() - base.Height(); lost > 0 {
+		c.cfg.Log.Info("reorganizing", "disconnect", lost, "connect", best.Height()-base.Height(), "fork", base.Hash())
 	}
-	for c.tip() != base {
+	for c.tree.Tip() != base {
 		if err := c.ended(); err != nil {
 			return err
 		}
@@ -92,7 +83,7 @@ func (c *Chain) toward(best, start *node) error {
 	}
 	for {
 		failed, err := c.connect(c.nextGroup(best))
-		if err = errors.Join(err, c.ended()); err != nil || failed || c.tip() == best || !c.tip().state.Work.Lt(&start.state.Work) {
+		if err = errors.Join(err, c.ended()); err != nil || failed || c.tree.Tip() == best || !c.tree.Tip().State().Work.Lt(&start.State().Work) {
 			return err
 		}
 	}
@@ -102,11 +93,11 @@ func (c *Chain) toward(best, start *node) error {
 // no more than groupSize bytes otherwise. The caller holds mu.
 func (c *Chain) nextGroup(best *node) []*node {
 	if !c.onRoute(best) {
-		c.route = path(c.tip(), best) // as long as the way is, so not at each step
+		c.route = headertree.Path(c.tree.Tip(), best) // as long as the way is, so not at each step
 	}
 	size := 0
 	for i, n := range c.route {
-		size += int(n.body.Size)
+		size += int(n.Own.body.Size)
 		if i > 0 && size > groupSize {
 			group := c.route[:i]
 			c.route = c.route[i:]
@@ -121,7 +112,7 @@ func (c *Chain) nextGroup(best *node) []*node {
 // onRoute reports whether what is left of the route leads from the tip to n.
 // The caller holds mu.
 func (c *Chain) onRoute(n *node) bool {
-	return len(c.route) > 0 && c.route[0].parent == c.tip() && c.route[len(c.route)-1] == n
+	return len(c.route) > 0 && c.route[0].Parent() == c.tree.Tip() && c.route[len(c.route)-1] == n
 }
 
 // connect makes the blocks of a group, the first of them a child of the tip and
@@ -134,19 +125,21 @@ func (c *Chain) connect(group []*node) (failed bool, err error) {
 	}
 	failed = err != nil // and what follows waits for the damaged block
 	c.dropLost()
-	below := uint32(len(c.active))
+	below := uint32(len(c.tree.Active()))
 	updates, err := c.coins.connect(c.rules, c.cfg.Sigs, group, blocks, func(height uint32) uint32 {
 		if height >= below {
-			return group[height-below].state.MedianTime()
+			return group[height-below].State().MedianTime()
 		}
-		return c.active[height].state.MedianTime()
+		return c.tree.Active()[height].State().MedianTime()
 	})
 	var broken *invalidBlock
 	if err != nil && !errors.As(err, &broken) {
 		return false, err
 	}
 	done := group[:len(updates)]
-	c.active = append(c.active, done...)
+	for _, n := range done {
+		c.tree.Connect(n)
+	}
 	for i, n := range done {
 		if err := c.confirm(n, updates[i]); err != nil {
 			return false, err
@@ -157,7 +150,7 @@ func (c *Chain) connect(group []*node) (failed bool, err error) {
 	}
 	if broken != nil {
 		n := broken.n
-		c.cfg.Log.Warn("invalid block", "height", n.height(), "hash", n.hash(), "error", broken.err)
+		c.cfg.Log.Warn("invalid block", "height", n.Height(), "hash", n.Hash(), "error", broken.err)
 		if err := c.markFailed(n); err != nil {
 			return false, err
 		}
@@ -184,7 +177,7 @@ func (c *coinCache) connect(rules *consensus.Rules, checker *sigcheck.Checker, n
 	var sigs [][]consensus.SpendCheck
 	source := &coins{cache: c}
 	for i, p := range blocks {
-		u, broken := rules.ConnectBlock(nodes[i].parent.state, p.block, p.ids, source, medianTime)
+		u, broken := rules.ConnectBlock(*nodes[i].Parent().State(), p.block, p.ids, source, medianTime)
 		if source.err != nil {
 			return nil, source.err // and the verdict is worth nothing
 		}
@@ -202,7 +195,7 @@ func (c *coinCache) connect(rules *consensus.Rules, checker *sigcheck.Checker, n
 	for i := len(updates) - 1; i >= good; i-- {
 		view := consensus.NewView(consensus.Coins{})
 		if err := consensus.RevertBlock(view, blocks[i].block, blocks[i].ids, updates[i].Spent); err != nil {
-			return nil, fmt.Errorf("block %s: %w", nodes[i].hash(), err)
+			return nil, fmt.Errorf("block %s: %w", nodes[i].Hash(), err)
 		}
 		c.apply(view)
 	}
@@ -211,11 +204,11 @@ func (c *coinCache) connect(rules *consensus.Rules, checker *sigcheck.Checker, n
 
 // confirm records that a block is valid.
 func (c *Chain) confirm(n *node, u *consensus.Update) (err error) {
-	if !n.has(statusUndo) {
-		if n.undo, err = c.undos.append(appendUndo(nil, n.hash(), u.Spent)); err != nil {
+	if !n.Own.has(statusUndo) {
+		if n.Own.undo, err = c.undos.append(appendUndo(nil, n.Hash(), u.Spent)); err != nil {
 			return err
 		}
-		n.status |= statusUndo
+		n.Own.status |= statusUndo
 	}
 	c.changed(n)
 	return nil
@@ -225,12 +218,12 @@ func (c *Chain) confirm(n *node, u *consensus.Update) (err error) {
 // the block on disk is damaged, or one that is needed to make its undo data anew.
 // The caller holds mu.
 func (c *Chain) disconnect() (lost bool, err error) {
-	n := c.tip()
+	n := c.tree.Tip()
 	err = c.revert(n, func(v *consensus.View) error { c.coins.apply(v); return nil })
 	c.dropLost()
 	if errors.Is(err, ErrPruned) { // undo data is damaged, and what it can be made from is gone
-		c.cfg.Log.Warn("a block cannot be disconnected, for its undo data cannot be made anew from pruned blocks", "height", n.height(), "hash", n.hash())
-		c.pruned.height = max(c.pruned.height, n.height()+1)
+		c.cfg.Log.Warn("a block cannot be disconnected, for its undo data cannot be made anew from pruned blocks", "height", n.Height(), "hash", n.Hash())
+		c.pruned.height = max(c.pruned.height, n.Height()+1)
 		return true, nil
 	}
 	if isUndoLost(err) {
@@ -240,7 +233,7 @@ func (c *Chain) disconnect() (lost bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	c.active = c.active[:len(c.active)-1]
+	c.tree.Disconnect()
 	c.flushLater()
 	return false, c.flushFull()
 }
@@ -248,7 +241,7 @@ func (c *Chain) disconnect() (lost bool, err error) {
 // hold keeps a block decoded in memory until it is connected, if there is room.
 // The caller holds mu.
 func (c *Chain) hold(n *node, p parsedBlock) {
-	if size := int(n.body.Size); c.heldBytes+size <= maxHeld {
+	if size := int(n.Own.body.Size); c.heldBytes+size <= maxHeld {
 		c.held[n] = p
 		c.heldBytes += size
 	}
@@ -258,7 +251,7 @@ func (c *Chain) hold(n *node, p parsedBlock) {
 func (c *Chain) letGo(n *node) {
 	if _, held := c.held[n]; held {
 		delete(c.held, n)
-		c.heldBytes -= int(n.body.Size)
+		c.heldBytes -= int(n.Own.body.Size)
 	}
 }
 
@@ -267,7 +260,7 @@ func (c *Chain) letGo(n *node) {
 // caller holds mu.
 func (c *Chain) forget(last *node) {
 	for n := range c.held {
-		if n != last && !n.better(last) {
+		if n != last && !n.Better(last) {
 			c.letGo(n)
 		}
 	}

@@ -229,16 +229,16 @@ func BenchmarkServe(b *testing.B) {
 	many := benchChain()
 	mustAdd(b, c, many.Blocks[1:])
 	for name, height := range map[string]uint32{"few large": 2, "many small": uint32(len(many.Blocks) - 1)} {
-		n := c.active[height]
+		n := c.tree.Active()[height]
 		for way, serve := range map[string]func() ([]byte, error){
 			"unchecked": func() ([]byte, error) {
-				payload, err := c.blocks.read(n.body)
-				if err == nil && consensus.DoubleSHA256(payload[:consensus.HeaderSize]) != n.hash() {
+				payload, err := c.blocks.read(n.Own.body)
+				if err == nil && consensus.DoubleSHA256(payload[:consensus.HeaderSize]) != n.Hash() {
 					err = errRecord
 				}
 				return payload, err
 			},
-			"checksum": func() ([]byte, error) { return c.BlockBytes(n.hash()) },
+			"checksum": func() ([]byte, error) { return c.BlockBytes(n.Hash()) },
 			"header": func() ([]byte, error) {
 				payload, _, err := c.readBody(n)
 				if err == nil {
@@ -248,7 +248,7 @@ func BenchmarkServe(b *testing.B) {
 			},
 		} {
 			b.Run(fmt.Sprintf("%s/%s", name, way), func(b *testing.B) {
-				b.SetBytes(int64(n.body.Size))
+				b.SetBytes(int64(n.Own.body.Size))
 				for range b.N {
 					if _, err := serve(); err != nil {
 						b.Fatal(err)

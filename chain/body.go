@@ -23,22 +23,22 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
-// setBody notes where the block of n lies, whose bytes have been checked. The
+// setBody notes where the block lies, whose bytes have been checked. The
 // caller holds Chain.mu.
-func (n *node) setBody(p position, payload []byte) {
-	n.body, n.sum = p, checksum(payload)
-	n.status |= statusBody | statusSummed
-	n.count(payload)
+func (k *kept) setBody(p position, payload []byte) {
+	k.body, k.sum = p, checksum(payload)
+	k.status |= statusSummed
+	k.count(payload)
 }
 
 // sumOf is the checksum of the block of n, if there is one.
 func (c *Chain) sumOf(n *node) (sum uint32, ok bool) {
-	if n.has(statusSummed) {
-		return n.sum, true
+	if n.Own.has(statusSummed) {
+		return n.Own.sum, true
 	}
 	c.lossMu.Lock()
 	defer c.lossMu.Unlock()
-	sum, ok = c.proven[n.hash()]
+	sum, ok = c.proven[n.Hash()]
 	return sum, ok
 }
 
@@ -46,19 +46,19 @@ func (c *Chain) sumOf(n *node) (sum uint32, ok bool) {
 // stored; else only the header is known to be. n may be a copy.
 func (c *Chain) readBody(n *node) (payload []byte, checked bool, err error) {
 	switch {
-	case n.has(statusPruned):
-		return nil, false, fmt.Errorf("%w: block %s at height %d", ErrPruned, n.hash(), n.height())
-	case n.parent == nil: // whatever became of it on disk
+	case n.Own.has(statusPruned):
+		return nil, false, fmt.Errorf("%w: block %s at height %d", ErrPruned, n.Hash(), n.Height())
+	case n.Parent() == nil: // whatever became of it on disk
 		return c.rules.Genesis().Bytes(), true, nil
-	case !n.has(statusBody):
-		return nil, false, fmt.Errorf("%w: only the header of %s is known", ErrNotFound, n.hash())
+	case !n.IsStored():
+		return nil, false, fmt.Errorf("%w: only the header of %s is known", ErrNotFound, n.Hash())
 	}
-	payload, err = c.blocks.read(n.body)
+	payload, err = c.blocks.read(n.Own.body)
 	if err == nil {
 		var sum uint32
 		if sum, checked = c.sumOf(n); checked && checksum(payload) != sum {
 			err = fmt.Errorf("%w: its checksum differs", errRecord)
-		} else if len(payload) < consensus.HeaderSize || consensus.DoubleSHA256(payload[:consensus.HeaderSize]) != n.hash() {
+		} else if len(payload) < consensus.HeaderSize || consensus.DoubleSHA256(payload[:consensus.HeaderSize]) != n.Hash() {
 			err = fmt.Errorf("%w: it has another header", errRecord)
 		}
 	}
@@ -87,17 +87,17 @@ func (c *Chain) bodyBytes(n *node) ([]byte, error) {
 func (c *Chain) prove(n *node, payload []byte) (p parsedBlock, err error) {
 	if p.block, err = consensus.DecodeBlock(payload); err == nil {
 		p.ids = p.block.TxIDs()
-		if n.parent != nil {
-			err = errors.Join(c.rules.CheckBlock(p.block, p.ids), c.rules.CheckBlockAfter(&n.parent.state, p.block, p.ids))
+		if n.Parent() != nil {
+			err = errors.Join(c.rules.CheckBlock(p.block, p.ids), c.rules.CheckBlockAfter(n.Parent().State(), p.block, p.ids))
 		}
 	}
 	if err != nil {
 		return parsedBlock{}, damaged("block", n, err)
 	}
-	if n.parent != nil && !n.has(statusSummed) {
+	if n.Parent() != nil && !n.Own.has(statusSummed) {
 		c.lossMu.Lock()
 		defer c.lossMu.Unlock()
-		c.proven[n.hash()] = checksum(payload)
+		c.proven[n.Hash()] = checksum(payload)
 	}
 	return p, nil
 }
@@ -108,7 +108,7 @@ func (c *Chain) parse(n *node) (parsedBlock, error) {
 	if p, ok := c.held[n]; ok {
 		return p, nil
 	}
-	if !n.has(statusBody | statusPruned) {
+	if !(n.IsStored() || n.Own.has(statusPruned)) {
 		return parsedBlock{}, damaged("block", n, errGone)
 	}
 	p, err := c.parseStored(n)
@@ -130,20 +130,20 @@ func (c *Chain) parseStored(n *node) (parsedBlock, error) {
 
 // spent reads the coins that the block of n spent. n may be a copy.
 func (c *Chain) spent(n *node) ([]consensus.Coin, error) {
-	if n.parent == nil {
+	if n.Parent() == nil {
 		return nil, nil
 	}
-	if !n.has(statusUndo) {
-		return nil, fmt.Errorf("%w: %s was never connected", ErrNotFound, n.hash())
+	if !n.Own.has(statusUndo) {
+		return nil, fmt.Errorf("%w: %s was never connected", ErrNotFound, n.Hash())
 	}
-	payload, err := c.undos.read(n.undo)
+	payload, err := c.undos.read(n.Own.undo)
 	if errors.Is(err, errRecord) {
 		return nil, damaged("undo data of block", n, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	spent, err := readUndo(payload, n.hash())
+	spent, err := readUndo(payload, n.Hash())
 	if err != nil {
 		return nil, damaged("undo data of block", n, err)
 	}

@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lode/chain/headertree"
 	"lode/consensus"
 	"lode/consensus/sigcheck"
 )
@@ -79,33 +80,28 @@ type Chain struct {
 	inboxMu sync.Mutex // guards what follows; may be taken with mu held
 	inbox   []*submission
 
-	mu         sync.RWMutex // guards what follows
-	index      map[consensus.Hash]*node
-	active     []*node                 // by height; the last is the tip
-	best       *node                   // the header with the most work that is not known to be invalid
-	candidates map[*node]struct{}      // the last blocks of complete chains that are not worse than the tip
-	route      []*node                 // the next nodes on the way to the best candidate, see nextGroup
-	lost       map[*node]struct{}      // of the active chain, whose blocks on disk are damaged
-	stuck      *node                   // the block that could not be disconnected; nil if none was tried, or what it needs may have come
-	stuckBy    error                   // why
-	waiting    map[*node][]*submission // who waits for the verdict on a block
-	held       map[*node]parsedBlock   // blocks to be connected, and the last that was
-	heldBytes  int
-	seq        uint64
-	preferred  uint64
-	coins      *coinCache
-	unsaved    map[*node]struct{} // whose records have changed since the last flush
-	saved      *node              // the tip that the last flush wrote
-	pruned     pruning
-	began      *beginning       // nil if with the genesis block
-	awaited    *awaitedSnapshot // with which the ledger is to begin; nil if with none
-	replayed   uint32           // the height up to which the history has been verified
-	missing    uint32           // no block of the history below this height is missing
-	stalled    bool             // the verification of the history waits for a block
-	avoided    *node            // the last candidate that was not taken because of the snapshot
-	opening    context.Context  // of Open, while that runs, or Verify; nil later
-	readOnly   bool             // nothing is ever written
-	timer      *time.Timer      // of the next flush; nil if nothing has changed
+	mu        sync.RWMutex // guards what follows
+	tree      *headertree.Tree[kept]
+	route     []*node                 // the next nodes on the way to the best candidate, see nextGroup
+	lost      map[*node]struct{}      // of the active chain, whose blocks on disk are damaged
+	stuck     *node                   // the block that could not be disconnected; nil if none was tried, or what it needs may have come
+	stuckBy   error                   // why
+	waiting   map[*node][]*submission // who waits for the verdict on a block
+	held      map[*node]parsedBlock   // blocks to be connected, and the last that was
+	heldBytes int
+	coins     *coinCache
+	unsaved   map[*node]struct{} // whose records have changed since the last flush
+	saved     *node              // the tip that the last flush wrote
+	pruned    pruning
+	began     *beginning       // nil if with the genesis block
+	awaited   *awaitedSnapshot // with which the ledger is to begin; nil if with none
+	replayed  uint32           // the height up to which the history has been verified
+	missing   uint32           // no block of the history below this height is missing
+	stalled   bool             // the verification of the history waits for a block
+	avoided   *node            // the last candidate of which it was said that the snapshot is in its way
+	opening   context.Context  // of Open, while that runs, or Verify; nil later
+	readOnly  bool             // nothing is ever written
+	timer     *time.Timer      // of the next flush; nil if nothing has changed
 
 	txSums sync.Map // of transactions of chains, uint64 by the hash of their last block, see TxCount
 
@@ -238,7 +234,7 @@ func claimDir(d disk, dir string, spec *consensus.Spec) error {
 func newChain(cfg Config) *Chain {
 	c := &Chain{
 		cfg: cfg, rules: &cfg.Spec.Rules, cacheLimit: max(cfg.Cache, cfg.limits.coins),
-		index: make(map[consensus.Hash]*node), candidates: make(map[*node]struct{}), lost: make(map[*node]struct{}),
+		tree: headertree.New[kept](&cfg.Spec.Rules), lost: make(map[*node]struct{}),
 		waiting: make(map[*node][]*submission), held: make(map[*node]parsedBlock), unsaved: make(map[*node]struct{}), losses: make(map[consensus.Hash]loss), proven: make(map[consensus.Hash]uint32),
 		subs: make(map[int]func()), failed: make(chan struct{}), closing: make(chan struct{}),
 	}
@@ -401,9 +397,6 @@ func (c *Chain) fail(err error) error {
 	}
 	return c.fatal
 }
-
-// tip is the active tip. The caller holds mu.
-func (c *Chain) tip() *node { return c.active[len(c.active)-1] }
 
 // latest is the latest time that a header may have by this node's clock.
 func (c *Chain) latest() uint32 {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"lode/chain/headertree"
 	"lode/consensus"
 )
 
@@ -18,22 +19,22 @@ var errGenesis = errors.New("the genesis block cannot be invalidated")
 // then nothing has changed.
 func (c *Chain) InvalidateBlock(hash consensus.Hash) error {
 	err := c.control(hash, func(n *node) error {
-		if n.parent == nil {
+		if n.Parent() == nil {
 			return errGenesis
 		}
 		switch {
-		case c.isActive(n) && n.height() < c.pruned.height:
-			return fmt.Errorf("block %s at height %d cannot be disconnected: %w", hash, n.height(), ErrPruned)
+		case c.tree.IsActive(n) && n.Height() < c.pruned.height:
+			return fmt.Errorf("block %s at height %d cannot be disconnected: %w", hash, n.Height(), ErrPruned)
 		case c.excused(n):
 			return errExcused
 		}
-		return c.mark(n, statusInvalidated)
+		return c.mark(n, headertree.Invalidated)
 	})
 	if err != nil {
 		return err
 	}
 	if err = c.whyTipStays(hash); errors.Is(err, ErrPruned) {
-		return errors.Join(err, c.control(hash, func(n *node) error { return c.unmark(descendants(n), statusInvalidated) }))
+		return errors.Join(err, c.control(hash, func(n *node) error { return c.unmark(n.Descendants(), headertree.Invalidated) }))
 	}
 	return err
 }
@@ -43,16 +44,16 @@ func (c *Chain) InvalidateBlock(hash consensus.Hash) error {
 func (c *Chain) whyTipStays(hash consensus.Hash) error {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	tip := c.tip()
+	tip := c.tree.Tip()
 	switch {
-	case !tip.has(statusInvalid):
+	case !tip.IsFaulty():
 		return nil
-	case tip.height() < c.pruned.height:
+	case tip.Height() < c.pruned.height:
 		return fmt.Errorf("block %s cannot be disconnected: undo data of block %s at height %d is %w, and the blocks to make it from are gone: %w",
-			hash, tip.hash(), tip.height(), ErrDamaged, ErrPruned)
+			hash, tip.Hash(), tip.Height(), ErrDamaged, ErrPruned)
 	}
 	return fmt.Errorf("block %s is marked invalid, but the tip stays at height %d until a peer has sent what is damaged on disk: %w: %w",
-		hash, tip.height(), ErrNotFound, c.stuckBy)
+		hash, tip.Height(), ErrNotFound, c.stuckBy)
 }
 
 // ReconsiderBlock takes back that a block, its ancestors and its descendants
@@ -60,30 +61,17 @@ func (c *Chain) whyTipStays(hash consensus.Hash) error {
 // is of kind ErrNotFound if the block is not known.
 func (c *Chain) ReconsiderBlock(hash consensus.Hash) error {
 	return c.control(hash, func(n *node) error {
-		nodes := descendants(n)
-		for m := n.parent; m != nil; m = m.parent {
+		nodes := n.Descendants()
+		for m := n.Parent(); m != nil; m = m.Parent() {
 			nodes = append(nodes, m)
 		}
-		return c.unmark(nodes, statusInvalid)
+		return c.unmark(nodes, headertree.AnyFault)
 	})
 }
 
-// unmark takes back that nodes count as invalid for the reasons that a status
-// stands for. The caller holds mu.
-func (c *Chain) unmark(nodes []*node, why status) error {
-	var cleared []*node
-	for _, m := range nodes {
-		if !m.has(why) {
-			continue
-		}
-		m.status &^= why
-		cleared = append(cleared, m)
-		if !m.has(statusInvalid) && m.state.Work.Gt(&c.best.state.Work) {
-			c.best = m
-		}
-	}
-	c.findCandidates()
-	return c.putNodes(cleared...)
+// unmark takes back that nodes count as invalid. The caller holds mu.
+func (c *Chain) unmark(nodes []*node, why headertree.Fault) error {
+	return c.putNodes(c.tree.ClearFault(nodes, why)...)
 }
 
 // PreciousBlock has a block count as the first that was seen of all with the
@@ -91,14 +79,7 @@ func (c *Chain) unmark(nodes []*node, why status) error {
 // ErrNotFound if the block is not known.
 func (c *Chain) PreciousBlock(hash consensus.Hash) error {
 	return c.control(hash, func(n *node) error {
-		if n.state.Work.Lt(&c.tip().state.Work) {
-			return nil // as in Bitcoin Core: it could not become the tip
-		}
-		c.preferred++
-		n.preferred = c.preferred
-		if n.seq > 0 {
-			c.compete(n)
-		}
+		c.tree.Prefer(n)
 		return nil
 	})
 }
@@ -112,7 +93,7 @@ func (c *Chain) control(hash consensus.Hash, change func(n *node) error) error {
 		if err := c.Err(); err != nil {
 			return err
 		}
-		n, ok := c.index[hash]
+		n, ok := c.tree.Find(hash)
 		if !ok {
 			return fmt.Errorf("%w: %s", ErrNotFound, hash)
 		}

@@ -160,7 +160,7 @@ func TestDamagedBlock(t *testing.T) {
 	c, g := grown(t, t.TempDir(), 3)
 	bad := g.Blocks[2]
 	clear(c.held)
-	at := c.index[bad.Header.Hash()].body
+	at := mustFind(c, bad.Header.Hash()).Own.body
 	flip(t, c.blocks.name(at.File), int64(at.Offset)+100)
 	err := c.Read(func(r *Reader) error {
 		_, err := r.UpdatesSince(testSpec.Rules.GenesisHash(), 10)
@@ -198,8 +198,8 @@ func TestDamagedUndo(t *testing.T) {
 	other := g.Fork(4, 7)
 	other.Extend(10)
 	for _, b := range g.Blocks[5:] {
-		n := c.index[b.Header.Hash()]
-		flip(t, c.undos.name(n.undo.File), int64(n.undo.Offset)+int64(n.undo.Size)-1)
+		n, _ := c.tree.Find(b.Header.Hash())
+		flip(t, c.undos.name(n.Own.undo.File), int64(n.Own.undo.Offset)+int64(n.Own.undo.Size)-1)
 	}
 	for _, b := range other.Blocks[5:] {
 		if err := c.AddBlock(b); err != nil {
@@ -350,7 +350,7 @@ func TestReindexBlockFiles(t *testing.T) {
 				t.Fatalf("height %d, want %d", c.Tip().Height, tc.height)
 			}
 			for h := range tc.height {
-				n := c.active[h+1]
+				n := c.tree.Active()[h+1]
 				clear(c.held)
 				if _, err := c.parse(n); err != nil {
 					t.Errorf("block at height %d: %v", h+1, err)
@@ -392,10 +392,10 @@ func TestMissingFile(t *testing.T) {
 func TestDamagedUndoOfLostBlocks(t *testing.T) {
 	c, g := grown(t, t.TempDir(), 12)
 	clear(c.held)
-	tip := c.tip()
-	flip(t, c.undos.name(tip.undo.File), int64(tip.undo.Offset)+int64(tip.undo.Size)-1)
+	tip := c.tree.Tip()
+	flip(t, c.undos.name(tip.Own.undo.File), int64(tip.Own.undo.Offset)+int64(tip.Own.undo.Size)-1)
 	for _, b := range g.Blocks[1:12] {
-		at := c.index[b.Header.Hash()].body
+		at := mustFind(c, b.Header.Hash()).Own.body
 		flip(t, c.blocks.name(at.File), int64(at.Offset)+100)
 	}
 	other := g.Fork(11, 7)
@@ -405,12 +405,12 @@ func TestDamagedUndoOfLostBlocks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if c.tip() != tip {
+	if c.tree.Tip() != tip {
 		t.Error("the tip was disconnected without undo data")
 	}
-	for again := 0; again < 12 && c.tip() == tip; again++ {
+	for again := 0; again < 12 && c.tree.Tip() == tip; again++ {
 		for _, hash := range c.MissingBlocks(other.Tip().Hash, 20) {
-			if err := c.AddBlock(g.Blocks[c.index[hash].height()]); err != nil {
+			if err := c.AddBlock(g.Blocks[mustFind(c, hash).Height()]); err != nil {
 				t.Fatal(err)
 			}
 		}

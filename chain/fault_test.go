@@ -211,8 +211,8 @@ func (tr *trial) observe() {
 	if !tr.fatal && len(tr.c.unsaved) == 0 && tr.c.coins.changed == 0 {
 		tr.flushedAll()
 	}
-	if tr.c.saved != nil && tr.c.saved.parent != nil {
-		tr.tip = tr.world.byHash[tr.c.saved.hash()]
+	if tr.c.saved != nil && tr.c.saved.Parent() != nil {
+		tr.tip = tr.world.byHash[tr.c.saved.Hash()]
 	}
 }
 

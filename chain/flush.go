@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"lode/chain/headertree"
 	"lode/consensus"
 )
 
@@ -76,7 +77,7 @@ func (c *Chain) flush() error {
 		c.timer.Stop()
 		c.timer = nil
 	}
-	if len(c.unsaved) == 0 && c.coins.changed == 0 && c.saved == c.tip() {
+	if len(c.unsaved) == 0 && c.coins.changed == 0 && c.saved == c.tree.Tip() {
 		return nil
 	}
 	if err := errors.Join(c.blocks.sync(), c.undos.sync()); err != nil {
@@ -87,11 +88,11 @@ func (c *Chain) flush() error {
 		return err
 	}
 	b.putTails(c.blocks.tail(), c.undos.tail())
-	if err := c.coins.write(&b, c.tip().hash(), c.cfg.limits.batch); err != nil {
+	if err := c.coins.write(&b, c.tree.Tip().Hash(), c.cfg.limits.batch); err != nil {
 		return err
 	}
 	clear(c.unsaved)
-	c.saved = c.tip()
+	c.saved = c.tree.Tip()
 	return nil
 }
 
@@ -100,7 +101,7 @@ func (c *Chain) flush() error {
 // counts as a mere header, so it matters to nobody if only the first of them are
 // written.
 func (c *Chain) flushNodes(b *batch) error {
-	for _, n := range slices.SortedFunc(maps.Keys(c.unsaved), func(a, b *node) int { return cmp.Compare(a.height(), b.height()) }) {
+	for _, n := range slices.SortedFunc(maps.Keys(c.unsaved), func(a, b *node) int { return cmp.Compare(a.Height(), b.Height()) }) {
 		b.putNode(n)
 		if len(b.Dump()) < c.cfg.limits.batch {
 			continue
@@ -129,8 +130,8 @@ func (c *Chain) flushIndex() error {
 // coin on the way decides, and one that no block on the way changes is the same
 // at both ends.
 func (c *Chain) finishMove(from, to *node) error {
-	c.cfg.Log.Info("finishing an interrupted write of coins", "from", from.height(), "to", to.height())
-	base := fork(from, to)
+	c.cfg.Log.Info("finishing an interrupted write of coins", "from", from.Height(), "to", to.Height())
+	base := headertree.Fork(from, to)
 	var b batch
 	write := func(v *consensus.View) error {
 		removed, added := v.Changes()
@@ -147,12 +148,12 @@ func (c *Chain) finishMove(from, to *node) error {
 		b.Reset()
 		return err
 	}
-	for n := from; n != base; n = n.parent {
+	for n := from; n != base; n = n.Parent() {
 		if err := errors.Join(c.ended(), c.revert(n, write)); err != nil {
 			return err
 		}
 	}
-	for _, n := range path(base, to) {
+	for _, n := range headertree.Path(base, to) {
 		p, err := c.parse(n)
 		err = errors.Join(c.ended(), err)
 		if err != nil {
@@ -160,13 +161,13 @@ func (c *Chain) finishMove(from, to *node) error {
 		}
 		view := consensus.NewView(consensus.Coins{})
 		for i, tx := range p.block.Txs {
-			view.ApplyTx(tx, p.ids[i], n.height())
+			view.ApplyTx(tx, p.ids[i], n.Height())
 		}
 		if err := write(view); err != nil {
 			return err
 		}
 	}
-	b.putHash(keyTip, to.hash())
+	b.putHash(keyTip, to.Hash())
 	b.Delete([]byte{keyMoving})
 	return c.store.write(&b, true)
 }
@@ -179,7 +180,7 @@ func (c *Chain) revert(n *node, apply func(*consensus.View) error) error {
 	}
 	spent, err := c.spent(n)
 	if isUndoLost(err) {
-		c.cfg.Log.Warn("undo data is damaged and made anew from older blocks", "height", n.height(), "hash", n.hash(), "error", err)
+		c.cfg.Log.Warn("undo data is damaged and made anew from older blocks", "height", n.Height(), "hash", n.Hash(), "error", err)
 		if spent, err = c.remakeUndo(n, c.parse); err == nil {
 			err = c.storeUndo(n, spent) // or it would be damaged again when n is connected again and disconnected
 		}
@@ -189,7 +190,7 @@ func (c *Chain) revert(n *node, apply func(*consensus.View) error) error {
 	}
 	view := consensus.NewView(consensus.Coins{}) // reverting never asks what is there
 	if err := consensus.RevertBlock(view, p.block, p.ids, spent); err != nil {
-		return fmt.Errorf("disconnect block %s: %w", n.hash(), err)
+		return fmt.Errorf("disconnect block %s: %w", n.Hash(), err)
 	}
 	return apply(view)
 }

@@ -2,6 +2,7 @@ package chain
 
 import (
 	"errors"
+	"maps"
 	"slices"
 
 	"lode/consensus"
@@ -34,93 +35,63 @@ func (c *Chain) ForgetHeaders(ends []consensus.Hash, keep map[consensus.Hash]str
 func (c *Chain) forgetSome(ends *[]consensus.Hash, keep map[consensus.Hash]struct{}, forgotten, left *[]consensus.Hash, failure *error) (best bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer c.assert()
 	if *failure = c.Err(); *failure != nil {
 		return false
 	}
 	doomed := make(map[*node]struct{})
 	gone := make(map[*node]int) // children that are doomed
 	for len(*ends) > 0 && len(doomed) < maxForgotten {
-		n := c.index[(*ends)[0]]
+		n, _ := c.tree.Find((*ends)[0])
 		for n != nil && c.needless(n, gone[n]) && len(doomed) < maxForgotten {
-			if _, kept := keep[n.hash()]; kept {
-				*left = append(*left, n.hash())
+			if _, kept := keep[n.Hash()]; kept {
+				*left = append(*left, n.Hash())
 				break
 			}
 			if _, again := doomed[n]; again {
 				break
 			}
 			doomed[n] = struct{}{}
-			gone[n.parent]++
-			n = n.parent
+			gone[n.Parent()]++
+			n = n.Parent()
 		}
 		if len(doomed) >= maxForgotten && n != nil { // goes on from there
-			(*ends)[0] = n.hash()
+			(*ends)[0] = n.Hash()
 		} else {
 			*ends = (*ends)[1:]
 		}
 	}
 	*left = slices.DeleteFunc(*left, func(hash consensus.Hash) bool {
-		n := c.index[hash]
+		n, _ := c.tree.Find(hash)
 		return n == nil || !c.needless(n, gone[n])
 	})
 	var b batch
 	for n := range doomed {
-		b.Delete(headerKey(n.hash()))
-		*forgotten = append(*forgotten, n.hash())
+		b.Delete(headerKey(n.Hash()))
+		*forgotten = append(*forgotten, n.Hash())
+		delete(c.unsaved, n)
 	}
-	c.unlink(doomed, gone)
+	best = c.tree.Forget(slices.Collect(maps.Keys(doomed)))
 	if b.Len() > 0 {
 		if err := c.store.write(&b, false); err != nil {
 			*failure = c.fail(err)
 		}
 	}
-	return c.replaceBest(doomed)
+	return best
 }
 
 // needless reports whether nothing needs a header but those of its children that
 // are gone. The caller holds mu.
 func (c *Chain) needless(n *node, gone int) bool {
 	switch {
-	case n.parent == nil || len(n.children) > gone || n.seq > 0 || c.isActive(n):
+	case n.Parent() == nil || n.Children() > gone || n.Seq() > 0 || c.tree.IsActive(n):
 		return false
-	case n.has(statusBody | statusUndo | statusPruned | statusAssumed):
+	case n.IsStored() || n.Own.has(statusUndo|statusPruned|statusAssumed):
 		return false
-	case n.has(statusInvalid) && !n.parent.has(statusInvalid):
-		return false
-	}
-	return c.awaited == nil || n.hash() != c.awaited.base
-}
-
-// unlink takes nodes out of the index. The caller holds mu.
-func (c *Chain) unlink(doomed map[*node]struct{}, gone map[*node]int) {
-	isDoomed := func(n *node) bool { _, is := doomed[n]; return is }
-	for parent := range gone {
-		if !isDoomed(parent) {
-			parent.children = slices.DeleteFunc(parent.children, isDoomed)
-		}
-	}
-	for n := range doomed {
-		delete(c.index, n.hash())
-		delete(c.unsaved, n)
-	}
-}
-
-// replaceBest looks for the best header if that was forgotten. The caller holds
-// mu.
-func (c *Chain) replaceBest(doomed map[*node]struct{}) (replaced bool) {
-	if _, lost := doomed[c.best]; !lost {
+	case n.IsFaulty() && !n.Parent().IsFaulty():
 		return false
 	}
-	c.best = c.tip()
-	for c.best.has(statusInvalid) { // until it is disconnected
-		c.best = c.best.parent
-	}
-	for _, n := range c.index {
-		if !n.has(statusInvalid) && n.state.Work.Gt(&c.best.state.Work) {
-			c.best = n
-		}
-	}
-	return true
+	return c.awaited == nil || n.Hash() != c.awaited.base
 }
 
 // ForgetAllHeaders drops all headers that ForgetHeaders can drop: after a start

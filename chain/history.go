@@ -20,24 +20,21 @@ const historyRound = 10_000
 // errExcused refuses what would need blocks that nobody has fetched yet.
 var errExcused = errors.New("blocks up to the snapshot that the ledger began with cannot be invalidated before they have been verified")
 
-// avoids reports whether n cannot become the tip because that would revert
-// blocks up to the snapshot's base, which are not there yet. The caller holds
-// mu.
-func (c *Chain) avoids(n *node) bool {
+// avoids reports whether what forks off at a block cannot become the tip because that
+// would revert blocks up to the snapshot's base, which are not there yet. The caller
+// holds mu.
+func (c *Chain) avoids(fork *node) bool {
 	base := c.assumed()
-	if base == nil {
-		return false
-	}
-	at := fork(c.tip(), n)
-	if at.height() >= base.height() {
-		return false
-	}
+	return base != nil && fork.Height() < base.Height()
+}
+
+// tellAvoided says once that a branch waits for the history. The caller holds mu.
+func (c *Chain) tellAvoided(fork, n *node) {
 	if c.avoided != n {
-		c.cfg.Log.Warn("a chain with more work forks off before the snapshot's base; it waits until the history has been verified",
-			"height", n.height(), "hash", n.hash(), "fork", at.height(), "base", base.height())
 		c.avoided = n
+		c.cfg.Log.Warn("a chain with more work forks off before the snapshot's base; it waits until the history has been verified",
+			"height", n.Height(), "hash", n.Hash(), "fork", fork.Height(), "base", c.assumed().Height())
 	}
-	return true
 }
 
 // refute records that the chain does not make the coins of the snapshot. The
@@ -64,11 +61,11 @@ func (c *Chain) MissingHistory(limit int) []consensus.Hash {
 	}
 	c.missing = max(c.missing, c.replayed)
 	lost := len(missing)
-	for height := c.missing; height <= base.height() && len(missing) < limit; height++ {
-		n := c.active[height]
-		if _, known := c.lost[n]; !n.has(statusBody) && !known {
-			missing = append(missing, n.hash())
-		} else if len(missing) == lost && n.has(statusBody) {
+	for height := c.missing; height <= base.Height() && len(missing) < limit; height++ {
+		n := c.tree.Active()[height]
+		if _, known := c.lost[n]; !n.IsStored() && !known {
+			missing = append(missing, n.Hash())
+		} else if len(missing) == lost && n.IsStored() {
 			c.missing = height
 		}
 	}
@@ -124,7 +121,7 @@ func (c *Chain) replayHistory(ctx context.Context, poked <-chan struct{}, base *
 		c.replayed = height
 		c.mu.Unlock()
 		if now := time.Now(); now.Sub(told) > 10*time.Second {
-			c.cfg.Log.Info("verifying the history", "height", height, "of", base.height())
+			c.cfg.Log.Info("verifying the history", "height", height, "of", base.Height())
 			told = now
 		}
 	}
@@ -136,7 +133,7 @@ func (c *Chain) replayHistory(ctx context.Context, poked <-chan struct{}, base *
 			err = errors.Join(err, r.flush())
 		}
 	}()
-	for r.next <= base.height() {
+	for r.next <= base.Height() {
 		to := c.storedHistory(r, base)
 		if to < r.next {
 			select {
@@ -198,12 +195,12 @@ func (c *Chain) judgeHistory(ctx context.Context, s *store) error {
 		return err
 	}
 	if made.Hash != c.began.hash {
-		c.cfg.Log.Error("the history makes other coins than the snapshot", "height", c.began.node.height(), "hash", made.Hash, "snapshot", c.began.hash)
+		c.cfg.Log.Error("the history makes other coins than the snapshot", "height", c.began.node.Height(), "hash", made.Hash, "snapshot", c.began.hash)
 		return c.refute()
 	}
 	c.began.state = SnapshotVerified
-	for _, n := range c.active[1 : c.began.node.height()+1] {
-		if !n.has(statusBody) { // it was damaged after it had been replayed
+	for _, n := range c.tree.Active()[1 : c.began.node.Height()+1] {
+		if !n.IsStored() { // it was damaged after it had been replayed
 			c.lost[n] = struct{}{}
 		}
 	}
@@ -215,8 +212,7 @@ func (c *Chain) judgeHistory(ctx context.Context, s *store) error {
 	if err := c.store.write(&b, true); err != nil {
 		return c.fail(err)
 	}
-	c.findCandidates() // those that forked off before the base
-	c.cfg.Log.Info("the history has been verified, and makes the coins of the snapshot", "height", c.began.node.height(), "hash", made.Hash)
+	c.cfg.Log.Info("the history has been verified, and makes the coins of the snapshot", "height", c.began.node.Height(), "hash", made.Hash)
 	return nil
 }
 
@@ -225,7 +221,7 @@ func (c *Chain) judgeHistory(ctx context.Context, s *store) error {
 func (c *Chain) copyChain(base *node) []*node {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	chain := slices.Clone(c.active[:base.height()+1])
+	chain := slices.Clone(c.tree.Active()[:base.Height()+1])
 	for i, n := range chain {
 		copied := *n
 		chain[i] = &copied
@@ -240,8 +236,8 @@ func (c *Chain) storedHistory(r *replay, base *node) (to uint32) {
 	defer c.mu.Unlock()
 	c.dropLost()
 	height := r.next
-	for ; height <= base.height() && height < r.next+historyRound && c.active[height].has(statusBody); height++ {
-		copied := *c.active[height]
+	for ; height <= base.Height() && height < r.next+historyRound && c.tree.Active()[height].IsStored(); height++ {
+		copied := *c.tree.Active()[height]
 		r.chain[height] = &copied
 	}
 	c.stalled = height == r.next
@@ -255,8 +251,8 @@ func (c *Chain) keepUndo(copied *node, spent []consensus.Coin) error {
 	if err := c.Err(); err != nil {
 		return err
 	}
-	n := c.active[copied.height()]
-	if n.has(statusUndo) {
+	n := c.tree.Active()[copied.Height()]
+	if n.Own.has(statusUndo) {
 		return nil
 	}
 	if err := c.storeUndo(n, spent); err != nil {

@@ -229,7 +229,8 @@ func (x *index) step() (more bool, err error) {
 	var point consensus.State
 	err = x.c.Read(func(r *Reader) (err error) {
 		if u, blocks, err = x.pull(r); err == nil {
-			point = x.c.index[u.Point].state
+			at, _ := x.c.tree.Find(u.Point)
+			point = *at.State()
 			x.c.scans.Add(1)
 		}
 		return err
@@ -265,7 +266,7 @@ func (x *index) step() (more bool, err error) {
 // pull gives the next blocks: first those to take back, then those to add.
 func (x *index) pull(r *Reader) (Updates, []indexedBlock, error) {
 	c := r.c
-	at, known := c.index[x.point.Hash]
+	at, known := c.tree.Find(x.point.Hash)
 	if !known {
 		return Updates{}, nil, fmt.Errorf("%w: block %s is not known", errStranded, x.point.Hash)
 	}
@@ -274,8 +275,8 @@ func (x *index) pull(r *Reader) (Updates, []indexedBlock, error) {
 	for _, list := range [][]*consensus.Block{u.Reverted, u.Applied} {
 		for _, block := range list {
 			b := indexedBlock{Block: block, ids: block.TxIDs()}
-			n := c.index[block.Header.Hash()]
-			if b.height = n.height(); err == nil {
+			n, _ := c.tree.Find(block.Header.Hash())
+			if b.height = n.Height(); err == nil {
 				b.spent, err = c.spentAnyhow(n)
 			}
 			blocks = append(blocks, b)
@@ -284,7 +285,7 @@ func (x *index) pull(r *Reader) (Updates, []indexedBlock, error) {
 	if errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNotFound) {
 		err = fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
-	if errors.Is(err, ErrNotFound) && !c.isActive(at) {
+	if errors.Is(err, ErrNotFound) && !c.tree.IsActive(at) {
 		err = fmt.Errorf("%w: %w", errStranded, err)
 	}
 	return u, blocks, err
@@ -352,7 +353,7 @@ func (x *index) load(ctx context.Context) error {
 	if state == nil {
 		x.c.cfg.Log.Info("building an index", "index", x.name, "of", x.c.Tip().Height)
 	} else if n, err := x.c.lookup(consensus.Hash(state[1:])); err == nil {
-		point = n.state
+		point = *n.State()
 	} else {
 		point = consensus.State{Hash: consensus.Hash(state[1:])} // and step will say so
 	}

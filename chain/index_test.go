@@ -488,7 +488,7 @@ func TestIndexDamagedBlock(t *testing.T) {
 	defer c.Close()
 	addAll(t, c, g.Extend(10))
 	bad := g.Blocks[4]
-	at := c.index[bad.Header.Hash()].body
+	at := mustFind(c, bad.Header.Hash()).Own.body
 	flip(t, c.blocks.name(at.File), int64(at.Offset)+100)
 	catchUp(t, c, 1000)
 	for _, x := range c.Indexes() {
@@ -507,7 +507,7 @@ func TestIndexDamagedBlock(t *testing.T) {
 	checkIndexes(t, c, g.Blocks)
 
 	last := g.Blocks[10].Txs[1]
-	at = c.index[g.Tip().Hash].body
+	at = mustFind(c, g.Tip().Hash).Own.body
 	flip(t, c.blocks.name(at.File), int64(at.Offset)+int64(at.Size)-1)
 	clear(c.held)
 	if _, _, err := c.FindTx(last.TxID()); err != nil && !errors.Is(err, ErrNotFound) {

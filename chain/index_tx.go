@@ -91,11 +91,11 @@ func (c *Chain) FindTx(id consensus.Hash) (*consensus.Tx, consensus.Hash, error)
 // txAt reads a transaction out of the block of n: nil if there is none with this
 // checksum.
 func (c *Chain) txAt(n *node, offset, size uint64, sum uint32) *consensus.Tx {
-	if !n.has(statusBody) || size > uint64(n.body.Size) || offset > uint64(n.body.Size)-size {
+	if !n.IsStored() || size > uint64(n.Own.body.Size) || offset > uint64(n.Own.body.Size)-size {
 		return nil
 	}
 	raw := make([]byte, size)
-	if err := c.blocks.readAt(n.body.File, raw, int64(n.body.Offset)+int64(offset)); err != nil || checksum(raw) != sum {
+	if err := c.blocks.readAt(n.Own.body.File, raw, int64(n.Own.body.Offset)+int64(offset)); err != nil || checksum(raw) != sum {
 		return nil
 	}
 	tx, err := consensus.DecodeTx(raw)

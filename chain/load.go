@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"lode/chain/headertree"
 	"lode/consensus"
 )
 
@@ -35,13 +36,12 @@ func (c *Chain) load(ctx context.Context) error {
 	if err := c.dropShort(); err != nil {
 		return err
 	}
-	c.findCandidates()
 	err = c.connectStored()
 	if err != nil && !errors.Is(err, c.ended()) {
 		return err
 	}
 	if err != nil {
-		err = fmt.Errorf("opening the ledger in %s was interrupted at height %d of %d, and what is done is saved: %w", c.cfg.Dir, c.tip().height(), c.best.height(), err)
+		err = fmt.Errorf("opening the ledger in %s was interrupted at height %d of %d, and what is done is saved: %w", c.cfg.Dir, c.tree.Tip().Height(), c.tree.Best().Height(), err)
 	}
 	if err = errors.Join(err, c.flush()); err != nil {
 		return err
@@ -71,7 +71,7 @@ func (c *Chain) connectStored() error {
 			return err
 		}
 		if now := time.Now(); now.Sub(told) > tellEvery {
-			c.cfg.Log.Info("connecting stored blocks", "height", c.tip().height(), "of", c.best.height())
+			c.cfg.Log.Info("connecting stored blocks", "height", c.tree.Tip().Height(), "of", c.tree.Best().Height())
 			told = now
 		}
 	}
@@ -83,16 +83,17 @@ const tellEvery = 5 * time.Second
 // begin writes a ledger that has nothing but the genesis block; blocks that are
 // in the files already are found as after a crash. The caller holds mu.
 func (c *Chain) begin() error {
-	genesis := &node{header: c.rules.Genesis().Header, status: statusUndo, seq: 1}
-	if err := c.link(genesis); err != nil {
+	genesis, err := c.tree.Add(headertree.Saved{Header: c.rules.Genesis().Header, Seq: 1}, kept{status: statusUndo})
+	if err != nil {
 		return err
 	}
-	c.active, c.saved = []*node{genesis}, genesis
+	c.tree.Activate(genesis)
+	c.saved = genesis
 	var b batch
 	b.Put([]byte{keyFormat}, []byte{format})
 	b.putNode(genesis)
 	b.putTails(position{}, position{})
-	b.putHash(keyTip, genesis.hash())
+	b.putHash(keyTip, genesis.Hash())
 	return c.store.write(&b, true)
 }
 
@@ -138,9 +139,7 @@ func (c *Chain) loadIndex(tip consensus.Hash) error {
 		}
 		from = to
 	}
-	c.active = append(path(from.ancestor(0), from), nil)
-	copy(c.active[1:], c.active)
-	c.active[0] = from.ancestor(0)
+	c.tree.Activate(from)
 	if err := c.loadPruned(); err != nil {
 		return err
 	}
@@ -149,17 +148,13 @@ func (c *Chain) loadIndex(tip consensus.Hash) error {
 			return err
 		}
 	}
-	for _, n := range c.active {
-		if n.seq == 0 { // its block was fetched again, and then the process was killed
-			c.completeFrom(n)
+	for _, n := range c.tree.Active() {
+		for _, m := range c.tree.Complete(n) { // its block was fetched again, and then the process was killed
+			c.changed(m)
 		}
-		if !n.has(statusBody|statusPruned) && n.parent != nil && !c.excused(n) {
+		if !n.IsStored() && !n.Own.has(statusPruned) && n.Parent() != nil && !c.excused(n) {
 			c.lost[n] = struct{}{}
 		}
-	}
-	// A tip may be invalid if the node was killed right after InvalidateBlock.
-	if !from.has(statusInvalid) && !c.best.state.Work.Gt(&from.state.Work) {
-		c.best = from
 	}
 	c.saved = from
 	return nil
@@ -167,7 +162,7 @@ func (c *Chain) loadIndex(tip consensus.Hash) error {
 
 // known is the node with a hash that the database names.
 func (c *Chain) known(hash consensus.Hash) (*node, error) {
-	n, ok := c.index[hash]
+	n, ok := c.tree.Find(hash)
 	if !ok {
 		return nil, fmt.Errorf("%w: its tip %s is not in the index", errCorrupt, hash)
 	}
@@ -178,42 +173,50 @@ func (c *Chain) known(hash consensus.Hash) (*node, error) {
 // files count as mere headers, and are written as such before the ends move on:
 // something else may lie there then.
 func (c *Chain) loadNodes(blocks, undos position) error {
-	type record struct {
-		n      *node
-		height uint32
-		hash   consensus.Hash
+	type saved struct {
+		savedNode
+		hash    consensus.Hash
+		changed bool
 	}
-	var records []record
-	err := c.store.headers(func(n *node, height uint32, hash consensus.Hash) error {
-		if n.has(statusUndo) && n.undo.compare(undos) >= 0 {
-			n.status &^= statusUndo
-			c.changed(n)
+	var records []saved
+	err := c.store.headers(func(n savedNode, hash consensus.Hash) error {
+		r := saved{savedNode: n, hash: hash}
+		if r.own.has(statusUndo) && r.own.undo.compare(undos) >= 0 {
+			r.own.status &^= statusUndo
+			r.changed = true
 		}
-		if n.has(statusBody) && n.body.compare(blocks) >= 0 {
-			if n.status &^= statusBody; !n.has(statusAssumed) {
-				n.seq = 0
+		if r.Place > 0 && r.own.body.compare(blocks) >= 0 {
+			if r.Place = 0; !r.own.has(statusAssumed) {
+				r.Seq = 0
 			}
-			c.changed(n)
+			r.changed = true
 		}
-		records = append(records, record{n, height, hash})
+		records = append(records, r)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(records, func(a, b record) int { // so that every start finds the same
+	slices.SortFunc(records, func(a, b saved) int { // so that every start finds the same
 		return cmp.Or(cmp.Compare(a.height, b.height), bytes.Compare(a.hash[:], b.hash[:]))
 	})
-	for _, r := range records {
-		if err := errors.Join(c.ended(), c.link(r.n)); err != nil {
+	for i := range records {
+		r := &records[i]
+		if parent, ok := c.tree.Find(r.Header.Prev); ok && parent.Seq() == 0 && r.Seq > 0 {
+			r.Seq, r.changed = 0, true
+		}
+		n, err := c.tree.Add(r.Saved, r.own)
+		if err != nil {
+			err = fmt.Errorf("%w: %w", errCorrupt, err)
+		}
+		if err = errors.Join(c.ended(), err); err != nil {
 			return err
 		}
-		if r.n.hash() != r.hash {
-			return fmt.Errorf("%w: header %s is kept under %s", errCorrupt, r.n.hash(), r.hash)
+		if n.Hash() != r.hash {
+			return fmt.Errorf("%w: header %s is kept under %s", errCorrupt, n.Hash(), r.hash)
 		}
-		if r.n.parent != nil && r.n.parent.seq == 0 && r.n.seq > 0 {
-			r.n.seq = 0
-			c.changed(r.n)
+		if r.changed {
+			c.changed(n)
 		}
 	}
 	return nil
@@ -227,7 +230,7 @@ func (c *Chain) readFiles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	genesis := c.active[0]
+	genesis := c.tree.Active()[0]
 	f := finder{c: c, genesis: genesis, waiting: make(map[consensus.Hash][]position), at: from, told: time.Now()}
 	found, err := c.blocks.blocks(ctx, from, c.rules.MaxBlockWeight, f.visit)
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
@@ -251,54 +254,16 @@ func (c *Chain) readFiles(ctx context.Context) error {
 	if c.blocks.tail().compare(from) < 0 { // a file has lost its end
 		c.changed(genesis) // so that the end on record is put right before anything is written behind it
 	}
-	if genesis.has(statusBody | statusPruned) {
+	if genesis.IsStored() || genesis.Own.has(statusPruned) {
 		return nil
 	}
-	if genesis.body, err = c.blocks.append(c.rules.Genesis().Bytes()); err != nil {
+	if genesis.Own.body, err = c.blocks.append(c.rules.Genesis().Bytes()); err != nil {
 		return err
 	}
-	genesis.status |= statusBody
+	c.tree.Store(genesis, genesis.Own.body.order())
 	c.changed(genesis)
 	return nil
 }
-
-// link hangs a node whose header and status are known into the index.
-func (c *Chain) link(n *node) error {
-	if n.header.Prev == (consensus.Hash{}) {
-		n.state = c.rules.GenesisState()
-		if n.header.Hash() != n.hash() {
-			return fmt.Errorf("%w: it begins with another genesis block", errCorrupt)
-		}
-	} else {
-		parent, ok := c.index[n.header.Prev]
-		if !ok {
-			return fmt.Errorf("%w: header without its parent %s", errCorrupt, n.header.Prev)
-		}
-		n.parent = parent
-		n.state = c.rules.NextState(parent.state, &n.header)
-		parent.children = append(parent.children, n)
-	}
-	c.index[n.hash()] = n
-	c.seq = max(c.seq, n.seq)
-	if !n.has(statusInvalid) && (c.best == nil || n.state.Work.Gt(&c.best.state.Work)) {
-		c.best = n
-	}
-	return nil
-}
-
-// findCandidates lists the ends of complete chains that could become the tip.
-// The caller holds mu.
-func (c *Chain) findCandidates() {
-	clear(c.candidates)
-	for _, n := range c.index {
-		if n.seq > 0 && !n.has(statusInvalid) && !slices.ContainsFunc(n.children, (*node).continues) && !c.tip().better(n) {
-			c.candidates[n] = struct{}{}
-		}
-	}
-}
-
-// continues reports whether n could be part of the active chain.
-func (n *node) continues() bool { return n.seq > 0 && !n.has(statusInvalid) }
 
 // finder puts the blocks that it finds in the block files into the index. They
 // come in the order in which they were stored, which may have been before their
@@ -363,20 +328,21 @@ func (f *finder) visit(block *consensus.Block, p position) (good bool, err error
 // look puts a block that may be good into the index.
 func (f *finder) look(block *consensus.Block, p position) (good bool, err error) {
 	hash := block.Header.Hash()
-	if hash == f.genesis.hash() {
+	if hash == f.genesis.Hash() {
 		if good = bytes.Equal(block.Bytes(), f.c.rules.Genesis().Bytes()); good {
-			f.genesis.body, f.genesis.status = p, f.genesis.status|statusBody
+			f.genesis.Own.body = p
+			f.c.tree.Store(f.genesis, p.order())
 			f.c.changed(f.genesis)
 		}
 		return good, nil
 	}
-	if _, ok := f.c.index[block.Prev]; !ok {
+	if _, ok := f.c.tree.Find(block.Prev); !ok {
 		f.waiting[block.Prev] = append(f.waiting[block.Prev], p)
 		return f.c.rules.CheckWork(&block.Header) == nil, nil
 	}
 	good, err = f.attach(block, p)
 	for queue := []consensus.Hash{hash}; err == nil && len(queue) > 0; queue = queue[1:] {
-		if f.c.index[queue[0]] == nil {
+		if _, ok := f.c.tree.Find(queue[0]); !ok {
 			continue
 		}
 		for _, p := range f.waiting[queue[0]] {
@@ -407,15 +373,16 @@ func (f *finder) read(p position) (*consensus.Block, error) {
 // several copies the first good one counts.
 func (f *finder) attach(block *consensus.Block, p position) (good bool, err error) {
 	c, ids := f.c, block.TxIDs()
-	parent, hash := c.index[block.Prev], block.Header.Hash()
-	n, known := c.index[hash]
-	if known && n.has(statusBody|statusPruned) {
+	hash := block.Header.Hash()
+	parent, _ := c.tree.Find(block.Prev)
+	n, known := c.tree.Find(hash)
+	if known && (n.IsStored() || n.Own.has(statusPruned)) {
 		return true, nil
 	}
 	for _, check := range []func() error{
 		func() error { return c.rules.CheckBlock(block, ids) },
-		func() error { return c.rules.CheckHeader(&parent.state, &block.Header, consensus.NoTimeLimit) },
-		func() error { return c.rules.CheckBlockAfter(&parent.state, block, ids) },
+		func() error { return c.rules.CheckHeader(parent.State(), &block.Header, consensus.NoTimeLimit) },
+		func() error { return c.rules.CheckBlockAfter(parent.State(), block, ids) },
 	} {
 		if err := check(); err != nil {
 			c.cfg.Log.Warn("passing over a bad block in the block files", "hash", hash, "error", err)
@@ -424,13 +391,12 @@ func (f *finder) attach(block *consensus.Block, p position) (good bool, err erro
 		}
 	}
 	if !known {
-		n = &node{header: block.Header, status: parent.status & statusInvalid}
-		if err := c.link(n); err != nil {
+		if n, err = c.tree.Add(headertree.Saved{Header: block.Header, Faults: parent.Faults()}, kept{}); err != nil {
 			return false, err
 		}
 	}
 	f.found++
-	n.setBody(p, block.Bytes())
+	n.Own.setBody(p, block.Bytes())
 	c.complete(n)
 	if len(c.unsaved) < maxUnsaved {
 		return true, nil

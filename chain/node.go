@@ -3,108 +3,42 @@ package chain
 import (
 	"cmp"
 	"encoding/binary"
-	"slices"
 
+	"lode/chain/headertree"
 	"lode/consensus"
 )
 
-// node is a header in the index and what is known of its block.
-type node struct {
-	parent   *node // nil for genesis
-	children []*node
-	header   consensus.Header
-	state    consensus.State // after this block
-	seq      uint64          // when its chain's bodies became complete; 0 while they are not
-	status   status
-	sum      uint32   // of the block's bytes, where statusSummed is set
-	txs      uint32   // of the block, where statusCounted is set
-	body     position // where statusBody is set
-	undo     position // where statusUndo is set
+// node is a header in the tree, with what the ledger keeps of its block.
+type node = headertree.Node[kept]
 
-	preferred uint64 // the highest of those with the same work is preferred, see Chain.PreciousBlock
+// kept is what the ledger keeps of a block besides what the tree knows.
+type kept struct {
+	status status
+	sum    uint32   // of the block's bytes, where statusSummed is set
+	txs    uint32   // of the block, where statusCounted is set
+	body   position // where the node is stored; stale else
+	undo   position // where statusUndo is set
 }
 
 type status byte
 
 const (
-	statusBody   status = 1 << iota // the block is stored
-	statusUndo                      // it has been connected once: it is valid, and its undo data is stored
-	statusFailed                    // it or an ancestor broke a rule
-	statusPruned                    // the block was removed after it had become part of the active chain
-
+	statusUndo   status = 1 << 1 // it has been connected once: it is valid, and its undo data is stored
+	statusPruned status = 1 << 3 // the block was removed after it had become part of the active chain
 	statusSummed status = 1 << 4 // the record has a checksum of the block
-
-	// statusInvalidated is the operator's word, not that of the rules: it or an
-	// ancestor was named to InvalidateBlock.
-	statusInvalidated status = 1 << 5
 
 	statusAssumed status = 1 << 6 // the ledger began with a snapshot after it, so that its chain counts as complete without the block
 
 	statusCounted status = 1 << 7 // the record says how many transactions the block has, also after it was pruned
 
-	// statusInvalid is what cannot be part of the active chain, for whichever of
-	// the two reasons.
-	statusInvalid = statusFailed | statusInvalidated
+	// What the tree knows is kept in these bits of a record, and only there.
+	recordStored      status = 1 << 0
+	recordBroken      status = 1 << 2
+	recordInvalidated status = 1 << 5
 )
 
-// has reports whether n has any of the bits of s.
-func (n *node) has(s status) bool { return n.status&s != 0 }
-
-func (n *node) hash() consensus.Hash { return n.state.Hash }
-
-func (n *node) height() uint32 { return n.state.Height }
-
-// better orders the candidates for the tip: more work first, and at equal work
-// the one that the operator prefers, or that was complete first.
-func (n *node) better(than *node) bool {
-	if c := n.state.Work.Cmp(&than.state.Work); c != 0 {
-		return c > 0
-	}
-	if n.preferred != than.preferred {
-		return n.preferred > than.preferred
-	}
-	return n.seq < than.seq
-}
-
-// waiting lists the children whose blocks are stored, in the order in which they
-// came.
-func (n *node) waiting() []*node {
-	var nodes []*node
-	for _, child := range n.children {
-		if child.has(statusBody) {
-			nodes = append(nodes, child)
-		}
-	}
-	slices.SortFunc(nodes, func(a, b *node) int { return a.body.compare(b.body) })
-	return nodes
-}
-
-// ancestor walks back to a height that is not above n's.
-func (n *node) ancestor(height uint32) *node {
-	for n.height() > height {
-		n = n.parent
-	}
-	return n
-}
-
-// fork is the last common ancestor of a and b.
-func fork(a, b *node) *node {
-	a, b = a.ancestor(min(a.height(), b.height())), b.ancestor(min(a.height(), b.height()))
-	for a != b {
-		a, b = a.parent, b.parent
-	}
-	return a
-}
-
-// path lists the nodes after from, an ancestor of to, up to to.
-func path(from, to *node) []*node {
-	nodes := make([]*node, 0, to.height()-from.height())
-	for n := to; n != from; n = n.parent {
-		nodes = append(nodes, n)
-	}
-	slices.Reverse(nodes)
-	return nodes
-}
+// has reports whether any of the bits of s is set.
+func (k *kept) has(s status) bool { return k.status&s != 0 }
 
 // position is where a record's payload lies in the block or undo files.
 type position struct {
@@ -116,45 +50,76 @@ func (p position) compare(q position) int {
 	return cmp.Or(cmp.Compare(p.File, q.File), cmp.Compare(p.Offset, q.Offset))
 }
 
+// order is a number that orders positions as compare does. It is not 0 for that of a
+// block, which has a frame before it.
+func (p position) order() uint64 { return uint64(p.File)<<32 | uint64(p.Offset) }
+
 // record is how a node is kept in the database, under its hash: header, height,
 // sequence number, status, two positions, and the checksum of the block and the
 // number of its transactions, where statusSummed and statusCounted say that they
 // are there.
-func (n *node) record() []byte {
-	b := n.header.Append(make([]byte, 0, consensus.HeaderSize+40))
-	b = binary.LittleEndian.AppendUint32(b, n.height())
-	b = binary.LittleEndian.AppendUint64(b, n.seq)
-	b = append(b, byte(n.status))
-	for _, p := range []position{n.body, n.undo} {
+func record(n *node) []byte {
+	bits := n.Own.status
+	if n.IsStored() {
+		bits |= recordStored
+	}
+	if n.IsBroken() {
+		bits |= recordBroken
+	}
+	if n.IsInvalidated() {
+		bits |= recordInvalidated
+	}
+	b := n.Header().Append(make([]byte, 0, consensus.HeaderSize+48))
+	b = binary.LittleEndian.AppendUint32(b, n.Height())
+	b = binary.LittleEndian.AppendUint64(b, n.Seq())
+	b = append(b, byte(bits))
+	for _, p := range []position{n.Own.body, n.Own.undo} {
 		b = binary.LittleEndian.AppendUint32(b, p.File)
 		b = binary.LittleEndian.AppendUint32(b, p.Offset)
 		b = binary.LittleEndian.AppendUint32(b, p.Size)
 	}
-	if n.has(statusSummed) {
-		b = binary.LittleEndian.AppendUint32(b, n.sum)
+	if n.Own.has(statusSummed) {
+		b = binary.LittleEndian.AppendUint32(b, n.Own.sum)
 	}
-	if n.has(statusCounted) {
-		b = binary.LittleEndian.AppendUint32(b, n.txs)
+	if n.Own.has(statusCounted) {
+		b = binary.LittleEndian.AppendUint32(b, n.Own.txs)
 	}
 	return b
 }
 
-// readRecord is the inverse of record, but for the parent and the state, of
-// which it only gives the height.
-func readRecord(b []byte) (n *node, height uint32, err error) {
+// savedNode is a node as its record has it, which says nothing of its parent but the
+// hash, and of its state only the height.
+type savedNode struct {
+	headertree.Saved
+	own    kept
+	height uint32
+}
+
+// readRecord is the inverse of record.
+func readRecord(b []byte) (s savedNode, err error) {
 	d := consensus.NewDecoder(b)
-	n = &node{header: d.Header()}
-	height = d.Uint32()
-	n.seq = d.Uint64()
-	n.status = status(d.Uint8())
-	for _, p := range []*position{&n.body, &n.undo} {
+	s.Header = d.Header()
+	s.height = d.Uint32()
+	s.Seq = d.Uint64()
+	bits := status(d.Uint8())
+	s.own.status = bits &^ (recordStored | recordBroken | recordInvalidated)
+	for _, p := range []*position{&s.own.body, &s.own.undo} {
 		*p = position{d.Uint32(), d.Uint32(), d.Uint32()}
 	}
-	if n.has(statusSummed) {
-		n.sum = d.Uint32()
+	if bits&recordStored != 0 {
+		s.Place = s.own.body.order()
 	}
-	if n.has(statusCounted) {
-		n.txs = d.Uint32()
+	if bits&recordBroken != 0 {
+		s.Faults |= headertree.Broken
 	}
-	return n, height, d.Finish()
+	if bits&recordInvalidated != 0 {
+		s.Faults |= headertree.Invalidated
+	}
+	if s.own.has(statusSummed) {
+		s.own.sum = d.Uint32()
+	}
+	if s.own.has(statusCounted) {
+		s.own.txs = d.Uint32()
+	}
+	return s, d.Finish()
 }

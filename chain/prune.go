@@ -80,20 +80,20 @@ func (c *Chain) PruneTo(height uint32) error {
 // one more file below it. The caller holds mu, and is not on the way from one
 // branch to another.
 func (c *Chain) pruneFull() error {
-	if c.cfg.Prune <= PruneByHand || c.tip().height() < c.pruned.retry {
+	if c.cfg.Prune <= PruneByHand || c.tree.Tip().Height() < c.pruned.retry {
 		return nil
 	}
 	most := c.cfg.Prune - int64(c.blocks.limit)
 	if c.blocks.total()+c.undos.total() <= most {
 		return nil
 	}
-	return c.prune(c.tip().height(), most)
+	return c.prune(c.tree.Tip().Height(), most)
 }
 
 // prune removes the oldest files whose blocks all lie at or below a height, as
 // long as there are more than that many bytes. The caller holds mu.
 func (c *Chain) prune(height uint32, most int64) error {
-	tip := c.tip().height()
+	tip := c.tree.Tip().Height()
 	if tip < KeptBlocks {
 		c.pruned.retry = KeptBlocks
 		return nil
@@ -143,12 +143,12 @@ func (c *Chain) prune(height uint32, most int64) error {
 // The caller holds mu.
 func (c *Chain) fileTops() (blocks, undos map[uint32]uint32) {
 	blocks, undos = make(map[uint32]uint32), make(map[uint32]uint32)
-	for _, n := range c.index {
-		if n.has(statusBody) || c.isActive(n) {
-			blocks[n.body.File] = max(blocks[n.body.File], n.height())
+	for n := range c.tree.All() {
+		if n.IsStored() || c.tree.IsActive(n) {
+			blocks[n.Own.body.File] = max(blocks[n.Own.body.File], n.Height())
 		}
-		if n.has(statusUndo) {
-			undos[n.undo.File] = max(undos[n.undo.File], n.height())
+		if n.Own.has(statusUndo) {
+			undos[n.Own.undo.File] = max(undos[n.Own.undo.File], n.Height())
 		}
 	}
 	return blocks, undos
@@ -184,28 +184,22 @@ func (c *Chain) loadPruned() error {
 // forgetPruned has blocks count as pruned whose files are gone, if they are part
 // of the active chain, and else as not come yet. The caller holds mu.
 func (c *Chain) forgetPruned() {
-	for _, n := range c.index {
-		if n.has(statusUndo) && n.undo.File < c.pruned.undos {
-			n.status &^= statusUndo
+	for n := range c.tree.All() {
+		if n.Own.has(statusUndo) && n.Own.undo.File < c.pruned.undos {
+			n.Own.status &^= statusUndo
 		}
-		active := c.isActive(n)
-		if n.body.File >= c.pruned.blocks || !n.has(statusBody) && !active {
+		active := c.tree.IsActive(n)
+		if n.Own.body.File >= c.pruned.blocks || !n.IsStored() && !active {
 			continue
 		}
-		n.status &^= statusBody
+		c.tree.Lose(n)
 		delete(c.lost, n)
 		if active {
-			n.status |= statusPruned
-			c.pruned.height = max(c.pruned.height, n.height()+1)
+			n.Own.status |= statusPruned
+			c.pruned.height = max(c.pruned.height, n.Height()+1)
 			continue
 		}
-		if _, ok := c.held[n]; ok {
-			delete(c.held, n)
-			c.heldBytes -= int(n.body.Size)
-		}
-		if n.seq > 0 {
-			c.drop(n)
-		}
+		c.letGo(n)
 	}
 }
 
@@ -226,14 +220,14 @@ func (c *Chain) removePruned() error {
 // severed reports whether the blocks above base, which is part of the active
 // chain, cannot be disconnected because of what is pruned. The caller holds mu,
 // if only for reading.
-func (c *Chain) severed(base *node) bool { return base.height()+1 < c.pruned.height }
+func (c *Chain) severed(base *node) bool { return base.Height()+1 < c.pruned.height }
 
 // tellSevered says once that a branch is out of reach. The caller holds mu.
 func (c *Chain) tellSevered(base, n *node) {
 	if c.pruned.told != base {
 		c.pruned.told = base
 		c.cfg.Log.Error("a branch with more work forks off below pruned blocks and is out of reach; to follow it, "+startOver(c.cfg.Dir),
-			"fork", base.height(), "pruned_below", c.pruned.height, "branch", n.hash(), "height", n.height())
+			"fork", base.Height(), "pruned_below", c.pruned.height, "branch", n.Hash(), "height", n.Height())
 	}
 }
 
@@ -261,6 +255,6 @@ func (b *batch) putPruned(blocks, undos uint32) {
 func (c *Chain) FirstSince(t uint32) (height uint32, ok bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	i := slices.IndexFunc(c.active, func(n *node) bool { return n.header.Time >= t })
+	i := slices.IndexFunc(c.tree.Active(), func(n *node) bool { return n.Header().Time >= t })
 	return uint32(max(i, 0)), i >= 0
 }

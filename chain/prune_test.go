@@ -258,7 +258,7 @@ func TestPrunedUndo(t *testing.T) {
 	if len(old) == 0 {
 		t.Fatal("no block spends an old coin")
 	}
-	c.index[old[0].Header.Hash()].undo.Offset++ // not where it was written
+	mustFind(c, old[0].Header.Hash()).Own.undo.Offset++ // not where it was written
 	addAll(t, c, other.Extend(7))
 	if err := c.Err(); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"lode/chain/headertree"
 	"lode/consensus"
 )
 
@@ -26,15 +27,11 @@ type HeaderInfo struct {
 
 func (c *Chain) info(n *node) HeaderInfo {
 	return HeaderInfo{
-		Header: n.header, Hash: n.hash(), Height: n.height(), Work: n.state.Work, MedianTime: n.state.MedianTime(), Txs: n.txs,
-		HaveBlock: n.has(statusBody), Pruned: n.has(statusPruned), Active: c.isActive(n),
-		Invalid: n.has(statusInvalid), Invalidated: n.has(statusInvalidated) && !n.has(statusFailed),
-		Connected: c.isActive(n) || n.has(statusUndo),
+		Header: *n.Header(), Hash: n.Hash(), Height: n.Height(), Work: n.State().Work, MedianTime: n.State().MedianTime(), Txs: n.Own.txs,
+		HaveBlock: n.IsStored(), Pruned: n.Own.has(statusPruned), Active: c.tree.IsActive(n),
+		Invalid: n.IsFaulty(), Invalidated: n.IsInvalidated() && !n.IsBroken(),
+		Connected: c.tree.IsActive(n) || n.Own.has(statusUndo),
 	}
-}
-
-func (c *Chain) isActive(n *node) bool {
-	return int(n.height()) < len(c.active) && c.active[n.height()] == n
 }
 
 // Rules are the rules of the network.
@@ -44,21 +41,21 @@ func (c *Chain) Rules() *consensus.Rules { return c.rules }
 func (c *Chain) Tip() consensus.State {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.tip().state
+	return *c.tree.Tip().State()
 }
 
 // BestHeader is the header with the most work that is not known to be invalid.
 func (c *Chain) BestHeader() HeaderInfo {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.info(c.best)
+	return c.info(c.tree.Best())
 }
 
 // Header finds a header by its hash.
 func (c *Chain) Header(hash consensus.Hash) (HeaderInfo, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	n, ok := c.index[hash]
+	n, ok := c.tree.Find(hash)
 	if !ok {
 		return HeaderInfo{}, false
 	}
@@ -69,30 +66,30 @@ func (c *Chain) Header(hash consensus.Hash) (HeaderInfo, bool) {
 func (c *Chain) State(hash consensus.Hash) (consensus.State, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	n, ok := c.index[hash]
+	n, ok := c.tree.Find(hash)
 	if !ok {
 		return consensus.State{}, false
 	}
-	return n.state, true
+	return *n.State(), true
 }
 
 // HashAt is the hash of the block at a height of the active chain.
 func (c *Chain) HashAt(height uint32) (consensus.Hash, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	if int(height) >= len(c.active) {
+	if int(height) >= len(c.tree.Active()) {
 		return consensus.Hash{}, false
 	}
-	return c.active[height].hash(), true
+	return c.tree.Active()[height].Hash(), true
 }
 
 // Tips lists the headers that have no children, the active tip first.
 func (c *Chain) Tips() []HeaderInfo {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	tips := []HeaderInfo{c.info(c.tip())}
-	for _, n := range c.index {
-		if len(n.children) == 0 && n != c.tip() {
+	tips := []HeaderInfo{c.info(c.tree.Tip())}
+	for n := range c.tree.Tips() {
+		if n != c.tree.Tip() {
 			tips = append(tips, c.info(n))
 		}
 	}
@@ -142,10 +139,10 @@ func (c *Chain) Spent(hash consensus.Hash) ([]consensus.Coin, error) {
 	}
 	spent, err := c.spent(n)
 	if errors.Is(err, ErrDamaged) {
-		if now, failure := c.lookup(hash); failure == nil && !now.has(statusUndo) { // meanwhile
+		if now, failure := c.lookup(hash); failure == nil && !now.Own.has(statusUndo) { // meanwhile
 			return nil, fmt.Errorf("%w: undo data of block %s", ErrPruned, hash)
 		}
-		spent, err = c.mendUndo(hash, n.undo)
+		spent, err = c.mendUndo(hash, n.Own.undo)
 		c.settleLosses()
 	}
 	return spent, err
@@ -155,7 +152,7 @@ func (c *Chain) Spent(hash consensus.Hash) ([]consensus.Coin, error) {
 func (c *Chain) lookup(hash consensus.Hash) (*node, error) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	n, ok := c.index[hash]
+	n, ok := c.tree.Find(hash)
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", ErrNotFound, hash)
 	}
@@ -169,20 +166,20 @@ func (c *Chain) Locator() []consensus.Hash {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	var hashes []consensus.Hash
-	n, step := c.best, uint32(1)
+	n, step := c.tree.Best(), uint32(1)
 	for {
-		hashes = append(hashes, n.hash())
-		if n.parent == nil {
+		hashes = append(hashes, n.Hash())
+		if n.Parent() == nil {
 			return hashes
 		}
 		if len(hashes) > 10 {
 			step *= 2
 		}
-		target := n.height() - min(step, n.height())
-		if base := c.active; int(target) < len(base) && c.isActive(n) {
+		target := n.Height() - min(step, n.Height())
+		if base := c.tree.Active(); int(target) < len(base) && c.tree.IsActive(n) {
 			n = base[target]
 		} else {
-			n = n.ancestor(target)
+			n = n.Ancestor(target)
 		}
 	}
 }
@@ -195,18 +192,18 @@ func (c *Chain) HeadersAfter(locator []consensus.Hash, stop consensus.Hash, limi
 	defer c.mu.RUnlock()
 	from := uint32(0)
 	for _, hash := range locator {
-		if n, ok := c.index[hash]; ok && c.isActive(n) {
-			from = n.height()
+		if n, ok := c.tree.Find(hash); ok && c.tree.IsActive(n) {
+			from = n.Height()
 			break
 		}
 	}
 	var headers []consensus.Header
-	for _, n := range c.active[from+1:] {
+	for _, n := range c.tree.Active()[from+1:] {
 		if len(headers) == limit {
 			break
 		}
-		headers = append(headers, n.header)
-		if n.hash() == stop {
+		headers = append(headers, *n.Header())
+		if n.Hash() == stop {
 			break
 		}
 	}
@@ -220,24 +217,24 @@ func (c *Chain) MissingBlocks(toward consensus.Hash, limit int) []consensus.Hash
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dropLost()
-	n, ok := c.index[toward]
-	if !ok || n.has(statusInvalid) || c.awaited != nil {
+	n, ok := c.tree.Find(toward)
+	if !ok || n.IsFaulty() || c.awaited != nil {
 		return nil
 	}
 	missing := c.lostBlocks(limit)
-	base := fork(c.tip(), n)
+	base := headertree.Fork(c.tree.Tip(), n)
 	if c.severed(base) {
-		if n.state.Work.Gt(&c.tip().state.Work) {
+		if n.State().Work.Gt(&c.tree.Tip().State().Work) {
 			c.tellSevered(base, n)
 		}
 		return missing
 	}
-	for _, n := range path(base, n) {
+	for _, n := range headertree.Path(base, n) {
 		if len(missing) == limit {
 			break
 		}
-		if !n.has(statusBody) {
-			missing = append(missing, n.hash())
+		if !n.IsStored() {
+			missing = append(missing, n.Hash())
 		}
 	}
 	return missing
@@ -257,8 +254,8 @@ func (c *Chain) StillMissing(blocks []MissingBlock) []MissingBlock {
 	defer c.mu.RUnlock()
 	kept := blocks[:0]
 	for _, b := range blocks {
-		if n, ok := c.index[b.Hash]; ok && !n.has(statusBody) && (!n.has(statusInvalid) || c.isActive(n)) {
-			kept = append(kept, MissingBlock{b.Hash, n.height()})
+		if n, ok := c.tree.Find(b.Hash); ok && !n.IsStored() && (!n.IsFaulty() || c.tree.IsActive(n)) {
+			kept = append(kept, MissingBlock{b.Hash, n.Height()})
 		}
 	}
 	return kept

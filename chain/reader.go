@@ -24,13 +24,15 @@ func (c *Chain) Read(f func(*Reader) error) error {
 }
 
 // Tip is the state after the active tip.
-func (r *Reader) Tip() consensus.State { return r.c.tip().state }
+func (r *Reader) Tip() consensus.State { return *r.c.tree.Tip().State() }
 
 // Latest is the latest time that a header may have by this node's clock.
 func (r *Reader) Latest() uint32 { return r.c.latest() }
 
 // MedianTime is the median time past of a block of the active chain.
-func (r *Reader) MedianTime(height uint32) uint32 { return r.c.active[height].state.MedianTime() }
+func (r *Reader) MedianTime(height uint32) uint32 {
+	return r.c.tree.Active()[height].State().MedianTime()
+}
 
 // Coin looks up a coin at the tip; an error is of kind ErrFatal.
 func (r *Reader) Coin(o consensus.OutPoint) (consensus.Coin, bool, error) {
@@ -76,13 +78,13 @@ func (r *Reader) UpdatesSince(point consensus.Hash, limit int) (Updates, error) 
 
 func (r *Reader) updatesSince(point consensus.Hash, limit int) (u Updates, err error) {
 	c := r.c
-	n, ok := c.index[point]
+	n, ok := c.tree.Find(point)
 	if !ok {
 		return Updates{}, fmt.Errorf("%w: %s", ErrNotFound, point)
 	}
-	for ; !c.isActive(n); n = n.parent {
+	for ; !c.tree.IsActive(n); n = n.Parent() {
 		if len(u.Reverted) == limit {
-			u.Point, u.More = n.hash(), true
+			u.Point, u.More = n.Hash(), true
 			return u, nil
 		}
 		p, err := c.parse(n)
@@ -91,7 +93,7 @@ func (r *Reader) updatesSince(point consensus.Hash, limit int) (u Updates, err e
 		}
 		u.Reverted = append(u.Reverted, p.block)
 	}
-	for _, next := range c.active[n.height()+1:] {
+	for _, next := range c.tree.Active()[n.Height()+1:] {
 		if len(u.Reverted)+len(u.Applied) >= limit {
 			u.More = true
 			break
@@ -103,6 +105,6 @@ func (r *Reader) updatesSince(point consensus.Hash, limit int) (u Updates, err e
 		u.Applied = append(u.Applied, p.block)
 		n = next
 	}
-	u.Point = n.hash()
+	u.Point = n.Hash()
 	return u, nil
 }

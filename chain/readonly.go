@@ -96,7 +96,7 @@ func (c *Chain) readIndex() (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.active = append([]*node{tip.ancestor(0)}, path(tip.ancestor(0), tip)...)
+	c.tree.Activate(tip)
 	return tip, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"lode/chain/headertree"
 	"lode/consensus"
 )
 
@@ -19,7 +20,7 @@ var ErrDamaged = errors.New("damaged on disk")
 var errGone = errors.New("it is being fetched again from peers, ask again later")
 
 func damaged(what string, n *node, err error) error {
-	return fmt.Errorf("%s %s is %w: %w", what, n.hash(), ErrDamaged, err)
+	return fmt.Errorf("%s %s is %w: %w", what, n.Hash(), ErrDamaged, err)
 }
 
 // loss is a damaged block: where it lay, and what is wrong with it.
@@ -34,8 +35,8 @@ type loss struct {
 func (c *Chain) lose(n *node, err error) {
 	c.lossMu.Lock()
 	defer c.lossMu.Unlock()
-	delete(c.proven, n.hash())
-	c.losses[n.hash()] = loss{n.body, err}
+	delete(c.proven, n.Hash())
+	c.losses[n.Hash()] = loss{n.Own.body, err}
 }
 
 // settleLosses has the index know of damage that a reader has met, and whoever
@@ -68,21 +69,21 @@ func (c *Chain) dropLost() {
 	c.proven = make(map[consensus.Hash]uint32)
 	c.lossMu.Unlock()
 	for hash, sum := range proven {
-		if n := c.index[hash]; n.has(statusBody) && !n.has(statusSummed) {
-			n.sum, n.status = sum, n.status|statusSummed
+		if n, _ := c.tree.Find(hash); n.IsStored() && !n.Own.has(statusSummed) {
+			n.Own.sum, n.Own.status = sum, n.Own.status|statusSummed
 			c.changed(n)
 		}
 	}
 	short := make(map[uint32]bool) // files
 	for hash, loss := range losses {
-		n := c.index[hash]
-		if !n.has(statusBody) || n.body != loss.body {
+		n, _ := c.tree.Find(hash)
+		if !n.IsStored() || n.Own.body != loss.body {
 			continue
 		}
 		c.cfg.Log.Warn("a block on disk is damaged and will be fetched again from a peer; --reindex does without it",
-			"height", n.height(), "hash", hash, "error", loss.err)
+			"height", n.Height(), "hash", hash, "error", loss.err)
 		c.dropBody(n)
-		short[n.body.File] = short[n.body.File] || errors.Is(loss.err, errEnds)
+		short[n.Own.body.File] = short[n.Own.body.File] || errors.Is(loss.err, errEnds)
 	}
 	for file, is := range short {
 		if is {
@@ -94,18 +95,15 @@ func (c *Chain) dropLost() {
 // dropBody has the block of n, which is damaged, count as one that has not come
 // yet. The caller holds mu.
 func (c *Chain) dropBody(n *node) {
-	n.status &^= statusBody
-	c.letGo(n)
-	c.changed(n)
-	if c.isActive(n) {
-		c.lost[n] = struct{}{}
-		c.missing = min(c.missing, n.height())
-		return
-	}
-	for _, m := range c.drop(n) {
+	for _, m := range c.tree.Lose(n) {
 		c.changed(m)
 	}
-	c.findCandidates()
+	c.letGo(n)
+	c.changed(n)
+	if c.tree.IsActive(n) {
+		c.lost[n] = struct{}{}
+		c.missing = min(c.missing, n.Height())
+	}
 }
 
 // dropBehindEnd drops all blocks that should lie where a block file has ended, or
@@ -117,17 +115,17 @@ func (c *Chain) dropBehindEnd(file uint32) {
 		return // whoever reads it will say so
 	}
 	var gone []*node
-	for _, n := range c.index {
-		if n.has(statusBody) && n.parent != nil && n.body.File == file && int64(n.body.Offset)+int64(n.body.Size) > size {
+	for n := range c.tree.All() {
+		if n.IsStored() && n.Parent() != nil && n.Own.body.File == file && int64(n.Own.body.Offset)+int64(n.Own.body.Size) > size {
 			gone = append(gone, n)
 		}
 	}
 	if len(gone) == 0 {
 		return
 	}
-	slices.SortFunc(gone, func(a, b *node) int { return cmp.Compare(a.height(), b.height()) })
+	slices.SortFunc(gone, func(a, b *node) int { return cmp.Compare(a.Height(), b.Height()) })
 	c.cfg.Log.Warn("blocks are missing at the end of a block file, or with all of it, and will be fetched again from peers",
-		"file", c.blocks.name(file), "bytes", size, "blocks", len(gone), "from", gone[0].height(), "to", gone[len(gone)-1].height())
+		"file", c.blocks.name(file), "bytes", size, "blocks", len(gone), "from", gone[0].Height(), "to", gone[len(gone)-1].Height())
 	for _, n := range gone {
 		c.dropBody(n)
 	}
@@ -137,9 +135,9 @@ func (c *Chain) dropBehindEnd(file uint32) {
 // caller holds mu.
 func (c *Chain) dropShort() error {
 	ends := make(map[uint32]int64)
-	for _, n := range c.index {
-		if n.has(statusBody) && n.parent != nil {
-			ends[n.body.File] = max(ends[n.body.File], int64(n.body.Offset)+int64(n.body.Size))
+	for n := range c.tree.All() {
+		if n.IsStored() && n.Parent() != nil {
+			ends[n.Own.body.File] = max(ends[n.Own.body.File], int64(n.Own.body.Offset)+int64(n.Own.body.Size))
 		}
 	}
 	for file, end := range ends {
@@ -159,7 +157,8 @@ func (c *Chain) dropShort() error {
 func (c *Chain) isLost(hash consensus.Hash) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	_, lost := c.lost[c.index[hash]]
+	n, _ := c.tree.Find(hash)
+	_, lost := c.lost[n]
 	return lost
 }
 
@@ -168,47 +167,37 @@ func (c *Chain) isLost(hash consensus.Hash) bool {
 func (c *Chain) lostBlocks(limit int) []consensus.Hash {
 	var nodes []*node
 	for n := range c.lost {
-		if c.isActive(n) && !n.has(statusBody) {
+		if c.tree.IsActive(n) && !n.IsStored() {
 			nodes = append(nodes, n)
 		}
 	}
-	slices.SortFunc(nodes, func(a, b *node) int { return cmp.Compare(a.height(), b.height()) })
+	slices.SortFunc(nodes, func(a, b *node) int { return cmp.Compare(a.Height(), b.Height()) })
 	hashes := make([]consensus.Hash, min(limit, len(nodes)))
 	for i := range hashes {
-		hashes[i] = nodes[i].hash()
+		hashes[i] = nodes[i].Hash()
 	}
 	return hashes
 }
 
-// drop has the chains of n and of what is built on it, which are not active,
-// count as incomplete. The caller holds mu.
-func (c *Chain) drop(n *node) []*node {
-	list := descendants(n)
-	for _, m := range list {
-		m.seq = 0
-		delete(c.candidates, m)
-	}
-	if n.parent.seq > 0 {
-		c.compete(n.parent)
-	}
-	return list
+// reachable reports whether the blocks above the fork with n can be disconnected, as
+// far as it is known, and may be. The caller holds mu, if only for reading.
+func (c *Chain) reachable(n *node) bool {
+	fork := headertree.Fork(c.tree.Tip(), n)
+	return !c.avoids(fork) && !c.severed(fork) &&
+		(c.stuck == nil || !c.tree.IsActive(c.stuck) || fork.Height() >= c.stuck.Height())
 }
 
-// reachable reports whether the blocks above the fork with n can be
-// disconnected, as far as it is known, and may be. The caller holds mu.
-func (c *Chain) reachable(n *node) bool {
-	if c.avoids(n) {
-		return false
+// tellPassed says once of each branch with more work why it is out of reach, unless
+// that was said already. The caller holds mu.
+func (c *Chain) tellPassed(passed []*node) {
+	for _, n := range passed {
+		switch fork := headertree.Fork(c.tree.Tip(), n); {
+		case c.avoids(fork):
+			c.tellAvoided(fork, n)
+		case c.severed(fork):
+			c.tellSevered(fork, n)
+		}
 	}
-	if c.onRoute(n) {
-		return true
-	}
-	base := fork(c.tip(), n)
-	if c.severed(base) {
-		c.tellSevered(base, n)
-		return false
-	}
-	return c.stuck == nil || !c.isActive(c.stuck) || base.height() >= c.stuck.height()
 }
 
 // isUndoLost reports whether an error of spent means that undo data must be made
@@ -217,10 +206,10 @@ func isUndoLost(err error) bool { return errors.Is(err, ErrDamaged) || errors.Is
 
 // storeUndo writes the coins that the block of n spent. The caller holds mu.
 func (c *Chain) storeUndo(n *node, spent []consensus.Coin) (err error) {
-	if n.undo, err = c.undos.append(appendUndo(nil, n.hash(), spent)); err != nil {
+	if n.Own.undo, err = c.undos.append(appendUndo(nil, n.Hash(), spent)); err != nil {
 		return err
 	}
-	n.status |= statusUndo
+	n.Own.status |= statusUndo
 	c.changed(n)
 	return nil
 }
@@ -235,12 +224,12 @@ func (c *Chain) mendUndo(hash consensus.Hash, place position) ([]consensus.Coin,
 	if err != nil {
 		return nil, err
 	}
-	if n.undo != place {
+	if n.Own.undo != place {
 		return c.spent(n)
 	}
-	c.cfg.Log.Warn("undo data is damaged and made anew from older blocks", "height", n.height(), "hash", hash)
+	c.cfg.Log.Warn("undo data is damaged and made anew from older blocks", "height", n.Height(), "hash", hash)
 	read := func(m *node) (parsedBlock, error) {
-		now, err := c.lookup(m.hash())
+		now, err := c.lookup(m.Hash())
 		if err != nil {
 			return parsedBlock{}, err
 		}
@@ -252,14 +241,14 @@ func (c *Chain) mendUndo(hash consensus.Hash, place position) ([]consensus.Coin,
 	}
 	spent, err := c.remakeUndo(n, read)
 	if err != nil {
-		return nil, fmt.Errorf("undo data of block %s at height %d is %w, and to make it again: %w", hash, n.height(), ErrDamaged, err)
+		return nil, fmt.Errorf("undo data of block %s at height %d is %w, and to make it again: %w", hash, n.Height(), ErrDamaged, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.Err(); err != nil {
 		return nil, err
 	}
-	if now := c.index[hash]; now.has(statusUndo) && now.undo == place {
+	if now, _ := c.tree.Find(hash); now.Own.has(statusUndo) && now.Own.undo == place {
 		if err := c.storeUndo(now, spent); err != nil {
 			return nil, c.fail(err)
 		}
@@ -283,7 +272,7 @@ func (c *Chain) remakeUndo(n *node, read func(*node) (parsedBlock, error)) ([]co
 		}
 	}
 	spent := make([]consensus.Coin, len(inputs))
-	for m := n; m != nil && len(made) > 0; m = m.parent {
+	for m := n; m != nil && len(made) > 0; m = m.Parent() {
 		if m != n {
 			if p, err = read(m); err != nil {
 				return nil, err
@@ -300,7 +289,7 @@ func (c *Chain) remakeUndo(n *node, read func(*node) (parsedBlock, error)) ([]co
 				if !ok {
 					return nil, consensus.ErrUndo
 				}
-				spent[at] = consensus.Coin{Value: tx.Out[index].Value, Key: key, Height: m.height(), Coinbase: tx.IsCoinbase()}
+				spent[at] = consensus.Coin{Value: tx.Out[index].Value, Key: key, Height: m.Height(), Coinbase: tx.IsCoinbase()}
 			}
 			delete(made, id)
 		}

@@ -36,7 +36,7 @@ type invalidBlock struct {
 }
 
 func (e *invalidBlock) Error() string {
-	return fmt.Sprintf("block %s at height %d is invalid: %v", e.n.hash(), e.n.height(), e.err)
+	return fmt.Sprintf("block %s at height %d is invalid: %v", e.n.Hash(), e.n.Height(), e.err)
 }
 
 func (e *invalidBlock) Unwrap() error { return e.err }
@@ -47,7 +47,7 @@ type brokenBlock struct {
 	err error
 }
 
-func (e *brokenBlock) Error() string { return fmt.Sprintf("height %d: %v", e.n.height(), e.err) }
+func (e *brokenBlock) Error() string { return fmt.Sprintf("height %d: %v", e.n.Height(), e.err) }
 func (e *brokenBlock) Unwrap() error { return e.err }
 
 // begin empties the database of coins and starts with the genesis block, or goes
@@ -64,7 +64,7 @@ func (r *replay) begin() error {
 	r.coins, r.next = newCoinCache(r.store), 1
 	if ok && moving == nil {
 		for height := len(r.chain) - 1; height > 0; height-- {
-			if r.chain[height].hash() == tip {
+			if r.chain[height].Hash() == tip {
 				r.next = uint32(height) + 1
 				return nil
 			}
@@ -118,7 +118,7 @@ func (r *replay) run(ctx context.Context, to uint32) error {
 func (r *replay) group(from, to uint32) []*node {
 	size, end := 0, from
 	for ; end <= to; end++ {
-		if size += int(r.chain[end].body.Size); end > from && size > groupSize {
+		if size += int(r.chain[end].Own.body.Size); end > from && size > groupSize {
 			break
 		}
 	}
@@ -132,7 +132,7 @@ func (r *replay) readAll(nodes []*node) ([]parsedBlock, error) {
 		var err error
 		if blocks[i], err = r.read(n); err != nil {
 			errs[i] = &brokenBlock{n, err}
-		} else if err = r.rules.CheckHeader(&n.parent.state, &n.header, consensus.NoTimeLimit); err != nil {
+		} else if err = r.rules.CheckHeader(n.Parent().State(), n.Header(), consensus.NoTimeLimit); err != nil {
 			errs[i] = &invalidBlock{n, err}
 		}
 	})
@@ -147,7 +147,7 @@ func (r *replay) readAll(nodes []*node) ([]parsedBlock, error) {
 // connect applies a group of blocks. After an error the coins in memory are
 // worth nothing.
 func (r *replay) connect(nodes []*node, blocks []parsedBlock) error {
-	updates, err := r.coins.connect(r.rules, r.sigs, nodes, blocks, func(height uint32) uint32 { return r.chain[height].state.MedianTime() })
+	updates, err := r.coins.connect(r.rules, r.sigs, nodes, blocks, func(height uint32) uint32 { return r.chain[height].State().MedianTime() })
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (r *replay) flush() error {
 			return err
 		}
 	}
-	return r.coins.write(new(batch), r.chain[r.next-1].hash(), maxBatch)
+	return r.coins.write(new(batch), r.chain[r.next-1].Hash(), maxBatch)
 }
 
 // clear deletes everything under keys with these first bytes.

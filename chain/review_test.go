@@ -149,30 +149,30 @@ func TestUndoAndBlockDamaged(t *testing.T) {
 	// Some block below the fork made what the last block spends.
 	var made *node
 	for _, in := range g.Blocks[8].Txs[1].In {
-		coins, err := c.spent(c.tip())
+		coins, err := c.spent(c.tree.Tip())
 		if err != nil || len(coins) == 0 {
 			t.Fatal(err, in)
 		}
-		made = c.active[slices.MinFunc(coins, func(a, b consensus.Coin) int { return int(a.Height) - int(b.Height) }).Height]
+		made = c.tree.Active()[slices.MinFunc(coins, func(a, b consensus.Coin) int { return int(a.Height) - int(b.Height) }).Height]
 	}
-	if made.height() > 6 {
-		t.Fatalf("it spends what was made at %d", made.height())
+	if made.Height() > 6 {
+		t.Fatalf("it spends what was made at %d", made.Height())
 	}
 	c.flushDue()
-	damageStored(c, c.undos, c.tip().undo)
-	damageStored(c, c.blocks, made.body)
+	damageStored(c, c.undos, c.tree.Tip().Own.undo)
+	damageStored(c, c.blocks, made.Own.body)
 	for range 2 {
 		addBlocks(t, c, other.Blocks[7:])
 		if c.Tip().Hash != g.Tip().Hash {
 			t.Fatalf("the tip is at %d", c.Tip().Height)
 		}
-		if missing := c.MissingBlocks(other.Tip().Hash, 10); !slices.Equal(missing, []consensus.Hash{made.hash()}) {
-			t.Errorf("missing are %v, want %v", missing, made.hash())
+		if missing := c.MissingBlocks(other.Tip().Hash, 10); !slices.Equal(missing, []consensus.Hash{made.Hash()}) {
+			t.Errorf("missing are %v, want %v", missing, made.Hash())
 		}
 		kill(d, c)
 		c = onFaultDisk(t, d, nil)
 	}
-	addBlocks(t, c, g.Blocks[made.height():][:1])
+	addBlocks(t, c, g.Blocks[made.Height():][:1])
 	if c.Tip().Hash != other.Tip().Hash {
 		t.Errorf("the tip is at %d although the block has come", c.Tip().Height)
 	}
@@ -186,7 +186,7 @@ func TestInvalidateDamaged(t *testing.T) {
 	c := onFaultDisk(t, d, nil)
 	g := chaingen.New(&testSpec.Rules, chaingen.Params{Seed: 2, Txs: 2, Outputs: 2, Fee: 1000})
 	addBlocks(t, c, g.Extend(8))
-	damageStored(c, c.blocks, c.active[7].body)
+	damageStored(c, c.blocks, c.tree.Active()[7].Own.body)
 	for range 2 {
 		if err := c.InvalidateBlock(g.Blocks[5].Header.Hash()); !errors.Is(err, ErrDamaged) || !errors.Is(err, ErrNotFound) {
 			t.Fatal(err)
@@ -214,7 +214,7 @@ func TestGenesisDamaged(t *testing.T) {
 	c := onFaultDisk(t, d, nil)
 	g := chaingen.New(&testSpec.Rules, chaingen.Params{Seed: 2})
 	addBlocks(t, c, g.Extend(2))
-	damageStored(c, c.blocks, c.active[0].body)
+	damageStored(c, c.blocks, c.tree.Active()[0].Own.body)
 	if b, err := c.Block(testSpec.Rules.GenesisHash()); err != nil || b.Header.Hash() != testSpec.Rules.GenesisHash() {
 		t.Error(err)
 	}
@@ -378,9 +378,9 @@ func TestLostBlockFetchedThenKill(t *testing.T) {
 	side.Extend(3)
 	addBlocks(t, c, side.Blocks[4:5])
 	c.flushDue()
-	n := c.active[3]
-	damageStored(c, c.blocks, n.body)
-	if _, err := c.Block(n.hash()); !errors.Is(err, ErrNotFound) {
+	n := c.tree.Active()[3]
+	damageStored(c, c.blocks, n.Own.body)
+	if _, err := c.Block(n.Hash()); !errors.Is(err, ErrNotFound) {
 		t.Fatal(err)
 	}
 	addBlocks(t, c, g.Blocks[3:4])
@@ -436,7 +436,7 @@ func TestRecordOfLostBlock(t *testing.T) {
 	if err := c.AddHeaders([]consensus.Header{side.Next().Header}); err != nil {
 		t.Fatal(err)
 	}
-	at := c.index[side.Tip().Hash].body
+	at := mustFind(c, side.Tip().Hash).Own.body
 	d.mu.Lock()
 	n := d.find(c.blocks.name(at.File))
 	n.data = n.data[:at.Offset-frameSize]

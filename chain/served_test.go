@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"lode/chain/headertree"
 	"lode/consensus"
 	"lode/testnet/chaingen"
 )
@@ -112,7 +113,7 @@ func TestServedIsRight(t *testing.T) {
 		}
 		r.spent = append(r.spent, spent)
 	}
-	spots := spotsOf(t, g.Blocks, func(height uint32) int { return int(c.active[height].undo.Size) })
+	spots := spotsOf(t, g.Blocks, func(height uint32) int { return int(c.tree.Active()[height].Own.undo.Size) })
 	random := rand.New(rand.NewPCG(5, 6))
 	classes := []damageClass{inFrame, inHeader, inMerkle, inWitness, inUndo}
 	for i := range damages {
@@ -133,17 +134,17 @@ func TestServedIsRight(t *testing.T) {
 func (r *reader) forgetSums() {
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
-	for _, n := range r.c.active {
-		n.status &^= statusSummed
+	for _, n := range r.c.tree.Active() {
+		n.Own.status &^= statusSummed
 	}
 	clear(r.c.proven)
 }
 
 func (r *reader) damage(class damageClass, s spot, width int, random *rand.Rand) {
-	n := r.c.active[s.height]
-	where, place := r.c.blocks, n.body
+	n := r.c.tree.Active()[s.height]
+	where, place := r.c.blocks, n.Own.body
 	if class == inUndo {
-		where, place = r.c.undos, n.undo
+		where, place = r.c.undos, n.Own.undo
 	}
 	r.disk.mu.Lock()
 	data := r.disk.find(where.name(place.File)).data
@@ -222,19 +223,23 @@ func (r *reader) ask(class damageClass, s spot, whole bool) {
 // TestOldRecordsAreRead reads the record of a block from before there were
 // checksums, which has none.
 func TestOldRecordsAreRead(t *testing.T) {
-	n := &node{header: testSpec.Rules.Genesis().Header, status: statusBody | statusUndo, seq: 7, body: position{1, 2, 3}, undo: position{4, 5, 6}}
-	n.state.Height = 9
-	old := n.record()
-	n.setBody(n.body, []byte("a block"))
-	for _, record := range [][]byte{old, n.record()} {
-		got, height, err := readRecord(record)
-		if err != nil || height != 9 || got.body != n.body || got.undo != n.undo || got.seq != 7 || got.has(statusSummed) != (len(record) > len(old)) {
-			t.Errorf("read %+v at %d: %v", got, height, err)
+	saved := headertree.Saved{Header: testSpec.Rules.Genesis().Header, Seq: 7, Place: position{1, 2, 3}.order(), Faults: headertree.Invalidated}
+	n, err := headertree.New[kept](&testSpec.Rules).Add(saved, kept{status: statusUndo, body: position{1, 2, 3}, undo: position{4, 5, 6}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.State().Height = 9
+	old := record(n)
+	n.Own.setBody(n.Own.body, []byte("a block"))
+	for _, record := range [][]byte{old, record(n)} {
+		got, err := readRecord(record)
+		if err != nil || got.height != 9 || got.own.body != n.Own.body || got.own.undo != n.Own.undo || got.Saved != saved || got.own.has(statusSummed) != (len(record) > len(old)) {
+			t.Errorf("read %+v: %v", got, err)
 		}
-		if got.has(statusSummed) && got.sum != n.sum {
-			t.Errorf("checksum %x, want %x", got.sum, n.sum)
+		if got.own.has(statusSummed) && got.own.sum != n.Own.sum {
+			t.Errorf("checksum %x, want %x", got.own.sum, n.Own.sum)
 		}
-		if _, _, err := readRecord(record[:len(record)-1]); err == nil {
+		if _, err := readRecord(record[:len(record)-1]); err == nil {
 			t.Error("a record that is cut short is read")
 		}
 	}
@@ -253,7 +258,7 @@ func TestUndoIsMadeAgain(t *testing.T) {
 	if err != nil || len(want) == 0 {
 		t.Fatal(want, err)
 	}
-	damageStored(c, c.undos, c.tip().undo)
+	damageStored(c, c.undos, c.tree.Tip().Own.undo)
 	for range 2 {
 		if got, err := c.Spent(hash); err != nil || !slices.Equal(got, want) {
 			t.Fatalf("got %v: %v", got, err)
@@ -263,16 +268,16 @@ func TestUndoIsMadeAgain(t *testing.T) {
 		t.Errorf("it was made %d times: %s", said, log.String())
 	}
 
-	maker := c.active[want[0].Height]
-	damageStored(c, c.undos, c.tip().undo)
-	damageStored(c, c.blocks, maker.body)
-	if _, err := c.Spent(hash); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), maker.hash().String()) {
+	maker := c.tree.Active()[want[0].Height]
+	damageStored(c, c.undos, c.tree.Tip().Own.undo)
+	damageStored(c, c.blocks, maker.Own.body)
+	if _, err := c.Spent(hash); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), maker.Hash().String()) {
 		t.Errorf("without the block that made a coin: %v", err)
 	}
-	if missing := c.MissingHistory(10); !slices.Equal(missing, []consensus.Hash{maker.hash()}) {
-		t.Errorf("to be fetched are %v, want %v", missing, maker.hash())
+	if missing := c.MissingHistory(10); !slices.Equal(missing, []consensus.Hash{maker.Hash()}) {
+		t.Errorf("to be fetched are %v, want %v", missing, maker.Hash())
 	}
-	addBlocks(t, c, g.Blocks[maker.height():][:1])
+	addBlocks(t, c, g.Blocks[maker.Height():][:1])
 	if got, err := c.Spent(hash); err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v: %v", got, err)
 	}
@@ -294,24 +299,24 @@ func TestUndoOfPrunedCoins(t *testing.T) {
 	}
 	pruned := c.Pruning().Height
 	for height := pruned; ; height++ {
-		if int(height) == len(c.active) {
+		if int(height) == len(c.tree.Active()) {
 			t.Fatal("no block has spent what a pruned one made")
 		}
-		n := c.active[height]
-		if spent, err := c.Spent(n.hash()); err != nil {
+		n := c.tree.Active()[height]
+		if spent, err := c.Spent(n.Hash()); err != nil {
 			t.Fatal(err)
 		} else if !slices.ContainsFunc(spent, func(coin consensus.Coin) bool { return coin.Height < pruned }) {
 			continue
 		}
-		damageFile(t, c.undos.name(n.undo.File), int64(n.undo.Offset)+3)
-		if _, err := c.Spent(n.hash()); !errors.Is(err, ErrDamaged) || !errors.Is(err, ErrPruned) {
+		damageFile(t, c.undos.name(n.Own.undo.File), int64(n.Own.undo.Offset)+3)
+		if _, err := c.Spent(n.Hash()); !errors.Is(err, ErrDamaged) || !errors.Is(err, ErrPruned) {
 			t.Errorf("got %v", err)
 		}
 		before := c.Tip()
-		if err := c.InvalidateBlock(n.hash()); !errors.Is(err, ErrPruned) || !errors.Is(err, ErrDamaged) {
+		if err := c.InvalidateBlock(n.Hash()); !errors.Is(err, ErrPruned) || !errors.Is(err, ErrDamaged) {
 			t.Errorf("it is invalidated: %v", err)
 		}
-		if info, _ := c.Header(n.hash()); info.Invalid || c.Tip().Hash != before.Hash {
+		if info, _ := c.Header(n.Hash()); info.Invalid || c.Tip().Hash != before.Hash {
 			t.Errorf("invalid: %v, the tip is at %d, want %d", info.Invalid, c.Tip().Height, before.Height)
 		}
 		return

@@ -113,7 +113,7 @@ func (c *Chain) assumed() *node {
 // excused reports whether the block of n may be missing, because nobody has
 // fetched it yet. The caller holds mu, if only for reading.
 func (c *Chain) excused(n *node) bool {
-	return n.has(statusAssumed) && c.began != nil && c.began.state == SnapshotAssumed
+	return n.Own.has(statusAssumed) && c.began != nil && c.began.state == SnapshotAssumed
 }
 
 // Snapshot is what is known of the snapshot that the ledger began with; ok is
@@ -125,7 +125,7 @@ func (c *Chain) Snapshot() (info SnapshotInfo, ok bool) {
 	if b == nil {
 		return info, false
 	}
-	info = SnapshotInfo{b.state, b.base, b.node.height(), b.coins, b.hash, c.replayed}
+	info = SnapshotInfo{b.state, b.base, b.node.Height(), b.coins, b.hash, c.replayed}
 	if b.state == SnapshotVerified {
 		info.Verified = info.Height
 	}
@@ -202,7 +202,7 @@ func (c *Chain) UseSnapshot(ctx context.Context, name string, want consensus.Has
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.tip().parent != nil {
+	if c.tree.Tip().Parent() != nil {
 		return fmt.Errorf("the ledger in %s is not fresh any more", c.cfg.Dir)
 	}
 	c.awaited = &awaitedSnapshot{name, r.base, want, r.coins, r.top}
@@ -313,12 +313,12 @@ func (c *Chain) awaitedBase() (*node, error) {
 	if c.awaited == nil {
 		return nil, nil
 	}
-	n, ok := c.index[c.awaited.base]
-	if !ok || c.best.height() < n.height() || c.best.ancestor(n.height()) != n {
+	n, ok := c.tree.Find(c.awaited.base)
+	if !ok || c.tree.Best().Height() < n.Height() || c.tree.Best().Ancestor(n.Height()) != n {
 		return nil, nil
 	}
-	if n.height() != c.awaited.top {
-		return nil, fmt.Errorf("%s: %w", c.awaited.name, badSnapshot("its highest coin has height %d, and its base %s has height %d", c.awaited.top, n.hash(), n.height()))
+	if n.Height() != c.awaited.top {
+		return nil, fmt.Errorf("%s: %w", c.awaited.name, badSnapshot("its highest coin has height %d, and its base %s has height %d", c.awaited.top, n.Hash(), n.Height()))
 	}
 	return n, nil
 }
@@ -361,7 +361,7 @@ func (c *Chain) loadSnapshot(ctx context.Context, base *node) error {
 	if err := c.beginAt(began); err != nil {
 		return err
 	}
-	c.cfg.Log.Info("the ledger begins with a snapshot; the history before it is verified in the background", "height", base.height(), "base", base.hash(), "coins", a.coins)
+	c.cfg.Log.Info("the ledger begins with a snapshot; the history before it is verified in the background", "height", base.Height(), "base", base.Hash(), "coins", a.coins)
 	if err := c.settle(); err != nil {
 		return err
 	}
@@ -388,22 +388,11 @@ func (c *Chain) beginAt(began *beginning) error {
 		return err
 	}
 	base := began.node
-	c.active = append(c.active[:1:1], path(c.active[0], base)...)
-	for _, n := range c.active[1:] {
-		n.status |= statusAssumed
-	}
-	for queue := append([]*node(nil), c.active...); len(queue) > 0; queue = queue[1:] {
-		n := queue[0]
-		if n.seq == 0 {
-			c.seq++
-			n.seq = c.seq
-		}
+	for _, n := range c.tree.Assume(base) {
 		c.unsaved[n] = struct{}{}
-		for _, child := range n.waiting() {
-			if child.seq == 0 && !child.has(statusAssumed) {
-				queue = append(queue, child)
-			}
-		}
+	}
+	for _, n := range c.tree.Active()[1:] {
+		n.Own.status |= statusAssumed
 	}
 	var b batch
 	if err := c.flushNodes(&b); err != nil {
@@ -412,7 +401,7 @@ func (c *Chain) beginAt(began *beginning) error {
 	began.state = SnapshotAssumed
 	b.Put([]byte{keySnapshot}, began.record())
 	b.putTails(c.blocks.tail(), c.undos.tail())
-	b.putHash(keyTip, base.hash())
+	b.putHash(keyTip, base.Hash())
 	if err := errors.Join(c.blocks.sync(), c.undos.sync()); err != nil {
 		return err
 	}
@@ -421,6 +410,5 @@ func (c *Chain) beginAt(began *beginning) error {
 	}
 	clear(c.unsaved)
 	c.began, c.awaited, c.saved, c.coins = began, nil, base, newCoinCache(c.store)
-	c.findCandidates()
 	return nil
 }

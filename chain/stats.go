@@ -86,7 +86,7 @@ func (c *Chain) snapshot() (tip consensus.State, snapshot *leveldb.Snapshot, err
 		return tip, nil, c.fail(corrupt(err))
 	}
 	c.scans.Add(1)
-	return c.tip().state, snapshot, nil
+	return *c.tree.Tip().State(), snapshot, nil
 }
 
 var coinRange = util.BytesPrefix([]byte{keyCoin})

@@ -215,7 +215,7 @@ func (s *store) tails() (blocks, undos position, err error) {
 // batch collects changes that are made together or not at all.
 type batch struct{ leveldb.Batch }
 
-func (b *batch) putNode(n *node)                    { b.Put(headerKey(n.hash()), n.record()) }
+func (b *batch) putNode(n *node)                    { b.Put(headerKey(n.Hash()), record(n)) }
 func (b *batch) putHash(key byte, h consensus.Hash) { b.Put([]byte{key}, h[:]) }
 
 func (b *batch) putCoin(o consensus.OutPoint, c *consensus.Coin) {
@@ -238,16 +238,16 @@ func (s *store) write(b *batch, sync bool) error {
 }
 
 // headers visits all records of nodes.
-func (s *store) headers(visit func(n *node, height uint32, hash consensus.Hash) error) error {
+func (s *store) headers(visit func(n savedNode, hash consensus.Hash) error) error {
 	it := s.db.NewIterator(util.BytesPrefix([]byte{keyHeader}), nil)
 	defer it.Release()
 	for it.Next() {
-		n, height, err := readRecord(it.Value())
+		n, err := readRecord(it.Value())
 		if err == nil && len(it.Key()) != 33 {
 			err = errors.New("key of a wrong length")
 		}
 		if err == nil {
-			err = visit(n, height, consensus.Hash(it.Key()[1:]))
+			err = visit(n, consensus.Hash(it.Key()[1:]))
 		}
 		if err != nil {
 			return fmt.Errorf("%w: header record %x: %w", errCorrupt, it.Key(), err)

@@ -13,14 +13,14 @@ import (
 // blocks, once, when somebody asks.
 
 // count notes how many transactions a block has. The caller holds Chain.mu.
-func (n *node) count(payload []byte) {
+func (k *kept) count(payload []byte) {
 	if len(payload) <= consensus.HeaderSize {
 		return
 	}
 	d := consensus.NewDecoder(payload[consensus.HeaderSize:])
 	if txs := d.CompactSize(); txs > 0 && txs < 1<<32 {
-		n.txs = uint32(txs)
-		n.status |= statusCounted
+		k.txs = uint32(txs)
+		k.status |= statusCounted
 	}
 }
 
@@ -59,8 +59,8 @@ func (c *Chain) TxCount(ctx context.Context, hash consensus.Hash) (count uint64,
 func (c *Chain) keepCount(hash consensus.Hash, payload []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n, ok := c.index[hash]; ok && !n.has(statusCounted) {
-		n.count(payload)
+	if n, ok := c.tree.Find(hash); ok && !n.Own.has(statusCounted) {
+		n.Own.count(payload)
 		c.changed(n)
 	}
 }
@@ -76,34 +76,34 @@ func (c *Chain) sumTxs(hash consensus.Hash) (sum uint64, done bool, missing []co
 	var marks []mark
 	for at := hash; !done; {
 		c.mu.RLock()
-		n, ok := c.index[at]
+		n, ok := c.tree.Find(at)
 		if !ok {
 			c.mu.RUnlock()
 			return 0, false, []consensus.Hash{at} // which is not found
 		}
 		for range countStep {
-			if n.height()%countStep == 0 {
-				if known, ok := c.txSums.Load(n.hash()); ok {
+			if n.Height()%countStep == 0 {
+				if known, ok := c.txSums.Load(n.Hash()); ok {
 					sum, done = sum+known.(uint64), true
 					break
 				}
-				marks = append(marks, mark{n.hash(), sum})
+				marks = append(marks, mark{n.Hash(), sum})
 			}
 			switch {
-			case n.parent == nil:
+			case n.Parent() == nil:
 				sum++
 				done = true
-			case !n.has(statusCounted):
-				missing = append(missing, n.hash())
+			case !n.Own.has(statusCounted):
+				missing = append(missing, n.Hash())
 			default:
-				sum += uint64(n.txs)
+				sum += uint64(n.Own.txs)
 			}
 			if done || len(missing) == countAtOnce {
 				break
 			}
-			n = n.parent
+			n = n.Parent()
 		}
-		at = n.hash()
+		at = n.Hash()
 		c.mu.RUnlock()
 		if len(missing) == countAtOnce {
 			break

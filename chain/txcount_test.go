@@ -29,8 +29,8 @@ func txsOf(blocks []*consensus.Block) uint64 {
 func forgetCounts(c *Chain) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, n := range c.index {
-		n.txs, n.status = 0, n.status&^statusCounted
+	for n := range c.tree.All() {
+		n.Own.txs, n.Own.status = 0, n.Own.status&^statusCounted
 		c.changed(n)
 	}
 	c.txSums.Clear()

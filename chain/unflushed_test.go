@@ -31,7 +31,7 @@ func killedLedger(t *testing.T, flushed int, blocks []*consensus.Block) (copyTo 
 		copyDir(t, dir, at)
 		return at
 	}
-	return copyTo, func(b *consensus.Block) position { return c.index[b.Header.Hash()].body }
+	return copyTo, func(b *consensus.Block) position { return mustFind(c, b.Header.Hash()).Own.body }
 }
 
 // TestVerifyCoversWhatIsNotFlushed verifies a ledger that was killed before a
@@ -128,13 +128,13 @@ func TestVerifyUnflushedReorganization(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectTip(t, c, other)
-	n, beside := c.active[11], c.index[g.Tip().Hash]
+	n, beside := c.tree.Active()[11], mustFind(c, g.Tip().Hash)
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for what, damage := range map[string]func(){
-		"undo data of block " + n.hash().String(): func() { damageFile(t, c.undos.name(n.undo.File), int64(n.undo.Offset)+3) },
-		"block " + beside.hash().String():         func() { damageFile(t, c.blocks.name(beside.body.File), int64(beside.body.Offset)+100) },
+		"undo data of block " + n.Hash().String(): func() { damageFile(t, c.undos.name(n.Own.undo.File), int64(n.Own.undo.Offset)+3) },
+		"block " + beside.Hash().String():         func() { damageFile(t, c.blocks.name(beside.Own.body.File), int64(beside.Own.body.Offset)+100) },
 	} {
 		damage()
 		if _, err := Verify(t.Context(), Config{Dir: dir, Spec: testSpec, Cache: MinCache}, nil); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), what) {

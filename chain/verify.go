@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"lode/chain/headertree"
 	"lode/consensus"
 )
 
@@ -72,27 +73,27 @@ func (w *verification) run(ctx context.Context, saved *node) error {
 	if err != nil {
 		return err
 	}
-	best := w.c.bestCandidate()
+	best, _ := w.c.bestCandidate()
 	v := &w.found
-	v.Height, v.Tip, v.Saved, v.SavedTip = best.height(), best.hash(), saved.height(), saved.hash()
+	v.Height, v.Tip, v.Saved, v.SavedTip = best.Height(), best.Hash(), saved.Height(), saved.Hash()
 	r := w.replay(saved, best)
 	if err := r.begin(); err != nil {
 		return err
 	}
-	if err := r.run(ctx, saved.height()); err != nil {
+	if err := r.run(ctx, saved.Height()); err != nil {
 		return err
 	}
 	if err := errors.Join(r.flush(), w.compare(ctx)); err != nil {
 		return err
 	}
-	if fork(saved, best) != saved { // a reorganization was not flushed
+	if headertree.Fork(saved, best) != saved { // a reorganization was not flushed
 		r = w.replay(best, best)
 		if err := r.begin(); err != nil {
 			return err
 		}
 		v.Inputs, v.Undone = 0, 0
 	}
-	if err := r.run(ctx, best.height()); err != nil {
+	if err := r.run(ctx, best.Height()); err != nil {
 		return err
 	}
 	if err := w.readBranches(ctx, best); err != nil {
@@ -109,12 +110,11 @@ func (w *verification) readBehind(ctx context.Context) (lost, err error) {
 	if err != nil {
 		return nil, err
 	}
-	f := finder{c: c, genesis: c.active[0], waiting: make(map[consensus.Hash][]position), told: time.Now()}
+	f := finder{c: c, genesis: c.tree.Active()[0], waiting: make(map[consensus.Hash][]position), told: time.Now()}
 	found, err := c.blocks.blocks(ctx, from, c.rules.MaxBlockWeight, f.visit)
 	if err != nil {
 		return nil, err
 	}
-	c.findCandidates()
 	orphans := f.orphans()
 	w.found.Tail = found.tail
 	torn, err := c.blocks.torn(found.end)
@@ -130,15 +130,15 @@ func (w *verification) readBehind(ctx context.Context) (lost, err error) {
 // first, where that is of another branch.
 func (w *verification) replay(saved, best *node) *replay {
 	end := best
-	if fork(saved, best) != saved {
+	if headertree.Fork(saved, best) != saved {
 		end = saved
 	}
 	r := &replay{
-		rules: w.c.rules, sigs: w.c.cfg.Sigs, limit: w.c.cacheLimit, chain: append([]*node{end.ancestor(0)}, path(end.ancestor(0), end)...), store: w.beside,
+		rules: w.c.rules, sigs: w.c.cfg.Sigs, limit: w.c.cacheLimit, chain: append([]*node{end.Ancestor(0)}, headertree.Path(end.Ancestor(0), end)...), store: w.beside,
 		read: w.c.parseStored, connected: w.connected,
 	}
 	if w.progress != nil {
-		r.progress = func(height uint32) { w.progress(height, end.height()) }
+		r.progress = func(height uint32) { w.progress(height, end.Height()) }
 	}
 	return r
 }
@@ -146,7 +146,7 @@ func (w *verification) replay(saved, best *node) *replay {
 // connected compares what a block has spent with its undo data.
 func (w *verification) connected(n *node, spent []consensus.Coin) error {
 	w.found.Inputs += len(spent)
-	if !n.has(statusUndo) {
+	if !n.Own.has(statusUndo) {
 		return nil
 	}
 	kept, err := w.c.spent(n)
@@ -166,8 +166,8 @@ func (w *verification) connected(n *node, spent []consensus.Coin) error {
 
 // readBranches reads all blocks that are not of the chain that ends with a block.
 func (w *verification) readBranches(ctx context.Context, end *node) error {
-	for _, n := range w.c.index {
-		if !n.has(statusBody) || n.height() <= end.height() && end.ancestor(n.height()) == n {
+	for n := range w.c.tree.All() {
+		if !n.IsStored() || n.Height() <= end.Height() && end.Ancestor(n.Height()) == n {
 			continue
 		}
 		if err := ctx.Err(); err != nil {

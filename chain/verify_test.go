@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"lode/chain/headertree"
 	"lode/consensus"
 	"lode/testnet/chaingen"
 )
@@ -46,7 +47,7 @@ func TestVerify(t *testing.T) {
 	if _, err := Verify(t.Context(), Config{Dir: good, Spec: testSpec}, nil); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("while it is open: %v", err)
 	}
-	tip, seventh := c.tip(), c.active[7]
+	tip, seventh := c.tree.Tip(), c.tree.Active()[7]
 	stats, err := c.UTXOStats(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +58,7 @@ func TestVerify(t *testing.T) {
 	}
 	changeBlock := func(offset uint32) func(string) {
 		return func(dir string) {
-			flipByte(t, filepath.Join(dir, "blocks", fileName("blk", 0)), int64(seventh.body.Offset+offset))
+			flipByte(t, filepath.Join(dir, "blocks", fileName("blk", 0)), int64(seventh.Own.body.Offset+offset))
 		}
 	}
 	changeCoins := func(change func(*batch)) func(string) {
@@ -80,16 +81,16 @@ func TestVerify(t *testing.T) {
 	}{
 		"good":            {func(string) {}, nil, ""},
 		"leftovers":       {func(dir string) { copyDir(t, filepath.Join(good, "ledger"), filepath.Join(dir, "verify")) }, nil, ""},
-		"block":           {changeBlock(seventh.body.Size - 20), ErrDamaged, seventh.hash().String()},
-		"header":          {changeBlock(3), ErrDamaged, seventh.hash().String()},
-		"frame":           {changeBlock(^uint32(6)), ErrDamaged, seventh.hash().String()},
+		"block":           {changeBlock(seventh.Own.body.Size - 20), ErrDamaged, seventh.Hash().String()},
+		"header":          {changeBlock(3), ErrDamaged, seventh.Hash().String()},
+		"frame":           {changeBlock(^uint32(6)), ErrDamaged, seventh.Hash().String()},
 		"a file is gone":  {func(dir string) { remove(t, filepath.Join(dir, "blocks", fileName("blk", 0))) }, ErrDamaged, "height 1:"},
 		"coin removed":    {changeCoins(func(b *batch) { b.Delete(coinKey(coin)) }), ErrDiffers, "--reindex"},
 		"coin added":      {changeCoins(func(b *batch) { b.putCoin(consensus.OutPoint{Index: 9}, &consensus.Coin{Value: 1}) }), ErrDiffers, "--reindex"},
 		"coin changed":    {changeCoins(func(b *batch) { b.putCoin(coin, &consensus.Coin{Value: 1}) }), ErrDiffers, "--reindex"},
-		"another tip":     {changeCoins(func(b *batch) { b.putHash(keyTip, tip.parent.hash()) }), ErrDiffers, "--reindex"},
+		"another tip":     {changeCoins(func(b *batch) { b.putHash(keyTip, tip.Parent().Hash()) }), ErrDiffers, "--reindex"},
 		"unknown tip":     {changeCoins(func(b *batch) { b.putHash(keyTip, consensus.Hash{1}) }), errCorrupt, "not in the index"},
-		"coins on a move": {changeCoins(func(b *batch) { b.putHash(keyMoving, tip.hash()) }), errNotClosed, "start a node"},
+		"coins on a move": {changeCoins(func(b *batch) { b.putHash(keyMoving, tip.Hash()) }), errNotClosed, "start a node"},
 		"no ledger":       {func(dir string) { remove(t, filepath.Join(dir, "ledger")) }, nil, "no ledger"},
 	}
 	for name, test := range cases {
@@ -137,7 +138,7 @@ func TestReplaySmallCache(t *testing.T) {
 	}
 	defer s.close()
 	begun := func() *replay {
-		r := &replay{rules: c.rules, sigs: c.cfg.Sigs, chain: c.active, store: s, read: c.parseStored}
+		r := &replay{rules: c.rules, sigs: c.cfg.Sigs, chain: c.tree.Active(), store: s, read: c.parseStored}
 		if err := r.begin(); err != nil {
 			t.Fatal(err)
 		}
@@ -157,7 +158,7 @@ func TestReplaySmallCache(t *testing.T) {
 	}
 	// A flush that was cut short is worth nothing.
 	var b batch
-	b.putHash(keyMoving, c.tip().hash())
+	b.putHash(keyMoving, c.tree.Tip().Hash())
 	if err := s.write(&b, true); err != nil {
 		t.Fatal(err)
 	}
@@ -173,9 +174,12 @@ func TestReplaySmallCache(t *testing.T) {
 		if !ok {
 			t.Fatal("no flawed block")
 		}
-		n := &node{parent: c.tip(), header: bad.Header, state: c.rules.NextState(c.tip().state, &bad.Header)}
+		n, err := c.tree.Add(headertree.Saved{Header: bad.Header}, kept{})
+		if err != nil {
+			t.Fatal(err)
+		}
 		r := begun()
-		r.chain = append(c.active[:41:41], n)
+		r.chain = append(c.tree.Active()[:41:41], n)
 		r.read = func(m *node) (parsedBlock, error) {
 			if m == n {
 				return parsedBlock{bad, bad.TxIDs()}, nil

@@ -50,7 +50,7 @@ func (c *Chain) VerifyRecent(ctx context.Context, level int, count uint32) error
 		if err != nil {
 			return err
 		}
-		hash = n.header.Prev
+		hash = n.Header().Prev
 	}
 	return v.forward()
 }
@@ -88,7 +88,7 @@ func (v *recent) back(n *node) error {
 	if err != nil || v.level < VerifyUndo {
 		return err
 	}
-	spent, err := v.c.Spent(n.hash())
+	spent, err := v.c.Spent(n.Hash())
 	if err != nil || v.level < VerifyDisconnect || v.changes > verifiedChanges {
 		return err
 	}
@@ -101,7 +101,7 @@ func (v *recent) back(n *node) error {
 	for _, tx := range p.block.Txs {
 		v.changes += len(tx.In) + len(tx.Out)
 	}
-	v.taken = append(v.taken, n.hash())
+	v.taken = append(v.taken, n.Hash())
 	return v.coins.err
 }
 
@@ -125,8 +125,8 @@ func (v *recent) made(n *node, p parsedBlock) error {
 			if v.coins.err != nil {
 				return v.coins.err
 			}
-			if !ok || coin.Value != tx.Out[i].Value || coin.Key != key || coin.Height != n.height() || coin.Coinbase != (t == 0) {
-				return fmt.Errorf("%w: the set of coins does not have %s as block %s at height %d made it", ErrDamaged, o, n.hash(), n.height())
+			if !ok || coin.Value != tx.Out[i].Value || coin.Key != key || coin.Height != n.Height() || coin.Coinbase != (t == 0) {
+				return fmt.Errorf("%w: the set of coins does not have %s as block %s at height %d made it", ErrDamaged, o, n.Hash(), n.Height())
 			}
 		}
 	}
@@ -147,7 +147,7 @@ func (v *recent) forward() error {
 		if err != nil {
 			return err
 		}
-		update, err := v.c.rules.ConnectBlock(n.parent.state, p.block, p.ids, v.view, v.medianTimes(n))
+		update, err := v.c.rules.ConnectBlock(*n.Parent().State(), p.block, p.ids, v.view, v.medianTimes(n))
 		if v.coins.err != nil {
 			return v.coins.err
 		}
@@ -155,10 +155,10 @@ func (v *recent) forward() error {
 			_, err = v.c.cfg.Sigs.VerifyBlocks([][]consensus.SpendCheck{update.Sigs})
 		}
 		if err != nil {
-			return fmt.Errorf("block %s at height %d: %w", n.hash(), n.height(), err)
+			return fmt.Errorf("block %s at height %d: %w", n.Hash(), n.Height(), err)
 		}
 		for t, tx := range p.block.Txs {
-			v.view.ApplyTx(tx, p.ids[t], n.height())
+			v.view.ApplyTx(tx, p.ids[t], n.Height())
 		}
 	}
 	return nil
@@ -169,10 +169,10 @@ func (v *recent) medianTimes(n *node) consensus.MedianTimes {
 	return func(height uint32) uint32 {
 		v.c.mu.RLock()
 		defer v.c.mu.RUnlock()
-		if int(height) < len(v.c.active) && v.c.isActive(n.parent) {
-			return v.c.active[height].state.MedianTime()
+		if int(height) < len(v.c.tree.Active()) && v.c.tree.IsActive(n.Parent()) {
+			return v.c.tree.Active()[height].State().MedianTime()
 		}
-		return n.parent.ancestor(height).state.MedianTime()
+		return n.Parent().Ancestor(height).State().MedianTime()
 	}
 }
 

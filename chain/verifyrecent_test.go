@@ -58,13 +58,13 @@ func TestVerifyRecent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(dir, "blocks", fmt.Sprintf("blk%05d.dat", n.body.File))
+	file := filepath.Join(dir, "blocks", fmt.Sprintf("blk%05d.dat", n.Own.body.File))
 	f, err := os.OpenFile(file, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if _, err := f.WriteAt([]byte{0xa5, 0x5a}, int64(n.body.Offset)+int64(n.body.Size)-8); err != nil {
+	if _, err := f.WriteAt([]byte{0xa5, 0x5a}, int64(n.Own.body.Offset)+int64(n.Own.body.Size)-8); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.VerifyRecent(ctx, VerifyRead, 1); err != nil {

@@ -101,3 +101,12 @@ func (w *world) set(t *testing.T, hash consensus.Hash) consensus.Hash {
 	}
 	return w.sets[hash]
 }
+
+// mustFind is the node of a block that is known.
+func mustFind(c *Chain, hash consensus.Hash) *node {
+	n, ok := c.tree.Find(hash)
+	if !ok {
+		panic("block " + hash.String() + " is not known")
+	}
+	return n
+}
