@@ -50,6 +50,8 @@ type nodeConfig struct {
 	listen         string // empty for none
 	listenTCP      string // empty for none
 	rpcPlaces      []rpcPlace
+	maxCalls       int            // 0 for the default
+	rpcTimeout     time.Duration  // 0 for the defaults
 	allowCallers   []netip.Prefix // that may call beside loopback; none for everybody
 	connect, seeds []string
 	outbound       int

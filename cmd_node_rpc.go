@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -20,6 +21,8 @@ func rpcServerFlags() []cli.Flag {
 		&cli.StringFlag{Name: "rpc-listen", DefaultText: "loopback of IPv4 and IPv6, the network's port", Usage: "answer RPC calls on `HOST:PORT`"},
 		&cli.StringSliceFlag{Name: "rpc-bind", Usage: "answer RPC calls on `ADDRESS`, IP or IP:PORT, in the place of --rpc-listen, whose port counts where none is named; beyond loopback it needs --rpc-allow-ip; may be repeated"},
 		&cli.StringSliceFlag{Name: "rpc-allow-ip", Usage: "answer RPC calls from `ADDRESS` (or addr/bits) and from loopback alone; may be repeated"},
+		&cli.IntFlag{Name: "rpc-workqueue", DefaultText: "64, and half of the connections that wait", Usage: "answer at most `N` RPC calls at once, with those that wait for something; others are told to come again"},
+		&cli.IntFlag{Name: "rpc-servertimeout", DefaultText: "10 for the head of a request, 60 for its body, 300 between two", Usage: "end an RPC connection that says nothing for `SECONDS`"},
 		&cli.BoolFlag{Name: "open-metrics", Usage: "let other machines read /metrics on the RPC port too, without a password"},
 		&cli.StringSliceFlag{Name: "rpc-allow-host", Usage: "answer RPC calls made to the host `NAME` too; may be repeated"},
 	)
@@ -45,6 +48,9 @@ func (n *nodeConfig) publish(address net.Addr) (release func(), password string,
 // readRPCFlags reads the flags about who may call the node.
 func (n *nodeConfig) readRPCFlags(c *cli.Context) error {
 	n.allowHosts, n.openMetrics = c.StringSlice("rpc-allow-host"), c.Bool("open-metrics")
+	if n.maxCalls, n.rpcTimeout = c.Int("rpc-workqueue"), time.Duration(c.Int("rpc-servertimeout"))*time.Second; n.maxCalls < 0 || n.rpcTimeout < 0 {
+		return usageError(c.Command.HelpName, "--rpc-workqueue and --rpc-servertimeout: want 1 or more")
+	}
 	var err error
 	if n.allowCallers, err = prefixesOf(c, "rpc-allow-ip"); err != nil {
 		return err
@@ -113,7 +119,7 @@ func (n *nodeConfig) rpcConfig(p *nodeParts, password string, stop func()) rpc.C
 	cfg := rpc.Config{
 		Spec: n.spec, Chain: p.ledger, Pool: p.pool, Templates: p.templates, Network: p.peers, Clock: n.clock,
 		Version: version, UserAgent: n.userAgent, Stop: stop, Log: n.log,
-		Dir: n.dir, User: rpc.CookieUser, Password: password, Users: n.users, Whitelist: n.whitelist, AllowHosts: n.allowHosts, AllowCallers: n.allowCallers, OpenMetrics: n.openMetrics, MaxConnections: n.places.rpc,
+		Dir: n.dir, User: rpc.CookieUser, Password: password, Users: n.users, Whitelist: n.whitelist, AllowHosts: n.allowHosts, AllowCallers: n.allowCallers, OpenMetrics: n.openMetrics, MaxConnections: n.places.rpc, MaxCalls: n.maxCalls, Timeout: n.rpcTimeout,
 		LogFile: n.logPath, Logging: n.logLevels,
 	}
 	if p.mining != nil {

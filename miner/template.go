@@ -6,6 +6,7 @@ package miner
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"lode/consensus"
@@ -90,7 +91,7 @@ var ErrClock = errors.New("the clock is behind the chain")
 // Time is the time of a block that is made now: the clock's, or the earliest
 // that the rules allow.
 func (t *Template) Time(now time.Time) uint32 {
-	return uint32(max(now.Unix(), int64(t.MinTime)))
+	return uint32(min(max(now.Unix(), int64(t.MinTime)), math.MaxUint32))
 }
 
 // Coinbase pays outs, which sum up to Value at most, and commits to the

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"strconv"
 	"time"
 )
 
@@ -12,10 +13,11 @@ func (s *Server) controlCalls() calls {
 	return calls{
 		"echo":     echo,
 		"echojson": echo,
+		"echoipc":  func(_ context.Context, p *params) (any, error) { return p.text(0, ""), p.err },
 		"help":     s.help,
 		"stop":     s.stop,
 		"uptime": func(context.Context, *params) (any, error) {
-			return int64(s.cfg.Clock.Wall.Since(s.started).Seconds()), nil
+			return s.cfg.Clock.Wall.Now().Unix() - s.started.Unix(), nil // in whole seconds of the clock, as Bitcoin Core counts
 		},
 		"getrpcinfo":    s.getRPCInfo,
 		"logging":       s.logging,
@@ -34,6 +36,10 @@ func echo(_ context.Context, p *params) (any, error) {
 	list := p.values
 	for len(list) > 0 && list[len(list)-1] == nil {
 		list = list[:len(list)-1]
+	}
+	const bug = "trigger_internal_bug" // by which Bitcoin Core's tests see how a bug is told
+	if len(list) > 9 && string(list[9]) == strconv.Quote(bug) {
+		return nil, fail(codeMisc, "Internal bug detected: request.params[9].get_str() != %q", bug)
 	}
 	values := make([]any, len(list))
 	for i, raw := range list {
@@ -114,6 +120,10 @@ func (s *Server) logging(_ context.Context, p *params) (any, error) {
 	return s.cfg.Logging.State(), nil
 }
 
+// latestMockTime is Bitcoin Core's limit, in Unix seconds: as many nanoseconds are an
+// int64.
+const latestMockTime = math.MaxInt64 / int64(time.Second)
+
 func (s *Server) setMockTime(_ context.Context, p *params) (any, error) {
 	seconds := p.integer(0, 0, math.MinInt64, math.MaxInt64)
 	if p.err != nil {
@@ -122,8 +132,8 @@ func (s *Server) setMockTime(_ context.Context, p *params) (any, error) {
 	if !s.cfg.Spec.Defaults.MockClock {
 		return nil, fail(codeMisc, "setmocktime is not allowed on %s", s.cfg.Spec.Name)
 	}
-	if seconds < 0 || seconds > math.MaxUint32 {
-		return nil, fail(codeParameter, "Mocktime must be in the range [0, %d], not %d.", uint32(math.MaxUint32), seconds)
+	if seconds < 0 || seconds > latestMockTime {
+		return nil, fail(codeParameter, "Mocktime must be in the range [0, %d], not %d.", latestMockTime, seconds)
 	}
 	var t time.Time
 	if seconds > 0 {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -211,6 +212,32 @@ func TestTooManyAtOnce(t *testing.T) {
 	wg.Wait()
 	if status, _ := n.post(`{"method":"uptime"}`); status != 200 {
 		t.Errorf("status %d afterwards, want 200", status)
+	}
+}
+
+// TestAQueueAsShortAsItWasAskedFor: a call that waits keeps its place where the places were
+// counted.
+func TestAQueueAsShortAsItWasAskedFor(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, "regtest", 0, func(c *rpc.Config) { c.MaxCalls = 2 })
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for range 2 {
+		wg.Go(func() { n.do(authorized(`{"method":"waitfornewblock"}`).WithContext(ctx)) })
+	}
+	for { // until both have come
+		resp := n.do(authorized(`{"method":"uptime"}`))
+		if resp.StatusCode == http.StatusServiceUnavailable {
+			text, err := io.ReadAll(resp.Body)
+			check(t, err)
+			if got := strings.TrimSpace(string(text)); got != "Work queue depth exceeded" { // which bitcoin-cli shows
+				t.Errorf("%q", got)
+			}
+			return
+		}
+		runtime.Gosched()
 	}
 }
 

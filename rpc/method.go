@@ -3,6 +3,8 @@ package rpc
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"lode/rpc/manual"
 )
@@ -39,7 +41,13 @@ func (s *Server) methods() map[string]*method {
 func (s *Server) help(_ context.Context, p *params) (any, error) {
 	if name := p.text(0, ""); name != "" || p.err != nil {
 		m, ok := s.table[name]
-		if !ok {
+		switch {
+		case ok:
+		case name == "generate":
+			return generateIsGone, nil
+		case name == "dump_all_command_conversions":
+			return s.conversions(), nil
+		default:
 			return fmt.Sprintf("help: unknown command: %.80s", name), p.err
 		}
 		return m.Help(), nil
@@ -49,4 +57,19 @@ func (s *Server) help(_ context.Context, p *params) (any, error) {
 		described[name] = m.Method
 	}
 	return manual.List(described), nil
+}
+
+// generateIsGone is Bitcoin Core's answer to a call that it had.
+const generateIsGone = "generate\n\nhas been replaced by the -generate cli option. Refer to -help for more information.\n"
+
+// conversions lists the arguments of all calls, each with whether it is a string:
+// by that Bitcoin Core's tests compare the calls with what its bitcoin-cli sends.
+func (s *Server) conversions() any {
+	list := [][4]any{}
+	for _, name := range slices.Sorted(maps.Keys(s.table)) {
+		for i, p := range s.table[name].Params {
+			list = append(list, [4]any{name, i, p.Name, p.Type == "string" || p.Type == "hex"})
+		}
+	}
+	return list
 }

@@ -21,7 +21,7 @@ import (
 var allMethods = strings.Fields(`
 	addconnection addnode addpeeraddress analyzepsbt clearbanned combinepsbt combinerawtransaction converttopsbt
 	createpsbt createrawtransaction decodepsbt decoderawtransaction decodescript deriveaddresses descriptorprocesspsbt
-	disconnectnode dumptxoutset echo echojson estimaterawfee estimatesmartfee finalizepsbt generateblock
+	disconnectnode dumptxoutset echo echoipc echojson estimaterawfee estimatesmartfee finalizepsbt generateblock
 	generatetoaddress generatetodescriptor getaddednodeinfo getaddressbalance getaddressdeltas getaddresstxids
 	getaddrmaninfo getbestblockhash getblock getblockchaininfo getblockcount getblockfrompeer getblockhash
 	getblockheader getblockstats getblocktemplate getchainstates getchaintips getchaintxstats getconnectioncount
@@ -107,8 +107,8 @@ func TestSetMockTime(t *testing.T) {
 	if since := time.Since(n.clock.Now()); since > time.Minute {
 		t.Errorf("the clock is %v behind", since)
 	}
-	n.refused(-8, "Mocktime must be in the range [0, 4294967295], not -1.", "setmocktime", -1)
-	n.refused(-8, "Mocktime must be in the range [0, 4294967295], not 4294967296.", "setmocktime", int64(1)<<32)
+	n.refused(-8, "Mocktime must be in the range [0, 9223372036], not -1.", "setmocktime", -1)
+	n.refused(-8, "Mocktime must be in the range [0, 9223372036], not 9223372037.", "setmocktime", int64(9223372037))
 	real := newNode(t, "main", 0)
 	before := real.clock.Now()
 	real.refused(-1, "setmocktime is not allowed on main", "setmocktime", 1_900_000_000)

@@ -41,7 +41,7 @@ func (s *Server) submitPackage(_ context.Context, p *params) (any, error) {
 			return nil, err
 		}
 		for _, out := range txs[i].Out {
-			if consensus.IsDataScript(out.Script) && out.Value > burn {
+			if out.Value > burn && neverSpent(out.Script) {
 				return nil, fail(codeVerify, "Unspendable output exceeds maximum configured by user (maxburnamount)")
 			}
 		}

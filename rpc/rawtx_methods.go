@@ -83,8 +83,8 @@ func (p *params) draftInput(raw json.RawMessage, sequence uint32) (in consensus.
 		return nil
 	})
 	var text string
-	if jsonType(fields["txid"]) != "string" || json.Unmarshal(fields["txid"], &text) != nil {
-		p.fail(fail(codeParameter, "txid must be of length 64 (not %d, for '%.80s')", len(text), text))
+	if kind := jsonType(fields["txid"]); kind != "string" || json.Unmarshal(fields["txid"], &text) != nil {
+		p.fail(fail(codeType, "JSON value of type %s is not of expected type string", kind))
 		return in
 	}
 	var err error
@@ -184,7 +184,7 @@ func (s *Server) draftOutput(name string, value json.RawMessage) (out consensus.
 	}
 	key, err := consensus.ParseAddress(s.cfg.Spec.Defaults.AddressPrefix, name)
 	if err != nil {
-		return out, fail(codeAddress, "Invalid address: %.100s", name)
+		return out, fail(codeAddress, "Invalid Bitcoin address: %.100s", name)
 	}
 	one := single(name, value)
 	if one.absent(0) {

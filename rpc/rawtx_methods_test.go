@@ -47,7 +47,7 @@ func TestCreateRawTransaction(t *testing.T) {
 		{-8, "Invalid parameter, key-value pair must contain exactly one key", []any{[]any{}, []any{object{}}}},
 		{-8, "Invalid parameter, key-value pair not an object as expected", []any{[]any{}, []any{1}}},
 		{-8, "Data must be hexadecimal string (not 'xx')", []any{[]any{}, object{"data": "xx"}}},
-		{-5, "Invalid address: foo", []any{[]any{}, object{"foo": 1}}},
+		{-5, "Invalid Bitcoin address: foo", []any{[]any{}, object{"foo": 1}}},
 		{-3, "Amount out of range", []any{[]any{}, object{n.address: -1}}},
 		{-3, "Invalid amount", []any{[]any{}, object{n.address: "1x"}}},
 	} {

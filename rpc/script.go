@@ -102,6 +102,22 @@ func disassemble(script []byte) (asm string, pushes bool) {
 	return b.String(), pushes
 }
 
+// neverSpent reports whether Bitcoin Core takes coins under a script for burnt.
+func neverSpent(script []byte) bool {
+	const longest, longestPush, lastOp = 10_000, 520, 0xb9 // OP_NOP10
+	if consensus.IsDataScript(script) || len(script) > longest {
+		return true
+	}
+	for len(script) > 0 {
+		op, data, rest, ok := consensus.CutOp(script)
+		if !ok || len(data) > longestPush || op > lastOp {
+			return true
+		}
+		script = rest
+	}
+	return false
+}
+
 // opNames are the opcodes from 0x61 on, of which Lode gives a meaning to
 // OP_RETURN alone.
 var opNames = strings.Fields(`NOP VER IF NOTIF VERIF VERNOTIF ELSE ENDIF VERIFY RETURN TOALTSTACK FROMALTSTACK 2DROP 2DUP 3DUP 2OVER

@@ -47,6 +47,8 @@ type Config struct {
 	Users          []Credential   // who else is let in
 	Whitelist      Whitelist      // what they may call
 	MaxConnections int            // callers, let in or not; who has not authenticated makes room; 0 means DefaultConnections
+	MaxCalls       int            // at once, with those that wait; 0 means 64, and half of the connections that wait
+	Timeout        time.Duration  // for what a caller says; 0 means the defaults of package httpd
 	AllowCallers   []netip.Prefix // networks besides the loopback's that calls may come from; none for all
 	AllowHosts     []string       // names besides the loopback's that callers may use for this server
 	Miners         MiningPool     // nil if the node serves no pool
@@ -110,6 +112,10 @@ func New(cfg Config) *Server {
 	}
 	users := len(s.users)
 	s.working, s.waiting = newSlots(maxRequests, users), newSlots(cfg.maxLongPolls(), users)
+	if most := int64(cfg.MaxCalls); most > 0 {
+		s.working = newSlots(most, users)
+		s.waiting = s.working // a call that waits keeps its place
+	}
 	s.bodies, s.spools = newShares(allBodies, userBodies, users), newSpools(cfg.Dir, users)
 	s.table, s.metrics = s.methods(), s.newMetrics()
 	return s
@@ -120,6 +126,7 @@ func New(cfg Config) *Server {
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	return httpd.New(httpd.Config{
 		Handler: s, Log: s.cfg.Log, MaxConnections: s.cfg.MaxConnections, WriteTimeout: writeTimeout,
+		HeadTimeout: s.cfg.Timeout, BodyTimeout: s.cfg.Timeout, IdleTimeout: s.cfg.Timeout,
 	}).Serve(ctx, listeners...)
 }
 
@@ -181,7 +188,7 @@ func (s *Server) unauthorized(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serveCaller(w http.ResponseWriter, r *http.Request, who caller) {
 	slot, ctx, ok := s.take(r.Context(), who.user)
 	if !ok {
-		http.Error(w, "too many calls at once", http.StatusServiceUnavailable)
+		http.Error(w, "Work queue depth exceeded", http.StatusServiceUnavailable)
 		return
 	}
 	defer slot.release()

@@ -173,7 +173,7 @@ func (s *Server) sendRawTransaction(_ context.Context, p *params) (any, error) {
 		return nil, p.err
 	}
 	for i := range tx.Out {
-		if consensus.IsDataScript(tx.Out[i].Script) && tx.Out[i].Value > burn {
+		if tx.Out[i].Value > burn && neverSpent(tx.Out[i].Script) {
 			return nil, fail(codeVerify, "Unspendable output exceeds maximum configured by user (maxburnamount)")
 		}
 	}

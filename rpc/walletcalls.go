@@ -49,6 +49,9 @@ func (s *Server) noMethod(name string) *Error {
 	if s.cfg.Wallets == nil && walletMethods[name] {
 		return &Error{codeNoMethod, "Method not found: this node serves no wallets; start it with --wallet-rpc, or use `lode wallet`"}
 	}
+	if name == "generate" {
+		return &Error{codeNoMethod, generateIsGone}
+	}
 	return &Error{codeNoMethod, "Method not found"}
 }
 

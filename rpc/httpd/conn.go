@@ -69,7 +69,7 @@ func Distrust(ctx context.Context) {
 // serve answers requests until one of both sides has enough.
 func (c *conn) serve(ctx context.Context) {
 	for {
-		idle := strangerIdle
+		idle := min(strangerIdle, c.s.cfg.IdleTimeout)
 		if c.trusts {
 			idle = c.s.cfg.IdleTimeout
 		}

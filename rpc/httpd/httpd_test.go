@@ -345,6 +345,18 @@ func TestSilence(t *testing.T) {
 			c.Close()
 		})
 	}
+	const short = 2 * time.Second
+	for _, say := range []string{"", "GET / HTTP/1.1\r\n", "POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\nhi", "GET / HTTP/1.1\r\nAuthorization: x\r\n\r\n"} {
+		cfg := Config{Handler: http.HandlerFunc(echo), HeadTimeout: short, BodyTimeout: short, IdleTimeout: short}
+		virtual(t, cfg, func(w *world) {
+			began := time.Now()
+			c := w.dial("192.0.2.1")
+			if _, ended := w.say(c, say, time.Hour); !ended || time.Since(began) != short {
+				t.Errorf("%q: cut after %v, want %v: %v", say, time.Since(began), short, ended)
+			}
+			c.Close()
+		})
+	}
 }
 
 // TestCallerLeaves ends the context of a request when its caller hangs up.
