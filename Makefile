@@ -141,9 +141,13 @@ attack: ## let strangers attack the real binary, its RPC and its pool over loopb
 	$(GO) test ./testnet/attack -count 1 -timeout 30m -v -attack.full
 	LODE_TEST_ATTACK=1 $(GO) test ./rpc ./miner/stratum -run 'TestIdleConnectionsAndGuesses|TestSilentSockets' -count 1 -timeout 30m -v
 
-testnet: build ## run a testnet of three mining nodes and a payment, until Ctrl-C (N=5 for five)
+testnet: ## run a testnet of three mining nodes and a payment, until Ctrl-C (N=5 for five)
 	testnet/testnet.sh run $(N)
 
+.PHONY: testnet-scenarios
+testnet-scenarios: ## cut, reorganize and attack networks of real processes (SCENARIO=RE for some of the scenarios)
+	LODE_TEST_SCENARIOS=1 $(GO) test ./testnet/network -run '$(or $(SCENARIO),^Test)' -count 1 -timeout 40m -v
+
 clean: ## remove what was built and the testnet's data
-	testnet/testnet.sh down
+	if [ -e testnet/data/local/testnet.json ]; then testnet/testnet.sh down; fi
 	rm -rf lode testnet/data

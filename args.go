@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -56,7 +57,7 @@ func (l *line) take(words []string) (int, error) {
 	case word == "--":
 		l.args = append(l.args, words[1:]...)
 		return len(words), nil
-	case len(word) > 1 && word[0] == '-' && !l.passesOn(word):
+	case len(word) > 1 && word[0] == '-' && !l.passesOn(word) && !l.isNumber(word):
 		return l.takeFlag(words)
 	case l.command != nil && len(l.command.Subcommands) == 0:
 		l.args = append(l.args, word)
@@ -101,6 +102,13 @@ func (l *line) passesOn(word string) bool {
 	}
 	name, _, _ := strings.Cut(strings.TrimPrefix(word, "--"), "=")
 	return !strings.HasPrefix(word, "--") || find(l.command.Flags, name) == nil
+}
+
+// isNumber reports whether a word is a negative number, for a command that takes
+// arguments: no flag is called so.
+func (l *line) isNumber(word string) bool {
+	_, err := strconv.Atoi(word)
+	return err == nil && l.command != nil && len(l.command.Subcommands) == 0
 }
 
 // wrong is a usage error that says where to read on.

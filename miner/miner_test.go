@@ -263,3 +263,27 @@ func TestThreads(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAnotherRateEndsTheWait: whoever had one hash a second to try, and has tried
+// thousands, would else rest for an hour.
+func TestAnotherRateEndsTheWait(t *testing.T) {
+	w := NewWorkers(1, nil)
+	w.Limit(1)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go w.Run(ctx)
+	w.Work(&Job{ExtraSize: 4, MaxTime: 1 << 31}) // with a target that nothing meets
+	tried := func(than uint64) func() bool { return func() bool { return w.hashes.Load() > than } }
+	eventually(t, "nothing is tried", tried(0))
+	before := w.hashes.Load()
+	w.Limit(0)
+	eventually(t, "the wait goes on", tried(before))
+	w.Pause(true)
+	eventually(t, "it works while paused", func() bool {
+		before = w.hashes.Load()
+		time.Sleep(5 * time.Millisecond)
+		return w.hashes.Load() == before
+	})
+	w.Pause(false)
+	eventually(t, "the pause does not end", tried(before))
+}

@@ -23,17 +23,23 @@ type throttle struct {
 // pausedFor is after how long a thread that rests looks whether it must go on resting.
 const pausedFor = 20 * time.Millisecond
 
-// tried takes note of hashes, and says for how long not to try more.
-func (t *throttle) tried(hashes uint64, now time.Time) time.Duration {
+// tried takes note of hashes.
+func (t *throttle) tried(hashes uint64, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.rate == 0 {
-		return 0
+		return
 	}
 	if t.due.Before(now) {
 		t.due = now
 	}
 	t.due = t.due.Add(time.Duration(float64(hashes) / float64(t.rate) * float64(time.Second)))
+}
+
+// wait says for how long not to try more, as it is now: another rate ends it.
+func (t *throttle) wait(now time.Time) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	return t.due.Sub(now)
 }
 

@@ -10,7 +10,8 @@ func TestThrottle(t *testing.T) {
 	var r throttle
 	tried := func(hashes uint64, want time.Duration) {
 		t.Helper()
-		if got := r.tried(hashes, now); got != want {
+		r.tried(hashes, now)
+		if got := max(0, r.wait(now)); got != want {
 			t.Errorf("after %d hashes a pause of %v, want %v", hashes, got, want)
 		}
 	}
@@ -36,6 +37,9 @@ func TestThrottle(t *testing.T) {
 	r.pause(false)
 	if r.rest() != 0 {
 		t.Error("a rest after the pause")
+	}
+	if r.limit(5000); r.wait(now) > 0 {
+		t.Error("the wait of the rate before goes on")
 	}
 	r.limit(2000) // what was owed at the rate before is forgotten
 	tried(1000, 500*time.Millisecond)

@@ -175,7 +175,8 @@ func (w *Workers) grind(ctx context.Context, search *kernel.Search, s *space) {
 				}
 			}
 			w.hashes.Add(uint64(chunk) * versions)
-			w.rest(ctx, s, w.slow.tried(uint64(chunk)*versions, time.Now()))
+			w.slow.tried(uint64(chunk)*versions, time.Now())
+			w.rest(ctx, s)
 			last = first+chunk == 0
 			runtime.Gosched()
 		}
@@ -193,10 +194,10 @@ func (w *Workers) yield(ctx context.Context, s *space) {
 	}
 }
 
-// rest waits for d, and for less when there is another job.
-func (w *Workers) rest(ctx context.Context, s *space, d time.Duration) {
+// rest waits until more hashes are due, or there is another job.
+func (w *Workers) rest(ctx context.Context, s *space) {
 	const look = 5 * time.Millisecond
-	for end := time.Now().Add(d); d > 0 && w.current.Load() == s && ctx.Err() == nil; d = time.Until(end) {
+	for d := w.slow.wait(time.Now()); d > 0 && w.current.Load() == s && ctx.Err() == nil; d = w.slow.wait(time.Now()) {
 		sleep(ctx, min(d, look))
 	}
 }
