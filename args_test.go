@@ -57,6 +57,7 @@ func TestArrange(t *testing.T) {
 		"group -h":                               "group --help",
 		"":                                       "--help",
 		"group":                                  "group --help",
+		"group file x -5":                        "group file -- x -5",
 		"group --datadir D --help":               "group --help",
 		"--datadir D --version":                  "--version",
 		"group plain --help left over":           "group plain --help --",
@@ -118,7 +119,11 @@ func TestEveryCommand(t *testing.T) {
 			if c.Action == nil || c.OnUsageError == nil {
 				t.Errorf("%s: no action, or no usage errors", name)
 			}
-			for _, want := range []string{"network", "datadir"} {
+			common := []string{"network", "datadir"}
+			if path[0] == "testnet" { // whose nodes have a directory each
+				common = []string{"name", "networks"}
+			}
+			for _, want := range common {
 				if find(c.Flags, want) == nil {
 					t.Errorf("%s: no --%s", name, want)
 				}
