@@ -71,6 +71,7 @@ type nodeConfig struct {
 	strangers      bool // on loopback, for tests
 	allowHosts     []string
 	openMetrics    bool
+	openPage       bool
 	walletRPC      bool             // wallets are served
 	walletNotify   string           // a command, empty for none
 	userAgent      string           // as peers and callers see it

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"lode/rpc"
+	"lode/rpc/stream"
 )
 
 // rpcServerFlags are the flags of a node about who may call it.
@@ -24,6 +25,7 @@ func rpcServerFlags() []cli.Flag {
 		&cli.IntFlag{Name: "rpc-workqueue", DefaultText: "64, and half of the connections that wait", Usage: "answer at most `N` RPC calls at once, with those that wait for something; others are told to come again"},
 		&cli.IntFlag{Name: "rpc-servertimeout", DefaultText: "10 for the head of a request, 60 for its body, 300 between two", Usage: "end an RPC connection that says nothing for `SECONDS`"},
 		&cli.BoolFlag{Name: "open-metrics", Usage: "let other machines read /metrics on the RPC port too, without a password"},
+		&cli.BoolFlag{Name: "open-page", Usage: "let other machines see the page and /events on the RPC port too, without a password; peers' addresses are left out"},
 		&cli.StringSliceFlag{Name: "rpc-allow-host", Usage: "answer RPC calls made to the host `NAME` too; may be repeated"},
 	)
 }
@@ -58,6 +60,7 @@ func (n *nodeConfig) readRPCFlags(c *cli.Context) error {
 	if n.rpcPlaces, err = n.readRPCPlaces(c); err != nil {
 		return err
 	}
+	n.openPage = c.Bool("open-page")
 	n.users, n.whitelist, err = rpcUsers(c)
 	return err
 }
@@ -124,6 +127,10 @@ func (n *nodeConfig) rpcConfig(p *nodeParts, password string, stop func()) rpc.C
 	}
 	if p.mining != nil {
 		cfg.Mining = p.mining
+	}
+	if p.events != nil {
+		cfg.OpenPage = n.openPage
+		cfg.Events = stream.NewServer(p.events.Log, n.spec.Name)
 	}
 	if p.wallets != nil {
 		cfg.Wallets = p.wallets

@@ -18,6 +18,7 @@ import (
 	"lode/miner/stratum"
 	"lode/p2p"
 	"lode/rpc"
+	"lode/rpc/stream"
 	"lode/rpc/walletrpc"
 )
 
@@ -31,6 +32,7 @@ type nodeParts struct {
 	mining    *miner.Miner       // nil if the node does not mine
 	miners    *stratum.Server    // nil if it serves no pool
 	wallets   *walletrpc.Manager // nil if it serves no wallets
+	events    *stream.Feed
 }
 
 // run wires a node, in the order in which its parts depend on each other, and
@@ -72,6 +74,9 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 		defer func() { err = errors.Join(err, p.wallets.Close()) }()
 		p.wallets.LoadAll(ctx)
 	}
+	if err := n.openEvents(p); err != nil {
+		return err
+	}
 	release, password, err := n.publish(ports.rpc[0].Addr())
 	if err != nil {
 		return err
@@ -102,6 +107,7 @@ func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Serve(ctx, ports.rpc...) })
 	group.Go(func() error { return p.peers.Run(ctx) })
+	group.Go(func() error { return p.events.Run(ctx) })
 	group.Go(func() error { n.keepMemory(ctx); return nil })
 	group.Go(func() error { n.watch(ctx, p, run); return nil })
 	group.Go(func() error { n.loadFiles(ctx, p.ledger); return nil })

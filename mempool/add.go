@@ -220,6 +220,7 @@ func (p *Pool) accept(a *adding) error {
 	}
 	c.track(!a.time.IsZero())
 	p.commit(c.change)
+	p.came(c.change)
 	if !a.packaged {
 		p.trim()
 	}

@@ -18,6 +18,7 @@ func (p *Pool) trim() {
 		gone := slices.Clone(worst.txs())
 		sortBySeq(gone)
 		p.removeAll(gone)
+		p.left(gone, LeftEvicted, nil)
 	}
 }
 

@@ -61,6 +61,8 @@ func (p *Pool) expire() {
 		}
 	}
 	if len(old) > 0 {
-		p.removeAll(family(old, (*node).down))
+		gone := family(old, (*node).down)
+		p.removeAll(gone)
+		p.left(gone, LeftExpired, nil)
 	}
 }

@@ -175,6 +175,7 @@ func (p *Pool) addTogether(list []*adding) error {
 			}
 		}
 		p.commit(list[0].candidate.change)
+		p.came(list[0].candidate.change)
 		return nil
 	})
 }

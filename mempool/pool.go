@@ -95,6 +95,7 @@ type Pool struct {
 	selected  selected
 	journal   journal
 	returned  []*Entry // from blocks that do not count any more, to be announced
+	moves     moves
 
 	queue  queue       // of what Add was given
 	loaded atomic.Bool // see Loaded

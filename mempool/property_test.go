@@ -38,6 +38,7 @@ func TestRandomGraphs(t *testing.T) {
 		w, done := newWorld(t, policy)
 		defer done()
 		w.versions = rapid.SampledFrom([][]uint32{{2}, {1, 2, 3, 3}}).Draw(t, "versions")
+		moves := newMirror(w.pool)
 		for range rapid.IntRange(5, 40).Draw(t, "steps") {
 			switch rapid.SampledFrom([]string{"add", "add", "add", "add", "add", "together", "package", "package", "prioritise", "block", "foreign", "reorg", "expire"}).Draw(t, "step") {
 			case "add":
@@ -62,6 +63,7 @@ func TestRandomGraphs(t *testing.T) {
 				w.now = w.now.Add(100 * time.Hour)
 			}
 			w.check(t)
+			moves.check(t, w)
 			w.checkFamilies(t)
 			w.checkSelection(t)
 			if n, ok := w.pool.BestDiagrams(12); !ok {

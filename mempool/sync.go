@@ -80,19 +80,32 @@ func (p *Pool) confirm(block *consensus.Block) {
 	p.height++
 	p.estimator.block()
 	var gone, conflicting []*node
+	rivals := make(map[*node]*consensus.Tx) // what took the coins of those that conflict
 	for _, tx := range block.Txs[1:] {
 		if n, ok := p.byTxID[tx.TxID()]; ok {
 			p.estimator.confirmed(n, p.height)
 			gone = append(gone, n)
 			continue
 		}
-		conflicting = append(conflicting, p.conflicts(tx)...)
+		for _, n := range p.conflicts(tx) {
+			conflicting = append(conflicting, n)
+			rivals[n] = tx
+		}
 	}
 	for _, tx := range block.Txs[1:] {
 		delete(p.deltas, tx.TxID())
 	}
 	p.removeAll(gone)
-	p.removeAll(family(conflicting, (*node).down))
+	hash := block.Hash()
+	p.left(gone, LeftBlock, func(*node) consensus.Hash { return hash })
+	conflicting = family(conflicting, (*node).down)
+	p.removeAll(conflicting)
+	p.left(conflicting, LeftConflict, func(n *node) (by consensus.Hash) {
+		if tx := rivals[n]; tx != nil {
+			by = tx.TxID()
+		}
+		return by
+	})
 	p.change++
 	p.floor.block(p.cfg.Now())
 }
@@ -102,13 +115,16 @@ func (p *Pool) confirm(block *consensus.Block) {
 // result is what it would be if all came anew, in this order.
 func (p *Pool) takeBack(r *chain.Reader, reverted []*consensus.Tx, dependent []*node) error {
 	var list []*candidate
+	var was []*node
+	p.moves.mute = true
+	defer func() { p.tookBack(was, list) }()
 	for _, tx := range reverted {
 		dependent = append(dependent, p.conflicts(tx)...)
 		if c, err := p.prepare(ownCopy(tx)); err == nil {
 			list = append(list, c)
 		}
 	}
-	was := p.shaken(dependent)
+	was = p.shaken(dependent)
 	p.removeAll(was)
 	for _, n := range was {
 		list = append(list, &candidate{node: &node{Entry: n.Entry, usage: n.usage}})

@@ -54,12 +54,20 @@ type Config struct {
 	Miners         MiningPool     // nil if the node serves no pool
 	OpenMetrics    bool           // /metrics answers not only callers on loopback
 	Wallets        Wallets        // nil if the node serves none
+	Events         Events         // nil if the node tells of none
+	OpenPage       bool           // the page and /events answer not only callers on loopback
 }
 
 // Logging turns parts of the log on and off, by Bitcoin Core's names for them.
 type Logging interface {
 	State() map[string]bool
 	Set(include, exclude []string) (unknown string, ok bool)
+}
+
+// Events is the stream of what happens, see package stream.
+type Events interface {
+	ServeWS(w http.ResponseWriter, r *http.Request)     // to who was let in
+	ServeEvents(w http.ResponseWriter, r *http.Request) // to who may see the page
 }
 
 // Mining is what the server tells of a miner in the same process, and has it do.
@@ -145,6 +153,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case r.URL.Path == "/metrics":
 		s.serveMetrics(w, r)
+		return
+	case r.URL.Path == "/ws" && s.cfg.Events != nil:
+		s.serveWS(w, r)
+		return
+	case r.URL.Path == "/events" && s.cfg.Events != nil:
+		s.serveEvents(w, r)
 		return
 	case r.URL.Path != "/" && !strings.HasPrefix(r.URL.Path, walletPath):
 		http.NotFound(w, r)

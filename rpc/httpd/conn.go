@@ -57,6 +57,14 @@ func Trust(ctx context.Context) {
 	}
 }
 
+// Stays says that the answer to the request with this context goes on: its connection
+// makes room after all others of callers that have not authenticated.
+func Stays(ctx context.Context) {
+	if c, ok := ctx.Value(connKey{}).(*conn); ok {
+		c.s.rank(c, strangerStays, true)
+	}
+}
+
 // Distrust says that the caller of the request with this context has failed to
 // authenticate: its connection is among the first to make room.
 func Distrust(ctx context.Context) {

@@ -45,10 +45,12 @@ const strangerIdle = 30 * time.Second
 // The ranks of a connection: those below trusted count for the limits of an
 // address and a network, and only those that work for a trusted caller make no room.
 // Who is new makes room after who was refused or answered: else those who guess
-// passwords would push out who is about to say the right one.
+// passwords would push out who is about to say the right one. Who follows a stream,
+// of which the handler allows an address few, stays longer than those.
 const (
 	strangerDone = iota
 	strangerNew  // or has a request in progress
+	strangerStays
 	trustedIdles
 	trustedActs
 	ranks
