@@ -24,7 +24,7 @@ func nodeCommand() *cli.Command {
 		Name:  "node",
 		Usage: "run a full node until it is stopped (Ctrl-C, SIGTERM or `lode rpc stop`)",
 		Flags: slices.Concat(networkFlags(), ledgerFlags(), nodeLedgerFlags(), peerFlags(), rpcServerFlags(), rpcUserFlags(), walletRPCFlags(), identityFlags(),
-			nodeMineFlags(), stratumFlags(), policyFlags(), logFlags(), notifyFlags(), []cli.Flag{confFlag()}),
+			nodeMineFlags(), stratumFlags(), electrumFlags(), policyFlags(), logFlags(), notifyFlags(), []cli.Flag{confFlag()}),
 		Action: func(c *cli.Context) error {
 			if err := readConf(c); err != nil {
 				return err
@@ -85,6 +85,7 @@ type nodeConfig struct {
 	reserved       int    // likewise, for the header and the coinbase
 	mineRate       uint64 // hashes a second; 0 for no limit
 	pool           poolConfig
+	electrum       electrumConfig
 	reindex        bool
 	cache          int64 // bytes
 	prune          int64 // bytes, see chain.Config
@@ -113,7 +114,7 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 		return nil, err
 	}
 	n := &nodeConfig{spec: net.spec, dir: net.dir, clock: clock.New(nil)}
-	for _, read := range []func(*cli.Context) error{n.readLogFlags, n.readLedgerFlags, n.readPeerFlags, n.readRPCFlags, n.readWalletFlags, n.readIdentityFlags, n.readMineFlags, n.readNotifyFlags} {
+	for _, read := range []func(*cli.Context) error{n.readLogFlags, n.readLedgerFlags, n.readPeerFlags, n.readRPCFlags, n.readWalletFlags, n.readIdentityFlags, n.readMineFlags, n.readNotifyFlags, n.readElectrumFlags} {
 		if err := read(c); err != nil {
 			return nil, err
 		}

@@ -13,6 +13,9 @@ import (
 type ports struct {
 	rpc                 []net.Listener
 	socket, tcp, miners net.Listener
+	electrum            net.Listener   // wallets, by lines
+	electrumTLS         net.Listener   // by lines with TLS
+	electrumWS          net.Listener   // by WebSocket
 	binds               []net.Listener // of --whitebind
 }
 
@@ -38,6 +41,9 @@ func (n *nodeConfig) openPorts() (*ports, error) {
 		{&p.socket, n.listen, "--listen"},
 		{&p.tcp, n.listenTCP, "--listen-tcp"},
 		{&p.miners, n.pool.listen, "--stratum"},
+		{&p.electrum, n.electrum.lines, "--electrum"},
+		{&p.electrumTLS, n.electrum.tls, "--electrum-tls"},
+		{&p.electrumWS, n.electrum.sockets, "--electrum-ws"},
 	} {
 		if port.address == "" {
 			continue
@@ -67,7 +73,7 @@ func (p *ports) callers() string {
 }
 
 func (p *ports) close() {
-	for _, l := range slices.Concat(p.rpc, p.binds, []net.Listener{p.socket, p.tcp, p.miners}) {
+	for _, l := range slices.Concat(p.rpc, p.binds, []net.Listener{p.socket, p.tcp, p.miners, p.electrum, p.electrumTLS, p.electrumWS}) {
 		if l != nil {
 			l.Close() // each part closes its own, too
 		}

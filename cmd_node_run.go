@@ -18,6 +18,8 @@ import (
 	"lode/miner/stratum"
 	"lode/p2p"
 	"lode/rpc"
+	"lode/rpc/electrum"
+	"lode/rpc/scripthash"
 	"lode/rpc/stream"
 	"lode/rpc/walletrpc"
 )
@@ -33,6 +35,8 @@ type nodeParts struct {
 	miners    *stratum.Server    // nil if it serves no pool
 	wallets   *walletrpc.Manager // nil if it serves no wallets
 	events    *stream.Feed
+	scripts   *scripthash.Index // what happens to scripts
+	electrum  *electrum.Server  // nil if it serves none
 }
 
 // run wires a node, in the order in which its parts depend on each other, and
@@ -62,6 +66,8 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	p := &nodeParts{ledger: ledger}
 	p.pool = mempool.New(mempool.Config{Ledger: ledger, Sigs: sigs, Policy: n.policy, Now: n.clock.Wall.Now, Log: n.log})
 	p.peers = n.newPeers(ledger, p.pool, ports)
+	p.scripts = scripthash.New(ledger, p.pool)
+	defer p.scripts.Close()
 	p.templates = n.newTemplates(ledger, p.pool, p.peers)
 	if p.miners, err = n.newPool(ledger, p.templates); err != nil {
 		return err
@@ -90,6 +96,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	run := notify.New(n.log)
 	defer run.Close()
 	server := rpc.New(n.rpcConfig(p, password, stop))
+	p.electrum = n.newElectrum(p, server)
 
 	tip := ledger.Tip()
 	n.log.Info("node started", "version", version, "network", n.spec.Name, "height", tip.Height, "tip", tip.Hash,
@@ -125,6 +132,9 @@ func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server
 	}
 	if p.wallets != nil {
 		group.Go(func() error { return p.wallets.Run(ctx) })
+	}
+	if p.electrum != nil {
+		group.Go(func() error { return n.serveElectrum(ctx, p.electrum, ports) })
 	}
 	if p.miners != nil {
 		group.Go(func() error { return p.miners.Serve(ctx, ports.miners) })

@@ -6,6 +6,7 @@ import (
 	"lode/miner/stratum"
 	"lode/p2p"
 	"lode/rpc"
+	"lode/rpc/electrum"
 )
 
 const (
@@ -28,6 +29,7 @@ type places struct {
 	inbound  int // peers that dial it; 0 if it listens for none
 	rpc      int // callers
 	pool     int // miners by Stratum; 0 if it serves no pool
+	electrum int // wallets by Electrum's protocol; 0 if it serves none
 }
 
 // descriptors is how many file descriptors a node with these places may need.
@@ -39,17 +41,20 @@ func (p places) descriptors() int {
 	if p.pool > 0 {
 		n += stratum.Sockets(p.pool)
 	}
+	if p.electrum > 0 {
+		n += electrum.Sockets(p.electrum)
+	}
 	return n
 }
 
 // fit lowers the places until they fit into a limit: first those of the pool, then
-// of inbound peers, then of callers, then of outbound peers beyond fewestOutbound.
-// It fails where the ledger and those do not fit.
+// of wallets, then of inbound peers, then of callers, then of outbound peers beyond
+// fewestOutbound. It fails where the ledger and those do not fit.
 func (p places) fit(limit int) (places, error) {
 	for _, step := range []struct {
 		n     *int
 		least int
-	}{{&p.pool, 0}, {&p.inbound, 0}, {&p.rpc, fewestCallers}, {&p.outbound, fewestOutbound}} {
+	}{{&p.pool, 0}, {&p.electrum, 0}, {&p.inbound, 0}, {&p.rpc, fewestCallers}, {&p.outbound, fewestOutbound}} {
 		for *step.n > step.least && p.descriptors() > limit {
 			*step.n--
 		}
@@ -69,6 +74,9 @@ func (n *nodeConfig) wantedPlaces() places {
 	if n.pool.listen != "" {
 		want.pool = stratum.DefaultConnections
 	}
+	if n.electrum.on() {
+		want.electrum = electrum.DefaultConnections
+	}
 	return want
 }
 
@@ -87,7 +95,7 @@ func (n *nodeConfig) takePlaces() error {
 	}
 	if got := n.places; got != want {
 		n.log.Warn("fewer connections than usual: the limit of open files is low (ulimit -n)", "limit", limit, "wanted", want.descriptors(),
-			"pool", got.pool, "inbound", got.inbound, "rpc", got.rpc, "outbound", got.outbound)
+			"pool", got.pool, "electrum", got.electrum, "inbound", got.inbound, "rpc", got.rpc, "outbound", got.outbound)
 	}
 	return nil
 }

@@ -15,14 +15,14 @@ func TestPlacesFit(t *testing.T) {
 	}{
 		{"a usual limit", 1 << 20, all, all},
 		{"exactly enough", all.descriptors(), all, all},
-		{"one too few: the pool's go first", all.descriptors() - 1, all, places{19, 115, 256, 4095}},
-		{"1024 with a pool", 1024, all, places{19, 115, 256, 295}},
-		{"1024 without one", 1024, places{19, 115, 256, 0}, places{19, 115, 256, 0}},
-		{"no room for a pool: then inbound peers", 650, all, places{19, 74, 256, 0}},
-		{"then callers", 400, all, places{19, 0, 161, 0}},
-		{"then outbound peers", 235, all, places{11, 0, 4, 0}},
-		{"the least", 232, all, places{8, 0, 4, 0}},
-		{"the least of a node that looks for none", 227, places{3, 115, 256, 0}, places{3, 0, 4, 0}},
+		{"one too few: the pool's go first", all.descriptors() - 1, all, places{19, 115, 256, 4095, 0}},
+		{"1024 with a pool", 1024, all, places{19, 115, 256, 295, 0}},
+		{"1024 without one", 1024, places{19, 115, 256, 0, 0}, places{19, 115, 256, 0, 0}},
+		{"no room for a pool: then inbound peers", 650, all, places{19, 74, 256, 0, 0}},
+		{"then callers", 400, all, places{19, 0, 161, 0, 0}},
+		{"then outbound peers", 235, all, places{11, 0, 4, 0, 0}},
+		{"the least", 232, all, places{8, 0, 4, 0, 0}},
+		{"the least of a node that looks for none", 227, places{3, 115, 256, 0, 0}, places{3, 0, 4, 0, 0}},
 	} {
 		got, err := test.want.fit(test.limit)
 		if err != nil || got != test.got {
