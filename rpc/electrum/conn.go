@@ -73,7 +73,7 @@ func (c *conn) run(ctx context.Context) error {
 	wg.Go(func() { c.write(ctx) })
 	err := c.serve(ctx)
 	if err != nil && !errors.Is(err, io.EOF) {
-		c.flush()
+		c.flush(ctx)
 	}
 	c.cut(nil)
 	wg.Wait()
@@ -148,15 +148,21 @@ func (c *conn) drained(ctx context.Context) error {
 
 // flush waits a moment for the last answer, which says why the connection ends, to be
 // written.
-func (c *conn) flush() {
-	for range 100 {
+func (c *conn) flush(ctx context.Context) {
+	ctx, stop := context.WithTimeout(ctx, lastTimeout)
+	defer stop()
+	for {
 		c.mu.Lock()
-		left := len(c.out)
+		unread := c.unread
 		c.mu.Unlock()
-		if left == 0 {
+		if unread == 0 {
 			return
 		}
-		time.Sleep(time.Millisecond)
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.read:
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ const (
 	idleTimeout      = 10 * time.Minute // between requests; the protocol's own figure
 	helloTimeout     = 30 * time.Second // for the first
 	writeTimeout     = 10 * time.Second // for each chunk of an answer
+	lastTimeout      = 2 * time.Second  // for the answer after which a connection ends
 	answerTimeout    = 60 * time.Second // for all of it
 	writeChunk       = 32 << 10         // bytes
 	maxErrors        = 1000             // answered by errors of the caller's making, after which a connection ends

@@ -178,7 +178,7 @@ func TestBadInputIsAnswered(t *testing.T) {
 	_ = c.net.SetReadDeadline(time.Now().Add(patience))
 	line, err := c.r.ReadBytes('\n')
 	var batch []message
-	if err = json.Unmarshal(line, &batch); err != nil || len(batch) != 2 || string(batch[1].ID) != "2" {
+	if err != nil || json.Unmarshal(line, &batch) != nil || len(batch) != 2 || string(batch[1].ID) != "2" {
 		t.Errorf("%s %v", line, err)
 	}
 	if n := w.server.Counts().Errors.Load(); n < 12 {

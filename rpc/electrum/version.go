@@ -17,7 +17,6 @@ var versions = []version{{1, 4}, {1, 4, 1}, {1, 4, 2}, {1, 4, 3}, {1, 6}}
 var (
 	oldest    = versions[0]
 	newest    = versions[len(versions)-1]
-	v142      = version{1, 4, 2}
 	v143      = version{1, 4, 3}
 	v16       = version{1, 6}
 	errNoText = errors.New("not a version of the protocol")
