@@ -96,6 +96,7 @@ type nodeConfig struct {
 	snapshot       string         // a file; empty for none
 	snapshotHash   consensus.Hash // zero for what the chainspec says
 	policy         mempool.Policy
+	keepPool       bool // from one run to the next
 	logLevel       slog.Level
 	logLevels      *logcat.Levels
 	logFile        string       // empty for standard output
@@ -122,6 +123,7 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 	if n.policy, err = policyOf(c); err != nil {
 		return nil, err
 	}
+	n.keepPool = c.Int("persistmempool") == 1
 	if n.pool, err = poolConfigOf(c); err != nil {
 		return nil, err
 	}

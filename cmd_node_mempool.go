@@ -16,6 +16,7 @@ import (
 func policyFlags() []cli.Flag {
 	return withEnv(
 		&cli.IntFlag{Name: "maxmempool", Value: mempool.DefaultPolicy().MaxMemory / 1_000_000, Usage: "keep unconfirmed transactions in at most `MB` of memory; those that pay least go first"},
+		&cli.IntFlag{Name: "persistmempool", Value: 1, Usage: "with 0 for `BIT`, neither load the mempool at the start nor save it at the stop"},
 		&cli.DurationFlag{Name: "mempoolexpiry", Value: mempool.DefaultPolicy().Expiry, Usage: "forget a transaction that is not confirmed after `TIME`"},
 		rateFlag("minrelaytxfee", mempool.DefaultPolicy().MinRelay, "accept no transaction that pays less than `RATE`, in sat/vB"),
 		rateFlag("incrementalrelayfee", mempool.DefaultPolicy().Increment, "have a replacement pay `RATE` more for its own size, in sat/vB; more than --minrelaytxfee raises that, unless it is given"),
@@ -64,6 +65,9 @@ func policyOf(c *cli.Context) (mempool.Policy, error) {
 			return p, usageError(c.Command.HelpName, "--%s %d: want %d to %d", f.name, v, f.least, f.most)
 		}
 		f.set(v)
+	}
+	if bit := c.Int("persistmempool"); bit != 0 && bit != 1 {
+		return p, usageError(c.Command.HelpName, "--persistmempool %d: want 0 or 1", bit)
 	}
 	if c.Bool("blocksonly") && !c.IsSet("maxmempool") { // there is little to keep, as in Bitcoin Core
 		p.MaxMemory = 5_000_000

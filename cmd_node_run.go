@@ -124,9 +124,9 @@ func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server
 	group.Go(func() error { return n.report(ctx, p) })
 	group.Go(func() error { return p.ledger.RunSnapshot(ctx) })
 	group.Go(func() error { return p.templates.Run(ctx) })
-	saved, estimates := filepath.Join(n.dir, mempool.FileName), filepath.Join(n.dir, mempool.EstimatesFileName)
+	estimates := filepath.Join(n.dir, mempool.EstimatesFileName)
 	p.pool.LoadEstimates(estimates)
-	group.Go(func() error { p.peers.Resubmit(p.pool.Load(ctx, saved)...); return nil })
+	group.Go(func() error { n.loadPool(ctx, p); return nil })
 	if p.mining != nil {
 		group.Go(func() error { return p.mining.Run(ctx) })
 	}
@@ -139,7 +139,24 @@ func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server
 	if p.miners != nil {
 		group.Go(func() error { return p.miners.Serve(ctx, ports.miners) })
 	}
-	return errors.Join(group.Wait(), p.pool.Save(saved, slices.Collect(maps.Keys(p.peers.Unbroadcast()))...), p.pool.SaveEstimates(estimates))
+	return errors.Join(group.Wait(), n.savePool(p), p.pool.SaveEstimates(estimates))
+}
+
+// loadPool takes in the mempool that the last run has left, unless the user wants none.
+func (n *nodeConfig) loadPool(ctx context.Context, p *nodeParts) {
+	if !n.keepPool {
+		p.pool.LoadNone()
+		return
+	}
+	p.peers.Resubmit(p.pool.Load(ctx, filepath.Join(n.dir, mempool.FileName))...)
+}
+
+// savePool leaves the mempool for the next run.
+func (n *nodeConfig) savePool(p *nodeParts) error {
+	if !n.keepPool {
+		return nil
+	}
+	return p.pool.Save(filepath.Join(n.dir, mempool.FileName), slices.Collect(maps.Keys(p.peers.Unbroadcast()))...)
 }
 
 // follow keeps the pool up to date, logs new tips, and ends with an error when

@@ -115,6 +115,9 @@ func writeSaved(w *bufio.Writer, list []*node, deltas map[consensus.Hash]consens
 	}
 }
 
+// LoadNone is in place of Load where no file is to be read.
+func (p *Pool) LoadNone() { p.loaded.Store(true) }
+
 // Load takes in what Save has left, as far as it is valid now and not expired,
 // and logs what came of that. It goes on while the pool is in use, until ctx ends.
 // unbroadcast are those that no peer had asked for, and that are in the pool.
