@@ -28,3 +28,26 @@ func TestPongFollowsWhatHeadersHaveAskedFor(t *testing.T) {
 		}
 	})
 }
+
+// So it does to a ping that follows the parent of an orphan: the child is in the pool.
+func TestPongFollowsTheChildOfAnOrphan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.latency = 0
+		s := w.add("s", nil)
+		a := w.call(s, "203.0.113.1:1")
+		a.shake(ProtocolVersion)
+		for i, coin := range rich(w, 10, s) { // which is faster is chance
+			parent := spend(coin, 1000)
+			child := spend(parent, 1000)
+			a.say(msgTx{child})
+			a.say(msgTx{parent})
+			a.say(msgPing(100 + uint64(i)))
+			for a.hear(cmdPong).(msgPong) != msgPong(100+uint64(i)) {
+			}
+			if !s.has(parent) || !s.has(child) {
+				t.Fatalf("pair %d: the pong came first: parent %v, child %v", i, s.has(parent), s.has(child))
+			}
+		}
+	})
+}

@@ -48,6 +48,7 @@ func (n *Node) handle(p *peer, m message) error {
 		return err
 	case msgTx:
 		n.handleTx(p, m.Tx)
+		p.untried = true
 	case msgSendCmpct:
 		p.setCompact(m)
 	case *msgCmpctBlock:
@@ -62,22 +63,31 @@ func (n *Node) handle(p *peer, m message) error {
 	return nil
 }
 
-// askFirst has the blocks asked for that p has shown by headers, before its ping is
-// answered: whoever waits for the pong knows that they were dealt with, as in Bitcoin
-// Core.
+// askFirst has done, before a ping of p is answered, what p has occasioned: the blocks
+// are asked for that it has shown by headers, and the orphans are tried again whose
+// parents it has sent. Whoever waits for the pong knows, as in Bitcoin Core, that it was
+// all dealt with.
 func (n *Node) askFirst(p *peer) {
-	if !p.unasked {
-		return
+	if p.unasked {
+		p.unasked = false
+		n.awaitLoop(p, n.sync.looks)
 	}
-	p.unasked = false
-	looked := make(chan struct{})
+	if p.untried {
+		p.untried = false
+		n.awaitLoop(p, n.relay.waiters)
+	}
+}
+
+// awaitLoop waits until a loop has gone round once, or p is gone.
+func (n *Node) awaitLoop(p *peer, loop chan<- chan struct{}) {
+	round := make(chan struct{})
 	select {
-	case n.sync.looks <- looked:
+	case loop <- round:
 	case <-p.ctx.Done():
 		return
 	}
 	select {
-	case <-looked:
+	case <-round:
 	case <-p.ctx.Done():
 	}
 }

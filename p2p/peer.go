@@ -64,6 +64,7 @@ type peer struct {
 	// Only its reader uses these.
 	presync  *presync                         // nil unless headers come in two passes
 	unasked  bool                             // it has sent headers since its last ping
+	untried  bool                             // likewise, transactions: they may be the parents of orphans
 	partials map[consensus.Hash]*partialBlock // of which transactions were asked for
 	misfit   consensus.Hash                   // the block of which it has sent transactions that did not fit
 	tried    consensus.Hash                   // the block of which it last sent a compact form that was tried
