@@ -1,9 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"lode/rpc"
 )
 
 // identityFlags are the flags of a node about how it names itself.
@@ -15,7 +18,6 @@ func identityFlags() []cli.Flag {
 // A user agent (BIP14) names Bitcoin Core, whose protocol and interface Lode speaks,
 // as tools infer from it what a node can do.
 const (
-	coreAgent    = "/Satoshi:30.0.0"
 	maxUserAgent = 256 // bytes, as in Bitcoin Core
 	// agentChars are what Bitcoin Core allows in comments beside letters and digits.
 	agentChars = " .,;-_?@"
@@ -34,7 +36,8 @@ func (n *nodeConfig) readIdentityFlags(c *cli.Context) error {
 			return usageError(c.Command.HelpName, "--uacomment: User Agent comment (%.40s) contains unsafe characters.", comment)
 		}
 	}
-	n.userAgent = coreAgent + "/Lode:" + version
+	const v = rpc.CoreVersion
+	n.userAgent = fmt.Sprintf("/Satoshi:%d.%d.%d/Lode:%s", v/10_000, v/100%100, v%100, version)
 	if len(*comments) > 0 {
 		n.userAgent += "(" + strings.Join(*comments, "; ") + ")"
 	}

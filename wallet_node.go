@@ -12,6 +12,7 @@ import (
 	"lode/chain"
 	"lode/consensus"
 	"lode/rpc/client"
+	"lode/rpc/code"
 	"lode/wallet"
 )
 
@@ -28,19 +29,8 @@ const (
 	maxBlockBatch = 50
 	batchLimit    = 128 << 20 // bytes of an answer
 
-	// Error codes of Bitcoin Core's RPC.
-	codeMisc       = -1  // RPC_MISC_ERROR
-	codeNotFound   = -5  // RPC_INVALID_ADDRESS_OR_KEY
-	codeOutOfRange = -8  // RPC_INVALID_PARAMETER
-	codeDamaged    = -20 // RPC_DATABASE_ERROR
-	codeDecode     = -22 // RPC_DESERIALIZATION_ERROR
-	codeTxError    = -25 // RPC_VERIFY_ERROR
-	codeTxRejected = -26 // RPC_VERIFY_REJECTED
-	codeInChain    = -27 // RPC_VERIFY_ALREADY_IN_UTXO_SET
-	codeWarmup     = -28 // RPC_IN_WARMUP
-	codeUnknown    = -32601
-	confirmTarget  = 6 // blocks, Bitcoin Core's default
-	rawEncoding    = 0 // verbosity: hex
+	confirmTarget = 6 // blocks, Bitcoin Core's default
+	rawEncoding   = 0 // verbosity: hex
 )
 
 func newWalletNode(cl *client.Client, prefix string) *walletNode {
@@ -69,7 +59,7 @@ func (n *walletNode) BlockHashes(ctx context.Context, heights []uint32) ([]conse
 		return nil, err
 	}
 	for i := range calls {
-		if err := calls[i].Err; err != nil && !hasCode(err, codeOutOfRange) {
+		if err := calls[i].Err; err != nil && !hasCode(err, code.Parameter) {
 			return nil, err
 		}
 	}
@@ -89,7 +79,7 @@ func (n *walletNode) Blocks(ctx context.Context, hashes []consensus.Hash) ([][]b
 		if len(blocks) > 0 {
 			return blocks, nil
 		}
-		if !hasCode(err, codeDamaged) || retries == damageRetries {
+		if !hasCode(err, code.Database) || retries == damageRetries {
 			return nil, err
 		}
 		select {
@@ -136,7 +126,7 @@ func (n *walletNode) withoutBlock(ctx context.Context, hash consensus.Hash, err 
 	var info struct {
 		Height uint32 `json:"pruneheight"` // absent if nothing is
 	}
-	if hasCode(err, codeMisc) && n.client.Call(ctx, "getblockchaininfo", nil, &info) == nil && info.Height > 0 {
+	if hasCode(err, code.Misc) && n.client.Call(ctx, "getblockchaininfo", nil, &info) == nil && info.Height > 0 {
 		return fmt.Errorf("the node has pruned its blocks below height %d, which this wallet has yet to read: ask a node that has all blocks (--rpc URL)", info.Height)
 	}
 	return fmt.Errorf("block %s: %w", hash, err)
@@ -154,7 +144,7 @@ func (n *walletNode) HeightsOf(ctx context.Context, keys [][32]byte, from, to ui
 	var info map[string]struct {
 		Synced bool `json:"synced"`
 	}
-	if err := n.client.Call(ctx, "getindexinfo", nil, &info); hasCode(err, codeUnknown) {
+	if err := n.client.Call(ctx, "getindexinfo", nil, &info); hasCode(err, code.NoMethod) {
 		return nil, false, nil
 	} else if err != nil {
 		return nil, false, err
@@ -229,7 +219,7 @@ func (n *walletNode) scan(ctx context.Context, a *wallet.PoolAnswer, params []an
 			Txs    []string `json:"transactions"`
 			Next   *string
 		}
-		if err := n.client.Call(ctx, "scanmempool", params, &page); hasCode(err, codeUnknown) {
+		if err := n.client.Call(ctx, "scanmempool", params, &page); hasCode(err, code.NoMethod) {
 			return errors.New("the node does not know scanmempool: it must be of the same version as this wallet, or newer")
 		} else if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 
 	"lode/consensus"
 	"lode/rpc/client"
+	"lode/rpc/code"
 	"lode/wallet"
 )
 
@@ -51,7 +52,7 @@ func (n *walletNode) feeRate(ctx context.Context, target int) (wallet.FeeRate, e
 		Rate *json.Number `json:"feerate"` // absent if the node does not know
 	}
 	err = n.client.Call(ctx, "estimatesmartfee", []any{target}, &estimate)
-	if err != nil && !hasCode(err, codeUnknown) {
+	if err != nil && !hasCode(err, code.NoMethod) {
 		return 0, err
 	}
 	if err == nil && estimate.Rate != nil {
@@ -90,13 +91,13 @@ func (n *walletNode) PoolFacts(ctx context.Context, ids []consensus.Hash) (f wal
 	}
 	for _, id := range ids {
 		var own poolEntry
-		if err := n.client.Call(ctx, "getmempoolentry", []any{id}, &own); hasCode(err, codeNotFound) {
+		if err := n.client.Call(ctx, "getmempoolentry", []any{id}, &own); hasCode(err, code.Address) {
 			continue
 		} else if err != nil {
 			return f, err
 		}
 		var ancestors map[consensus.Hash]*poolEntry
-		if err := n.client.Call(ctx, "getmempoolancestors", []any{id, true}, &ancestors); hasCode(err, codeNotFound) {
+		if err := n.client.Call(ctx, "getmempoolancestors", []any{id, true}, &ancestors); hasCode(err, code.Address) {
 			continue // it has just left
 		} else if err != nil {
 			return f, err
@@ -122,11 +123,11 @@ func (n *walletNode) Send(ctx context.Context, tx *consensus.Tx) error {
 	}
 	err := n.client.Call(ctx, "sendrawtransaction", []any{hex.EncodeToString(tx.Bytes()), json.Number("0"), json.Number(burnt.String())}, nil)
 	switch {
-	case err == nil || hasCode(err, codeInChain):
+	case err == nil || hasCode(err, code.InChain):
 		return nil
-	case hasCode(err, codeTxError) || hasCode(err, codeTxRejected) || hasCode(err, codeDecode):
+	case hasCode(err, code.Verify) || hasCode(err, code.Rejected) || hasCode(err, code.Decode):
 		return fmt.Errorf("%w: %w", wallet.ErrRefused, err)
-	case errors.Is(err, client.ErrNotRunning), errors.Is(err, client.ErrUnauthorized), hasCode(err, codeWarmup):
+	case errors.Is(err, client.ErrNotRunning), errors.Is(err, client.ErrUnauthorized), hasCode(err, code.WarmUp):
 		return fmt.Errorf("%w: %w", wallet.ErrNotAsked, err)
 	}
 	return err
@@ -173,7 +174,7 @@ func (n *walletNode) forkOf(ctx context.Context, hash consensus.Hash) (fork wall
 			Confirmations int64          `json:"confirmations"` // -1 outside the active chain
 			Prev          consensus.Hash `json:"previousblockhash"`
 		}
-		if err := n.client.Call(ctx, "getblockheader", []any{hash}, &h); hasCode(err, codeNotFound) {
+		if err := n.client.Call(ctx, "getblockheader", []any{hash}, &h); hasCode(err, code.Address) {
 			return fork, nil, fmt.Errorf("the node does not know block %s", hash)
 		} else if err != nil {
 			return fork, nil, err

@@ -6,6 +6,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/rpc/code"
 	"lode/wallet"
 	"lode/wallet/silent"
 )
@@ -41,9 +42,9 @@ func (n *walletNode) callSilent(ctx context.Context, method string, params []any
 	switch {
 	case err == nil:
 		return true, nil
-	case hasCode(err, codeUnknown):
+	case hasCode(err, code.NoMethod):
 		return false, nil
-	case hasCode(err, codeMisc):
+	case hasCode(err, code.Misc):
 		if ready, indexErr := n.silentIndex(ctx); indexErr == nil && !ready {
 			return false, nil
 		}
@@ -69,7 +70,7 @@ func (n *walletNode) SilentBlocks(ctx context.Context, from, count uint32) (bloc
 		Txs    []silentTxJSON `json:"transactions"`
 	}
 	ok, err = n.callSilent(ctx, "getsilentblocks", []any{from, count}, &list)
-	if hasCode(err, codeOutOfRange) || hasCode(err, codeNotFound) {
+	if hasCode(err, code.Parameter) || hasCode(err, code.Address) {
 		return nil, true, nil // the chain has moved
 	}
 	if !ok || err != nil {

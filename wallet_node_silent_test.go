@@ -7,6 +7,7 @@ import (
 
 	"lode/consensus"
 	"lode/rpc/client"
+	"lode/rpc/code"
 	"lode/wallet"
 )
 
@@ -26,11 +27,11 @@ func TestSilentAnswers(t *testing.T) {
 		count        int
 	}{
 		"good":         {synced, block(tweak, key), nil, true, false, 1},
-		"no index":     {none, "", &client.Error{Code: codeMisc}, false, false, 0},
-		"unknown call": {none, "", &client.Error{Code: codeUnknown}, false, false, 0},
-		"moved":        {synced, "", &client.Error{Code: codeNotFound}, true, false, 0},
-		"shorter":      {synced, "", &client.Error{Code: codeOutOfRange}, true, false, 0},
-		"pruned":       {synced, "", &client.Error{Code: codeMisc}, false, true, 0},
+		"no index":     {none, "", &client.Error{Code: code.Misc}, false, false, 0},
+		"unknown call": {none, "", &client.Error{Code: code.NoMethod}, false, false, 0},
+		"moved":        {synced, "", &client.Error{Code: code.Address}, true, false, 0},
+		"shorter":      {synced, "", &client.Error{Code: code.Parameter}, true, false, 0},
+		"pruned":       {synced, "", &client.Error{Code: code.Misc}, false, true, 0},
 		"short tweak":  {synced, block("02", key), nil, false, true, 0},
 		"short key":    {synced, block(tweak, "22"), nil, false, true, 0},
 	} {

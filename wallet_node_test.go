@@ -13,6 +13,7 @@ import (
 
 	"lode/consensus"
 	"lode/rpc/client"
+	"lode/rpc/code"
 	"lode/wallet"
 )
 
@@ -29,7 +30,7 @@ func answers(t *testing.T, methods map[string]func(params []any) (string, *clien
 		method, ok := methods[c.Method]
 		if !ok {
 			method = func([]any) (string, *client.Error) {
-				return "", &client.Error{Code: codeUnknown, Message: "Method not found"}
+				return "", &client.Error{Code: code.NoMethod, Message: "Method not found"}
 			}
 		}
 		result, refused := method(c.Params)
@@ -72,7 +73,7 @@ func TestWalletNodePruned(t *testing.T) {
 		`{"pruned":false}`:                   "block " + consensus.Hash{7}.String() + ": error -1: not there",
 	} {
 		n := answers(t, map[string]func([]any) (string, *client.Error){
-			"getblock":          func([]any) (string, *client.Error) { return "", &client.Error{Code: codeMisc, Message: "not there"} },
+			"getblock":          func([]any) (string, *client.Error) { return "", &client.Error{Code: code.Misc, Message: "not there"} },
 			"getblockchaininfo": func([]any) (string, *client.Error) { return info, nil },
 		})
 		if _, err := n.Blocks(t.Context(), []consensus.Hash{{7}}); err == nil || !strings.Contains(err.Error(), want) {
@@ -142,14 +143,14 @@ func TestWalletNodeChain(t *testing.T) {
 	genesis := consensus.Hash{1}
 	tx := (&consensus.Tx{In: make([]consensus.TxIn, 1), Out: make([]consensus.TxOut, 1)})
 	stale := consensus.Hash{2}
-	gone := &client.Error{Code: codeNotFound, Message: "Block not found"}
+	gone := &client.Error{Code: code.Address, Message: "Block not found"}
 	n := answers(t, map[string]func([]any) (string, *client.Error){
 		"getblockchaininfo": func([]any) (string, *client.Error) {
 			return fmt.Sprintf(`{"blocks":7,"bestblockhash":%q}`, genesis), nil
 		},
 		"getblockhash": func(params []any) (string, *client.Error) {
 			if params[0].(float64) > 7 {
-				return "", &client.Error{Code: codeOutOfRange, Message: "Block height out of range"}
+				return "", &client.Error{Code: code.Parameter, Message: "Block height out of range"}
 			}
 			return fmt.Sprintf("%q", genesis), nil
 		},
@@ -232,7 +233,7 @@ func TestWalletNodeWaitsForDamaged(t *testing.T) {
 				return `"01"`, nil
 			}
 			if asked++; asked < 3 {
-				return "", &client.Error{Code: codeDamaged, Message: "block 2 is damaged on disk"}
+				return "", &client.Error{Code: code.Database, Message: "block 2 is damaged on disk"}
 			}
 			return `"02"`, nil
 		},

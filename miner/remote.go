@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"lode/rpc/client"
+	"lode/rpc/code"
 )
 
 // RemoteConfig says which node the work comes from.
@@ -58,21 +59,13 @@ const (
 	submitFor = 2 * time.Minute
 )
 
-// Bitcoin Core's codes for a node that has no template yet.
-const (
-	codeMisc    = -1
-	codeNoPeers = -9
-	codeSyncing = -10
-	codeWarmUp  = -28
-)
-
 // permanent reports whether it is of no use to make the same call again. A node
 // that wants another password may have started anew: with the cookie it left then
 // the next call is let in.
 func permanent(err error) bool {
 	if e, ok := errors.AsType[*client.Error](err); ok {
 		switch e.Code {
-		case codeMisc, codeNoPeers, codeSyncing, codeWarmUp:
+		case code.Misc, code.NoPeers, code.Syncing, code.WarmUp: // it has no template yet
 			return false
 		}
 		return true

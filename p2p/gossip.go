@@ -179,7 +179,7 @@ func (n *Node) advertise(p *peer) {
 	}
 	var list []address
 	for _, url := range n.cfg.Advertise {
-		list = append(list, address{URL: url, Services: n.services(), Seen: n.wall.Now()})
+		list = append(list, address{URL: url, Services: n.Services(), Seen: n.wall.Now()})
 	}
 	n.sendAddrs(p, list)
 }

@@ -48,7 +48,7 @@ func (n *Node) versionMessage(p *peer, nonce uint64) *msgVersion {
 	tip := n.chain.Tip()
 	m := &msgVersion{
 		version:     ProtocolVersion,
-		services:    n.services(),
+		services:    n.Services(),
 		time:        n.wall.Now().Unix(),
 		nonce:       nonce,
 		userAgent:   n.cfg.UserAgent,
@@ -65,8 +65,8 @@ func (n *Node) versionMessage(p *peer, nonce uint64) *msgVersion {
 	return m
 }
 
-// services is what this node announces that it does.
-func (n *Node) services() uint64 {
+// Services is what this node announces that it does, see ServiceNames.
+func (n *Node) Services() uint64 {
 	if n.cfg.Pruned || !n.chain.HasHistory() {
 		return serviceNetworkLimited | serviceWitness
 	}

@@ -1,7 +1,9 @@
 package p2p
 
 import (
+	"cmp"
 	"encoding/binary"
+	"fmt"
 
 	"lode/consensus"
 )
@@ -12,6 +14,21 @@ const (
 	serviceWitness        = 1 << 3  // BIP144
 	serviceNetworkLimited = 1 << 10 // has the last 288 blocks (BIP159)
 )
+
+// serviceNames are Bitcoin Core's names of services by their bits, with those that
+// are not here.
+var serviceNames = map[int]string{0: "NETWORK", 2: "BLOOM", 3: "WITNESS", 6: "COMPACT_FILTERS", 10: "NETWORK_LIMITED", 11: "P2P_V2"}
+
+// ServiceNames names services as Bitcoin Core does, in the order of their bits.
+func ServiceNames(services uint64) []string {
+	names := []string{}
+	for bit := range 64 {
+		if services&(1<<bit) != 0 {
+			names = append(names, cmp.Or(serviceNames[bit], fmt.Sprintf("UNKNOWN[2^%d]", bit)))
+		}
+	}
+	return names
+}
 
 // maxUserAgent is the most bytes of a user agent, as in Bitcoin Core.
 const maxUserAgent = 256

@@ -8,6 +8,7 @@ import (
 	"lode/chain"
 	"lode/consensus"
 	"lode/mempool"
+	"lode/rpc/code"
 )
 
 // Error is an error as JSON-RPC reports it, with Bitcoin Core's code.
@@ -19,30 +20,30 @@ type Error struct {
 // Error is the message.
 func (e *Error) Error() string { return e.Message }
 
-// The codes of JSON-RPC 2.0 and of Bitcoin Core.
+// Short names of the codes that are used here.
 const (
-	codeInvalidRequest = -32600
-	codeNoMethod       = -32601
-	codeInvalidParams  = -32602
-	codeInternal       = -32603
-	codeParse          = -32700
-	codeMisc           = -1
-	codeType           = -3
-	codeAddress        = -5 // an address or a key, and whatever is not found
-	codeParameter      = -8
-	codeDatabase       = -20 // what is damaged on disk
-	codeDecode         = -22
-	codeVerify         = -25
-	codeRejected       = -26
-	codeInChain        = -27
-	codeNodeAdded      = -23
-	codeNodeNotAdded   = -24
-	codeNotConnected   = -29
-	codeSubnet         = -30
-	codeNoPeers        = -9
-	codeStopping       = -9
-	codeSyncing        = -10
-	codeCapacity       = -34
+	codeInvalidRequest = code.InvalidRequest
+	codeNoMethod       = code.NoMethod
+	codeInvalidParams  = code.InvalidParams
+	codeInternal       = code.Internal
+	codeParse          = code.Parse
+	codeMisc           = code.Misc
+	codeType           = code.Type
+	codeAddress        = code.Address // an address or a key, and whatever is not found
+	codeParameter      = code.Parameter
+	codeDatabase       = code.Database // what is damaged on disk
+	codeDecode         = code.Decode
+	codeVerify         = code.Verify
+	codeRejected       = code.Rejected
+	codeInChain        = code.InChain
+	codeNodeAdded      = code.NodeAdded
+	codeNodeNotAdded   = code.NodeNotAdded
+	codeNotConnected   = code.NotConnected
+	codeSubnet         = code.Subnet
+	codeNoPeers        = code.NoPeers
+	codeStopping       = code.Stopping
+	codeSyncing        = code.Syncing
+	codeCapacity       = code.Capacity
 )
 
 func fail(code int, format string, args ...any) error {

@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"bytes"
+	stdcmp "cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -126,6 +127,7 @@ type fakeNetwork struct {
 	mu        sync.Mutex // guards what follows
 	peers     []p2p.PeerInfo
 	added     map[string]string // names by URL
+	services  uint64
 	dialled   []string
 	dropped   []string
 	pings     int
@@ -224,6 +226,7 @@ func (f *fakeNetwork) ConnectionCount() (in, out int) {
 	}
 	return 1, 2
 }
+func (f *fakeNetwork) Services() uint64            { return stdcmp.Or(f.services, 1|1<<3) }
 func (f *fakeNetwork) NetTotals() (in, out uint64) { return 300, 400 }
 func (f *fakeNetwork) Syncing() bool               { return f.syncing }
 func (f *fakeNetwork) InitialBlockDownload() bool  { return f.initial }

@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +18,7 @@ type Network interface {
 	Peers() []p2p.PeerInfo
 	ConnectionCount() (inbound, outbound int)
 	NetTotals() (received, sent uint64)
+	Services() uint64 // that this node announces
 	AddNode(url string) error
 	RemoveNode(url string) error
 	Connect(ctx context.Context, url string) error
@@ -68,20 +68,14 @@ func (s *Server) networkCalls() calls {
 	}
 }
 
-// protocolVersion is Bitcoin's, as of the messages that are spoken here.
-const protocolVersion = 70016
-
-// coreVersion is that of Bitcoin Core whose interface this is, 30.0: tools infer from
+// CoreVersion is that of Bitcoin Core whose interface this is, 30.0: tools infer from
 // it which calls there are, and what they mean.
-const coreVersion = 300000
+const CoreVersion = 300000
 
 func (s *Server) getNetworkInfo(context.Context, *params) (any, error) {
 	in, out := s.cfg.Network.ConnectionCount()
 	st := s.cfg.Pool.Stats()
-	services := uint64(1<<0 | 1<<3)
-	if s.cfg.Chain.Pruning().Enabled {
-		services = 1<<3 | 1<<10
-	}
+	services := s.cfg.Network.Services()
 	return struct {
 		Version        int           `json:"version"`
 		SubVersion     string        `json:"subversion"`
@@ -100,7 +94,7 @@ func (s *Server) getNetworkInfo(context.Context, *params) (any, error) {
 		Local          []localJSON   `json:"localaddresses"`
 		Warnings       []string      `json:"warnings"`
 	}{
-		coreVersion, s.cfg.UserAgent, protocolVersion, fmt.Sprintf("%016x", services), serviceNames(services), !s.cfg.Network.BlocksOnly(),
+		CoreVersion, s.cfg.UserAgent, p2p.ProtocolVersion, fmt.Sprintf("%016x", services), p2p.ServiceNames(services), !s.cfg.Network.BlocksOnly(),
 		medianOffset(s.cfg.Network.Peers()), s.cfg.Network.Active(),
 		in + out, in, out, networks, coins(st.Policy.MinRelay), coins(st.Policy.Increment), s.localAddresses(), s.warnings(),
 	}, nil
@@ -207,7 +201,7 @@ func (s *Server) getPeerInfo(context.Context, *params) (any, error) {
 			continue
 		}
 		j := peerJSON{
-			ID: p.ID, Addr: p.Addr, AddrBind: p.LocalAddr, AddrLocal: p.SeenAs, LastInv: p.LastInv, ToAnnounce: p.TxsToAnnounce, PresyncHeight: p.PresyncHeight, URL: p.URL, Network: networkName(p.Addr), Services: fmt.Sprintf("%016x", p.Services), ServiceNames: serviceNames(p.Services),
+			ID: p.ID, Addr: p.Addr, AddrBind: p.LocalAddr, AddrLocal: p.SeenAs, LastInv: p.LastInv, ToAnnounce: p.TxsToAnnounce, PresyncHeight: p.PresyncHeight, URL: p.URL, Network: networkName(p.Addr), Services: fmt.Sprintf("%016x", p.Services), ServiceNames: p2p.ServiceNames(p.Services),
 			RelayTxs: p.RelayTxs, LastSend: unix(p.Sent.Last), LastRecv: unix(p.Received.Last), LastTx: unix(p.LastTx), LastBlock: unix(p.LastBlock),
 			BytesSent: p.Sent.Total, BytesRecv: p.Received.Total, ConnTime: unix(p.Connected), TimeOffset: p.TimeOffset,
 			Ping: seconds(p.Ping), MinPing: seconds(p.MinPing), PingWait: seconds(p.PingWait), Version: p.Version, SubVer: p.SubVer, Inbound: p.Inbound,
@@ -259,18 +253,6 @@ func seconds(d time.Duration) *float64 {
 	}
 	s := d.Seconds()
 	return &s
-}
-
-// serviceNames names the services of a peer as Bitcoin Core does, by their bits.
-func serviceNames(services uint64) []string {
-	known := map[int]string{0: "NETWORK", 2: "BLOOM", 3: "WITNESS", 6: "COMPACT_FILTERS", 10: "NETWORK_LIMITED", 11: "P2P_V2"}
-	names := []string{}
-	for bit := range 64 {
-		if services&(1<<bit) != 0 {
-			names = append(names, cmp.Or(known[bit], fmt.Sprintf("UNKNOWN[2^%d]", bit)))
-		}
-	}
-	return names
 }
 
 func (s *Server) getConnectionCount(context.Context, *params) (any, error) {

@@ -230,6 +230,9 @@ func TestNetworkNumbers(t *testing.T) {
 		"relayfee": btc("0.00000100"), "incrementalfee": btc("0.00000100"), "warnings": []any{},
 		"localaddresses": []any{object{"address": "node.example.org", "port": 443, "score": 4, "url": "wss://node.example.org/p2p"}, object{"address": "8.8.8.8", "port": 18444, "score": 4, "url": "tcp://8.8.8.8:18444"}},
 	})
+	n.net.services = 1<<3 | 1<<10 | 1<<50 // as peers are told, whatever the ledger has
+	network := ok[object](n, "getnetworkinfo")
+	same(t, []any{network["localservices"], network["localservicesnames"]}, []any{"0004000000000408", []any{"WITNESS", "NETWORK_LIMITED", "UNKNOWN[2^50]"}})
 	n.net.warns = []string{"The clock is wrong."}
 	for _, method := range []string{"getnetworkinfo", "getblockchaininfo", "getmininginfo"} {
 		same(t, ok[object](n, method)["warnings"], []any{"The clock is wrong."})

@@ -32,9 +32,6 @@ func TestPruneBlockchain(t *testing.T) {
 	n.refused(-1, "Blockchain is too short for pruning.", "pruneblockchain", 1)
 	info := func() object { t.Helper(); return ok[object](n, "getblockchaininfo") }
 	same(t, []any{info()["pruned"], info()["pruneheight"], info()["automatic_pruning"], info()["prune_target_size"]}, []any{true, 0, false, nil})
-	network := ok[object](n, "getnetworkinfo")
-	same(t, []any{network["localservices"], network["localservicesnames"]}, []any{"0000000000000408", []any{"WITNESS", "NETWORK_LIMITED"}})
-
 	behind := mempool.New(mempool.Config{Ledger: n.chain, Sigs: sigcheck.New(10), Policy: mempool.DefaultPolicy(), Now: n.clock.Now})
 	check(t, behind.Sync())
 	n.large(18) // more than a file

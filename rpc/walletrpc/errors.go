@@ -5,32 +5,33 @@ import (
 	"errors"
 
 	"lode/rpc"
+	"lode/rpc/code"
 	"lode/wallet"
 )
 
-// Bitcoin Core's codes of errors (rpc/protocol.h).
+// Short names of the codes that are used here.
 const (
-	codeMisc           = -1
-	codeType           = -3
-	codeWallet         = -4
-	codeAddress        = -5
-	codeFunds          = -6
-	codeParameter      = -8
-	codeLabel          = -11
-	codeKeypool        = -12
-	codeUnlock         = -13
-	codePassphrase     = -14
-	codeEncState       = -15
-	codeEncryption     = -16
-	codeNoWallet       = -18
-	codeNotSpecified   = -19
-	codeDecode         = -22
-	codeVerify         = -25
-	codeWarmup         = -28
-	codeDeprecated     = -32
-	codeAlreadyLoaded  = -35
-	codeAlreadyExists  = -36
-	codeInvalidRequest = -32600
+	codeMisc           = code.Misc
+	codeType           = code.Type
+	codeWallet         = code.Wallet
+	codeAddress        = code.Address
+	codeFunds          = code.Funds
+	codeParameter      = code.Parameter
+	codeLabel          = code.Label
+	codeKeypool        = code.Keypool
+	codeUnlock         = code.Unlock
+	codePassphrase     = code.Passphrase
+	codeEncState       = code.EncState
+	codeEncryption     = code.Encryption
+	codeNoWallet       = code.NoWallet
+	codeNotSpecified   = code.NotSpecified
+	codeDecode         = code.Decode
+	codeVerify         = code.Verify
+	codeWarmUp         = code.WarmUp
+	codeDeprecated     = code.Deprecated
+	codeAlreadyLoaded  = code.AlreadyLoaded
+	codeAlreadyExists  = code.AlreadyExists
+	codeInvalidRequest = code.InvalidRequest
 )
 
 func fail(code int, format string, args ...any) error { return rpc.Failure(code, format, args...) }

@@ -40,7 +40,7 @@ func (c *call) ready() error {
 
 func (c *call) poolKnown() error {
 	if !c.w.PoolLoaded() {
-		return fail(codeWarmup, "The node is still reading its mempool, so what is pending is not known: try again in a moment")
+		return fail(codeWarmUp, "The node is still reading its mempool, so what is pending is not known: try again in a moment")
 	}
 	return nil
 }
