@@ -211,7 +211,7 @@ func (s *walletSession) importAll(w *wallet.Wallet, list []*importRequest) error
 		if json.Unmarshal(r.Timestamp, &created) == nil && created > 1 {
 			o.Created = time.Unix(created, 0)
 		}
-		if err := w.Import(o); err != nil {
+		if err := w.Import(s.Context.Context, o); err != nil {
 			return fmt.Errorf("descriptor %d: %w; nothing was imported", i+1, err)
 		}
 	}

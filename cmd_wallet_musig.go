@@ -90,7 +90,7 @@ func musigCreate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err = w.Import(wallet.ImportOptions{Descriptor: d, Active: true}); err == nil {
+	if err = w.Import(c.Context, wallet.ImportOptions{Descriptor: d, Active: true}); err == nil {
 		err = w.Save()
 	}
 	if err = errors.Join(err, w.Close()); err != nil {

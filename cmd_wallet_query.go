@@ -261,7 +261,7 @@ func walletRescan(c *cli.Context) error {
 			return usageError("lode wallet rescan", "--from %d: want a height", from)
 		}
 		if gap := c.Uint("gap"); gap != 0 {
-			if err := w.WidenGap(uint32(min(gap, wallet.MaxGap+1))); err != nil {
+			if err := w.WidenGap(c.Context, uint32(min(gap, wallet.MaxGap+1))); err != nil {
 				return err
 			}
 		}

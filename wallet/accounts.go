@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,7 +48,7 @@ func (w *Wallet) AddAccount(n uint32, s *Secret) error {
 	w.doc.Sources = append(w.doc.Sources, doc)
 	w.docDirty, w.stale = true, true
 	w.refresh()
-	return w.widen()
+	return w.widen(context.Background())
 }
 
 // DropAccount forgets the account that was added last, if nobody has paid it: one

@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"context"
 	"fmt"
 
 	"lode/consensus"
@@ -101,7 +102,7 @@ func (w *Wallet) Receive(o AddressOptions) (Address, error) {
 		b.window.handed, w.docDirty, w.stale = *next, true, true
 	}
 	w.refresh()
-	return a, w.widen()
+	return a, w.widen(context.Background()) // some more keys
 }
 
 // Addresses gives the receive addresses that were handed out or used.
@@ -144,16 +145,22 @@ func (w *Wallet) checkGap() {
 }
 
 // WidenGap has more unused keys in a row looked at, or fails: a gap never
-// becomes narrower, as keys may have been handed out by it.
-func (w *Wallet) WidenGap(gap uint32) error {
+// becomes narrower, as keys may have been handed out by it. If ctx ends it is what it was.
+func (w *Wallet) WidenGap(ctx context.Context, gap uint32) error {
 	if gap > MaxGap {
 		return fmt.Errorf("a gap of %d: want at most %d", gap, MaxGap)
 	}
-	if gap > w.doc.Gap {
+	before := w.doc.Gap
+	if gap > before {
 		w.setGap(gap)
 	}
 	w.refresh()
-	return w.widen()
+	err := w.widen(ctx)
+	if err != nil { // the keys that are derived by now stay, and do not count
+		w.setGap(before)
+		w.refresh()
+	}
+	return err
 }
 
 // Found sums up what is known of the keys.

@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,7 +29,7 @@ func (w *Wallet) Commit(d *Draft, tx *consensus.Tx) error {
 		w.docDirty = w.doc.setLabel(labelTx, id.String(), label) || w.docDirty
 	}
 	w.refresh()
-	if err := w.widen(); err != nil {
+	if err := w.widen(context.Background()); err != nil {
 		return err
 	}
 	w.checkGap()

@@ -116,7 +116,7 @@ func prepare(ctx context.Context, files Files, spec *consensus.Spec, o CreateOpt
 		return p, p.adopt(ctx, doc, o.Gap)
 	}
 	p.wallet = newWallet(files, spec, doc, p.locked)
-	if err = p.wallet.begin(true); err != nil {
+	if err = p.wallet.begin(ctx, true); err != nil {
 		return p, err
 	}
 	watch, err := doc.encode()
@@ -154,7 +154,7 @@ func (p *Prepared) adopt(ctx context.Context, doc *watchDoc, gap uint32) error {
 	if have.Silent == nil && doc.Silent != nil {
 		have.Silent, p.wallet.docDirty = doc.Silent, true
 	}
-	return p.wallet.begin(false)
+	return p.wallet.begin(ctx, false)
 }
 
 // Watched reports whether there was a watch file of these keys before.
@@ -211,7 +211,7 @@ func Rebuild(ctx context.Context, files Files, spec *consensus.Spec, passphrase 
 		return nil, errors.Join(err, fmt.Errorf("%s is %w", files.Watch, ErrExists), w.Close())
 	}
 	w.docDirty = true
-	if err = w.begin(false); err == nil {
+	if err = w.begin(ctx, false); err == nil {
 		err = w.Save()
 	}
 	if err != nil {

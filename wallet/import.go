@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -31,8 +32,8 @@ type ImportOptions struct {
 
 // Import adds a descriptor to the wallet, or changes what is said of one that it
 // has. What pays it in blocks that were scanned is found by the next Sync, and in
-// older ones by Rescan.
-func (w *Wallet) Import(o ImportOptions) error {
+// older ones by Rescan. After an error, as when ctx ends, the caller is to Revert.
+func (w *Wallet) Import(ctx context.Context, o ImportOptions) error {
 	d := o.Descriptor
 	if err := d.Usable(); err != nil {
 		return err
@@ -73,7 +74,7 @@ func (w *Wallet) Import(o ImportOptions) error {
 		w.doc.setLabel(labelAddress, address, o.Label)
 	}
 	w.refresh()
-	if err := w.widen(); err != nil || !o.Fresh {
+	if err := w.widen(ctx); err != nil || !o.Fresh {
 		return err
 	}
 	for _, id := range ids {

@@ -48,7 +48,7 @@ func (s *syncing) leap(tip Point) error {
 		}
 	}
 	ok, err := s.byIndex(keys, from.Height+1, tip, func(b block) error {
-		if err := s.scanBlock(b.Block, b.at); err != nil {
+		if err := s.scanBlock(s.ctx, b.Block, b.at); err != nil {
 			return err
 		}
 		if b.at.Height < recent[0] {
@@ -125,7 +125,7 @@ func (s *syncing) lookBackAll() error {
 		keys = append(keys, b.keys[b.looked:]...)
 		news[i] = len(b.keys)
 	}
-	ok, err := s.byIndex(keys, s.lookBack.Height+1, tip, func(b block) error { return s.scanBlock(b.Block, b.at) })
+	ok, err := s.byIndex(keys, s.lookBack.Height+1, tip, func(b block) error { return s.scanBlock(s.ctx, b.Block, b.at) })
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (s *syncing) lookBackBatch(tip Point) error {
 			return errMoved
 		}
 		before := s.keys.byKey.len()
-		if err := s.scanBlock(b.Block, b.at); err != nil {
+		if err := s.scanBlock(s.ctx, b.Block, b.at); err != nil {
 			return err
 		}
 		if s.keys.byKey.len() > before {

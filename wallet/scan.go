@@ -1,6 +1,10 @@
 package wallet
 
-import "lode/consensus"
+import (
+	"context"
+
+	"lode/consensus"
+)
 
 // concerns reports whether a transaction pays the wallet, spends from it, or
 // spends what a transaction of the journal spends.
@@ -43,7 +47,7 @@ func (w *Wallet) see(tx *consensus.Tx) *record {
 }
 
 // scanBlock takes up what concerns the wallet in a block of the chain.
-func (w *Wallet) scanBlock(b *consensus.Block, at Point) error {
+func (w *Wallet) scanBlock(ctx context.Context, b *consensus.Block, at Point) error {
 	found := false
 	for i, tx := range b.Txs {
 		if !w.concerns(tx) {
@@ -59,12 +63,12 @@ func (w *Wallet) scanBlock(b *consensus.Block, at Point) error {
 	if !found {
 		return nil
 	}
-	return w.derive()
+	return w.derive(ctx)
 }
 
 // setPool takes up what a mempool has. It reports whether that has widened a
 // window, so that more is to be asked.
-func (w *Wallet) setPool(a PoolAnswer) (widened bool, err error) {
+func (w *Wallet) setPool(ctx context.Context, a PoolAnswer) (widened bool, err error) {
 	w.loaded = a.Loaded
 	pooled := make(map[*record]bool)
 	for again := true; again; { // a child may come before its parent
@@ -88,7 +92,7 @@ func (w *Wallet) setPool(a PoolAnswer) (widened bool, err error) {
 	}
 	w.refresh()
 	before := w.keys.byKey.len()
-	err = w.widen()
+	err = w.widen(ctx)
 	return w.keys.byKey.len() > before, err
 }
 

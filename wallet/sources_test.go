@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"os"
@@ -26,7 +27,7 @@ func parse(t *testing.T, w *Wallet, text string) *descriptor.Descriptor {
 
 func importInto(t *testing.T, w *Wallet, o ImportOptions) {
 	t.Helper()
-	if err := w.Import(o); err != nil {
+	if err := w.Import(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -122,7 +123,7 @@ func TestWatchOnlyWallet(t *testing.T) {
 		t.Errorf("an address of no keys: %v", err)
 	}
 	d := parse(t, w, "tr("+otherKey+"/1h/<0;1>/*)")
-	if err := w.Import(ImportOptions{Descriptor: d, Secret: new(Secret), Active: true}); !errors.Is(err, ErrImport) || !strings.Contains(err.Error(), "private key") {
+	if err := w.Import(t.Context(), ImportOptions{Descriptor: d, Secret: new(Secret), Active: true}); !errors.Is(err, ErrImport) || !strings.Contains(err.Error(), "private key") {
 		t.Errorf("private keys were imported: %v", err)
 	}
 	public, err := d.Normalized()
@@ -139,7 +140,7 @@ func TestWatchOnlyWallet(t *testing.T) {
 		"receive and change":    {Descriptor: public, Internal: true},
 		"without a private key": {Descriptor: parse(t, w, "wpkh("+hexCompressed+")")},
 	} {
-		if err := w.Import(o); err == nil {
+		if err := w.Import(t.Context(), o); err == nil {
 			t.Errorf("%s: was imported", name)
 		}
 	}
@@ -389,5 +390,39 @@ func TestPlainSecretStaysPlain(t *testing.T) {
 	}
 	if _, err := Create(t.Context(), FilesOf(t.TempDir()+"/w.age"), spec(t, "main"), CreateOptions{Plain: true}); !errors.Is(err, ErrEmpty) {
 		t.Errorf("a wallet without a passphrase where coins have a value: %v", err)
+	}
+}
+
+// TestDerivingManyKeysEndsWithItsCaller: to import many keys of several owners, or to look at
+// as many more, takes long; it ends when nobody waits any more, and goes on at the next time.
+func TestDerivingManyKeysEndsWithItsCaller(t *testing.T) {
+	_, w := funded(t, 0)
+	shared := parse(t, w, "tr(musig("+otherKey+"/1,"+otherKey+"/2)/<0;1>/*)").Public()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	before := len(w.Descriptors())
+	if err := w.Import(ctx, ImportOptions{Descriptor: shared, Least: 200_000}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("importing for nobody: %v", err)
+	}
+	if err := w.Revert(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(w.Descriptors()); n != before {
+		t.Errorf("%d descriptors after an import that was given up, want %d", n, before)
+	}
+	importInto(t, w, ImportOptions{Descriptor: shared, Least: 3})
+	if err := w.WidenGap(ctx, MaxGap); !errors.Is(err, context.Canceled) {
+		t.Fatalf("widening the gap for nobody: %v", err)
+	}
+	if w.Gap() != DefaultGap {
+		t.Errorf("the gap is %d", w.Gap())
+	}
+	for _, d := range w.Descriptors() {
+		if d.End > DefaultGap+3 {
+			t.Errorf("%d keys of %s count", d.End, d.Descriptor)
+		}
+	}
+	if err := w.WidenGap(t.Context(), DefaultGap+2); err != nil || w.Gap() != DefaultGap+2 {
+		t.Errorf("gap %d, %v", w.Gap(), err)
 	}
 }

@@ -290,7 +290,7 @@ func TestWatchFile2(t *testing.T) {
 	if list, err := again.Addresses(); err != nil || len(list) != 4 || list[3].Label != "rent" || again.Gap() != 25 {
 		t.Errorf("addresses %+v, %v, gap %d", list, err, again.Gap())
 	}
-	if err := again.WidenGap(26); err != nil {
+	if err := again.WidenGap(t.Context(), 26); err != nil {
 		t.Fatal(err)
 	}
 	if err := again.Save(); err != nil {

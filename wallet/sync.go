@@ -58,7 +58,7 @@ func (w *Wallet) Sync(ctx context.Context, node Node, progress Progress) error {
 		if err != nil {
 			return errors.Join(err, w.Save())
 		}
-		if widened, err := w.setPool(pool); err != nil {
+		if widened, err := w.setPool(ctx, pool); err != nil {
 			return errors.Join(err, w.Save())
 		} else if widened {
 			continue
@@ -266,7 +266,7 @@ func (s *syncing) scanBatch(n uint32) error {
 		if b.Prev != s.points.tip().Hash {
 			return errMoved
 		}
-		if err := s.scanBlock(b.Block, b.at); err != nil {
+		if err := s.scanBlock(s.ctx, b.Block, b.at); err != nil {
 			return err
 		}
 		s.do(event{kind: evPoint, block: blockRef{Point: b.at}})

@@ -2,6 +2,7 @@ package wallet
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -248,5 +249,5 @@ func (w *Wallet) RawChange() (Address, error) {
 	w.doc.Sources[id.Source].Next[ChangeChain] = id.Index + 1
 	b.window.handed, w.docDirty, w.stale = id.Index+1, true, true
 	w.refresh()
-	return a, w.widen()
+	return a, w.widen(context.Background()) // one more key
 }

@@ -80,7 +80,7 @@ func Open(ctx context.Context, files Files, spec *consensus.Spec) (*Wallet, erro
 	}
 	w := newWallet(files, spec, nil, locked)
 	if w.doc, err = loadWatch(files.Watch, spec); err == nil {
-		err = w.begin(false)
+		err = w.begin(ctx, false)
 	}
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
@@ -93,7 +93,7 @@ func Open(ctx context.Context, files Files, spec *consensus.Spec) (*Wallet, erro
 
 // begin derives the keys and reads the journal, or begins one. fresh says that
 // there is none yet, which else is worth a word.
-func (w *Wallet) begin(fresh bool) error {
+func (w *Wallet) begin(ctx context.Context, fresh bool) error {
 	w.knowledge, w.unsaved, w.stale, w.sourced, w.account = newKnowledge(newKeyring()), nil, true, nil, nil
 	for _, doc := range w.doc.Sources {
 		s, err := w.addSource(doc)
@@ -130,7 +130,7 @@ func (w *Wallet) begin(fresh bool) error {
 		return err
 	}
 	w.refresh()
-	return w.widen()
+	return w.widen(ctx)
 }
 
 // beginJournal makes the first entries of a journal that is not there.
@@ -212,13 +212,13 @@ func (w *Wallet) Acquire(ctx context.Context) error {
 		return err
 	}
 	w.locked = locked
-	return w.reload()
+	return w.reload(ctx)
 }
 
-func (w *Wallet) reload() (err error) {
+func (w *Wallet) reload(ctx context.Context) (err error) {
 	if w.doc, err = loadWatch(w.files.Watch, w.spec); err == nil {
 		w.docDirty = false
-		err = w.begin(false)
+		err = w.begin(ctx, false)
 	}
 	return err
 }
@@ -228,7 +228,7 @@ func (w *Wallet) Revert() error {
 	if !w.docDirty && len(w.unsaved) == 0 {
 		return nil
 	}
-	return w.reload()
+	return w.reload(context.Background())
 }
 
 // Save writes what has changed: first what was seen, then what the owner said.
@@ -290,30 +290,34 @@ func (w *Wallet) branch(chain uint32) *branch {
 }
 
 // derive derives the keys that the windows want. They are yet to be looked for in
-// what was scanned: in earlier blocks, and in the one that is being scanned.
-func (w *Wallet) derive() error {
+// what was scanned: in earlier blocks, and in the one that is being scanned. Many keys
+// take long, above all those of several owners: if ctx ends, the next time goes on.
+func (w *Wallet) derive(ctx context.Context) error {
 	for _, b := range w.keys.branches {
 		b.count()
 		want := b.want()
 		if want == uint32(len(b.keys)) {
 			continue
 		}
+		w.do(event{kind: evLookBack, block: blockRef{Point: w.start}})
 		for i := uint32(len(b.keys)); i < want; i++ {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			key, err := b.source.OutputKey(KeyPath{b.id.chain, i})
 			if err != nil {
 				return err
 			}
 			w.do(event{kind: evKey, branch: b.id, raw: key[:]})
 		}
-		w.do(event{kind: evLookBack, block: blockRef{Point: w.start}})
 	}
 	return nil
 }
 
 // widen is derive while no block is being scanned: if none was at all, there is
 // nothing to look at again.
-func (w *Wallet) widen() error {
-	if err := w.derive(); err != nil || w.points.tip() != w.start {
+func (w *Wallet) widen(ctx context.Context) error {
+	if err := w.derive(ctx); err != nil || w.points.tip() != w.start {
 		return err
 	}
 	for _, b := range w.keys.all() {

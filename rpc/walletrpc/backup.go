@@ -68,14 +68,14 @@ func (m *Manager) restore(ctx context.Context, name, path string) (*open, error)
 	if err != nil {
 		return nil, err
 	}
-	m.changing.Lock()
-	defer m.changing.Unlock()
 	if m.loaded(name) || errors.Is(files.CheckNew(), wallet.ErrExists) {
 		return nil, fail(codeAlreadyExists, "Failed to restore wallet. Database file exists in '%s'.", files.Secret)
 	}
-	if err := m.room(); err != nil {
+	release, err := m.reserve(name)
+	if err != nil {
 		return nil, err
 	}
+	defer release()
 	if err := files.RestoreBackup(ctx, path, m.cfg.Spec); err != nil {
 		return nil, fail(codeWallet, "Wallet file verification failed. %v", err)
 	}

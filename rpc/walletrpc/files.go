@@ -76,11 +76,6 @@ func (m *Manager) createWallet(ctx context.Context, _ rpc.WalletPath, a *rpc.Arg
 
 // create makes a wallet, and loads it.
 func (m *Manager) create(ctx context.Context, name string, watch, blank bool, passphrase string) (*open, error) {
-	m.changing.Lock()
-	defer m.changing.Unlock()
-	if err := m.room(); err != nil {
-		return nil, err
-	}
 	files, err := wallet.NamedFiles(m.cfg.Dir, name)
 	if err != nil {
 		return nil, err
@@ -90,10 +85,17 @@ func (m *Manager) create(ctx context.Context, name string, watch, blank bool, pa
 	} else if err != nil {
 		return nil, err
 	}
+	release, err := m.reserve(name)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	tip, err := m.node.Tip(ctx)
 	if err != nil {
 		return nil, err
 	}
+	m.making.Lock()
+	defer m.making.Unlock()
 	w, err := m.make(ctx, files, watch, blank, passphrase, tip)
 	if err != nil {
 		return nil, err

@@ -64,12 +64,15 @@ func importDescriptors(c *call) (any, error) {
 		}
 		requests = append(requests, r)
 	}
+	if err := c.w.Save(); err != nil {
+		return nil, err
+	}
 	results, oldest := []importResult{}, int64(math.MaxInt64)
 	for _, r := range requests {
-		if err := c.ctx.Err(); err != nil {
-			return nil, err
-		}
 		warnings, err := c.importOne(&r)
+		if gone := c.ctx.Err(); gone != nil { // nobody waits for an answer: what was not saved is not imported
+			return nil, errors.Join(gone, c.w.Revert())
+		}
 		result := importResult{Success: err == nil, Warnings: warnings}
 		if err != nil {
 			failure, ok := errors.AsType[*rpc.Error](err)
@@ -156,7 +159,7 @@ func (c *call) importInto(d *descriptor.Descriptor, o wallet.ImportOptions) (err
 		}
 		err = c.o.changeSecret(func(s *wallet.Secret) error {
 			o.Secret = s
-			return c.w.Import(o)
+			return c.w.Import(c.ctx, o)
 		})
 		if err != nil { // no address may be given out whose private key is nowhere
 			if undo := c.w.Revert(); undo != nil {
@@ -164,7 +167,7 @@ func (c *call) importInto(d *descriptor.Descriptor, o wallet.ImportOptions) (err
 			}
 		}
 	default:
-		err = c.w.Import(o)
+		err = c.w.Import(c.ctx, o)
 	}
 	if errors.Is(err, wallet.ErrImport) {
 		return fail(codeWallet, "Could not add descriptor '%s': %v", d.Public(), err)

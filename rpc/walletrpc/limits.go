@@ -5,6 +5,7 @@ import "time"
 // The limits of this package.
 const (
 	maxWallets      = 64                     // loaded at once: each is in memory as a whole
+	maxFollowed     = 4                      // wallets that are read up to the tip at the same time
 	maxBatchInputs  = 10_000                 // coins or descriptors named in one call
 	maxListed       = 100_000                // entries of one answer
 	maxUnlock       = 100_000_000            // seconds, as in Bitcoin Core

@@ -38,9 +38,12 @@ type Manager struct {
 	notify *notifier
 	cancel func() // ends the subscription to the ledger
 
-	// changing is held while wallets are made, loaded and unloaded; not while they
-	// are used.
-	changing sync.Mutex
+	// making is held while a new wallet is encrypted, which takes much memory.
+	making sync.Mutex
+	// opening counts the calls that reserve knows of.
+	opening sync.WaitGroup
+	// slots are taken by wallets that are read up to the tip; see follow.
+	slots chan struct{}
 
 	// saving guards settings. Their file is written under it, so that the last change is
 	// what stays; nobody waits for it who does not change them.
@@ -49,6 +52,7 @@ type Manager struct {
 
 	mu      sync.Mutex // guards what follows
 	wallets map[string]*open
+	coming  map[string]bool // names of those that a call is about to add
 	closed  bool
 }
 
@@ -68,7 +72,7 @@ func New(cfg Config) (*Manager, error) {
 	}
 	m := &Manager{
 		cfg: cfg, node: &localNode{cfg.Chain, cfg.Pool, cfg.Broadcast}, poked: make(chan struct{}, 1),
-		wallets: make(map[string]*open), settings: s, notify: newNotifier(cfg.Notify, cfg.Log),
+		wallets: make(map[string]*open), coming: make(map[string]bool), slots: make(chan struct{}, maxFollowed), settings: s, notify: newNotifier(cfg.Notify, cfg.Log),
 	}
 	m.cancel = cfg.Chain.Subscribe(m.poke)
 	cfg.Pool.OnAccept(func(*consensus.Tx, consensus.Hash, consensus.Hash, int64) { m.poke() })
@@ -95,8 +99,11 @@ func (m *Manager) LoadAll(ctx context.Context) {
 	}
 }
 
-// Run keeps the loaded wallets up to date until ctx ends.
+// Run keeps the loaded wallets up to date until ctx ends: each on its own, so that none
+// waits for another that has much to read.
 func (m *Manager) Run(ctx context.Context) error {
+	var followers sync.WaitGroup
+	defer followers.Wait()
 	m.poke() // what has happened before it runs
 	tip := consensus.Hash{}
 	for {
@@ -115,9 +122,16 @@ func (m *Manager) Run(ctx context.Context) error {
 			tip = now
 		}
 		for _, o := range m.all() {
-			if err := o.follow(ctx); err != nil && ctx.Err() == nil {
-				m.cfg.Log.Warn("wallet not up to date", "wallet", o.name, "error", err)
+			if !o.following.claim() {
+				continue
 			}
+			followers.Go(func() {
+				for again := true; again && ctx.Err() == nil; again = o.following.again() {
+					if err := o.follow(ctx); err != nil && ctx.Err() == nil {
+						m.cfg.Log.Warn("wallet not up to date", "wallet", o.name, "error", err)
+					}
+				}
+			})
 		}
 	}
 }
@@ -126,13 +140,12 @@ func (m *Manager) Run(ctx context.Context) error {
 // next start if they were to be.
 func (m *Manager) Close() error {
 	m.cancel()
-	m.changing.Lock()
-	defer m.changing.Unlock()
 	m.mu.Lock()
 	m.closed = true
 	list := m.wallets
 	m.wallets = make(map[string]*open)
 	m.mu.Unlock()
+	m.opening.Wait()
 	var errs []error
 	for _, o := range list {
 		errs = append(errs, o.close())
@@ -206,19 +219,19 @@ func (m *Manager) load(ctx context.Context, name string) (*open, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	m.changing.Lock()
-	defer m.changing.Unlock()
-	return m.loadNow(ctx, name)
-}
-
-// loadNow is load for who holds changing.
-func (m *Manager) loadNow(ctx context.Context, name string) (*open, error) {
 	if m.loaded(name) {
 		return nil, fail(codeAlreadyLoaded, "Wallet \"%s\" is already loaded.", name)
 	}
-	if err := m.room(); err != nil {
+	release, err := m.reserve(name)
+	if err != nil {
 		return nil, err
 	}
+	defer release()
+	return m.loadNow(ctx, name)
+}
+
+// loadNow is load for who has reserved the name. It waits if another process has the wallet.
+func (m *Manager) loadNow(ctx context.Context, name string) (*open, error) {
 	files, err := wallet.NamedFiles(m.cfg.Dir, name)
 	if err != nil {
 		return nil, err
@@ -237,18 +250,34 @@ func (m *Manager) loadNow(ctx context.Context, name string) (*open, error) {
 	return m.add(name, files, w)
 }
 
-// room makes sure that one more wallet may be loaded, before anything is written for
-// it. The caller holds changing until it is.
-func (m *Manager) room() error {
+// reserve keeps a place for one more wallet, before anything is read or written for it, and
+// its name for this caller, until release. Nobody waits meanwhile.
+func (m *Manager) reserve(name string) (release func(), err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.wallets) >= maxWallets {
-		return fail(codeWallet, "%d wallets are loaded, which is the most: unload one with unloadwallet first", maxWallets)
+	switch {
+	case m.closed:
+		return nil, errStopping
+	case m.coming[name]:
+		return nil, fail(codeWallet, "Wallet already loading.")
+	case m.wallets[name] != nil: // since the caller has looked
+		return nil, fail(codeAlreadyLoaded, "Wallet \"%s\" is already loaded.", name)
+	case len(m.wallets)+len(m.coming) >= maxWallets:
+		return nil, fail(codeWallet, "%d wallets are loaded, which is the most: unload one with unloadwallet first", maxWallets)
 	}
-	return nil
+	m.coming[name] = true
+	m.opening.Add(1)
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.coming, name)
+		m.opening.Done()
+	}, nil
 }
 
-// add takes over an open wallet. The caller holds changing, and has asked for room.
+var errStopping = fail(codeMisc, "the node is stopping")
+
+// add takes over an open wallet. The caller has reserved its name.
 func (m *Manager) add(name string, files wallet.Files, w *wallet.Wallet) (*open, error) {
 	o, err := newOpen(m, name, files, w)
 	if err == nil {
@@ -260,7 +289,7 @@ func (m *Manager) add(name string, files wallet.Files, w *wallet.Wallet) (*open,
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
-		return nil, errors.Join(fail(codeMisc, "the node is stopping"), o.close())
+		return nil, errors.Join(errStopping, o.close())
 	}
 	m.wallets[name] = o
 	return o, nil
@@ -268,8 +297,6 @@ func (m *Manager) add(name string, files wallet.Files, w *wallet.Wallet) (*open,
 
 // unload lets go of a wallet.
 func (m *Manager) unload(ctx context.Context, name string) error {
-	m.changing.Lock()
-	defer m.changing.Unlock()
 	m.mu.Lock()
 	o := m.wallets[name]
 	m.mu.Unlock()
@@ -284,7 +311,9 @@ func (m *Manager) unload(ctx context.Context, name string) error {
 	}
 	o.unlock()
 	m.mu.Lock()
-	delete(m.wallets, name)
+	if m.wallets[name] == o { // else another call has unloaded it meanwhile
+		delete(m.wallets, name)
+	}
 	m.mu.Unlock()
 	return o.close()
 }

@@ -18,6 +18,8 @@ type open struct {
 
 	turn chan struct{} // holds one token while nobody uses the wallet; see lock
 
+	following following
+
 	// What follows is used by whoever has the turn.
 	w      *wallet.Wallet
 	closed bool

@@ -2,6 +2,7 @@ package walletrpc
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"lode/consensus"
@@ -44,14 +45,29 @@ func (o *open) abort() bool {
 }
 
 // work does something that reads blocks. The caller has the turn, and has it again
-// when work is done.
-func (o *open) work(ctx context.Context, asked bool, from uint32, do func(context.Context, wallet.Progress) error) (aborted bool, err error) {
+// when work is done; between batches, when others may have it, it calls between.
+func (o *open) work(ctx context.Context, asked bool, from uint32, between func(), do func(context.Context, wallet.Progress) error) (aborted bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &scan{cancel: cancel, done: make(chan struct{}), asked: asked, started: time.Now(), from: from}
 	o.mu.Lock()
 	o.scan = s
 	o.mu.Unlock()
+	whole := false // false if do panics, which ends the scan too
+	defer func() {
+		o.mu.Lock()
+		o.scan, aborted = nil, s.aborted
+		o.mu.Unlock()
+		close(s.done)
+		if err != nil || !whole {
+			o.tip = consensus.Hash{} // it is not known how far the wallet is
+		}
+		if !whole { // what it knew before is in its files
+			if err := o.w.Revert(); err != nil {
+				o.m.cfg.Log.Error("wallet cannot be read again", "wallet", o.name, "error", err)
+			}
+		}
+	}()
 	err = do(ctx, func(height, tip uint32) {
 		o.mu.Lock()
 		if s.to = tip; tip > s.from && height >= s.from {
@@ -59,22 +75,20 @@ func (o *open) work(ctx context.Context, asked bool, from uint32, do func(contex
 		}
 		o.mu.Unlock()
 		o.unlock() // the blocks read so far are all taken up
+		between()
 		<-o.turn
 	})
-	o.mu.Lock()
-	o.scan, aborted = nil, s.aborted
-	o.mu.Unlock()
-	close(s.done)
-	if err != nil {
-		o.tip = consensus.Hash{} // it is not known how far the wallet is
-	}
+	whole = true
 	o.tellTouched()
 	return aborted, err
 }
 
 // fresh brings the wallet up to the ledger and the mempool. The caller has the
 // turn, which others may have meanwhile.
-func (o *open) fresh(ctx context.Context) error {
+func (o *open) fresh(ctx context.Context) error { return o.catchUp(ctx, func() {}) }
+
+// catchUp is fresh that calls between while others have the turn.
+func (o *open) catchUp(ctx context.Context, between func()) error {
 	for {
 		s := o.scanning()
 		if s == nil {
@@ -101,7 +115,7 @@ func (o *open) fresh(ctx context.Context) error {
 		return nil
 	}
 	_, at := o.w.Scanned()
-	_, err := o.work(ctx, false, at.Height, func(ctx context.Context, progress wallet.Progress) error {
+	_, err := o.work(ctx, false, at.Height, between, func(ctx context.Context, progress wallet.Progress) error {
 		return o.w.Sync(ctx, o.m.node, progress)
 	})
 	if err == nil {
@@ -110,16 +124,51 @@ func (o *open) fresh(ctx context.Context) error {
 	return err
 }
 
-// follow takes up what has happened.
+// following is whether somebody follows a wallet. The zero value is nobody.
+type following struct {
+	mu            sync.Mutex // guards what follows
+	active, poked bool
+}
+
+// claim reports whether the caller is to follow. If somebody does already, it looks once more.
+func (f *following) claim() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.poked = f.active
+	first := !f.active
+	f.active = true
+	return first
+}
+
+// again ends a look, and reports whether there is to be another.
+func (f *following) again() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.active, f.poked = f.poked, false
+	return f.active
+}
+
+// follow takes up what has happened. It has one of the manager's slots meanwhile, and lets
+// other wallets have it between batches of blocks.
 func (o *open) follow(ctx context.Context) error {
+	slots := o.m.slots
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	case <-ctx.Done():
+		return nil
+	}
+	if o.scanning() != nil {
+		return nil // which ends at the tip
+	}
 	if err := o.lock(ctx); err != nil {
 		return nil // it was unloaded, or the node stops
 	}
 	defer o.unlock()
 	if o.scanning() != nil {
-		return nil // which ends at the tip
+		return nil
 	}
-	if err := o.fresh(ctx); err != nil {
+	if err := o.catchUp(ctx, func() { <-slots; slots <- struct{}{} }); err != nil {
 		return err
 	}
 	for _, line := range o.w.Notices() {

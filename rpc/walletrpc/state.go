@@ -190,7 +190,7 @@ func rescanBlockchain(c *call) (any, error) {
 
 // rescan looks at all blocks from a height on.
 func (c *call) rescan(from uint32) error {
-	aborted, err := c.o.work(c.ctx, true, from, func(ctx context.Context, progress wallet.Progress) error {
+	aborted, err := c.o.work(c.ctx, true, from, func() {}, func(ctx context.Context, progress wallet.Progress) error {
 		return c.w.Rescan(ctx, c.m.node, from, progress)
 	})
 	switch {
@@ -224,8 +224,12 @@ func keypoolRefill(c *call) (any, error) {
 	case size == 0:
 		size = keypoolSize
 	}
-	if size > math.MaxInt32 || c.w.WidenGap(uint32(size)) != nil {
+	err := wallet.ErrGap
+	if size <= math.MaxInt32 {
+		err = c.w.WidenGap(c.ctx, uint32(size))
+	}
+	if err != nil && c.ctx.Err() == nil {
 		return nil, fail(codeWallet, "Error refreshing keypool.")
 	}
-	return nil, nil
+	return nil, err
 }
