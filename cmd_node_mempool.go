@@ -22,6 +22,8 @@ func policyFlags() []cli.Flag {
 		rateFlag("incrementalrelayfee", mempool.DefaultPolicy().Increment, "have a replacement pay `RATE` more for its own size, in sat/vB; more than --minrelaytxfee raises that, unless it is given"),
 		rateFlag("dustrelayfee", mempool.DefaultPolicy().Dust, "call an output dust that costs more to spend than it holds at `RATE`, in sat/vB"),
 		rateFlag("blockmintxfee", mempool.DefaultPolicy().BlockMin, "put nothing into a block that pays less than `RATE` with what it goes in with, in sat/vB; 0 for anything"),
+		&cli.IntFlag{Name: "datacarrier", Value: 1, Usage: "with 0 for `BIT`, accept no transaction with data outputs (OP_RETURN)"},
+		&cli.IntFlag{Name: "datacarriersize", Value: mempool.DefaultPolicy().MaxData, Usage: "accept none whose data outputs have scripts of more than `BYTES` together"},
 		&cli.IntFlag{Name: "limitclustercount", Value: mempool.DefaultPolicy().MaxCluster, Usage: "let at most `N` unconfirmed transactions hang together, up to 64"},
 		&cli.IntFlag{Name: "limitclustersize", Value: mempool.DefaultPolicy().MaxClusterSize / 1000, Usage: "let them have at most `KVB` together, thousands of virtual bytes"},
 	)
@@ -59,15 +61,15 @@ func policyOf(c *cli.Context) (mempool.Policy, error) {
 		{"maxmempool", 5, 1_000_000, func(v int) { p.MaxMemory = v * 1_000_000 }},
 		{"limitclustercount", 1, mempool.MaxClusterCount, func(v int) { p.MaxCluster = v }},
 		{"limitclustersize", 1, 1000, func(v int) { p.MaxClusterSize = v * 1000 }},
+		{"datacarriersize", 0, 1_000_000, func(v int) { p.MaxData = v }},
+		{"datacarrier", 0, 1, func(v int) { p.MaxData *= v }}, // after the size
+		{"persistmempool", 0, 1, func(int) {}},
 	} {
 		v := c.Int(f.name)
 		if v < f.least || v > f.most {
 			return p, usageError(c.Command.HelpName, "--%s %d: want %d to %d", f.name, v, f.least, f.most)
 		}
 		f.set(v)
-	}
-	if bit := c.Int("persistmempool"); bit != 0 && bit != 1 {
-		return p, usageError(c.Command.HelpName, "--persistmempool %d: want 0 or 1", bit)
 	}
 	if c.Bool("blocksonly") && !c.IsSet("maxmempool") { // there is little to keep, as in Bitcoin Core
 		p.MaxMemory = 5_000_000

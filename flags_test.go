@@ -82,24 +82,26 @@ func TestRatesOfThePolicy(t *testing.T) {
 func TestPolicyFollowsOtherFlags(t *testing.T) {
 	standard := mempool.DefaultPolicy()
 	for line, want := range map[string]struct {
-		relay  mempool.FeeRate
-		memory int
+		relay        mempool.FeeRate
+		memory, data int
 	}{
-		"":                              {standard.MinRelay, standard.MaxMemory},
-		"--incrementalrelayfee 5":       {5000, standard.MaxMemory},
-		"--incrementalrelayfee 0.000":   {standard.MinRelay, standard.MaxMemory},
-		"--blocksonly":                  {standard.MinRelay, 5_000_000},
-		"--blocksonly --maxmempool 300": {standard.MinRelay, 300_000_000},
-		"--blocksonly --maxmempool 7":   {standard.MinRelay, 7_000_000},
-		"--incrementalrelayfee 5 --minrelaytxfee 0.1": {100, standard.MaxMemory},
+		"":                                            {standard.MinRelay, standard.MaxMemory, standard.MaxData},
+		"--incrementalrelayfee 5":                     {5000, standard.MaxMemory, standard.MaxData},
+		"--incrementalrelayfee 0.000":                 {standard.MinRelay, standard.MaxMemory, standard.MaxData},
+		"--datacarriersize 83":                        {standard.MinRelay, standard.MaxMemory, 83},
+		"--datacarrier 0 --datacarriersize 83":        {standard.MinRelay, standard.MaxMemory, 0},
+		"--blocksonly":                                {standard.MinRelay, 5_000_000, standard.MaxData},
+		"--blocksonly --maxmempool 300":               {standard.MinRelay, 300_000_000, standard.MaxData},
+		"--blocksonly --maxmempool 7":                 {standard.MinRelay, 7_000_000, standard.MaxData},
+		"--incrementalrelayfee 5 --minrelaytxfee 0.1": {100, standard.MaxMemory, standard.MaxData},
 	} {
 		var p mempool.Policy
 		app := &cli.App{Writer: io.Discard, Flags: append(policyFlags(), &cli.BoolFlag{Name: "blocksonly"}), Action: func(c *cli.Context) (err error) {
 			p, err = policyOf(c)
 			return err
 		}}
-		if err := app.Run(append([]string{"lode"}, strings.Fields(line)...)); err != nil || p.MinRelay != want.relay || p.MaxMemory != want.memory {
-			t.Errorf("%s: least rate %d, memory %d, %v; want %+v", line, p.MinRelay, p.MaxMemory, err, want)
+		if err := app.Run(append([]string{"lode"}, strings.Fields(line)...)); err != nil || p.MinRelay != want.relay || p.MaxMemory != want.memory || p.MaxData != want.data {
+			t.Errorf("%s: least rate %d, memory %d, data %d, %v; want %+v", line, p.MinRelay, p.MaxMemory, p.MaxData, err, want)
 		}
 	}
 }

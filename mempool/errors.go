@@ -20,6 +20,7 @@ const (
 	ErrScriptSigSize    consensus.ErrorKind = "scriptsig-size"
 	ErrScriptSigNotPush consensus.ErrorKind = "scriptsig-not-pushonly"
 	ErrScriptPubKey     consensus.ErrorKind = "scriptpubkey"
+	ErrDataCarrier      consensus.ErrorKind = "datacarrier"
 	ErrDust             consensus.ErrorKind = "dust"
 	ErrNonFinal         consensus.ErrorKind = "non-final"
 	ErrNonBIP68Final    consensus.ErrorKind = "non-BIP68-final"

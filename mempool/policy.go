@@ -55,6 +55,7 @@ type Policy struct {
 	Dust       FeeRate // an output that costs more than its value to spend at this rate is dust
 	BlockMin   FeeRate // chunks that pay less are not put into blocks; 0 leaves out only what was prioritised below zero
 	MaxWeight  int     // of one transaction, weight units
+	MaxData    int     // of the scripts of its data outputs together, bytes; 0 refuses such outputs
 	MaxCluster int     // transactions that hang together, at most MaxClusterCount
 	// MaxClusterSize bounds transactions that hang together, in virtual bytes.
 	MaxClusterSize int
@@ -71,6 +72,7 @@ func DefaultPolicy() Policy {
 		Dust:           3000,
 		BlockMin:       1,
 		MaxWeight:      400_000,
+		MaxData:        100_000,
 		MaxCluster:     64,
 		MaxClusterSize: 101_000,
 		MaxReplaced:    100,
@@ -126,18 +128,34 @@ func (p *Policy) checkStandard(tx *consensus.Tx) error {
 			return refuse(ErrScriptSigNotPush, "")
 		}
 	}
-	// Data outputs may fill the transaction. What only pushes has no signature
-	// operations (bad-txns-too-many-sigops), nor has what pays to Taproot.
-	for i := range tx.Out {
-		if script := tx.Out[i].Script; consensus.IsDataScript(script) && !consensus.IsPushOnly(script[1:]) {
-			return refuse(ErrScriptPubKey, "")
-		}
+	if err := p.checkData(tx); err != nil {
+		return err
 	}
 	if p.dustOutputs(tx) > 1 {
 		return refuse(ErrDust, "")
 	}
 	if tx.StrippedSize() < minStrippedSize {
 		return refuse(ErrTxSizeSmall, "")
+	}
+	return nil
+}
+
+// checkData refuses data outputs that are too large together or do more than push. What
+// only pushes has no signature operations (bad-txns-too-many-sigops), nor has what pays
+// to Taproot.
+func (p *Policy) checkData(tx *consensus.Tx) error {
+	room := p.MaxData
+	for i := range tx.Out {
+		script := tx.Out[i].Script
+		if !consensus.IsDataScript(script) {
+			continue
+		}
+		if !consensus.IsPushOnly(script[1:]) {
+			return refuse(ErrScriptPubKey, "")
+		}
+		if room -= len(script); room < 0 {
+			return refuse(ErrDataCarrier, "")
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package mempool
 
 import (
+	"errors"
 	"math"
 	"math/big"
 	"testing"
@@ -32,4 +33,35 @@ func TestFeeArithmetic(t *testing.T) {
 			t.Fatalf("fee %d, want %v", got, want)
 		}
 	})
+}
+
+// TestDataOutputsHaveALimit counts the scripts of all of them, as Bitcoin Core's
+// -datacarriersize does; without room not even an empty one passes.
+func TestDataOutputsHaveALimit(t *testing.T) {
+	empty, four := []byte{0x6a}, []byte{0x6a, 2, 1, 2}
+	for _, c := range []struct {
+		room    int
+		scripts [][]byte
+		want    error
+	}{
+		{0, nil, nil},
+		{0, [][]byte{empty}, ErrDataCarrier},
+		{1, [][]byte{empty}, nil},
+		{4, [][]byte{four}, nil},
+		{3, [][]byte{four}, ErrDataCarrier},
+		{8, [][]byte{four, four}, nil},
+		{7, [][]byte{four, four}, ErrDataCarrier},
+		{0, [][]byte{{0x6a, 0x61}}, ErrScriptPubKey},
+		{DefaultPolicy().MaxData, [][]byte{append([]byte{0x6a, 0x4d, 0xff, 0xff}, make([]byte, 0xffff)...)}, nil},
+	} {
+		p := DefaultPolicy()
+		p.MaxData = c.room
+		tx := &consensus.Tx{Version: 2, In: make([]consensus.TxIn, 2), Out: []consensus.TxOut{{Value: 1000, Script: consensus.TaprootScript([32]byte{})}}}
+		for _, script := range c.scripts {
+			tx.Out = append(tx.Out, consensus.TxOut{Script: script})
+		}
+		if err := p.checkStandard(tx); !errors.Is(err, c.want) {
+			t.Errorf("room for %d bytes, scripts %.20x: %v, want %v", c.room, c.scripts, err, c.want)
+		}
+	}
 }

@@ -64,7 +64,7 @@ func (s *Server) getMempoolInfo(context.Context, *params) (any, error) {
 		MaxClusterSize int   `json:"limitclustersize"`
 	}{
 		st.Loaded, st.Count, st.VBytes, st.Memory, coins(st.Fees), st.Policy.MaxMemory, coins(st.MinFeeRate), coins(st.Policy.MinRelay),
-		coins(st.Policy.Increment), len(s.cfg.Network.Unbroadcast()), true, false, st.Policy.MaxWeight / consensus.WitnessScale, st.Policy.MaxCluster, st.Policy.MaxClusterSize,
+		coins(st.Policy.Increment), len(s.cfg.Network.Unbroadcast()), true, false, st.Policy.MaxData, st.Policy.MaxCluster, st.Policy.MaxClusterSize,
 	}, nil
 }
 
