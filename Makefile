@@ -106,6 +106,10 @@ reorg: ## reorganize DEPTH (1000) blocks of 400 transactions and back, and look 
 wallet-histories: ## hold wallets to the ledger through SEEDS (1000) histories of sends, reorgs, kills and restores
 	LODE_TEST_WALLET_SEEDS=$(SEEDS) $(GO) test ./wallet -run 'Test(AnyHistory|SilentHistories)$$' -count 1 -timeout 0 -v | grep -v -e '--- PASS: TestAnyHistory/' -e '=== RUN'
 
+.PHONY: page
+page: ## let a browser (CHROMIUM, Debian's chromium) watch the page of a node while blocks, payments and reorganizations happen
+	LODE_TEST_CHROMIUM="$$(command -v $(or $(CHROMIUM),chromium))" $(GO) test ./rpc/web -count 1 -timeout 20m -v
+
 .PHONY: wallet-payments
 wallet-payments: ## let two wallets pay each other 500 times under mining and reorganizations
 	LODE_TEST_WALLET_PAYMENTS=500 $(GO) test ./wallet -run 'TestTwoWalletsPayEachOther$$' -count 1 -timeout 0 -v

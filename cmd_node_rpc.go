@@ -129,7 +129,7 @@ func (n *nodeConfig) rpcConfig(p *nodeParts, password string, stop func()) rpc.C
 		cfg.Mining = p.mining
 	}
 	if p.events != nil {
-		cfg.OpenPage = n.openPage
+		cfg.Page, cfg.OpenPage = true, n.openPage
 		cfg.Events = stream.NewServer(p.events.Log, n.spec.Name)
 	}
 	if p.wallets != nil {

@@ -23,6 +23,7 @@ import (
 	"lode/mempool"
 	"lode/miner"
 	"lode/rpc/httpd"
+	"lode/rpc/web"
 	"lode/wallet/descriptor"
 )
 
@@ -56,6 +57,7 @@ type Config struct {
 	Wallets        Wallets        // nil if the node serves none
 	Events         Events         // nil if the node tells of none
 	OpenPage       bool           // the page and /events answer not only callers on loopback
+	Page           bool           // there is one
 }
 
 // Logging turns parts of the log on and off, by Bitcoin Core's names for them.
@@ -89,6 +91,7 @@ type Server struct {
 	spools  *spools      // answers to batches
 	warned  atomic.Int64 // Unix nanoseconds of the last warning of what a caller did wrong
 	metrics http.Handler
+	page    http.Handler // nil if there is none
 
 	templateTxs templateTxs
 	scan        coinScan
@@ -126,6 +129,9 @@ func New(cfg Config) *Server {
 	}
 	s.bodies, s.spools = newShares(allBodies, userBodies, users), newSpools(cfg.Dir, users)
 	s.table, s.metrics = s.methods(), s.newMetrics()
+	if cfg.Page {
+		s.page = s.newPage()
+	}
 	return s
 }
 
@@ -153,6 +159,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case r.URL.Path == "/metrics":
 		s.serveMetrics(w, r)
+		return
+	case s.page != nil && web.Serves(r.URL.Path) && (r.Method != http.MethodPost || r.URL.Path != "/"):
+		s.servePage(w, r)
 		return
 	case r.URL.Path == "/ws" && s.cfg.Events != nil:
 		s.serveWS(w, r)
