@@ -35,6 +35,9 @@ func (a *arrivals) add(txid consensus.Hash) uint64 {
 	return a.last
 }
 
+// forget has anybody have a transaction at once.
+func (a *arrivals) forget(txid consensus.Hash) { delete(a.numbers, txid) }
+
 // number is that of a transaction, the last if it came more than once; 0 for none that
 // is remembered.
 func (a *arrivals) number(txid consensus.Hash) uint64 { return a.numbers[txid] }

@@ -89,6 +89,7 @@ func (r *relay) atTip(reverted bool) {
 	r.rejected.clear()
 	r.cheap.clear()
 	if reverted {
+		r.confirmed, r.reverted = r.reverted, r.confirmed
 		r.confirmed.clear()
 	}
 }
@@ -106,6 +107,7 @@ func (r *relay) follow(block *consensus.Block) {
 			r.confirmed.add(id)
 			r.requests.Forget(id)
 		}
+		delete(r.unbroadcast, ids[i][0])
 		r.orphans.Confirmed(tx, ids[i][0])
 	}
 }

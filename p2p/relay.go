@@ -50,6 +50,7 @@ type relay struct {
 	rejected  *recentSet // since the last new tip
 	cheap     *recentSet // likewise, but a child might pay for them; and pairs that were tried
 	confirmed *recentSet // by recent blocks, by both ids
+	reverted  *recentSet // likewise, before blocks were reverted last
 	tips      uint64     // new tips that were dealt with so far
 
 	arrivals arrivals
@@ -81,7 +82,7 @@ func newRelay(interval time.Duration, wall *clock.Face) *relay {
 	return &relay{
 		wall: wall, interval: interval, wake: make(chan struct{}, 1), tip: make(chan struct{}, 1), waiters: make(chan chan struct{}), peers: make(map[*peer]struct{}),
 		requests: txrequest.New[*peer](wall.Now(), newRandom()), orphans: orphanage.New[*peer](newRandom()),
-		rejected: newRecentSet(maxRejected), cheap: newRecentSet(maxRejected), confirmed: newRecentSet(maxConfirmed),
+		rejected: newRecentSet(maxRejected), cheap: newRecentSet(maxRejected), confirmed: newRecentSet(maxConfirmed), reverted: newRecentSet(maxConfirmed),
 		arrivals: newArrivals(), unbroadcast: make(map[consensus.Hash]time.Time),
 	}
 }
@@ -119,6 +120,9 @@ func (r *relay) accepted(tx *consensus.Tx, txid, wtxid consensus.Hash, feeRate i
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.announceSoon(txNews{txid, wtxid, feeRate, r.arrivals.add(txid)}, r.wall.Now())
+	if r.confirmed.has(txid) || r.reverted.has(txid) { // it comes back from a block, which all have seen
+		r.arrivals.forget(txid)
+	}
 	r.requests.Forget(wtxid)
 	r.requests.Forget(txid)
 	r.orphans.Remove(wtxid)
