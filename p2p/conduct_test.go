@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"lode/chain"
 	"lode/consensus"
 )
 
@@ -71,7 +72,7 @@ const culprit = "203.0.113.9:1"
 // conducts does, for each line of the table, what ends a connection for that
 // reason. It gives the actor that loses its connection.
 var conducts = map[error]func(w *world, s *station) *actor{
-	consensus.ErrDecode: says(func(_ *world, a *actor) { _ = a.WriteMessage(cmdPing, []byte{1}) }),
+	consensus.ErrDecode: says(func(_ *world, a *actor) { _ = a.WriteMessage(cmdPing, make([]byte, minPayloadLimit+1)) }),
 	errInvalidBlock: says(func(w *world, a *actor) {
 		b := greedy(w.spec)
 		a.say(msgHeaders{b.Header})
@@ -128,6 +129,16 @@ var conducts = map[error]func(w *world, s *station) *actor{
 		a := w.choose(s, kindBlocks, culprit)
 		a.welcome(serviceNetwork | serviceWitness)
 		a.say(msgTx{spend(mineOn(w.spec, w.spec.Rules.GenesisState(), 1).Txs[0], 1000)})
+		return a
+	},
+	errUnconnected: says(func(w *world, a *actor) { a.say(msgBlock{mine(w.spec, w.spec.Rules.GenesisState(), 1, 2)[1]}) }),
+	errTooDeep: func(w *world, s *station) *actor {
+		s.cfg.Pruned = true
+		blocks := longChain(w.t, chain.KeptBlocks+4)
+		s.feed(blocks...)
+		a := w.call(s, culprit)
+		a.shake(ProtocolVersion)
+		a.say(&msgInv{cmdGetData, []invItem{{invBlock | invWitness, blocks[0].Header.Hash()}}})
 		return a
 	},
 	errMissing: says(func(w *world, a *actor) {
@@ -313,6 +324,10 @@ func TestOddMessagesAreSkipped(t *testing.T) {
 		a.say(msgPing(1)) // with a wrong checksum
 		_ = a.WriteMessage("something", []byte("unknown"))
 		_ = a.WriteMessage(cmdPong, []byte{1})
+		_ = a.WriteMessage(cmdPing, []byte{1})        // too short
+		_ = a.WriteMessage(cmdSendHeaders, []byte{1}) // too long
+		_ = a.WriteMessage(cmdAddrV2, nil)
+		_ = a.WriteMessage(cmdTx, []byte{1, 2, 3})
 		a.say(&msgLocate{cmdGetHeaders, ProtocolVersion, nil, w.spec.Rules.GenesisState().Hash})
 		if got := a.hear(cmdHeaders).(msgHeaders); len(got) != 1 {
 			t.Errorf("%d headers", len(got))

@@ -58,19 +58,24 @@ type path struct {
 // schedule asks every peer that has missing blocks and is free for the lowest
 // ones that nobody else was asked for.
 func (d *downloader) schedule(now time.Time) {
-	least := d.node.chain.Tip().Work
+	tip := d.node.chain.Tip()
+	least := tip.Work // of a branch as good as this one, too, the blocks are fetched
 	if least.Lt(&d.node.minWork) {
 		least = d.node.minWork
-		least.SubUint64(&least, 1)
 	}
 	ahead := d.node.sync.ahead(least)
 	used, ways := make(map[consensus.Hash]*path), make(map[*peer]*path)
 	var again time.Time
 	for p, best := range ahead {
+		if best.hash == tip.Hash {
+			continue
+		}
 		way, ok := used[best.hash]
 		if !ok {
 			if _, valid := d.node.headerRef(best.hash); !valid {
-				d.node.cannotFollow(p, best.hash)
+				if best.work.Gt(&tip.Work) {
+					d.node.cannotFollow(p, best.hash)
+				}
 				continue
 			}
 			way = d.pathTo(best.hash)

@@ -79,10 +79,14 @@ func TestNoBan(t *testing.T) {
 		block := greedy(w.spec)
 		all[1].say(msgBlock{block})
 		all[1].say(msgHeaders{block.Header})
-		time.Sleep(time.Second) // virtual
+		changed := mineOn(w.spec, w.spec.Rules.GenesisState(), 7)
+		changed.Txs = append(changed.Txs, changed.Txs[0])
+		all[1].say(msgBlock{changed})
+		all[1].say(msgBlock{mine(w.spec, w.spec.Rules.GenesisState(), 9, 2)[1]}) // without a parent
+		time.Sleep(time.Second)                                                  // virtual
 		all[1].stillThere()
 		bad := func(a *actor) {
-			_ = a.WriteMessage(cmdPing, []byte{1}) // too short: malformed
+			_ = a.WriteMessage(cmdPing, make([]byte, minPayloadLimit+1)) // longer than it may be
 			a.isCut()
 			synctest.Wait()
 		}

@@ -47,11 +47,24 @@ func (n *Node) InitialBlockDownload() bool {
 	return false
 }
 
-// feeFilter is the least fee rate, in sat per 1000 vB, of transactions that peers
-// should announce: in the initial download none at all.
-func (n *Node) feeFilter() int64 {
-	if n.InitialBlockDownload() {
-		return int64(n.cfg.Spec.Rules.MaxMoney)
+// filterRates is what the fee filters of peers depend on now.
+func (n *Node) filterRates() (r filterRates) {
+	s := n.pool.Stats()
+	r.floor, r.step = int64(s.Policy.MinRelay), int64(s.Policy.Increment)
+	if s.MinFeeRate > s.Policy.MinRelay {
+		r.rate = int64(s.MinFeeRate)
 	}
-	return n.pool.MinFeeRate()
+	if n.InitialBlockDownload() {
+		r.stop = int64(n.cfg.Spec.Rules.MaxMoney)
+	}
+	return r
+}
+
+// tellFilters sends the fee filters that are due, such as when the initial download has
+// ended.
+func (n *Node) tellFilters(now time.Time) {
+	rates := n.filterRates()
+	for _, p := range n.ready() {
+		p.sendFeeFilter(rates, now)
+	}
 }

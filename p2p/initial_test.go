@@ -53,7 +53,7 @@ func TestInitialDownloadAsksForNoTransactions(t *testing.T) {
 		tx, unasked := spend(coins[0], 1000), spend(coins[1], 1000)
 		a := w.call(s, "203.0.113.1:1")
 		a.shake(ProtocolVersion)
-		if got := a.hear(cmdFeeFilter).(msgFeeFilter); int64(got) != int64(w.spec.Rules.MaxMoney) {
+		if got := a.hear(cmdFeeFilter).(msgFeeFilter); int64(got) != 9_936_506 { // of more than anybody pays, the step below
 			t.Errorf("asked for transactions of %d sat and more in the initial download", got)
 		}
 		a.say(&msgInv{cmdInv, []invItem{{invWTx, tx.WTxID()}}})

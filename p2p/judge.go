@@ -45,6 +45,9 @@ func (n *Node) handleBlock(p *peer, block *consensus.Block) error {
 		return nil
 	}
 	p.awaitVerdicts()
+	if _, known := n.chain.Header(block.Prev); !known {
+		return n.kept(p, errUnconnected)
+	}
 	if !n.wants(&block.Header, hash) {
 		return n.takeAsHeader(p, &block.Header, hash)
 	}
@@ -97,6 +100,8 @@ func (n *Node) judge(p *peer) {
 		for i, v := range n.submitAll(batch) {
 			if err := n.verdict(p, batch[i].hash, v.Status, v.Err); err != nil {
 				p.drop(err)
+			} else if consensus.IsMutation(v.Err) { // of a peer that is kept
+				n.sync.stillOwes(p, batch[i].hash)
 			}
 			n.judging.Release(batch[i].memory)
 			n.sync.judged(p)
@@ -162,15 +167,33 @@ func (n *Node) verdict(p *peer, hash consensus.Hash, status chain.Status, err er
 	return nil
 }
 
+// stillOwes notes that what p has sent is not the block that it was asked for: it has
+// the time of one that sends nothing before others are asked, or all of it would be
+// asked of it again and again.
+func (s *syncer) stillOwes(p *peer, hash consensus.Hash) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, here := s.peers[p]; !here {
+		return
+	}
+	now := s.wall.Now()
+	s.owe(p, hash, now)
+	s.requests[hash] = blockRequest{peer: p, at: now, asked: append(s.requests[hash].asked, p)}
+}
+
 // isWanted reports whether the operator wants this peer, so that it is kept whatever
 // chain it follows, and never discouraged.
 func (p *peer) isWanted() bool { return p.kind == kindManual || p.trusted }
 
-// chainFault is blockFault, but for peers that the operator wants nil where it is
-// their chain that is wrong: they are kept whatever they follow.
+// chainFault is blockFault, but for peers that the operator wants nil: they are kept
+// whatever they follow and send.
 func (n *Node) chainFault(p *peer, err, invalid error) error {
-	fault := blockFault(err, invalid)
-	if fault == nil || !p.isWanted() || errors.Is(fault, errMutated) {
+	return n.kept(p, blockFault(err, invalid))
+}
+
+// kept is the fault of a peer, or nil for one that the operator wants.
+func (n *Node) kept(p *peer, fault error) error {
+	if fault == nil || !p.isWanted() {
 		return fault
 	}
 	n.complain(p, "peer kept, as the operator wants it", fault)

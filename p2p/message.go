@@ -94,21 +94,28 @@ var formats = map[string]format{
 var errUnknownCommand = errors.New("unknown command")
 
 // decodeMessage reads the payload of a command, which must fill it. Errors are
-// of kind consensus.ErrDecode or errUnknownCommand. The result may alias payload.
+// of kind consensus.ErrDecode, among them errTooLong, or errUnknownCommand. The result
+// may alias payload.
 func decodeMessage(command string, payload []byte) (message, error) {
 	f, ok := formats[command]
 	if !ok {
 		return nil, fmt.Errorf("%w %q", errUnknownCommand, command)
 	}
-	if len(payload) > f.max {
-		return nil, fmt.Errorf("%w: %s of %d bytes, at most %d allowed", consensus.ErrDecode, command, len(payload), f.max)
+	if limit := payloadLimit(command); len(payload) > limit {
+		return nil, tooLong(command, limit)
 	}
 	d := consensus.NewDecoder(payload)
 	m := f.decode(d)
-	if err := d.Finish(); err != nil {
-		return nil, fmt.Errorf("%s: %w", command, err)
+	err := d.Finish()
+	if err == nil {
+		return m, nil
 	}
-	return m, nil
+	if command == cmdAddrV2 { // of these many may be short enough
+		if count := consensus.NewDecoder(payload).CompactSize(); count > maxAddrs {
+			return nil, fmt.Errorf("%w: addrv2 message size = %d", errTooLong, count)
+		}
+	}
+	return nil, fmt.Errorf("%s: %w", command, err)
 }
 
 // readCount reads how many elements follow: at most limit, each of at least

@@ -25,6 +25,8 @@ var (
 	errTooOld           = errors.New("speaks too old a protocol")
 	errUseless          = errors.New("has no blocks to give")
 	errUnwanted         = errors.New("transaction sent in violation of protocol: it was asked for blocks alone")
+	errUnconnected      = errors.New("sent a block that nobody asked for and whose parent is unknown")
+	errTooDeep          = errors.New("asked a pruned node for an old block")
 	errMissing          = errors.New("lacks a block of the chain that it has shown")
 	errBloom            = errors.New("asked for the mempool, which only peers with that permission may")
 	errSelf             = errors.New("it is this node itself")
@@ -63,17 +65,17 @@ const (
 // a connection what it says about the peer. A line's test is in conduct_test.go.
 //
 // What is not here costs a peer nothing: a header of the future (one of the two
-// clocks is wrong), headers or blocks whose parents are unknown, invalid and
+// clocks is wrong), headers whose parents are unknown, invalid and
 // orphaned transactions (its rules or its pool may be others), inventory that it
 // does not have any more, messages that are unknown or mean nothing, addresses
-// where nobody answers, more of them than are looked at, messages with a wrong checksum,
-// a second version, others before the first; on TCP another network's
-// magic, which Bitcoin Core sends to try its encrypted transport.
+// where nobody answers, more of them than are looked at, messages with a wrong checksum
+// or with a payload that cannot be read, a second version, others before the first; on
+// TCP another network's magic, which Bitcoin Core sends to try its encrypted transport.
 var conduct = []struct {
 	reason  error
 	verdict verdict
 }{
-	{consensus.ErrDecode, proven}, // malformed, or longer than its command allows
+	{consensus.ErrDecode, proven}, // longer than its command allows, or no message at all
 	{errInvalidBlock, proven},     // received in full; its hash commits to what is wrong
 	{errInvalidHeader, proven},    // without the work that it claims, or breaking another rule, or not in a chain
 
@@ -85,6 +87,7 @@ var conduct = []struct {
 	{errTooOld, ignorant},           // nobody has to update
 	{errUseless, ignorant},          // nobody has to serve
 	{errUnwanted, ignorant},         // older programs do not know of such connections
+	{errUnconnected, ignorant},      // others may send blocks before their parents
 	{errMissing, ignorant},          // it may have lost it
 	{errBloom, ignorant},            // it may not know what is served here (BIP35, BIP111)
 	{errSelf, ignorant},             // an address that others told
@@ -103,6 +106,7 @@ var conduct = []struct {
 	{errEvicted, blameless},
 	{errFeeler, blameless},
 	{errCrowded, blameless},
+	{errTooDeep, blameless},
 	{errUploadLimit, blameless},
 }
 

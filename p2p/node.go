@@ -52,8 +52,8 @@ type Pool interface {
 	Info(txid consensus.Hash) (mempool.Info, bool)
 	Each(func(wtxid consensus.Hash, tx *consensus.Tx))
 	OnAccept(func(tx *consensus.Tx, txid, wtxid consensus.Hash, feeRate int64))
-	MinFeeRate() int64 // sat per 1000 vB
-	Changes() uint64   // so far
+	Stats() mempool.Stats
+	Changes() uint64 // so far
 }
 
 // Config says what a node is connected to.
@@ -325,10 +325,10 @@ func (n *Node) keepLoop(ctx context.Context) {
 		case now := <-ticker.C:
 			n.gate.tidy(n.steady.Now())
 			n.checkClock("", 0)
-			rate := n.feeFilter()
+			rates := n.filterRates()
 			for _, p := range n.ready() {
 				p.keepAlive(now)
-				p.sendFeeFilter(rate)
+				p.sendFeeFilter(rates, now)
 				if now.Sub(advertised) >= advertiseInterval {
 					n.advertise(p)
 				}
@@ -346,18 +346,17 @@ func (n *Node) keepLoop(ctx context.Context) {
 	}
 }
 
-// sendFeeFilter tells the peer the least fee rate of the pool if it has changed, and it is
-// to announce transactions at all.
-func (p *peer) sendFeeFilter(rate int64) {
-	const since = 70013 // BIP133
-	if p.kind == kindBlocks || p.node.cfg.BlocksOnly {
+// sendFeeFilter tells the peer, if it is to announce transactions at all, the least fee
+// rate of the pool when that is due.
+func (p *peer) sendFeeFilter(rates filterRates, now time.Time) {
+	const since = 70013                                                                                 // BIP133
+	if p.version < since || p.kind == kindBlocks || p.node.cfg.BlocksOnly || p.may.Has(MayForceRelay) { // those decide for themselves
 		return
 	}
 	p.mu.Lock()
-	same := p.flags.sentFilter == rate
-	p.flags.sentFilter = rate
+	rate, send := p.flags.filter.step(rates, now)
 	p.mu.Unlock()
-	if !same && p.version >= since && !p.may.Has(MayForceRelay) { // those decide for themselves
+	if send {
 		p.send(msgFeeFilter(rate))
 	}
 }
@@ -414,7 +413,7 @@ func (n *Node) acceptAs(conn Conn, may Permissions) {
 func (n *Node) welcome(p *peer) {
 	p.send(msgEmpty(cmdSendHeaders)) // before anything that others may begin with the peer
 	p.offerCompact()
-	p.sendFeeFilter(n.feeFilter())
+	p.sendFeeFilter(n.filterRates(), n.wall.Now())
 	n.relay.add(p, n.pool.Changes())
 	n.sync.add(p)
 	n.mu.Lock()

@@ -101,7 +101,7 @@ type peerFlags struct {
 	spokeAddrs  bool           // it has sent getaddr or addresses
 	addrTokens  int            // addresses of it that will be looked at
 	addrTime    time.Time      // when the last token came
-	sentFilter  int64          // the fee filter that it was sent; -1 for none
+	filter      feeFilter      // that it is sent
 	presynced   int64          // see PeerInfo.PresyncHeight
 	lastOfInv   consensus.Hash // the last block of an answer to getblocks that may not be all
 
@@ -109,6 +109,11 @@ type peerFlags struct {
 	waited    time.Duration // before that, see peer.waited
 	pingNonce uint64        // of the ping under way; 0 for none
 	pingSent  time.Time
+}
+
+// relaysTxs reports whether transactions pass on connections of the kind.
+func (k connectionKind) relaysTxs() bool {
+	return k == kindInbound || k == kindManual || k == kindOutbound
 }
 
 func (p *peer) inbound() bool { return p.kind == kindInbound }
@@ -179,8 +184,12 @@ func (p *peer) read() (message, error) {
 			return nil, err
 		}
 		m, err := decodeMessage(command, payload)
-		if errors.Is(err, errUnknownCommand) {
+		switch {
+		case errors.Is(err, errUnknownCommand):
 			p.node.log.Debug(fmt.Sprintf("Unknown message type %q from peer=%d", command, p.id))
+			continue
+		case err != nil && !errors.Is(err, errTooLong) && command != cmdCmpctBlock: // as in Bitcoin Core, which judges the places in a compact block
+			p.node.log.Debug(fmt.Sprintf("ProcessMessages(%s, %d bytes): Exception from peer=%d", command, len(payload), p.id), "error", err)
 			continue
 		}
 		return m, err
@@ -241,7 +250,7 @@ func (n *Node) newPeer(ctx context.Context, conn Conn, kind connectionKind, url 
 	p.may = may | n.grantsOf(p.host, kind)
 	p.trusted = p.may.Has(MayNotBeBanned)
 	p.noTxs = kind == kindBlocks || kind == kindFeeler || n.cfg.BlocksOnly && !p.may.Has(MayRelay)
-	p.flags.sentFilter, p.flags.presynced, p.flags.addrTokens = -1, -1, firstAddrTokens
+	p.flags.presynced, p.flags.addrTokens = -1, firstAddrTokens
 	p.openLanes()
 	p.sync.size = bytesInFlight / blocksInFlight
 	p.sync.blocks = make(map[consensus.Hash]time.Time)
@@ -296,8 +305,11 @@ func (n *Node) endOf(ctx context.Context) error {
 	return cause
 }
 
+// peerTimeout is how long the handshake may take.
+func (n *Node) peerTimeout() time.Duration { return cmp.Or(n.cfg.PeerTimeout, DefaultPeerTimeout) }
+
 func (n *Node) converse(ctx context.Context, p *peer) error {
-	timeout := cmp.Or(n.cfg.PeerTimeout, DefaultPeerTimeout)
+	timeout := n.peerTimeout()
 	deadline := n.wall.AfterFunc(timeout, func() { p.drop(fmt.Errorf("%w within %v", errHandshakeTimeout, timeout)) })
 	err := n.handshake(p)
 	deadline.Stop()

@@ -151,10 +151,10 @@ func (p *pipe) ReadMessage() (string, []byte, error) {
 	if !p.end.sleep(m.due) || p.deaf.Load() {
 		return "", nil, errClosed
 	}
-	if f, ok := formats[m.command]; !ok {
+	if _, ok := formats[m.command]; !ok {
 		m.payload = nil
-	} else if len(m.payload) > f.max {
-		return "", nil, tooLong(m.command, f.max)
+	} else if limit := payloadLimit(m.command); len(m.payload) > limit {
+		return "", nil, tooLong(m.command, limit)
 	}
 	return m.command, m.payload, nil
 }

@@ -122,7 +122,10 @@ func (n *Node) serveBlock(p *peer, r request) (found bool, err error) {
 	}
 	info, known := n.chain.Header(r.hash)
 	announced := kept && !b.isJudged() // before the ledger had it
-	if !known || n.tooDeep(&info) || !info.HaveBlock && !announced || !announced && !n.mayTell(&info) {
+	if known && n.tooDeep(&info) {
+		return false, n.kept(p, errTooDeep)
+	}
+	if !known || !info.HaveBlock && !announced || !announced && !n.mayTell(&info) {
 		return false, nil
 	}
 	if err := n.mayServe(p, &info); err != nil {

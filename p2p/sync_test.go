@@ -262,7 +262,8 @@ func TestMisbehaviour(t *testing.T) {
 			b := mine(spec, genesis, 2, 3)
 			a.say(msgHeaders{b[0].Header, b[2].Header})
 		}, true, true},
-		"malformed":            {func(a *actor) { _ = a.WriteMessage(cmdPing, []byte{1}) }, true, true},
+		"malformed":            {func(a *actor) { _ = a.WriteMessage(cmdPing, []byte{1}) }, false, false},
+		"block in the air":     {func(a *actor) { a.say(msgBlock{mine(spec, genesis, 2, 2)[1]}) }, false, true},
 		"oversized":            {func(a *actor) { _ = a.WriteMessage(cmdPing, make([]byte, 4096)) }, true, true},
 		"asks for the moon":    {func(a *actor) { a.say(&msgInv{cmdGetData, make([]invItem, maxQueuedRequests+1)}) }, false, true},
 		"does not read at all": {func(a *actor) { flood(a) }, false, true},

@@ -160,7 +160,7 @@ func (s *syncer) view(p *peer) (best, sent headerRef) {
 	return p.sync.best, p.sync.sent
 }
 
-// ahead gives the peers that have shown more work than that and can send blocks,
+// ahead gives the peers that have shown at least so much work and can send blocks,
 // and what they have shown. Those that this node dialled come first: what any
 // number of others owe and do not send is asked of them next.
 func (s *syncer) ahead(of consensus.Work) iter.Seq2[*peer, headerRef] {
@@ -168,7 +168,7 @@ func (s *syncer) ahead(of consensus.Work) iter.Seq2[*peer, headerRef] {
 	defer s.mu.Unlock()
 	shown := make(map[*peer]headerRef)
 	for p := range s.peers {
-		if best := p.sync.best; best.work.Gt(&of) && p.serves(best.height, best.height) {
+		if best := p.sync.best; !best.work.Lt(&of) && p.serves(best.height, best.height) {
 			shown[p] = best
 		}
 	}
@@ -202,6 +202,7 @@ func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 	defer ticker.Stop()
 	d := newDownloader(n)
 	defer d.alarm.Stop()
+	initial := true
 	for {
 		var tick bool
 		var settled, looked chan struct{}
@@ -221,6 +222,10 @@ func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 			announced = tip.Hash
 			n.announce(tip)
 			n.relay.newTip()
+		}
+		if initial && !n.InitialBlockDownload() {
+			initial = false
+			n.tellFilters(now)
 		}
 		for _, p := range n.sync.toAsk(now) {
 			n.askHeaders(p, n.resumeAfter(p))

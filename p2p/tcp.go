@@ -211,6 +211,11 @@ func (n *Node) serveTCPAs(ctx context.Context, l net.Listener, may Permissions) 
 func (n *Node) greet(ctx context.Context, f *framed, may Permissions) {
 	stop := context.AfterFunc(ctx, func() { _ = f.Close("") })
 	defer stop()
+	silent := n.wall.AfterFunc(n.peerTimeout(), func() {
+		n.log.Debug("socket no message in first seconds, disconnecting", "address", f.RemoteAddr().String())
+		_ = f.Close("")
+	})
+	defer silent.Stop()
 	err := f.c.SetReadDeadline(time.Now().Add(headerTimeout))
 	if err == nil {
 		var first []byte

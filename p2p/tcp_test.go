@@ -101,7 +101,7 @@ func TestFramesRefused(t *testing.T) {
 		"a changed unknown":       {change(frame(t, "hello", []byte("x")), frameSize, 1), errChecksum},
 		"a command with control":  {change(ping, 4, 0x77), consensus.ErrDecode},
 		"a command with a gap":    {change(ping, 12, 'x'), consensus.ErrDecode},
-		"a long ping":             {announce(cmdPing, 9), consensus.ErrDecode},
+		"a long ping":             {announce(cmdPing, minPayloadLimit+1), errTooLong},
 		"a block of 4 GB":         {announce(cmdBlock, 1<<32-1), consensus.ErrDecode},
 		"a block a byte too long": {announce(cmdBlock, maxPayload+1), consensus.ErrDecode},
 		"a huge unknown":          {announce("hello", maxPayload+1), consensus.ErrDecode},

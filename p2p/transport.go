@@ -116,13 +116,16 @@ func parseCommand(b [commandSize]byte) (string, error) {
 	return string(name), nil
 }
 
-// payloadLimit is how long the payload of a command may be, in bytes.
+// payloadLimit is how long the payload of a command may be, in bytes. A short message
+// that is a little longer than it should be is malformed, and no more than that.
 func payloadLimit(command string) int {
 	if f, ok := formats[command]; ok {
-		return f.max
+		return max(f.max, minPayloadLimit)
 	}
 	return maxPayload
 }
+
+const minPayloadLimit = 1000
 
 // longFunc is called when longMessage bytes of a message have come, and more may: it
 // may wait until there is memory for the rest. room is how many bytes of it were set
@@ -163,6 +166,10 @@ func readPayload(command string, r io.Reader, size int, long longFunc) (payload 
 	return payload, nil
 }
 
+// errTooLong is the kind of the error for a message that has more than its command
+// allows. It is of kind consensus.ErrDecode, too.
+var errTooLong = fmt.Errorf("%w: more than is allowed", consensus.ErrDecode)
+
 func tooLong(command string, limit int) error {
-	return fmt.Errorf("%w: %q message of more than %d bytes", consensus.ErrDecode, command, limit)
+	return fmt.Errorf("%w: Size too large, %q message of more than %d bytes", errTooLong, command, limit)
 }
