@@ -33,7 +33,9 @@ type catchUp struct {
 func (n *Node) dropOutdated(now time.Time) {
 	if tip := n.chain.Tip(); tip.Height > 0 { // nobody announces genesis
 		for _, p := range n.sync.outdated(tip.Work, now) {
-			n.askHeadersOnce(p)
+			if n.mayAskHeaders(p) {
+				n.askHeaders(p, consensus.Hash{}) // from the parent of the tip, so that the answer holds that
+			}
 		}
 	}
 }

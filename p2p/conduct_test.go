@@ -165,6 +165,13 @@ var conducts = map[error]func(w *world, s *station) *actor{
 		time.Sleep(catchUpTime + answerTime + time.Minute) // virtual
 		return a
 	},
+	errMute: func(w *world, s *station) *actor {
+		a := w.choose(s, kindOutbound, culprit)
+		a.welcome(serviceNetwork | serviceWitness)
+		w.choose(s, kindOutbound, "198.51.100.1:1").welcome(serviceNetwork | serviceWitness)
+		time.Sleep(muteTime + time.Minute) // virtual
+		return a
+	},
 	errNoPong: says(func(*world, *actor) {}),
 
 	errClosed: says(func(_ *world, a *actor) { _ = a.Close("") }),
@@ -197,6 +204,18 @@ var conducts = map[error]func(w *world, s *station) *actor{
 	errFeeler: func(w *world, s *station) *actor {
 		a := w.choose(s, kindFeeler, culprit)
 		a.welcome(serviceNetwork | serviceWitness)
+		return a
+	},
+	errFetched: func(w *world, s *station) *actor {
+		a := w.choose(s, kindAddrFetch, culprit)
+		a.welcome(serviceNetwork | serviceWitness)
+		a.say(msgAddrV2{namedAddr(0), namedAddr(1)})
+		return a
+	},
+	errFetchTimeout: func(w *world, s *station) *actor {
+		a := w.choose(s, kindAddrFetch, culprit)
+		a.welcome(serviceNetwork | serviceWitness)
+		a.say(msgAddrV2{namedAddr(0)}) // itself
 		return a
 	},
 	errCrowded: func(w *world, s *station) *actor {

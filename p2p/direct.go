@@ -27,10 +27,10 @@ const (
 )
 
 // Open dials a peer as one of a kind that the node else chooses itself:
-// outbound-full-relay, block-relay-only or feeler. It returns when the dial has
+// outbound-full-relay, block-relay-only, addr-fetch or feeler. It returns when the dial has
 // succeeded or failed; only a want of places is an error.
 func (n *Node) Open(ctx context.Context, address, kind string) error {
-	most := map[connectionKind]int{kindOutbound: DefaultOutbound, kindBlocks: blockOutbound, kindFeeler: MaxConnections}
+	most := map[connectionKind]int{kindOutbound: DefaultOutbound, kindBlocks: blockOutbound, kindFeeler: MaxConnections, kindAddrFetch: MaxConnections}
 	as := connectionKind(kind)
 	if most[as] == 0 {
 		return fmt.Errorf("%w: %.50q", ErrKind, kind)

@@ -21,6 +21,7 @@ func (n *Node) handle(p *peer, m message) error {
 	case *msgVersion:
 		n.log.Debug(fmt.Sprintf("redundant version message from peer=%d", p.id))
 	case msgPing:
+		p.tellAddrs(n.wall.Now()) // what is due goes first
 		n.askFirst(p)
 		p.send(msgPong(m))
 	case msgPong:
@@ -34,9 +35,9 @@ func (n *Node) handle(p *peer, m message) error {
 		for i := range m {
 			list[i] = m[i].v2()
 		}
-		n.learnAddrs(p, list)
+		return n.learnAddrs(p, list)
 	case msgAddrV2:
-		n.learnAddrs(p, m)
+		return n.learnAddrs(p, m)
 	case *msgInv:
 		return n.handleInv(p, m)
 	case *msgLocate:

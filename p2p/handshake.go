@@ -89,8 +89,10 @@ func (n *Node) readVersion(p *peer) error {
 			return errSelf
 		}
 	}
-	if p.chosen() && !(v.services&serviceWitness != 0 && v.services&(serviceNetwork|serviceNetworkLimited) != 0) {
-		return fmt.Errorf("%w: services %#x", errUseless, v.services)
+	if p.chosen() || p.kind == kindAddrFetch {
+		if want := n.desired(v.services); v.services&want != want {
+			return fmt.Errorf("%w: peer does not offer the expected services (%08x offered, %08x expected)", errUseless, v.services, want)
+		}
 	}
 	offset := v.time - n.wall.Now().Unix()
 	if !p.inbound() {
@@ -105,6 +107,20 @@ func (n *Node) readVersion(p *peer) error {
 		p.seenAs = netip.AddrPortFrom(ip, v.to.port).String()
 	}
 	return nil
+}
+
+// limitedDepth is how many blocks the tip may be old, by the network's spacing, for a
+// peer without the older blocks to be of use, as in Bitcoin Core
+// (NODE_NETWORK_LIMITED_ALLOW_CONN_BLOCKS).
+const limitedDepth = 144
+
+// desired are the services that a peer must have that this node chooses.
+func (n *Node) desired(has uint64) uint64 {
+	age := n.wall.Now().Unix() - int64(n.chain.Tip().Time)
+	if has&serviceNetworkLimited != 0 && age < limitedDepth*int64(n.cfg.Spec.Rules.TargetSpacing) {
+		return serviceNetworkLimited | serviceWitness
+	}
+	return serviceNetwork | serviceWitness
 }
 
 // maxEarly is how many messages may come before the first version. None of them means
@@ -149,6 +165,9 @@ func (p *peer) readFeatures() error {
 			p.addrV2 = true
 		case cmdSendAddrURL:
 			p.addrURL = true
+			p.mu.Lock()
+			p.flags.addrTokens = firstURLTokens
+			p.mu.Unlock()
 		default:
 			p.node.log.Debug(fmt.Sprintf("Unsupported message %q prior to verack from peer=%d", m.command(), p.id))
 		}

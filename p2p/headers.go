@@ -18,6 +18,14 @@ const (
 	leaderTerm = time.Minute
 	// reaskInterval is how soon a peer that did not answer is asked again.
 	reaskInterval = 2 * time.Minute
+	// othersWait is how long after the first peer has given all its headers the others
+	// are asked where the best of those is old: it may be that there are no newer ones,
+	// and then they are asked for nothing. A block that they announce ends the wait.
+	othersWait = 10 * time.Second
+	// muteTime is how long a peer may owe the first headers before it has to go, if
+	// there is another that this node dialled, as in Bitcoin Core
+	// (HEADERS_DOWNLOAD_TIMEOUT_BASE).
+	muteTime = 15 * time.Minute
 	// maxUnconnected is how many headers messages in a row may hang in the
 	// air and yet be no answer, and be too long for announcements.
 	maxUnconnected = 10
@@ -25,9 +33,9 @@ const (
 
 // toAsk chooses whom to ask for headers. While the first headers are being
 // fetched one peer is asked at a time, because all would send the same; then
-// every peer is asked once to learn what it has. Who does not answer is asked
-// again after a while.
-func (s *syncer) toAsk(now time.Time) (list []*peer) {
+// every peer is asked once to learn what it has, after othersWait where the best header
+// is not recent. Who does not answer is asked again after a while.
+func (s *syncer) toAsk(now time.Time, recent bool) (list []*peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l := s.leader; l != nil && (now.Sub(s.led) > leaderTerm || !l.sync.asked.IsZero() && now.Sub(l.sync.asked) > headersTimeout) {
@@ -37,6 +45,9 @@ func (s *syncer) toAsk(now time.Time) (list []*peer) {
 		due := p.sync.dueForHeaders(now)
 		if p.sync.paused {
 			due = (p.sync.asked.IsZero() || due) && s.hold.mayAsk(p.id, now)
+		}
+		if !p.sync.everAsked && s.headersDone && !recent && now.Sub(s.doneAt) < othersWait {
+			continue
 		}
 		if !p.has(serviceWitness) || !due {
 			continue
@@ -93,25 +104,38 @@ func (n *Node) askHeaders(p *peer, after consensus.Hash) {
 	} else if len(locator) > 1 {
 		locator = locator[1:]
 	}
+	n.askLocated(p, locator)
+}
+
+// askLocated sends getheaders with a locator, cut to what one may have.
+func (n *Node) askLocated(p *peer, locator []consensus.Hash) {
 	n.sync.mu.Lock()
-	p.sync.everAsked, p.sync.asked, p.sync.early, p.sync.again = true, n.wall.Now(), time.Time{}, false
+	now := n.wall.Now()
+	p.sync.everAsked, p.sync.asked, p.sync.early, p.sync.again = true, now, time.Time{}, false
+	if p.sync.mute.IsZero() {
+		p.sync.mute = now
+	}
 	p.sync.paused, p.sync.resume = false, consensus.Hash{}
 	n.sync.mu.Unlock()
 	p.send(&msgLocate{cmd: cmdGetHeaders, version: ProtocolVersion, locator: locator[:min(len(locator), maxLocator)]})
 }
 
-// askHeadersOnce is askHeaders, but waits for the answer that the peer owes: it
-// may have made that before it had what it announces now, and it announces
-// nothing twice.
+// askHeadersOnce asks for what a peer has announced: what follows the best header that
+// is known here. It waits for the answer that the peer owes: that may have been made
+// before it had what it announces now, and it announces nothing twice.
 func (n *Node) askHeadersOnce(p *peer) {
-	n.sync.mu.Lock()
-	owes := !p.sync.asked.IsZero() && n.wall.Since(p.sync.asked) < reaskInterval
-	p.sync.again = owes
-	paused := p.sync.paused // it is asked when there is room
-	n.sync.mu.Unlock()
-	if !owes && !paused {
-		n.askHeaders(p, consensus.Hash{})
+	if n.mayAskHeaders(p) {
+		n.askLocated(p, n.chain.Locator())
 	}
+}
+
+// mayAskHeaders reports whether a peer owes no headers; if it does, or there is no room
+// for them, it is asked again then.
+func (n *Node) mayAskHeaders(p *peer) bool {
+	n.sync.mu.Lock()
+	defer n.sync.mu.Unlock()
+	p.sync.again = !p.sync.asked.IsZero() && n.wall.Since(p.sync.asked) < reaskInterval
+	return !p.sync.again && !p.sync.paused
 }
 
 func (n *Node) handleHeaders(p *peer, headers msgHeaders) error {
@@ -176,6 +200,7 @@ func (n *Node) takeHeaders(p *peer, headers msgHeaders, proven bool) error {
 		n.askHeaders(p, last)
 		return nil
 	}
+	n.fetchDirect(p, last)
 	n.endHeaders(p)
 	if errors.Is(err, consensus.ErrTimeTooNew) {
 		n.fromFuture(p, &headers[len(headers)-1])
@@ -207,7 +232,7 @@ func (s *syncer) tooEarly(p *peer) {
 func (n *Node) endHeaders(p *peer) {
 	p.presync = nil
 	if n.sync.gaveAll(p) {
-		n.askHeaders(p, consensus.Hash{})
+		n.askLocated(p, n.chain.Locator())
 	}
 }
 
@@ -215,7 +240,32 @@ func (n *Node) endHeaders(p *peer) {
 func (s *syncer) answered(p *peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p.sync.asked = time.Time{}
+	p.sync.asked, p.sync.mute = time.Time{}, time.Time{}
+}
+
+// dropMute drops who owes the first headers for too long, if there is another peer that
+// this node dialled.
+func (n *Node) dropMute(now time.Time) {
+	s := n.sync
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	dialled := 0
+	for p := range s.peers {
+		if !p.inbound() {
+			dialled++
+		}
+	}
+	for p := range s.peers {
+		if !p.inbound() && dialled == 1 || dialled == 0 || s.headersDone || p.sync.mute.IsZero() || now.Sub(p.sync.mute) < muteTime {
+			continue
+		}
+		p.sync.mute = time.Time{}
+		if !p.isWanted() {
+			p.drop(errMute)
+		} else {
+			n.log.Debug(fmt.Sprintf("Timeout downloading headers from noban peer, not disconnecting peer=%d", p.id))
+		}
+	}
 }
 
 // gaveAll notes that the peer has no more headers, and reports whether it has
@@ -226,7 +276,7 @@ func (s *syncer) gaveAll(p *peer) (again bool) {
 	p.sync.unconnected = 0
 	defer poke(s.wake)
 	if s.leader == p {
-		s.leader, s.headersDone = nil, true
+		s.leader, s.headersDone, s.doneAt = nil, true, s.wall.Now()
 	}
 	return p.sync.again && p.sync.asked.IsZero()
 }
@@ -251,16 +301,32 @@ func (s *syncer) countUnconnected(p *peer) int {
 // handleBlockInv learns what a peer has; headers that are not known here are
 // asked for.
 func (n *Node) handleBlockInv(p *peer, items []invItem) {
-	ask := false
+	var last consensus.Hash
 	for _, item := range items {
-		if item.kind != invBlock {
-			continue
-		}
-		if !n.noteShown(p, item.hash) {
-			ask = true
+		if item.kind == invBlock && !n.noteShown(p, item.hash) {
+			last = item.hash
 		}
 	}
-	if ask {
+	if last != (consensus.Hash{}) && n.sync.mayFollow(p, last, n.isRecent()) {
 		n.askHeadersOnce(p)
 	}
+}
+
+// mayFollow reports whether a peer is asked for headers because it has announced a block
+// that is not known here: where the first headers are still to come, or there are none
+// that are recent, one peer for each block besides those that were asked anyhow.
+func (s *syncer) mayFollow(p *peer, block consensus.Hash, recent bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if recent || p.sync.everAsked {
+		return true
+	}
+	first := s.followed != block
+	s.followed = block
+	return first
+}
+
+// isRecent reports whether the best header is of the last day.
+func (n *Node) isRecent() bool {
+	return int64(n.chain.BestHeader().Header.Time) > n.wall.Now().Add(-maxTipAge).Unix()
 }

@@ -90,14 +90,14 @@ func TestAddressFlood(t *testing.T) {
 		known := func() int { return len(s.book.sample(maxBook)) }
 		a.say(flood)
 		w.until("some are known", func() bool { return known() > 0 })
-		if known() > firstAddrTokens {
+		if known() > firstURLTokens {
 			t.Errorf("%d addresses were taken", known())
 		}
 		time.Sleep(10 * addrInterval) // virtual
 		slices.Reverse(flood)
 		a.say(flood)
-		w.until("more are known", func() bool { return known() > firstAddrTokens })
-		if known() > firstAddrTokens+11 {
+		w.until("more are known", func() bool { return known() > firstURLTokens })
+		if known() > firstURLTokens+11 {
 			t.Errorf("%d addresses were taken", known())
 		}
 	})

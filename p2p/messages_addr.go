@@ -16,8 +16,9 @@ const (
 
 // Network ids in addrv2 messages (BIP155).
 const (
-	networkIPv4 = 1
-	networkIPv6 = 2
+	networkIPv4                           = 1
+	networkIPv6                           = 2
+	networkTor3, networkI2P, networkCJDNS = 4, 5, 6
 	// networkURL is Lode's own: the address is a URL. BIP155 has its readers
 	// ignore ids that they do not know, but btcd hangs up when it knows none of
 	// a message. So URLs go only to those who said sendaddrurl before verack.
@@ -26,7 +27,7 @@ const (
 
 // addrLengths are the lengths in bytes of the networks of BIP155: IPv4, IPv6,
 // Tor v2 and v3, I2P, CJDNS.
-var addrLengths = map[uint8]int{networkIPv4: 4, networkIPv6: 16, 3: 10, 4: 32, 5: 32, 6: 16}
+var addrLengths = map[uint8]int{networkIPv4: 4, networkIPv6: 16, 3: 10, networkTor3: 32, networkI2P: 32, networkCJDNS: 16}
 
 // timedAddr is one element of an addr message.
 type timedAddr struct {

@@ -33,18 +33,21 @@ var (
 	errHandshakeTimeout = errors.New("version handshake timeout, no handshake")
 	errSlowReader       = errors.New("does not take what it is sent")
 	errOutdated         = fmt.Errorf("has shown no chain as good as ours for %v", catchUpTime+answerTime)
+	errMute             = fmt.Errorf("sent no headers within %v (Timeout downloading headers)", muteTime)
 	errStalled          = fmt.Errorf("no block within %v", stallTimeout)
 	errNoPong           = fmt.Errorf("no pong within %v", pongTimeout)
 
-	errBanned   = errors.New("banned")
-	errKnocks   = errors.New("connects too often")
-	errFull     = errors.New("no room for more peers")
-	errStopping = errors.New("the node is stopping")
-	errAsked    = errors.New("disconnected by the operator")
-	errQuiet    = errors.New("the operator has switched the network off")
-	errEvicted  = errors.New("made room for another peer")
-	errFeeler   = errors.New("it is there, that was all")
-	errCrowded  = errors.New("another peer is in the same part of the network")
+	errBanned       = errors.New("banned")
+	errKnocks       = errors.New("connects too often")
+	errFull         = errors.New("no room for more peers")
+	errStopping     = errors.New("the node is stopping")
+	errAsked        = errors.New("disconnected by the operator")
+	errQuiet        = errors.New("the operator has switched the network off")
+	errEvicted      = errors.New("made room for another peer")
+	errFetched      = errors.New("addrfetch connection completed: it has told its addresses")
+	errFetchTimeout = errors.New("addrfetch connection timeout: it has told no addresses")
+	errFeeler       = errors.New("feeler connection completed: it is there, that was all")
+	errCrowded      = errors.New("another peer is in the same part of the network")
 )
 
 // verdict is what the end of a connection says about the peer.
@@ -94,6 +97,7 @@ var conduct = []struct {
 	{errHandshakeTimeout, ignorant}, // slow
 	{errSlowReader, ignorant},       // slow
 	{errOutdated, ignorant},         // it may be cut off from the others
+	{errMute, ignorant},             // slow
 	{errStalled, ignorant},          // slow
 	{errNoPong, ignorant},           // gone
 
@@ -105,6 +109,8 @@ var conduct = []struct {
 	{errQuiet, blameless},
 	{errEvicted, blameless},
 	{errFeeler, blameless},
+	{errFetched, blameless},
+	{errFetchTimeout, blameless},
 	{errCrowded, blameless},
 	{errTooDeep, blameless},
 	{errUploadLimit, blameless},

@@ -138,6 +138,9 @@ type Node struct {
 	large    chan struct{}       // slots for handling large messages
 	judging  *semaphore.Weighted // bytes of maxJudged
 
+	answersMu sync.Mutex // guards what follows
+	answers   addrCache
+
 	mu       sync.Mutex      // guards what follows, and what the handshake sets of a peer until it is ready
 	ctx      context.Context // of Run; nil before
 	stop     context.CancelCauseFunc
@@ -329,6 +332,10 @@ func (n *Node) keepLoop(ctx context.Context) {
 			for _, p := range n.ready() {
 				p.keepAlive(now)
 				p.sendFeeFilter(rates, now)
+				p.tellAddrs(now)
+				if p.kind == kindAddrFetch && now.Sub(p.connected) > fetchTime {
+					p.drop(errFetchTimeout)
+				}
 				if now.Sub(advertised) >= advertiseInterval {
 					n.advertise(p)
 				}
@@ -415,7 +422,10 @@ func (n *Node) welcome(p *peer) {
 	p.offerCompact()
 	p.sendFeeFilter(n.filterRates(), n.wall.Now())
 	n.relay.add(p, n.pool.Changes())
-	n.sync.add(p)
+	if p.kind != kindAddrFetch {
+		n.sync.add(p)
+	}
+	p.tellAddrs(n.wall.Now()) // nothing, but from now on at random times
 	n.mu.Lock()
 	n.peers[p] = true // now it counts: what comes from here on reaches it
 	n.mu.Unlock()

@@ -210,7 +210,7 @@ func (n *Node) dialFilter(used slots) (allowed func(*address) bool) {
 	n.mu.Lock()
 	for p := range n.peers {
 		urls[p.url] = true
-		if !p.inbound() && p.kind != kindFeeler {
+		if !p.inbound() && !p.isMomentary() {
 			groups[n.space.slotGroup(p.host, "")] = true
 		}
 	}
@@ -232,7 +232,7 @@ func (n *Node) isCrowded(p *peer) bool {
 		return false
 	}
 	for other := range n.peers {
-		if !other.inbound() && other.kind != kindFeeler && n.space.slotGroup(other.host, "") == group {
+		if !other.inbound() && !other.isMomentary() && n.space.slotGroup(other.host, "") == group {
 			return true
 		}
 	}

@@ -20,11 +20,12 @@ type connectionKind string
 
 // The names of Bitcoin Core's getpeerinfo.
 const (
-	kindInbound  connectionKind = "inbound"
-	kindManual   connectionKind = "manual" // asked for by the operator
-	kindOutbound connectionKind = "outbound-full-relay"
-	kindBlocks   connectionKind = "block-relay-only" // no transactions and no addresses, so that nobody sees it
-	kindFeeler   connectionKind = "feeler"           // ends with the handshake
+	kindInbound   connectionKind = "inbound"
+	kindManual    connectionKind = "manual" // asked for by the operator
+	kindOutbound  connectionKind = "outbound-full-relay"
+	kindBlocks    connectionKind = "block-relay-only" // no transactions and no addresses, so that nobody sees it
+	kindFeeler    connectionKind = "feeler"           // ends with the handshake
+	kindAddrFetch connectionKind = "addr-fetch"       // ends when it has told addresses
 )
 
 // peer is one connection and what is known of its other side.
@@ -99,6 +100,8 @@ type peerFlags struct {
 	feeFilter   int64          // sat per 1000 vB
 	gaveAddrs   bool           // its getaddr was answered
 	spokeAddrs  bool           // it has sent getaddr or addresses
+	askedAddrs  bool           // it was asked for addresses and has not answered
+	addrs       addrTrickle    // that it is to be told
 	addrTokens  int            // addresses of it that will be looked at
 	addrTime    time.Time      // when the last token came
 	filter      feeFilter      // that it is sent
@@ -120,6 +123,9 @@ func (p *peer) inbound() bool { return p.kind == kindInbound }
 
 // chosen reports whether this node chose the peer for one of its outbound slots.
 func (p *peer) chosen() bool { return p.kind == kindOutbound || p.kind == kindBlocks }
+
+// isMomentary reports whether the peer was dialled for no more than one question.
+func (p *peer) isMomentary() bool { return p.kind == kindFeeler || p.kind == kindAddrFetch }
 
 func byID(a, b *peer) int { return cmp.Compare(a.id, b.id) }
 

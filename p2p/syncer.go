@@ -35,6 +35,7 @@ type peerSync struct {
 
 	everAsked   bool           // for headers
 	asked       time.Time      // for headers, unanswered; zero if not
+	mute        time.Time      // since when it has been asked and has sent no headers
 	again       bool           // since then it has announced what the answer may not reach
 	early       time.Time      // when it gave a header that this node's clock does not allow yet; zero if it was asked since
 	lastFull    consensus.Hash // the end of its last full headers message
@@ -81,10 +82,12 @@ type syncer struct {
 	mu          sync.Mutex // guards what follows, and peer.sync
 	peers       map[*peer]struct{}
 	requests    map[consensus.Hash]blockRequest
-	leader      *peer     // the one that gives the headers while all are missing
-	led         time.Time // when it began
-	headersDone bool      // a peer has once given all that it had
-	fast        []*peer   // announce by compact blocks; the one that last gave a new tip comes last
+	leader      *peer          // the one that gives the headers while all are missing
+	led         time.Time      // when it began
+	headersDone bool           // a peer has once given all that it had
+	doneAt      time.Time      // when that was
+	followed    consensus.Hash // the last block for whose announcement a peer was asked, see mayFollow
+	fast        []*peer        // announce by compact blocks; the one that last gave a new tip comes last
 
 	hold  *headerHold
 	swept time.Time // when what nobody holds was last compared with the ledger
@@ -227,7 +230,7 @@ func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 			initial = false
 			n.tellFilters(now)
 		}
-		for _, p := range n.sync.toAsk(now) {
+		for _, p := range n.sync.toAsk(now, n.isRecent()) {
 			n.askHeaders(p, n.resumeAfter(p))
 		}
 		n.takeUp()
@@ -242,6 +245,7 @@ func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 			n.sweepHeaders(now)
 			n.sync.dropStalled(now)
 			n.dropOutdated(now)
+			n.dropMute(now)
 		}
 	}
 }

@@ -139,10 +139,24 @@ func (n *Node) Syncing() bool {
 	if tip.Work.Lt(&n.minWork) {
 		return true
 	}
-	claims := n.claims(&tip)
+	claims, recent := n.claims(&tip), n.isRecent()
 	n.sync.mu.Lock()
 	defer n.sync.mu.Unlock()
-	return n.sync.watch.step(n.wall.Now(), n.sync.headersDone, claims)
+	return n.sync.watch.step(n.wall.Now(), n.sync.heard(n.wall.Now(), recent), claims)
+}
+
+// heard reports whether all peers were asked for headers that are asked at the start,
+// and one has told all that it has. The caller holds mu.
+func (s *syncer) heard(now time.Time, recent bool) bool {
+	if !s.headersDone || recent || now.Sub(s.doneAt) >= othersWait {
+		return s.headersDone
+	}
+	for p := range s.peers {
+		if !p.sync.everAsked && p.has(serviceWitness) {
+			return false
+		}
+	}
+	return true
 }
 
 // claims lists what the peers show.

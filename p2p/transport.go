@@ -171,5 +171,5 @@ func readPayload(command string, r io.Reader, size int, long longFunc) (payload 
 var errTooLong = fmt.Errorf("%w: more than is allowed", consensus.ErrDecode)
 
 func tooLong(command string, limit int) error {
-	return fmt.Errorf("%w: Size too large, %q message of more than %d bytes", errTooLong, command, limit)
+	return fmt.Errorf("%w: size too large, %q message of more than %d bytes", errTooLong, command, limit)
 }

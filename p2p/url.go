@@ -160,6 +160,11 @@ func (a *addrV2) url() (s string, ok bool) {
 	return s, err == nil && isGossip(s)
 }
 
+// isForeign reports whether it is of a network that is passed on but not used here.
+func (a *addrV2) isForeign() bool {
+	return a.network == networkTor3 || a.network == networkI2P || a.network == networkCJDNS
+}
+
 // v1 is the address as addr messages hold it, if it is an IP address.
 func (a *addrV2) v1() (t timedAddr, ok bool) {
 	if a.network != networkIPv4 && a.network != networkIPv6 {

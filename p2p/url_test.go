@@ -110,16 +110,17 @@ func TestAddrBothWays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		s := w.add("s", nil)
-		old, modern, other := w.call(s, "203.0.113.1:1"), w.call(s, "203.0.113.2:1"), w.call(s, "203.0.113.3:1")
+		old, modern := w.call(s, "203.0.113.1:1"), w.call(s, "203.0.113.2:1")
 		old.shake(ProtocolVersion - 1)
 		modern.shake(ProtocolVersion)
 		modern.say(msgEmpty(cmdGetAddr)) // from now on it is told of addresses
 		modern.say(msgPing(1))
 		modern.hear(cmdPong)
 		now := uint32(time.Now().Unix())
+		old.say(msgAddr{{now, netAddr{services: 9, ip: [16]byte{10: 0xff, 11: 0xff, 12: 8, 13: 8, 14: 8, 15: 8}, port: 18444}}})
+		time.Sleep(addrInterval) // for another
 		old.say(msgAddr{
-			{now, netAddr{services: 9, ip: [16]byte{10: 0xff, 11: 0xff, 12: 8, 13: 8, 14: 8, 15: 8}, port: 18444}},
-			{now, netAddr{services: 9, ip: [16]byte{10: 0xff, 11: 0xff, 12: 127, 15: 1}, port: 18444}}, // a stranger cannot point inside
+			{uint32(time.Now().Unix()), netAddr{services: 9, ip: [16]byte{10: 0xff, 11: 0xff, 12: 127, 15: 1}, port: 18444}}, // a stranger cannot point inside
 		})
 		modern.hear(cmdAddrV2) // passed on
 		modern.say(msgAddrV2{wireAddr("tcp://[2001:db9::1]:1", 9, time.Now()), wireAddr("ws://8.8.4.4:1/p2p", 9, time.Now())})
@@ -134,6 +135,7 @@ func TestAddrBothWays(t *testing.T) {
 		if slices.Sort(urls); !slices.Equal(urls, []string{"tcp://8.8.8.8:18444", "tcp://[2001:db9::1]:1", "ws://8.8.4.4:1/p2p"}) {
 			t.Errorf("learnt %v", urls)
 		}
+		other := w.call(s, "203.0.113.3:1")
 		other.shake(ProtocolVersion - 1)
 		other.say(msgEmpty(cmdGetAddr))
 		if got := other.hear(cmdAddr).(msgAddr); len(got) != 2 {
