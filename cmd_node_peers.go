@@ -13,6 +13,7 @@ import (
 	"lode/mempool"
 	"lode/p2p"
 	"lode/p2p/link"
+	"lode/rpc"
 )
 
 // peerFlags are the flags about how peers connect.
@@ -36,6 +37,7 @@ func peerFlags() []cli.Flag {
 		&cli.IntFlag{Name: "whitelistforcerelay", Usage: "with 1 for `BIT`, forcerelay is among them"},
 		&cli.IntFlag{Name: "maxconnections", Value: p2p.MaxConnections, Usage: "have at most `N` peers besides those given, 11 of which this node dials"},
 		&cli.IntFlag{Name: "peertimeout", Value: int(p2p.DefaultPeerTimeout.Seconds()), Usage: "end a connection without a handshake after `SECONDS`"},
+		&cli.IntFlag{Name: "bantime", Value: int(rpc.DefaultBan.Seconds()), Usage: "have setban ban for `SECONDS` where it is not told otherwise"},
 		&cli.StringFlag{Name: "link", Usage: "be as slow and lossy as a link like `LINK` in what is sent to peers: latency=50ms,jitter=10ms,loss=1%,rate=20mbit, each optional; for networks on one machine"},
 		&cli.StringFlag{Name: "dial-from", Hidden: true, Usage: "dial peers from this `IP`, one of this machine's"},
 		&cli.BoolFlag{Name: "loopback-is-public", Hidden: true, Usage: "treat 127.0.0.0/8 but 127.0.0.1 as addresses of strangers, for attacks in tests"},
@@ -100,6 +102,9 @@ func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
 	}
 	if n.peerTimeout = time.Duration(c.Int("peertimeout")) * time.Second; n.peerTimeout <= 0 || c.Int("peertimeout") > 1e9 {
 		return usageError(c.Command.HelpName, "--peertimeout %d: peertimeout must be a positive integer, at most 1000000000", c.Int("peertimeout"))
+	}
+	if n.banTime = time.Duration(c.Int("bantime")) * time.Second; n.banTime <= 0 || c.Int("bantime") > 1e9 {
+		return usageError(c.Command.HelpName, "--bantime %d: want seconds, at least 1", c.Int("bantime"))
 	}
 	if err := n.readLink(c); err != nil {
 		return err

@@ -123,7 +123,7 @@ func (n *nodeConfig) rpcConfig(p *nodeParts, password string, stop func()) rpc.C
 		Spec: n.spec, Chain: p.ledger, Pool: p.pool, Templates: p.templates, Network: p.peers, Clock: n.clock,
 		Version: version, UserAgent: n.userAgent, Stop: stop, Log: n.log,
 		Dir: n.dir, User: rpc.CookieUser, Password: password, Users: n.users, Whitelist: n.whitelist, AllowHosts: n.allowHosts, AllowCallers: n.allowCallers, OpenMetrics: n.openMetrics, MaxConnections: n.places.rpc, MaxCalls: n.maxCalls, Timeout: n.rpcTimeout,
-		LogFile: n.logPath, Logging: n.logLevels,
+		LogFile: n.logPath, Logging: n.logLevels, BanTime: n.banTime,
 	}
 	if p.mining != nil {
 		cfg.Mining = p.mining

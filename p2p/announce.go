@@ -19,6 +19,7 @@ func (n *Node) announce(tip consensus.State) {
 func (n *Node) announceTo(p *peer, tip consensus.State) {
 	p.telling <- struct{}{}
 	defer func() { <-p.telling }()
+	n.noteHeard(p)
 	best, sent := n.sync.view(p)
 	if best.hash == tip.Hash || sent.hash == tip.Hash || best.work.Gt(&tip.Work) {
 		return

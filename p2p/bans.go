@@ -13,8 +13,27 @@ import (
 
 // Ban is a network from which nobody may connect, and which is not dialled.
 type Ban struct {
-	Subnet         netip.Prefix // masked
-	Created, Until time.Time    // whole seconds
+	Subnet
+	Created, Until time.Time // whole seconds
+}
+
+// Subnet is what can be banned: a network of IP addresses, or a name in Tor or I2P, of
+// which no peer comes, but which a URL may have.
+type Subnet struct {
+	netip.Prefix        // masked; not valid for a name
+	Name         string // of Tor or I2P, or empty
+}
+
+// String is how people write it.
+func (s Subnet) String() string {
+	if s.Name != "" {
+		return s.Name
+	}
+	return s.Prefix.String()
+}
+
+func (s Subnet) compare(o Subnet) int {
+	return cmp.Or(cmp.Compare(s.Name, o.Name), s.Addr().Compare(o.Addr()), cmp.Compare(s.Bits(), o.Bits()))
 }
 
 // banList holds who may not connect, and until when. What the operator banned is
@@ -28,7 +47,7 @@ type banList struct {
 	saving sync.Mutex // held while the file is written
 
 	mu          sync.Mutex // guards what follows
-	nets        map[netip.Prefix]Ban
+	nets        map[Subnet]Ban
 	discouraged map[netip.Addr]*list.Element
 	order       list.List // of blame; who was discouraged last comes last
 }
@@ -60,26 +79,30 @@ type banEntry struct {
 
 const banVersion = 1
 
-// load reads the saved bans. What cannot be read is left out, and the error says
-// so.
-func (b *banList) load() error {
+// load reads the saved bans, and makes the file if there is none, as Bitcoin Core does.
+// What cannot be read is left out, and the error says so.
+func (b *banList) load() (made bool, err error) {
 	if b.file == "" {
-		return nil
+		return false, nil
 	}
 	var saved banFile
-	if _, err := readJSON(b.file, &saved); err != nil {
-		return err
+	found, err := readJSON(b.file, &saved)
+	if err != nil {
+		return false, err
+	}
+	if !found {
+		return true, b.save()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, e := range saved.Nets {
 		subnet, err := ParseSubnet(e.Address)
 		if err != nil || e.Version != banVersion || len(b.nets) >= maxBans {
-			return fmt.Errorf("%s is damaged: the ban of %.80q is left out, and what follows it", b.file, e.Address)
+			return false, fmt.Errorf("%s is damaged: the ban of %.80q is left out, and what follows it", b.file, e.Address)
 		}
 		b.put(Ban{subnet, time.Unix(e.Created, 0), time.Unix(e.Until, 0)})
 	}
-	return nil
+	return false, nil
 }
 
 func (b *banList) save() error {
@@ -98,9 +121,17 @@ func (b *banList) save() error {
 // put adds a ban. The caller holds mu.
 func (b *banList) put(ban Ban) {
 	if b.nets == nil {
-		b.nets = make(map[netip.Prefix]Ban)
+		b.nets = make(map[Subnet]Ban)
 	}
 	b.nets[ban.Subnet] = ban
+}
+
+// isBannedName reports whether the operator banned a name.
+func (b *banList) isBannedName(name string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ban, ok := b.nets[Subnet{Name: name}]
+	return ok && b.time().Before(ban.Until)
 }
 
 // sweep forgets the bans that are over. The caller holds mu.
@@ -120,9 +151,7 @@ func (b *banList) all() (bans []Ban) {
 	for _, ban := range b.nets {
 		bans = append(bans, ban)
 	}
-	slices.SortFunc(bans, func(x, y Ban) int {
-		return cmp.Or(x.Subnet.Addr().Compare(y.Subnet.Addr()), cmp.Compare(x.Subnet.Bits(), y.Subnet.Bits()))
-	})
+	slices.SortFunc(bans, func(x, y Ban) int { return x.compare(y.Subnet) })
 	return bans
 }
 
@@ -142,7 +171,7 @@ func (b *banList) covered(host netip.Addr) bool {
 	now := b.time()
 	for bits := host.BitLen(); bits >= 0; bits-- {
 		subnet, _ := host.Prefix(bits) // in range
-		if ban, ok := b.nets[subnet]; ok && now.Before(ban.Until) {
+		if ban, ok := b.nets[Subnet{Prefix: subnet}]; ok && now.Before(ban.Until) {
 			return true
 		}
 	}
@@ -202,8 +231,17 @@ var (
 )
 
 // ParseSubnet reads an IP address, as the network that holds it alone, or a
-// network, with the number of its bits or a mask behind the slash.
-func ParseSubnet(s string) (netip.Prefix, error) {
+// network, with the number of its bits or a mask behind the slash, or a name of Tor or
+// I2P.
+func ParseSubnet(s string) (Subnet, error) {
+	if isHiddenName(s) {
+		return Subnet{Name: s}, nil
+	}
+	prefix, err := parsePrefix(s)
+	return Subnet{Prefix: prefix}, err
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
 	if ip, err := netip.ParseAddr(s); err == nil && ip.Zone() == "" {
 		ip = ip.Unmap()
 		return netip.PrefixFrom(ip, ip.BitLen()), nil
@@ -217,13 +255,13 @@ func ParseSubnet(s string) (netip.Prefix, error) {
 
 // Ban bans a network until a time, and disconnects who is in it, whoever they
 // are. One address is not banned twice, not even as part of a network.
-func (n *Node) Ban(subnet netip.Prefix, until time.Time) error {
+func (n *Node) Ban(subnet Subnet, until time.Time) error {
 	b := &n.bans
 	now := b.time()
 	b.mu.Lock()
 	b.sweep(now)
 	_, is := b.nets[subnet]
-	is = is || subnet.IsSingleIP() && b.covered(subnet.Addr())
+	is = is || subnet.IsValid() && subnet.IsSingleIP() && b.covered(subnet.Addr())
 	full := len(b.nets) >= maxBans
 	if !is && !full {
 		b.put(Ban{subnet, time.Unix(now.Unix(), 0), time.Unix(until.Unix(), 0)})
@@ -237,7 +275,7 @@ func (n *Node) Ban(subnet netip.Prefix, until time.Time) error {
 	}
 	n.mu.Lock()
 	for p := range n.peers {
-		if subnet.Contains(p.host) {
+		if subnet.IsValid() && subnet.Contains(p.host) {
 			p.drop(errBanned)
 		}
 	}
@@ -246,7 +284,7 @@ func (n *Node) Ban(subnet netip.Prefix, until time.Time) error {
 }
 
 // Unban takes back a ban of just that network.
-func (n *Node) Unban(subnet netip.Prefix) error {
+func (n *Node) Unban(subnet Subnet) error {
 	b := &n.bans
 	b.mu.Lock()
 	b.sweep(b.time())

@@ -17,6 +17,9 @@ func TestParseSubnet(t *testing.T) {
 	for in, want := range map[string]string{
 		"192.0.2.7": "192.0.2.7/32", "192.0.2.7/24": "192.0.2.0/24", "2001:db8::7": "2001:db8::7/128", "2001:4d48:ac57::63/19": "2001:4000::/19",
 		"::ffff:192.0.2.7": "192.0.2.7/32", "0.0.0.0/0": "0.0.0.0/0",
+		"pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion": "pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion",
+		"c4gfnttsuwqomiygupdqqqyy5y5emnk5c73hrfvatri67prd7vyq.b32.i2p":   "c4gfnttsuwqomiygupdqqqyy5y5emnk5c73hrfvatri67prd7vyq.b32.i2p",
+		"pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscrye.onion": "", "c4gfnttsuwqomiygupdqqqyy5y5emnk5c73hrfvatri67prd7vyqq.b32.i2p": "", ".onion": "", "example.onion": "",
 		"": "", "x": "", "192.0.2.7/33": "", "192.0.2": "", "fe80::1%eth0": "", "192.0.2.7:80": "", "::ffff:192.0.2.7/120": "",
 	} {
 		subnet, err := ParseSubnet(in)
@@ -38,14 +41,14 @@ func TestBanEnds(t *testing.T) {
 		in, out := w.call(s, "203.0.113.9:1"), w.call(s, "203.0.114.9:1")
 		in.shake(ProtocolVersion)
 		out.shake(ProtocolVersion)
-		subnet := netip.MustParsePrefix("203.0.113.0/24")
+		subnet := Subnet{Prefix: netip.MustParsePrefix("203.0.113.0/24")}
 		if err := s.Ban(subnet, time.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 		in.isCut()
 		out.say(msgPing(1))
 		out.hear(cmdPong)
-		if err := s.Ban(netip.MustParsePrefix("203.0.113.9/32"), time.Now().Add(2*time.Hour)); !errors.Is(err, ErrIsBanned) {
+		if err := s.Ban(Subnet{Prefix: netip.MustParsePrefix("203.0.113.9/32")}, time.Now().Add(2*time.Hour)); !errors.Is(err, ErrIsBanned) {
 			t.Errorf("banned again: %v", err)
 		}
 		time.Sleep(59 * time.Minute) // virtual
@@ -69,11 +72,11 @@ func TestLoopback(t *testing.T) {
 		if s.bans.discourage(netip.MustParseAddr("127.0.0.1")) || s.bans.discourage(netip.IPv6Loopback()) || s.bans.discourage(netip.Addr{}) {
 			t.Error("discouraged")
 		}
-		if err := s.Ban(netip.MustParsePrefix("127.0.0.0/8"), time.Now().Add(time.Hour)); err != nil {
+		if err := s.Ban(Subnet{Prefix: netip.MustParsePrefix("127.0.0.0/8")}, time.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 		w.call(s, "127.0.0.1:1").isCut()
-		if err := s.Unban(netip.MustParsePrefix("127.0.0.0/8")); err != nil {
+		if err := s.Unban(Subnet{Prefix: netip.MustParsePrefix("127.0.0.0/8")}); err != nil {
 			t.Fatal(err)
 		}
 		w.call(s, "127.0.0.1:1").shake(ProtocolVersion)
@@ -94,14 +97,15 @@ func TestBansAreSaved(t *testing.T) {
 			})
 		}
 		s := start("first")
-		long, short := netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::1/128")
-		for subnet, d := range map[netip.Prefix]time.Duration{long: time.Hour, short: time.Minute} {
+		long, short := Subnet{Prefix: netip.MustParsePrefix("192.0.2.0/24")}, Subnet{Prefix: netip.MustParsePrefix("2001:db8::1/128")}
+		hidden := Subnet{Name: "pg6mmjiyjmcrsslvykfwnntlaru7p5svn6y2ymmju6nubxndf4pscryd.onion"}
+		for subnet, d := range map[Subnet]time.Duration{hidden: time.Minute, long: time.Hour, short: time.Minute} {
 			if err := s.Ban(subnet, time.Now().Add(d)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		want := s.Bans()
-		if len(want) != 2 || want[0].Subnet != long || want[0].Until.Sub(want[0].Created) != time.Hour {
+		if len(want) != 3 || want[2].Subnet != hidden || want[0].Subnet != long || want[0].Until.Sub(want[0].Created) != time.Hour {
 			t.Errorf("bans: %v", want)
 		}
 		s.stop()
@@ -155,13 +159,13 @@ func TestBansAreBounded(t *testing.T) {
 		}
 		n := &Node{}
 		for i := range maxBans {
-			n.bans.put(Ban{netip.PrefixFrom(addr(i), 32), time.Now(), time.Now().Add(time.Hour)})
+			n.bans.put(Ban{Subnet{Prefix: netip.PrefixFrom(addr(i), 32)}, time.Now(), time.Now().Add(time.Hour)})
 		}
-		if err := n.Ban(netip.MustParsePrefix("8.8.8.8/32"), time.Now().Add(time.Hour)); !errors.Is(err, ErrBansFull) {
+		if err := n.Ban(Subnet{Prefix: netip.MustParsePrefix("8.8.8.8/32")}, time.Now().Add(time.Hour)); !errors.Is(err, ErrBansFull) {
 			t.Errorf("one more: %v", err)
 		}
 		time.Sleep(2 * time.Hour) // virtual
-		if err := n.Ban(netip.MustParsePrefix("8.8.8.8/32"), time.Now().Add(time.Hour)); err != nil || len(n.bans.nets) != 1 {
+		if err := n.Ban(Subnet{Prefix: netip.MustParsePrefix("8.8.8.8/32")}, time.Now().Add(time.Hour)); err != nil || len(n.bans.nets) != 1 {
 			t.Errorf("when all are over: %v, %d left", err, len(n.bans.nets))
 		}
 	})

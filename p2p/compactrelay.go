@@ -111,6 +111,7 @@ func (n *Node) forward(block *consensus.Block) *compactBlock {
 func (n *Node) forwardTo(p *peer, b *compactBlock, ref headerRef) {
 	p.telling <- struct{}{}
 	defer func() { <-p.telling }()
+	n.noteHeard(p)
 	best, sent := n.sync.view(p)
 	if best.hash == ref.hash || sent.hash == ref.hash || best.work.Gt(&ref.work) ||
 		max(n.lastCommon(best), n.lastCommon(sent))+1 < ref.height {

@@ -189,7 +189,7 @@ var conducts = map[error]func(w *world, s *station) *actor{
 		return w.call(s, culprit)
 	},
 	errBanned: does(func(_ *world, s *station) {
-		_ = s.Ban(netip.MustParsePrefix("203.0.113.0/24"), time.Now().Add(time.Hour))
+		_ = s.Ban(Subnet{Prefix: netip.MustParsePrefix("203.0.113.0/24")}, time.Now().Add(time.Hour))
 	}),
 	errQuiet: does(func(_ *world, s *station) { s.SetActive(false) }),
 	errEvicted: func(w *world, s *station) *actor {

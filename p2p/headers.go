@@ -174,6 +174,7 @@ func (n *Node) unconnected(p *peer, headers msgHeaders) error {
 	if len(headers) > maxAnnounced && n.sync.countUnconnected(p) > maxUnconnected {
 		return fmt.Errorf("%w: headers that hang in the air", errProtocol)
 	}
+	n.sync.hearOf(p, headers[len(headers)-1].Hash())
 	n.askHeadersOnce(p)
 	return nil
 }
@@ -246,6 +247,9 @@ func (s *syncer) answered(p *peer) {
 // dropMute drops who owes the first headers for too long, if there is another peer that
 // this node dialled.
 func (n *Node) dropMute(now time.Time) {
+	if n.isRecent() {
+		return
+	}
 	s := n.sync
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -307,8 +311,30 @@ func (n *Node) handleBlockInv(p *peer, items []invItem) {
 			last = item.hash
 		}
 	}
-	if last != (consensus.Hash{}) && n.sync.mayFollow(p, last, n.isRecent()) {
+	if last == (consensus.Hash{}) {
+		return
+	}
+	n.sync.hearOf(p, last)
+	if n.sync.mayFollow(p, last, n.isRecent()) {
 		n.askHeadersOnce(p)
+	}
+}
+
+// hearOf notes that a peer has announced a block that is not known here, or forgets it.
+func (s *syncer) hearOf(p *peer, block consensus.Hash) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.sync.heardOf = block
+}
+
+// noteHeard notes that a peer has the block that it has announced if that is known by
+// now: its header may have come from another.
+func (n *Node) noteHeard(p *peer) {
+	n.sync.mu.Lock()
+	block := p.sync.heardOf
+	n.sync.mu.Unlock()
+	if block != (consensus.Hash{}) && n.noteShown(p, block) {
+		n.sync.hearOf(p, consensus.Hash{})
 	}
 }
 

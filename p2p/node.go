@@ -195,8 +195,10 @@ func New(cfg Config) *Node {
 	n.book.now = n.wall.Now
 	_, _ = rand.Read(n.groupKey[:]) // never fails
 	n.bans.file, n.bans.now, n.bans.space = cfg.inDir(bansName), n.wall.Now, n.space
-	if err := n.bans.load(); err != nil {
+	if made, err := n.bans.load(); err != nil {
 		n.log.Warn("bans are forgotten", "error", err)
+	} else if made {
+		n.log.Info("Recreating the banlist database", "file", n.bans.file)
 	}
 	n.minWork.SetBytes(cfg.Spec.Defaults.MinimumWork)
 	n.wrong = n.takeURLs()

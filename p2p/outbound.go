@@ -220,7 +220,7 @@ func (n *Node) dialFilter(used slots) (allowed func(*address) bool) {
 	n.mu.Unlock()
 	groups[""] = false // no limit
 	return func(a *address) bool {
-		return !urls[a.URL] && !groups[n.space.slotGroup(a.ip, a.name)] && !n.bans.banned(a.ip)
+		return !urls[a.URL] && !groups[n.space.slotGroup(a.ip, a.name)] && !n.bans.banned(a.ip) && !n.bans.isBannedName(a.name)
 	}
 }
 

@@ -114,11 +114,6 @@ type peerFlags struct {
 	pingSent  time.Time
 }
 
-// relaysTxs reports whether transactions pass on connections of the kind.
-func (k connectionKind) relaysTxs() bool {
-	return k == kindInbound || k == kindManual || k == kindOutbound
-}
-
 func (p *peer) inbound() bool { return p.kind == kindInbound }
 
 // chosen reports whether this node chose the peer for one of its outbound slots.
@@ -133,10 +128,12 @@ func byID(a, b *peer) int { return cmp.Compare(a.id, b.id) }
 func (p *peer) has(services uint64) bool { return p.services&services == services }
 
 // serves reports whether the peer has the block at a height, if it has that
-// chain at all. Peers without the witnesses have no block that could be used.
+// chain at all. Peers without the witnesses have no block that could be used. From one
+// without the older blocks the last two that it promises are not asked for: it may have
+// new ones already, and hangs up on who asks for too old a block.
 func (p *peer) serves(height, itsTip uint32) bool {
 	return p.has(serviceWitness) &&
-		(p.has(serviceNetwork) || p.has(serviceNetworkLimited) && height+chain.KeptBlocks > itsTip)
+		(p.has(serviceNetwork) || p.has(serviceNetworkLimited) && height+chain.KeptBlocks-2 > itsTip)
 }
 
 // send queues a message. A peer that does not take what it is sent is dropped.

@@ -271,7 +271,7 @@ func TestBannedAreNotDialled(t *testing.T) {
 		w := newWorld(t)
 		c := newCrowd(w, func(_ string, a *actor, _ *msgVersion) { a.listenTo() })
 		s := w.add("s", func(cfg *Config) { cfg.Outbound, cfg.Dial = DefaultOutbound, c.dial })
-		if err := s.Ban(netip.MustParsePrefix("1.1.0.0/16"), time.Now().Add(time.Hour)); err != nil {
+		if err := s.Ban(Subnet{Prefix: netip.MustParsePrefix("1.1.0.0/16")}, time.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 		s.bans.discourage(netip.MustParseAddr("1.2.0.1"))

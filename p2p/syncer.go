@@ -35,6 +35,7 @@ type peerSync struct {
 
 	everAsked   bool           // for headers
 	asked       time.Time      // for headers, unanswered; zero if not
+	heardOf     consensus.Hash // the last block that it has announced and that was not known here
 	mute        time.Time      // since when it has been asked and has sent no headers
 	again       bool           // since then it has announced what the answer may not reach
 	early       time.Time      // when it gave a header that this node's clock does not allow yet; zero if it was asked since

@@ -277,7 +277,7 @@ func TestSilenceOnTCP(t *testing.T) {
 func TestBannedOverTCP(t *testing.T) {
 	l, url := listeningTCP(t)
 	n, _ := realNode(t, func(c *Config) { c.ListenTCP = l })
-	if err := n.Ban(netip.MustParsePrefix("127.0.0.0/8"), time.Now().Add(time.Hour)); err != nil {
+	if err := n.Ban(Subnet{Prefix: netip.MustParsePrefix("127.0.0.0/8")}, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	c, err := net.Dial("tcp", strings.TrimPrefix(url, "tcp://"))

@@ -36,6 +36,9 @@ func cleanURL(s string) (string, error) {
 		return "", fmt.Errorf("peer URL %.80q: want a port from 1 to 65535", s)
 	}
 	u.Host = strings.ToLower(u.Host)
+	if ip, ok := shortIPv4(u.Hostname()); ok {
+		u.Host = ip.String() + strings.TrimPrefix(u.Host, u.Hostname())
+	}
 	if u.Scheme == schemeTCP {
 		if u.Host, err = cleanTCP(u); err != nil {
 			return "", fmt.Errorf("peer URL %.80q: %w", s, err)
@@ -47,6 +50,32 @@ func cleanURL(s string) (string, error) {
 		return clean, nil
 	}
 	return "", fmt.Errorf("peer URL %.80q is too long", s)
+}
+
+// shortIPv4 reads an IPv4 address as inet_aton does, which resolvers use: of one to four
+// numbers, decimal, octal or hexadecimal, the last of which fills what is left, such as
+// 127.1. Else one host would have several URLs.
+func shortIPv4(host string) (ip netip.Addr, ok bool) {
+	parts := strings.Split(host, ".")
+	if len(parts) > 4 {
+		return ip, false
+	}
+	var all uint64
+	for i, part := range parts {
+		bits := 8
+		if i == len(parts)-1 {
+			bits = 8 * (5 - len(parts))
+		}
+		if part == "" || part[0] < '0' || part[0] > '9' || strings.Contains(part, "_") {
+			return ip, false
+		}
+		n, err := strconv.ParseUint(part, 0, bits)
+		if err != nil || strings.HasPrefix(part, "0b") || strings.HasPrefix(part, "0o") {
+			return ip, false
+		}
+		all = all<<bits | n
+	}
+	return netip.AddrFrom4([4]byte{byte(all >> 24), byte(all >> 16), byte(all >> 8), byte(all)}), true
 }
 
 // isGossip reports whether a clean URL is one that peers tell each other: nothing

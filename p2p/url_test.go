@@ -25,6 +25,11 @@ func TestCheckURL(t *testing.T) {
 		{"127.0.0.1", socketOnly, "ws://127.0.0.1:9555/p2p"},
 		{"127.0.0.1:18444", both, "tcp://127.0.0.1:18444"},
 		{"127.0.0.1", both, "tcp://127.0.0.1:18444"},
+		{"127.1:18444", both, "tcp://127.0.0.1:18444"}, // as resolvers read it
+		{"ws://0x7f.1/p2p", socketOnly, "ws://127.0.0.1/p2p"},
+		{"ws://2130706433:9555", socketOnly, "ws://127.0.0.1:9555/p2p"},
+		{"ws://1.256/p2p", socketOnly, "ws://1.0.1.0/p2p"},
+		{"ws://1.2.3.256/p2p", socketOnly, "ws://1.2.3.256/p2p"},
 		{"::1", both, "tcp://[::1]:18444"},
 		{"Example.org", both, "tcp://example.org:18444"},
 		{"tcp://Example.org:1", socketOnly, "tcp://example.org:1"},

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -13,8 +14,8 @@ import (
 	"lode/p2p"
 )
 
-// defaultBan is for how long setban bans.
-const defaultBan = 24 * time.Hour
+// DefaultBan is for how long setban bans, if Config.BanTime says nothing else.
+const DefaultBan = 24 * time.Hour
 
 func (s *Server) setBan(_ context.Context, p *params) (any, error) {
 	text, command := p.text(0, ""), p.text(1, "")
@@ -38,7 +39,7 @@ func (s *Server) setBan(_ context.Context, p *params) (any, error) {
 		return nil, nil
 	}
 	now := s.cfg.Clock.Wall.Now()
-	until := now.Add(defaultBan)
+	until := now.Add(cmp.Or(s.cfg.BanTime, DefaultBan))
 	const most = math.MaxUint32 // seconds; Unix time does not need more before 2106
 	switch {
 	case absolute && bantime < now.Unix():
@@ -107,7 +108,8 @@ func (s *Server) getNodeAddresses(_ context.Context, p *params) (any, error) {
 	if count < 0 {
 		return nil, fail(codeParameter, "Address count out of range")
 	}
-	if only != "" && !slices.Contains(knownNetworks, only) {
+	isCore := func(n networkJSON) bool { return n.Name == only }
+	if only != "" && !slices.Contains(knownNetworks, only) && !slices.ContainsFunc(networks, isCore) {
 		return nil, fail(codeParameter, "Network not recognized: %.80s", only)
 	}
 	type address struct {

@@ -202,7 +202,7 @@ func (f *fakeNetwork) Upload() p2p.Upload            { return f.upload }
 func (f *fakeNetwork) SetActive(active bool)         { f.quiet = !active }
 func (f *fakeNetwork) Active() bool                  { return !f.quiet }
 
-func (f *fakeNetwork) Ban(subnet netip.Prefix, until time.Time) error {
+func (f *fakeNetwork) Ban(subnet p2p.Subnet, until time.Time) error {
 	if slices.ContainsFunc(f.bans, func(b p2p.Ban) bool { return b.Subnet == subnet }) {
 		return p2p.ErrIsBanned
 	}
@@ -210,7 +210,7 @@ func (f *fakeNetwork) Ban(subnet netip.Prefix, until time.Time) error {
 	return nil
 }
 
-func (f *fakeNetwork) Unban(subnet netip.Prefix) error {
+func (f *fakeNetwork) Unban(subnet p2p.Subnet) error {
 	left := slices.DeleteFunc(slices.Clone(f.bans), func(b p2p.Ban) bool { return b.Subnet == subnet })
 	if len(left) == len(f.bans) {
 		return p2p.ErrNoBan

@@ -28,8 +28,8 @@ type Network interface {
 	Ping()
 	InitialBlockDownload() bool // Bitcoin Core's
 	Syncing() bool              // blocks are being fetched, and templates wait for them
-	Ban(subnet netip.Prefix, until time.Time) error
-	Unban(subnet netip.Prefix) error
+	Ban(subnet p2p.Subnet, until time.Time) error
+	Unban(subnet p2p.Subnet) error
 	Bans() []p2p.Ban
 	ClearBans() error
 	Addresses() []p2p.KnownAddress

@@ -297,7 +297,8 @@ func TestKnownAddresses(t *testing.T) {
 	same(t, ok[any](n, "getnodeaddresses", 5, "dns"), []any{second})
 	same(t, ok[any](n, "getnodeaddresses", 5, "ipv6"), []any{})
 	n.refused(-8, "Address count out of range", "getnodeaddresses", -1)
-	n.refused(-8, "Network not recognized: onion", "getnodeaddresses", 1, "onion")
+	same(t, ok[any](n, "getnodeaddresses", 1, "onion"), []any{})
+	n.refused(-8, "Network not recognized: Foo", "getnodeaddresses", 1, "Foo")
 	none := object{"new": 0, "tried": 0, "total": 0}
 	same(t, ok[any](n, "getaddrmaninfo"), object{
 		"ipv4": object{"new": 0, "tried": 1, "total": 1}, "ipv6": object{"new": 1, "tried": 0, "total": 1}, "dns": object{"new": 1, "tried": 0, "total": 1},

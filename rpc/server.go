@@ -53,6 +53,7 @@ type Config struct {
 	AllowCallers   []netip.Prefix // networks besides the loopback's that calls may come from; none for all
 	AllowHosts     []string       // names besides the loopback's that callers may use for this server
 	Miners         MiningPool     // nil if the node serves no pool
+	BanTime        time.Duration  // for how long setban bans; 0 means DefaultBan
 	OpenMetrics    bool           // /metrics answers not only callers on loopback
 	Wallets        Wallets        // nil if the node serves none
 	Events         Events         // nil if the node tells of none
