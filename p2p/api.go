@@ -84,6 +84,7 @@ func (p *peer) describe(info *PeerInfo) {
 	s := &p.stats
 	info.CompactFrom, info.PresyncHeight = p.flags.fast, p.flags.presynced
 	info.FeeFilter, info.Sent, info.Received = p.flags.feeFilter, s.sent.clone(), s.received.clone()
+	info.Received.Total = p.received()
 	info.LastBlock, info.LastTx, info.Ping, info.MinPing = s.lastBlock, s.lastTx, s.ping, s.minPing
 	info.AddrsProcessed, info.AddrsNotStored = s.addrsIn, s.addrsIn-s.addrsKept
 	info.AddrsLimited = s.addrsLimited
@@ -139,7 +140,7 @@ func (n *Node) NetTotals() (received, sent uint64) {
 	received, sent = n.received, n.sent
 	for p := range n.peers {
 		p.mu.Lock()
-		received += p.stats.received.Total
+		received += p.received()
 		sent += p.stats.sent.Total
 		p.mu.Unlock()
 	}

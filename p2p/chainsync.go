@@ -25,16 +25,20 @@ const (
 type catchUp struct {
 	protected bool
 	until     time.Time // zero if it has shown as much as the tip
-	work      consensus.Work
-	asked     bool // for its headers, as it has not
+	tip       consensus.Hash // when that was found
+	work      consensus.Work // of it
+	asked     bool           // for its headers, as it has not
 }
 
 // dropOutdated drops the chosen peers that do not catch up with the tip.
 func (n *Node) dropOutdated(now time.Time) {
 	if tip := n.chain.Tip(); tip.Height > 0 { // nobody announces genesis
-		for _, p := range n.sync.outdated(tip.Work, now) {
-			if n.mayAskHeaders(p) {
-				n.askHeaders(p, consensus.Hash{}) // from the parent of the tip, so that the answer holds that
+		for _, p := range n.sync.outdated(headerRef{tip.Hash, tip.Height, tip.Work}, now) {
+			n.sync.mu.Lock()
+			lacks := p.sync.catchUp.tip
+			n.sync.mu.Unlock()
+			if info, ok := n.chain.Header(lacks); ok && n.mayAskHeaders(p) {
+				n.askHeaders(p, info.Header.Prev) // so that the answer holds what it lacks
 			}
 		}
 	}
@@ -42,7 +46,7 @@ func (n *Node) dropOutdated(now time.Time) {
 
 // outdated drops the peers whose time is over, and lists those that must be asked
 // for their headers: who got the tip from this node has had no reason to show it.
-func (s *syncer) outdated(work consensus.Work, now time.Time) (ask []*peer) {
+func (s *syncer) outdated(tip headerRef, now time.Time) (ask []*peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	protected := 0
@@ -55,14 +59,14 @@ func (s *syncer) outdated(work consensus.Work, now time.Time) (ask []*peer) {
 		c := &p.sync.catchUp
 		switch has := &p.sync.best.work; {
 		case !p.chosen() || !p.sync.everAsked || c.protected:
-		case !has.Lt(&work):
+		case !has.Lt(&tip.work):
 			c.until = time.Time{}
 			if p.kind == kindOutbound && protected < maxProtected {
 				c.protected = true
 				protected++
 			}
 		case c.until.IsZero() || !has.Lt(&c.work):
-			*c = catchUp{until: now.Add(catchUpTime), work: work}
+			*c = catchUp{until: now.Add(catchUpTime), tip: tip.hash, work: tip.work}
 		case !now.After(c.until):
 		case c.asked:
 			p.drop(errOutdated)

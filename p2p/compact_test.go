@@ -172,16 +172,15 @@ func TestTooManyForACompactBlock(t *testing.T) {
 }
 
 // The last three that gave a new tip are preferred. One of them is always a peer
-// that this node chose, and who prefers this node is not the third.
+// that this node chose.
 func TestPreferredPeers(t *testing.T) {
 	s := newSyncer(clock.New(nil).Wall)
 	var peers []*peer
-	for i := range 7 {
+	for i := range 6 {
 		p := &peer{id: int64(i), kind: kindInbound}
 		if i == 0 {
 			p.kind = kindOutbound
 		}
-		p.flags.fast = i == 1 || i == 6
 		s.peers[p] = struct{}{}
 		peers = append(peers, p)
 	}
@@ -193,7 +192,6 @@ func TestPreferredPeers(t *testing.T) {
 	}
 	prefer(0, true, nil)
 	prefer(1, true, nil)
-	prefer(6, false, nil)
 	prefer(2, true, nil)
 	prefer(3, true, peers[1])
 	prefer(2, false, nil)
@@ -204,7 +202,6 @@ func TestPreferredPeers(t *testing.T) {
 	if len(s.fast) != 2 {
 		t.Errorf("%d are preferred", len(s.fast))
 	}
-	peers[0].flags.fast = true // it prefers this node, which has no other that it chose
 	s.peers[peers[0]] = struct{}{}
 	prefer(0, true, nil)
 }
@@ -265,5 +262,10 @@ func TestLatePeers(t *testing.T) {
 	}
 	if late(2, 2*maxLate) || len(s.fast) != minFast {
 		t.Error("one of the last two lost its place")
+	}
+	s.prefer(peers[1])
+	peers[1].flags.fast = true // each prefers the other
+	if !late(1, mutualLate) {
+		t.Error("a block that crosses a link twice costs nothing")
 	}
 }

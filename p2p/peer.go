@@ -174,14 +174,14 @@ func (p *peer) read() (message, error) {
 		command, payload, err := p.conn.ReadMessage()
 		p.endWait()
 		if errors.Is(err, errChecksum) || errors.Is(err, errCommand) { // a bad line would do it
-			p.skipped(len(payload), err)
+			p.skipped(p.lastSize(payload), err)
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
 		p.mu.Lock()
-		p.stats.received.count(p.node.wall.Now(), command, p.headSize()+len(payload))
+		p.stats.received.count(p.node.wall.Now(), command, p.headSize()+p.lastSize(payload))
 		p.mu.Unlock()
 		if err := p.admit(command, payload); err != nil {
 			return nil, err
@@ -197,6 +197,23 @@ func (p *peer) read() (message, error) {
 		}
 		return m, err
 	}
+}
+
+// lastSize is how long the payload was that came last, in bytes: one that was not
+// understood was not kept.
+func (p *peer) lastSize(payload []byte) int {
+	if c, ok := p.conn.(interface{ lastSize() int }); ok {
+		return c.lastSize()
+	}
+	return len(payload)
+}
+
+// received is how many bytes have come from the peer. The caller holds mu.
+func (p *peer) received() uint64 {
+	if c, ok := p.conn.(interface{ came() uint64 }); ok {
+		return max(c.came(), p.stats.received.Total)
+	}
+	return p.stats.received.Total
 }
 
 // skipped notes a message that could not be read.

@@ -155,7 +155,7 @@ func (n *Node) unregister(p *peer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n.sent += p.stats.sent.Total
-	n.received += p.stats.received.Total
+	n.received += p.received()
 }
 
 // makeRoom gives an inbound peer that leaves, and whose place is nobody's yet; or

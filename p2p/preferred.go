@@ -12,9 +12,11 @@ const (
 	// as in Bitcoin Core.
 	maxFast = 3
 	// minFast is how many of those peers are kept though their compact blocks
-	// come too late: maxLate in a row, when the block was here already.
-	minFast = 2
-	maxLate = 4
+	// come too late: maxLate in a row, when the block was here already, or of a peer
+	// that is sent them at once as well, mutualLate: the block crosses that link twice.
+	minFast    = 2
+	maxLate    = 4
+	mutualLate = 1
 	// pushWait is the part of a round trip, to the one who would be asked, that
 	// a compact block is waited for which a peer may send unasked: it takes
 	// longer to come than a header that was sent at the same time.
@@ -40,9 +42,7 @@ func (n *Node) prefer(p *peer) {
 }
 
 // prefer keeps one peer that this node chose among the preferred: whoever fills
-// the inbound slots cannot take all of these places. Of two peers only one
-// prefers the other if it can choose, unless this node would have none that it
-// chose: what reaches both at once crosses in one direction then.
+// the inbound slots cannot take all of these places.
 func (s *syncer) prefer(p *peer) (added bool, demoted *peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,10 +52,6 @@ func (s *syncer) prefer(p *peer) (added bool, demoted *peer) {
 	p.sync.late = 0
 	if i := slices.Index(s.fast, p); i >= 0 {
 		s.fast = append(slices.Delete(s.fast, i, i+1), p)
-		return false, nil
-	}
-	lacks := !p.inbound() && !slices.ContainsFunc(s.fast, func(q *peer) bool { return !q.inbound() })
-	if len(s.fast) >= minFast && p.wantsCompact() && !lacks {
 		return false, nil
 	}
 	if len(s.fast) >= maxFast {
@@ -91,8 +87,12 @@ func (s *syncer) cameLate(p *peer, hash consensus.Hash) (demoted bool) {
 	if _, owes := p.sync.blocks[hash]; owes || i < 0 {
 		return false
 	}
+	most := maxLate
+	if p.wantsCompact() {
+		most = mutualLate
+	}
 	p.sync.late++
-	if p.sync.late < maxLate || len(s.fast) <= minFast || s.isLastChosen(p) {
+	if p.sync.late < most || len(s.fast) <= minFast || s.isLastChosen(p) {
 		return false
 	}
 	p.sync.late = 0

@@ -236,6 +236,7 @@ func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 		}
 		n.takeUp()
 		d.schedule(now)
+		n.dropOutdated(now)
 		if settled != nil {
 			close(settled)
 		}
@@ -245,7 +246,6 @@ func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 		if tick {
 			n.sweepHeaders(now)
 			n.sync.dropStalled(now)
-			n.dropOutdated(now)
 			n.dropMute(now)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -43,6 +44,8 @@ type framed struct {
 	r     *bufio.Reader // only the reader uses it
 	long  longFunc      // set before the first message is read
 	heard bool          // something has come; likewise
+	size  int           // of the payload that came last, in bytes; likewise
+	in    atomic.Uint64 // bytes that have come, those of a message that is not complete included
 	w     *bufio.Writer // only the writer uses it
 	once  sync.Once
 }
@@ -50,11 +53,29 @@ type framed struct {
 const frameBuffer = 16 << 10
 
 func newFramed(c net.Conn, spec *consensus.Spec) *framed {
-	return &framed{
-		c: c, magic: [magicSize]byte(spec.Defaults.Magic),
-		r: bufio.NewReaderSize(c, frameBuffer), w: bufio.NewWriterSize(c, frameBuffer),
-	}
+	f := &framed{c: c, magic: [magicSize]byte(spec.Defaults.Magic), w: bufio.NewWriterSize(c, frameBuffer)}
+	f.r = bufio.NewReaderSize(&countingReader{c, &f.in}, frameBuffer)
+	return f
 }
+
+// countingReader counts what is read.
+type countingReader struct {
+	io.Reader
+	n *atomic.Uint64
+}
+
+// Read implements io.Reader.
+func (r *countingReader) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	r.n.Add(uint64(n))
+	return n, err
+}
+
+// came is how many bytes have come.
+func (f *framed) came() uint64 { return f.in.Load() }
+
+// lastSize is how long the payload of the last message was, whether it was kept or not.
+func (f *framed) lastSize() int { return f.size }
 
 // ReadMessage implements Conn.
 func (f *framed) ReadMessage() (string, []byte, error) {
@@ -75,44 +96,47 @@ func (f *framed) ReadMessage() (string, []byte, error) {
 	if err := f.c.SetReadDeadline(time.Now().Add(messageTimeout)); err != nil {
 		return "", nil, err
 	}
-	return readFrame(f.r, f.magic, f.long)
+	command, payload, size, err := readFrame(f.r, f.magic, f.long)
+	f.size = size
+	return command, payload, err
 }
 
 // readFrame reads one message of a stream. What is not of this network is not
 // read further than the magic, and what is longer than its command allows not
 // further than the header. With errChecksum and errCommand the message was read to its
-// end, and payload tells how long it was.
-func readFrame(r io.Reader, magic [magicSize]byte, long longFunc) (command string, payload []byte, err error) {
+// end. size is how long its payload was, in bytes.
+func readFrame(r io.Reader, magic [magicSize]byte, long longFunc) (command string, payload []byte, size int, err error) {
 	var head [frameSize]byte
 	if _, err := io.ReadFull(r, head[:magicSize]); err != nil {
-		return "", nil, err
+		return "", nil, 0, err
 	}
 	if !bytes.Equal(head[:magicSize], magic[:]) {
-		return "", nil, errMagic
+		return "", nil, 0, errMagic
 	}
 	if _, err := io.ReadFull(r, head[magicSize:]); err != nil {
-		return "", nil, noEOF(err)
+		return "", nil, 0, noEOF(err)
 	}
 	rest := head[magicSize:]
 	command, noCommand := parseCommand([commandSize]byte(rest))
 	length := int64(binary.LittleEndian.Uint32(rest[commandSize:]))
 	if limit := payloadLimit(command); length > int64(limit) {
-		return "", nil, tooLong(command, limit)
+		return "", nil, 0, tooLong(command, limit)
 	}
+	size = int(length)
 	body, sum := io.LimitedReader{R: r, N: length}, sha256.New()
-	if payload, err = readPayload(command, io.TeeReader(&body, sum), int(length), long); err != nil {
-		return "", nil, err
+	if payload, err = readPayload(command, io.TeeReader(&body, sum), size, long); err != nil {
+		return "", nil, 0, err
 	}
 	if body.N > 0 {
-		return "", nil, io.ErrUnexpectedEOF
+		return "", nil, 0, io.ErrUnexpectedEOF
 	}
 	if twice := sha256.Sum256(sum.Sum(nil)); !bytes.Equal(twice[:checksumSize], head[frameSize-checksumSize:]) {
-		return "", payload, fmt.Errorf("%w: %q", errChecksum, command)
+		return "", payload, size, fmt.Errorf("%w: Wrong checksum of %q", errChecksum, command)
 	}
 	if noCommand != nil {
-		return "", payload, fmt.Errorf("%w: %w", errCommand, noCommand)
+		return "", payload, size, fmt.Errorf("%w: %w", errCommand, noCommand)
 	}
-	return command, payload, nil
+	return command, payload, size, nil
 }
 
 // noEOF is the error for a stream that ends within a message.

@@ -112,7 +112,7 @@ func TestFramesRefused(t *testing.T) {
 		"half an unknown":         {frame(t, "hello", []byte("x"))[:frameSize], io.ErrUnexpectedEOF},
 	} {
 		// What is refused is refused without a byte more than needed.
-		if _, _, err := readFrame(iotest.OneByteReader(bytes.NewReader(c.stream)), magicOf(t), nil); !errors.Is(err, c.kind) {
+		if _, _, _, err := readFrame(iotest.OneByteReader(bytes.NewReader(c.stream)), magicOf(t), nil); !errors.Is(err, c.kind) {
 			t.Errorf("%s: %v, want %v", name, err, c.kind)
 		}
 	}
@@ -127,7 +127,7 @@ func TestAnnouncedLengthTakesNoMemory(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for range times {
-		if _, _, err := readFrame(bytes.NewReader(b), magic, nil); !errors.Is(err, io.ErrUnexpectedEOF) {
+		if _, _, _, err := readFrame(bytes.NewReader(b), magic, nil); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Fatal(err)
 		}
 	}
@@ -352,7 +352,7 @@ func FuzzTCPFrame(f *testing.F) {
 		r := bytes.NewReader(stream)
 		for {
 			at := len(stream) - r.Len()
-			command, payload, err := readFrame(r, magic, nil)
+			command, payload, _, err := readFrame(r, magic, nil)
 			if err != nil {
 				for _, kind := range []error{consensus.ErrDecode, errMagic, errChecksum, io.EOF, io.ErrUnexpectedEOF} {
 					if errors.Is(err, kind) {
