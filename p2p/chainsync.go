@@ -24,7 +24,7 @@ const (
 // catchUp is what a peer has to show, and by when. It is guarded by syncer.mu.
 type catchUp struct {
 	protected bool
-	until     time.Time // zero if it has shown as much as the tip
+	until     time.Time      // zero if it has shown as much as the tip
 	tip       consensus.Hash // when that was found
 	work      consensus.Work // of it
 	asked     bool           // for its headers, as it has not

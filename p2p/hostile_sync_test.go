@@ -73,7 +73,6 @@ func TestAnnouncementsOvertakeTheAnswer(t *testing.T) {
 	for name, announce := range map[string]func(b *consensus.Block) message{
 		"headers": func(b *consensus.Block) message { return msgHeaders{b.Header} },
 		"inv":     func(b *consensus.Block) message { return &msgInv{cmdInv, []invItem{{invBlock, b.Header.Hash()}}} },
-		"block":   func(b *consensus.Block) message { return msgBlock{b} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -210,7 +210,9 @@ func TestSocketRefuses(t *testing.T) {
 		"a text":         func(c *websocket.Conn) error { return c.WriteMessage(websocket.TextMessage, frame(cmdPing, 8)) },
 		"half a command": func(c *websocket.Conn) error { return c.WriteMessage(websocket.BinaryMessage, []byte("ping")) },
 		"nothing":        func(c *websocket.Conn) error { return c.WriteMessage(websocket.BinaryMessage, nil) },
-		"a long ping":    func(c *websocket.Conn) error { return c.WriteMessage(websocket.BinaryMessage, frame(cmdPing, 9)) },
+		"a long ping": func(c *websocket.Conn) error {
+			return c.WriteMessage(websocket.BinaryMessage, frame(cmdPing, minPayloadLimit+1))
+		},
 		"a huge message": func(c *websocket.Conn) error {
 			return c.WriteMessage(websocket.BinaryMessage, frame(cmdBlock, maxPayload+1))
 		},
