@@ -33,8 +33,9 @@ func (n *Node) announceTo(p *peer, tip consensus.State) {
 	case fast && len(headers) == 1 && n.sendCompact(p, tip.Hash):
 	case len(headers) > 0 && p.wantsHeaders():
 		p.send(headers)
-	default:
+	default: // does not tell it the header: it may not ask for that
 		p.send(&msgInv{cmdInv, []invItem{{invBlock, tip.Hash}}})
+		return
 	}
 	n.sync.told(p, headerRef{tip.Hash, tip.Height, tip.Work})
 }

@@ -85,7 +85,9 @@ func (p *peer) takeAddrTokens(want int, now time.Time) int {
 	}
 	come := int(now.Sub(f.addrTime) / addrInterval)
 	f.addrTime = f.addrTime.Add(time.Duration(come) * addrInterval)
-	f.addrTokens = min(f.addrTokens+come, maxAddrTokens)
+	if f.addrTokens < maxAddrTokens { // else it was given more, see askAddrs
+		f.addrTokens = min(f.addrTokens+come, maxAddrTokens)
+	}
 	n := min(want, f.addrTokens)
 	f.addrTokens -= n
 	return n

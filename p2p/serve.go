@@ -313,10 +313,12 @@ func (n *Node) answerLocate(p *peer, m *msgLocate) {
 	} else {
 		headers = n.chain.HeadersAfter(m.locator, m.stop, maxHeaders)
 	}
+	last := n.chain.Tip().Hash // where none follow, the peer has named that
 	if len(headers) > 0 {
-		if ref, ok := n.headerRef(headers[len(headers)-1].Hash()); ok {
-			n.sync.told(p, ref)
-		}
+		last = headers[len(headers)-1].Hash()
+	}
+	if ref, ok := n.headerRef(last); ok {
+		n.sync.told(p, ref)
 	}
 	p.send(headers)
 }
