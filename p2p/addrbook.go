@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"lode/internal/clock"
 )
 
 const (
@@ -100,7 +102,7 @@ type addrBook struct {
 
 func newBook() *addrBook {
 	b := &addrBook{
-		now: time.Now, byURL: make(map[string]*address), fresh: make(table, newBuckets*bucketSize), tried: make(table, triedBuckets*bucketSize),
+		now: clock.System.Now, byURL: make(map[string]*address), fresh: make(table, newBuckets*bucketSize), tried: make(table, triedBuckets*bucketSize),
 		seeds: make(map[string]*address), collisions: make(map[string]bool),
 	}
 	_, _ = rand.Read(b.key[:]) // never fails

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"lode/internal/clock"
 )
 
 // Ban is a network from which nobody may connect, and which is not dialled.
@@ -41,7 +43,7 @@ func (s Subnet) compare(o Subnet) int {
 // Bitcoin Core.
 type banList struct {
 	file  string           // empty: not saved
-	now   func() time.Time // setmocktime sets it; nil means time.Now
+	now   func() time.Time // setmocktime sets it; nil means the machine's
 	space space
 
 	saving sync.Mutex // held while the file is written
@@ -60,7 +62,7 @@ type blame struct {
 
 func (b *banList) time() time.Time {
 	if b.now == nil {
-		return time.Now()
+		return clock.System.Now()
 	}
 	return b.now()
 }

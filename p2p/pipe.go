@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"lode/internal/clock"
 )
 
 // pipeWindow is how many bytes may be under way in one direction of a pipe or
@@ -76,7 +78,7 @@ func (l *pipeLane) isFull() bool {
 func (l *pipeLane) put(m pipeMessage) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now := time.Now(); l.free.Before(now) {
+	if now := clock.System.Now(); l.free.Before(now) {
 		l.free = now
 	}
 	if l.line.Rate > 0 {

@@ -79,7 +79,7 @@ func (f *framed) lastSize() int { return f.size }
 
 // ReadMessage implements Conn.
 func (f *framed) ReadMessage() (string, []byte, error) {
-	if err := f.c.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
+	if err := f.c.SetReadDeadline(deadline(idleTimeout)); err != nil {
 		return "", nil, err
 	}
 	if _, err := f.r.Peek(1); err != nil {
@@ -93,7 +93,7 @@ func (f *framed) ReadMessage() (string, []byte, error) {
 		return "", nil, err
 	}
 	f.heard = true
-	if err := f.c.SetReadDeadline(time.Now().Add(messageTimeout)); err != nil {
+	if err := f.c.SetReadDeadline(deadline(messageTimeout)); err != nil {
 		return "", nil, err
 	}
 	command, payload, size, err := readFrame(f.r, f.magic, f.long)
@@ -159,7 +159,7 @@ func (f *framed) onLong(long longFunc) { f.long = long }
 
 // WriteMessage implements Conn.
 func (f *framed) WriteMessage(command string, payload []byte) error {
-	if err := f.c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+	if err := f.c.SetWriteDeadline(deadline(writeTimeout)); err != nil {
 		return err
 	}
 	if _, err := f.w.Write(appendFrame(nil, f.magic, command, payload)); err != nil {
@@ -240,7 +240,7 @@ func (n *Node) greet(ctx context.Context, f *framed, may Permissions) {
 		_ = f.Close("")
 	})
 	defer silent.Stop()
-	err := f.c.SetReadDeadline(time.Now().Add(headerTimeout))
+	err := f.c.SetReadDeadline(deadline(headerTimeout))
 	if err == nil {
 		var first []byte
 		if first, err = f.r.Peek(magicSize); err == nil && !bytes.Equal(first, f.magic[:]) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/internal/clock"
 )
 
 // Conn is a connection over which protocol messages travel. One goroutine may
@@ -93,6 +94,10 @@ const (
 	// closeTimeout bounds the attempt to tell the other side why.
 	closeTimeout = 200 * time.Millisecond
 )
+
+// deadline is when a socket has had so much time: the operating system counts it in its
+// own time, which no clock of this program moves.
+func deadline(after time.Duration) time.Time { return clock.System.Now().Add(after) }
 
 // commandSize is the length in bytes of a command, padded with NUL.
 const commandSize = 12

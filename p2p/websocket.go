@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -271,7 +270,7 @@ func newSocket(ws *websocket.Conn, remote net.Addr) *socket {
 		}
 		// It may have to wait for a message that is being sent on a slow
 		// line; a frame that is cut short ends the connection.
-		return ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(writeTimeout))
+		return ws.WriteControl(websocket.PongMessage, []byte(data), deadline(writeTimeout))
 	})
 	ws.SetPongHandler(func(string) error { return s.countControl() })
 	return s
@@ -286,7 +285,7 @@ func (s *socket) countControl() error {
 
 // ReadMessage implements Conn.
 func (s *socket) ReadMessage() (string, []byte, error) {
-	if err := s.ws.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
+	if err := s.ws.SetReadDeadline(deadline(idleTimeout)); err != nil {
 		return "", nil, err
 	}
 	kind, r, err := s.ws.NextReader()
@@ -294,7 +293,7 @@ func (s *socket) ReadMessage() (string, []byte, error) {
 		return "", nil, socketError(err)
 	}
 	s.controls = 0
-	if err := s.ws.SetReadDeadline(time.Now().Add(messageTimeout)); err != nil {
+	if err := s.ws.SetReadDeadline(deadline(messageTimeout)); err != nil {
 		return "", nil, err
 	}
 	if kind != websocket.BinaryMessage {
@@ -331,7 +330,7 @@ func (s *socket) onLong(f longFunc) { s.long = f }
 
 // WriteMessage implements Conn.
 func (s *socket) WriteMessage(command string, payload []byte) error {
-	if err := s.ws.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+	if err := s.ws.SetWriteDeadline(deadline(writeTimeout)); err != nil {
 		return err
 	}
 	w, err := s.ws.NextWriter(websocket.BinaryMessage)
@@ -353,7 +352,7 @@ func (s *socket) Close(reason string) (err error) {
 	s.once.Do(func() {
 		// RFC 6455: the reason of a close frame has at most 123 bytes.
 		frame := websocket.FormatCloseMessage(websocket.CloseNormalClosure, strings.ToValidUTF8(reason[:min(len(reason), 120)], ""))
-		_ = s.ws.WriteControl(websocket.CloseMessage, frame, time.Now().Add(closeTimeout))
+		_ = s.ws.WriteControl(websocket.CloseMessage, frame, deadline(closeTimeout))
 		err = s.ws.Close()
 	})
 	return err
