@@ -47,7 +47,7 @@ func (n *Node) Upload() Upload {
 	c := &n.upload
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now.Sub(c.begun) >= uploadCycle {
+	if age := now.Sub(c.begun); age >= uploadCycle || age < 0 { // the clock may have been set back
 		c.begun, c.base = now, sent
 	}
 	if used := sent - c.base; used < u.Limit {
@@ -67,11 +67,14 @@ func (n *Node) mayServe(p *peer, info *chain.HeaderInfo) error {
 	if age <= int64(oldBlock/time.Second) {
 		return nil
 	}
-	if u := n.Upload(); u.Left <= u.reserve() {
+	if u := n.Upload(); !u.ServesOld() {
 		return errUploadLimit
 	}
 	return nil
 }
+
+// ServesOld reports whether more is left than is kept for new blocks.
+func (u *Upload) ServesOld() bool { return u.Limit == 0 || u.Left > u.reserve() }
 
 // reserve is how many bytes of the limit are kept for new blocks: one of the largest
 // every ten minutes to the end of the cycle, as in Bitcoin Core.

@@ -24,6 +24,13 @@ func TestUploadCycle(t *testing.T) {
 		if u := s.Upload(); u.Left != 1<<20 {
 			t.Errorf("on the next day %+v", u)
 		}
+		s.wall.Forward(-2 * uploadCycle)
+		if u := s.Upload(); u.Ends != uploadCycle {
+			t.Errorf("when the clock was set back %+v", u)
+		}
+		if u.ServesOld() {
+			t.Errorf("old blocks are served from what is kept for new ones: %+v", u)
+		}
 		if u := w.add("free", nil).Upload(); u.Limit != 0 || u.Ends != 0 {
 			t.Errorf("without a limit %+v", u)
 		}

@@ -279,7 +279,7 @@ func (s *Server) getNetTotals(context.Context, *params) (any, error) {
 		Upload   target `json:"uploadtarget"`
 	}{
 		received, sent, s.cfg.Clock.Wall.Now().UnixMilli(),
-		target{int64(u.Cycle.Seconds()), u.Limit, reached, !reached, u.Left, int64(u.Ends.Seconds())},
+		target{int64(u.Cycle.Seconds()), u.Limit, reached, u.ServesOld(), u.Left, int64(u.Ends.Seconds())},
 	}, nil
 }
 
