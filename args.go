@@ -95,9 +95,10 @@ func (l *line) takeFlag(words []string) (int, error) {
 	return n, nil
 }
 
-// passesOn reports whether a word with dashes is meant for somebody else.
+// passesOn reports whether a word with dashes is meant for somebody else: the method of a node
+// that a command calls with ARGs.
 func (l *line) passesOn(word string) bool {
-	if l.command == nil || len(l.args) == 0 || !strings.HasSuffix(l.command.ArgsUsage, "...]") {
+	if l.command == nil || len(l.args) == 0 || !strings.HasSuffix(l.command.ArgsUsage, "[ARG...]") {
 		return false
 	}
 	name, _, _ := strings.Cut(strings.TrimPrefix(word, "--"), "=")

@@ -21,6 +21,7 @@ func argsApp() *cli.App {
 			{Name: "group", Subcommands: []*cli.Command{
 				{Name: "plain", Flags: []cli.Flag{text("datadir"), text("amount"), &cli.BoolFlag{Name: "dry-run"}}},
 				{Name: "spec", Flags: []cli.Flag{&cli.BoolFlag{Name: "amount"}}},
+				{Name: "many", ArgsUsage: "FILE [FILE...]", Flags: []cli.Flag{text("amount")}},
 				{Name: "file", ArgsUsage: "FILE [HEIGHT]", Flags: []cli.Flag{text("datadir", "d")}},
 			}},
 			{Name: "rpc", ArgsUsage: "METHOD [ARG...]", Flags: []cli.Flag{text("rpc"), text("datadir"), &cli.BoolFlag{Name: "named"}}},
@@ -83,6 +84,7 @@ func TestArrangeRefuses(t *testing.T) {
 		"group plain --amount":          "--amount wants a value",
 		"--dry-run group file x":        "no flag --dry-run",
 		"group file":                    "wants FILE",
+		"group many x y --nosuch":       "unknown flag --nosuch",
 		"group file x 5 6":              `unexpected argument "6"`,
 		"group file x --datadir":        "--datadir wants a value",
 		"rpc":                           "wants METHOD",

@@ -25,7 +25,7 @@ func sendCommand() *cli.Command {
 		Flags: append(payFlags(true),
 			&cli.StringSliceFlag{Name: "to", Usage: "pay `ADDRESS`, or ADDRESS=COINS once or more"},
 			&cli.StringFlag{Name: "amount", Usage: "pay so many `COINS`, such as 1.5, or all that there are"},
-			&cli.StringFlag{Name: "csv", Usage: "pay whom `FILE` names, ADDRESS,COINS in every line"},
+			&cli.StringFlag{Name: "csv", Usage: "pay whom `FILE` names, ADDRESS,COINS in every line, " + strconv.Itoa(wallet.MaxPayees) + " at most"},
 			&cli.StringSliceFlag{Name: "data", Usage: "add an output with data, `HEX`"},
 			&cli.StringSliceFlag{Name: "from", Usage: "spend coin `TXID:N`, once or more, and no others"},
 			&cli.BoolFlag{Name: "subtract-fee", Usage: "take the fee out of the amount, from every payee the same part"},

@@ -209,6 +209,9 @@ func (t *terms) readCSV(file, prefix string) error {
 	if len(lines) == 0 {
 		return fmt.Errorf("%s: it names no payee", file)
 	}
+	if len(lines) > wallet.MaxPayees {
+		return fmt.Errorf("%s: it names %d payees, and at most %d fit into one transaction: make it several files, and pay one after the other", file, len(lines), wallet.MaxPayees)
+	}
 	for i, line := range lines {
 		err := t.addPayee(prefix, line[0], strings.TrimSpace(line[1]))
 		if err == nil && t.All {

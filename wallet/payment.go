@@ -167,7 +167,7 @@ func (q want) choose(coins []Coin, p Payment) (selection, error) {
 
 // Bounds of a payment.
 const (
-	maxPayees = 2_500   // as many as fit into a transaction that nodes relay
+	MaxPayees = 2_500   // as many as fit into a transaction that nodes relay
 	maxData   = 100_000 // bytes of all OP_RETURN outputs
 )
 
@@ -176,8 +176,8 @@ func (w *Wallet) outputs(p Payment) (outs []consensus.TxOut, amount consensus.Am
 	switch {
 	case len(p.Payees) == 0:
 		return nil, 0, errors.New("a payment without a payee")
-	case len(p.Payees) > maxPayees:
-		return nil, 0, fmt.Errorf("%d payees: at most %d fit into one transaction", len(p.Payees), maxPayees)
+	case len(p.Payees) > MaxPayees:
+		return nil, 0, fmt.Errorf("%d payees: at most %d fit into one transaction: pay the others in another", len(p.Payees), MaxPayees)
 	case p.All && len(p.Payees) > 1:
 		return nil, 0, errors.New("all coins can go to one payee only")
 	case slices.ContainsFunc(p.SubtractFrom, func(i int) bool { return i < 0 || i >= len(p.Payees) }):

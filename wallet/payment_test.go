@@ -13,7 +13,7 @@ func manyCoins(t *testing.T, count int) (*simNode, *Wallet) {
 	n, w := funded(t, 2)
 	key := w.testKey(t, KeyPath{0, 1})
 	for count > 0 {
-		some := min(count, maxPayees*3/4)
+		some := min(count, MaxPayees*3/4)
 		count -= some
 		p := Payment{Rate: 1000}
 		for range some {
