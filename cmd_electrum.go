@@ -11,14 +11,15 @@ import (
 	"lode/chain"
 	"lode/rpc"
 	"lode/rpc/electrum"
-	"lode/rpc/scripthash"
+	"lode/rpc/esplora"
 )
 
 // electrumFlags are the flags of a node about the wallets that it serves by Electrum's
-// protocol.
+// protocol and by Esplora's interface.
 func electrumFlags() []cli.Flag {
 	const also = "; turns on --addrindex and --txindex"
 	return withEnv(
+		&cli.BoolFlag{Name: "open-esplora", Usage: "let other machines use Esplora's interface (/api) on the RPC port too, without a password"},
 		&cli.StringFlag{Name: "electrum", DefaultText: "off", Usage: "serve wallets by Electrum's protocol on `HOST:PORT`" + also},
 		&cli.StringFlag{Name: "electrum-tls", DefaultText: "off", Usage: "serve them with TLS and the certificate of --tls-cert on `HOST:PORT`" + also},
 		&cli.StringFlag{Name: "electrum-ws", DefaultText: "off", Usage: "serve them by WebSocket on `HOST:PORT`, web pages those of --allow-origin alone; with TLS if there is a --tls-cert" + also},
@@ -32,6 +33,7 @@ func (e *electrumConfig) on() bool { return *e != electrumConfig{} }
 
 // readElectrumFlags comes after those of the ledger and of peers.
 func (n *nodeConfig) readElectrumFlags(c *cli.Context) error {
+	n.openEsplora = c.Bool("open-esplora")
 	n.electrum = electrumConfig{c.String("electrum"), c.String("electrum-tls"), c.String("electrum-ws")}
 	for _, address := range []*string{&n.electrum.lines, &n.electrum.tls, &n.electrum.sockets} {
 		if *address == "off" {
@@ -51,13 +53,18 @@ func (n *nodeConfig) readElectrumFlags(c *cli.Context) error {
 	return nil
 }
 
+// newEsplora prepares Esplora's interface.
+func (n *nodeConfig) newEsplora(p *nodeParts) *esplora.Server {
+	return esplora.New(esplora.Config{Spec: n.spec, Ledger: p.ledger, Pool: p.pool, Index: p.scripts, Summary: p.summary, Log: n.log})
+}
+
 // newElectrum prepares the server; nil if there is none.
 func (n *nodeConfig) newElectrum(p *nodeParts, calls *rpc.Server) *electrum.Server {
 	if !n.electrum.on() || n.places.electrum == 0 {
 		return nil
 	}
 	return electrum.New(electrum.Config{
-		Spec: n.spec, Ledger: p.ledger, Index: p.scripts, Summary: scripthash.NewSummarizer(p.scripts), Node: calls,
+		Spec: n.spec, Ledger: p.ledger, Index: p.scripts, Summary: p.summary, Node: calls,
 		Software: "Lode " + version, Origins: n.origins, MaxConnections: n.places.electrum, Log: n.log,
 	})
 }

@@ -87,6 +87,7 @@ type nodeConfig struct {
 	mineRate       uint64 // hashes a second; 0 for no limit
 	pool           poolConfig
 	electrum       electrumConfig
+	openEsplora    bool
 	reindex        bool
 	cache          int64 // bytes
 	prune          int64 // bytes, see chain.Config

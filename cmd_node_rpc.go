@@ -125,6 +125,7 @@ func (n *nodeConfig) rpcConfig(p *nodeParts, password string, stop func()) rpc.C
 		Dir: n.dir, User: rpc.CookieUser, Password: password, Users: n.users, Whitelist: n.whitelist, AllowHosts: n.allowHosts, AllowCallers: n.allowCallers, OpenMetrics: n.openMetrics, MaxConnections: n.places.rpc, MaxCalls: n.maxCalls, Timeout: n.rpcTimeout,
 		LogFile: n.logPath, Logging: n.logLevels, BanTime: n.banTime,
 	}
+	cfg.Esplora, cfg.OpenEsplora, cfg.AllowOrigins = p.esplora, n.openEsplora, n.origins
 	if p.mining != nil {
 		cfg.Mining = p.mining
 	}

@@ -19,6 +19,7 @@ import (
 	"lode/p2p"
 	"lode/rpc"
 	"lode/rpc/electrum"
+	"lode/rpc/esplora"
 	"lode/rpc/scripthash"
 	"lode/rpc/stream"
 	"lode/rpc/walletrpc"
@@ -36,7 +37,9 @@ type nodeParts struct {
 	wallets   *walletrpc.Manager // nil if it serves no wallets
 	events    *stream.Feed
 	scripts   *scripthash.Index // what happens to scripts
-	electrum  *electrum.Server  // nil if it serves none
+	summary   *scripthash.Summarizer
+	esplora   *esplora.Server
+	electrum  *electrum.Server // nil if it serves none
 }
 
 // run wires a node, in the order in which its parts depend on each other, and
@@ -68,6 +71,8 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	p.peers = n.newPeers(ledger, p.pool, ports)
 	p.scripts = scripthash.New(ledger, p.pool)
 	defer p.scripts.Close()
+	p.summary = scripthash.NewSummarizer(p.scripts)
+	p.esplora = n.newEsplora(p)
 	p.templates = n.newTemplates(ledger, p.pool, p.peers)
 	if p.miners, err = n.newPool(ledger, p.templates); err != nil {
 		return err
@@ -96,6 +101,7 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	run := notify.New(n.log)
 	defer run.Close()
 	server := rpc.New(n.rpcConfig(p, password, stop))
+	p.esplora.Use(server)
 	p.electrum = n.newElectrum(p, server)
 
 	tip := ledger.Tip()

@@ -56,6 +56,9 @@ type Config struct {
 	BanTime        time.Duration  // for how long setban bans; 0 means DefaultBan
 	OpenMetrics    bool           // /metrics answers not only callers on loopback
 	Wallets        Wallets        // nil if the node serves none
+	Esplora        http.Handler   // of what is below /api; nil if the node serves none
+	OpenEsplora    bool           // /api answers not only callers on loopback
+	AllowOrigins   []string       // of web pages that may use /api, and nothing else
 	Events         Events         // nil if the node tells of none
 	OpenPage       bool           // the page and /events answer not only callers on loopback
 	Page           bool           // there is one
@@ -154,6 +157,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !s.hostAllowed(r):
 		// A page of another site that has its name point here (DNS rebinding).
 		http.Error(w, "this server is not known by that name; allow it with --rpc-allow-host", http.StatusForbidden)
+		return
+	case s.cfg.Esplora != nil && strings.HasPrefix(r.URL.Path, apiPath):
+		s.serveAPI(w, r)
 		return
 	case !originAllowed(r):
 		http.Error(w, "requests from other web pages are refused", http.StatusForbidden)
