@@ -152,8 +152,8 @@ testnet: ## run a testnet of three mining nodes and a payment, until Ctrl-C (N=5
 	testnet/testnet.sh run $(N)
 
 .PHONY: testnet-scenarios
-testnet-scenarios: ## cut, reorganize and attack networks of real processes (SCENARIO=RE for some of the scenarios)
-	LODE_TEST_SCENARIOS=1 $(GO) test ./testnet/network -run '$(or $(SCENARIO),^Test)' -count 1 -timeout 40m -v
+testnet-scenarios: ## cut, reorganize and attack networks of real processes (SCENARIO=Majority for one of them)
+	LODE_TEST_SCENARIOS=1 $(GO) test ./testnet -run 'TestScenario$(SCENARIO)' -count 1 -parallel 4 -timeout 40m -v
 
 clean: ## remove what was built and the testnet's data
 	if [ -e testnet/data/local/testnet.json ]; then testnet/testnet.sh down; fi

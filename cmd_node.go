@@ -85,6 +85,7 @@ type nodeConfig struct {
 	blockWeight    int    // weight units; 0 for what the rules allow
 	reserved       int    // likewise, for the header and the coinbase
 	mineRate       uint64 // hashes a second; 0 for no limit
+	minePaused     bool
 	pool           poolConfig
 	electrum       electrumConfig
 	openEsplora    bool

@@ -21,12 +21,13 @@ func nodeMineFlags() []cli.Flag {
 		&cli.IntFlag{Name: "blockmaxweight", DefaultText: "what the rules allow", Usage: "make blocks of at most `N` weight units, all included"},
 		&cli.IntFlag{Name: "blockreservedweight", Value: miner.DefaultReserved, Usage: "keep `N` of them free for the header and the coinbase"},
 		&cli.Uint64Flag{Name: "mine-rate", DefaultText: "no limit", Usage: "try at most `N` hashes a second on all threads together"},
+		&cli.BoolFlag{Name: "mine-paused", Hidden: true, Usage: "do not begin to mine before the call setgenerate"},
 	)
 }
 
 // readMineFlags reads the flags about mining.
 func (n *nodeConfig) readMineFlags(c *cli.Context) (err error) {
-	n.pace, n.mineRate = paceOf(c, n.spec), c.Uint64("mine-rate")
+	n.pace, n.mineRate, n.minePaused = paceOf(c, n.spec), c.Uint64("mine-rate"), c.Bool("mine-paused")
 	if n.threads, err = threadsOf(c); err != nil {
 		return err
 	}
@@ -82,6 +83,7 @@ func (n *nodeConfig) newMiner(ledger *chain.Chain, templates *miner.Templates) (
 	workers := miner.NewWorkers(n.threads, n.kernel)
 	workers.YieldTo(ledger.Busy)
 	workers.Limit(n.mineRate)
+	workers.Pause(n.minePaused)
 	source := miner.NewLocal(templates, n.payTo, n.pace, n.log)
 	m := miner.New(source, workers, n.log)
 	m.Show(func(miner.Stats) {}) // report does it

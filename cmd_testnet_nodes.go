@@ -45,6 +45,14 @@ func testnetNodeCommands() []*cli.Command {
 		{Name: "rpc", Usage: "call a method of a node", ArgsUsage: "I METHOD [ARG...]", Flags: testnetFlags(), Action: atTestnet(testnetRPC(""))},
 		{Name: "wallet", Usage: "call a method of the wallet of a node (Bitcoin Core's wallet calls)", ArgsUsage: "I METHOD [ARG...]", Flags: testnetFlags(), Action: atTestnet(testnetRPC("/wallet/main"))},
 		{Name: "clock", Usage: "have the clock of a node be ahead of the machine's, or behind it", ArgsUsage: "I SECONDS", Flags: testnetFlags(), Action: onTestnet(testnetClock)},
+		{Name: "spec", Usage: "have a stopped node follow the chainspec in FILE, of the same rules with other upgrades; without FILE that of the network", ArgsUsage: "I [FILE]",
+			Flags: testnetFlags(), Action: onTestnet(func(c *cli.Context, n *testnet.Network) error {
+				i, err := nodeArg(c, c.Args().First())
+				if err != nil {
+					return err
+				}
+				return n.SetSpec(i, c.Args().Get(1))
+			})},
 		{Name: "snapshot", Usage: "copy the whole network: chains, mempools, wallets; nodes that run are stopped for a moment", ArgsUsage: "NAME", Flags: testnetFlags(), Action: onTestnet(func(c *cli.Context, n *testnet.Network) error {
 			err := n.Snapshot(c.Context, c.Args().First())
 			if err == nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -36,6 +35,13 @@ func testnetPlayCommands() []*cli.Command {
 			&cli.StringFlag{Name: "replace", Usage: "pay the coins of the payment `TXID` elsewhere in the fork (--to)"},
 			&cli.StringFlag{Name: "to", Usage: "where to: an `ADDRESS`, or the number of a node"},
 			&cli.BoolFlag{Name: "keep-mempool", Usage: "leave all payments out of the fork, so that they are back in the mempools"}), Action: onTestnet(testnetReorg)},
+		{Name: "double-spend", Usage: "have the halves of a cut network spend one coin, join them, and show which payment is gone", Flags: testnetFlags(amountFlag(), jsonFlag(),
+			&cli.IntFlag{Name: "confirmations", Value: 1, Usage: "the payment gets `K` before it is gone"}), Action: onTestnet(testnetDoubleSpend)},
+		{Name: "attack", Usage: "show an attack: 51 (a majority undoes a payment), selfish (withheld blocks), censor (miners leave a payment out)", ArgsUsage: "51|selfish|censor",
+			Flags: testnetFlags(amountFlag(), jsonFlag(),
+				&cli.IntFlag{Name: "confirmations", Value: 2, Usage: "51: the merchant waits for `K`"},
+				&cli.Float64Flag{Name: "share", Usage: "selfish, censor: with `PART` of the hash rate", DefaultText: "0.45, 0.4"},
+				&cli.IntFlag{Name: "blocks", Value: 30, Usage: "selfish: until the chain has grown by `N` blocks"}), Action: onTestnet(testnetAttack)},
 		{Name: "churn", Usage: "reorganize the network again and again, 1 to D blocks each time, until Ctrl-C", Flags: testnetFlags(
 			&cli.IntFlag{Name: "depth", Value: 3, Usage: "undo up to `D` blocks"},
 			&cli.DurationFlag{Name: "every", Value: 2 * time.Minute, Usage: "wait `TIME` before each"},
@@ -64,13 +70,7 @@ func testnetLoad(c *cli.Context, n *testnet.Network) error {
 	if err != nil {
 		return usageError(c.Command.HelpName, "%q: want how many payments a second", c.Args().First())
 	}
-	ctx := c.Context
-	if d := c.Duration("for"); d > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, d)
-		defer cancel()
-	}
-	return n.Load(ctx, rate, func(l testnet.Load) {
+	return n.Load(c.Context, rate, c.Duration("for"), func(l testnet.Load) {
 		failed := ""
 		if l.Err != nil {
 			failed = fmt.Sprintf(", last failure: %v", l.Err)
@@ -146,6 +146,53 @@ func testnetReorg(c *cli.Context, n *testnet.Network) (err error) {
 	}
 	sayReorg(n, r)
 	return nil
+}
+
+func amountFlag() cli.Flag {
+	return &cli.StringFlag{Name: "amount", Value: "1", Usage: "pay `COINS`"}
+}
+
+// stories has a network tell what happens on standard error where the result is JSON.
+func stories(c *cli.Context, n *testnet.Network) {
+	if c.Bool("json") {
+		n.Say = func(format string, args ...any) { fmt.Fprintf(c.App.ErrWriter, format+"\n", args...) }
+	}
+}
+
+func printJSON(c *cli.Context, v any, err error) error {
+	if err != nil || !c.Bool("json") {
+		return err
+	}
+	return json.NewEncoder(c.App.Writer).Encode(v)
+}
+
+func testnetDoubleSpend(c *cli.Context, n *testnet.Network) error {
+	stories(c, n)
+	d, err := n.DoubleSpend(c.Context, c.String("amount"), c.Int("confirmations"))
+	return printJSON(c, d, err)
+}
+
+func testnetAttack(c *cli.Context, n *testnet.Network) error {
+	stories(c, n)
+	share := func(usual float64) float64 {
+		if c.IsSet("share") {
+			return c.Float64("share")
+		}
+		return usual
+	}
+	switch kind := c.Args().First(); kind {
+	case "51":
+		d, err := n.Attack51(c.Context, c.String("amount"), c.Int("confirmations"))
+		return printJSON(c, d, err)
+	case "selfish":
+		r, err := n.Selfish(c.Context, share(0.45), c.Int("blocks"))
+		return printJSON(c, r, err)
+	case "censor":
+		r, err := n.Censor(c.Context, c.String("amount"), share(0.4))
+		return printJSON(c, r, err)
+	default:
+		return usageError(c.Command.HelpName, "%q is no attack: want 51, selfish or censor", kind)
+	}
 }
 
 func sayReorg(n *testnet.Network, r testnet.Reorged) {

@@ -23,7 +23,7 @@ func testnetSettings() []cli.Flag {
 		&cli.Uint64Flag{Name: "hashrate", DefaultText: fmt.Sprint(testnet.DefaultRate), Usage: "have each node try `N` hashes a second"},
 		&cli.StringFlag{Name: "spec", Usage: "follow the chainspec in `FILE`, instead of one made for the network"},
 		&cli.StringFlag{Name: "file", Usage: "read nodes, block time, link and hash rates from `FILE` (YAML)"},
-		&cli.IntFlag{Name: "port", EnvVars: []string{"LODE_TESTNET_PORT"}, DefaultText: "the first that are free from 29500 on", Usage: "use `PORT` and those behind it, two for each node"},
+		&cli.IntFlag{Name: "port", EnvVars: []string{"LODE_TESTNET_PORT"}, DefaultText: "some that are free", Usage: "use `PORT` and those behind it, two for each node"},
 	)
 }
 

@@ -22,4 +22,8 @@
 //
 // Each node mines at a bounded rate, so that its share of the blocks is what was asked
 // for on any machine, and thirty nodes leave room on two cores (mine.go).
+//
+// Files: up.go, ports.go, change.go, spec.go, settings.go (networks and their nodes), pay.go,
+// status.go, check.go; forge.go, rival.go (forks that replace payments), doublespend.go,
+// attack.go, selfish.go.
 package network

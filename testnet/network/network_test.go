@@ -347,3 +347,40 @@ func TestCopiesHoldNoSecretNonces(t *testing.T) {
 		}
 	}
 }
+
+// TestWithheld follows the strategy of a selfish miner, find by find: o is its own, s
+// one of the others.
+func TestWithheld(t *testing.T) {
+	for finds, want := range map[string]string{
+		"s":      "adopt",
+		"ss":     "adopt adopt",
+		"os":     "- show1",           // a tie
+		"oso":    "- show1 show2",     // that it wins
+		"oss":    "- show1 adopt",     // or loses
+		"oos":    "- - show2",         // two ahead: all at once
+		"ooos":   "- - - show1",       // three ahead: as much as the others have
+		"oooss":  "- - - show1 show3", // and the rest when the lead is one
+		"ooosos": "- - - show1 - show2",
+		"oosos":  "- - show2 - show1", // the fork begins anew behind what was shown
+	} {
+		var w withheld
+		var got []string
+		for _, find := range finds {
+			m := w.found
+			if find == 's' {
+				m = w.seen
+			}
+			switch move := m(); {
+			case move.adopt:
+				got = append(got, "adopt")
+			case move.show > 0:
+				got = append(got, fmt.Sprintf("show%d", move.show))
+			default:
+				got = append(got, "-")
+			}
+		}
+		if text := strings.Join(got, " "); text != want {
+			t.Errorf("%s: %s, want %s", finds, text, want)
+		}
+	}
+}

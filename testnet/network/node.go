@@ -22,6 +22,10 @@ const (
 	callPatience  = 2 * time.Minute
 )
 
+// kernelName is the mining kernel of nodes: at their rates any will do, and to measure
+// which is the fastest would cost each of them a good part of a second at its start.
+const kernelName = "stdlib"
+
 // walletName is the wallet of each node.
 const walletName = "main"
 
@@ -80,6 +84,16 @@ func (n *Network) CallWallet(ctx context.Context, node *Node, result any, method
 }
 
 func (n *Network) callAt(ctx context.Context, node *Node, path string, result any, method string, params []any) error {
+	if !node.Process.alive() && n.lock == nil { // another command may have started it meanwhile
+		if err := n.load(); err != nil {
+			return err
+		}
+		now, err := n.Node(node.Index)
+		if err != nil {
+			return err
+		}
+		*node = *now
+	}
 	if !node.Process.alive() {
 		return fmt.Errorf("%w: node %d: start it with `lode testnet start %d`", ErrStopped, node.Index, node.Index)
 	}
@@ -137,11 +151,15 @@ func (n *Network) launch(ctx context.Context, node *Node) error {
 	if node.Process.alive() {
 		return nil
 	}
+	spec := n.SpecFile()
+	if node.Spec != "" {
+		spec = n.path(node.Spec)
+	}
 	args := []string{
-		"node", "--network", n.SpecFile(), "--datadir", n.DataDir(node), "--outbound", "0",
+		"node", "--network", spec, "--datadir", n.DataDir(node), "--outbound", "0",
 		"--listen", strings.TrimPrefix(node.URL(), "ws://"), "--rpc-listen", node.rpcAddress(),
 		"--dial-from", node.Host, "--uacomment", node.Name(), "--wallet-rpc", "--txindex", "--dbcache", "16", "--maxmempool", "50",
-		"--mine", node.Address, "--threads", "1", "--mine-rate", "1",
+		"--mine", node.Address, "--threads", "1", "--kernel", kernelName, "--mine-paused",
 	}
 	if n.Link != "" {
 		args = append(args, "--link", n.Link)
@@ -199,7 +217,11 @@ func (n *Network) notStarted(node *Node, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	if line := lastLine(n.LogFile(node)); line != "" {
+	line := lastLine(n.LogFile(node))
+	switch {
+	case strings.Contains(line, errTaken.Error()):
+		return fmt.Errorf("node %d did not start: a port %w: %s", node.Index, errTaken, line)
+	case line != "":
 		return fmt.Errorf("node %d did not start: %s (its log is %s)", node.Index, line, n.LogFile(node))
 	}
 	return fmt.Errorf("node %d did not start: %w; its log is %s", node.Index, err, n.LogFile(node))

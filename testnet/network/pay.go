@@ -100,8 +100,8 @@ type Load struct {
 const fanOut = 20
 
 // Load pays between the wallets of all nodes that run, so many times a second, until
-// ctx ends. It tells each second how that goes.
-func (n *Network) Load(ctx context.Context, rate float64, tell func(Load)) error {
+// ctx ends, or for a while if it is not 0. It tells each second how that goes.
+func (n *Network) Load(ctx context.Context, rate float64, while time.Duration, tell func(Load)) error {
 	const most = 1000
 	if !(rate > 0 && rate <= most) {
 		return fmt.Errorf("%w: %v payments a second: want up to %d", ErrUsage, rate, most)
@@ -113,6 +113,11 @@ func (n *Network) Load(ctx context.Context, rate float64, tell func(Load)) error
 	addresses, err := n.fanOutAll(ctx, nodes)
 	if err != nil {
 		return ended(ctx, err)
+	}
+	if while > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, while)
+		defer cancel()
 	}
 	due := time.NewTicker(time.Duration(float64(time.Second) / rate))
 	defer due.Stop()

@@ -74,8 +74,10 @@ func (n *Network) copyOut(to string) (err error) {
 			return err
 		}
 	}
-	if err := copyFile(n.SpecFile(), filepath.Join(draft, specFile)); err != nil {
-		return err
+	for _, name := range n.specFiles() {
+		if err := copyFile(n.path(name), filepath.Join(draft, name)); err != nil {
+			return err
+		}
 	}
 	if err := writeJSON(filepath.Join(draft, stateFile), &n.State); err != nil {
 		return err
@@ -143,12 +145,25 @@ func (n *Network) Restore(name string) (err error) {
 			return err
 		}
 	}
-	if err := os.Rename(filepath.Join(draft, specFile), n.SpecFile()); err != nil {
-		return err
-	}
 	s.Name = n.Name
 	n.State = *s
+	for _, name := range n.specFiles() {
+		if err := os.Rename(filepath.Join(draft, name), n.path(name)); err != nil {
+			return err
+		}
+	}
 	return n.save()
+}
+
+// specFiles are the chainspecs of the network, in its directory.
+func (n *Network) specFiles() []string {
+	names := []string{specFile}
+	for _, node := range n.Nodes {
+		if node.Spec != "" {
+			names = append(names, node.Spec)
+		}
+	}
+	return names
 }
 
 // copyTree copies a directory, but for notCopied, and waits until it is on the disk.

@@ -120,3 +120,39 @@ func (n *Network) Spec() (*consensus.Spec, error) {
 
 // SpecFile is where the chainspec is.
 func (n *Network) SpecFile() string { return n.path(specFile) }
+
+// SetSpec has a node follow another chainspec from its next start on: one of the same
+// rules, which may have other upgrades (soft forks). An empty file is that of the
+// network.
+func (n *Network) SetSpec(index int, file string) error {
+	node, err := n.Node(index)
+	if err != nil {
+		return err
+	}
+	if node.Process.alive() {
+		return fmt.Errorf("%w: node %d runs: `lode testnet stop %d` first", ErrUsage, index, index)
+	}
+	if node.Spec = ""; file == "" {
+		return n.save()
+	}
+	doc, err := readSpec(file)
+	if err != nil {
+		return err
+	}
+	own, err := n.Spec()
+	if err != nil {
+		return err
+	}
+	other, err := consensus.ParseSpec(doc)
+	if err != nil {
+		return err
+	}
+	if own.Rules.ID() != other.Rules.ID() || own.Name != other.Name {
+		return fmt.Errorf("%w: %s has another name, or other rules, than the network", ErrUsage, file)
+	}
+	node.Spec = fmt.Sprintf("node%d.json", index)
+	if err := writeFile(n.path(node.Spec), doc); err != nil {
+		return err
+	}
+	return n.save()
+}

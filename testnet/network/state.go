@@ -66,6 +66,7 @@ type Node struct {
 	Address string   `json:"address"`         // of its wallet, that its blocks pay to
 	Rate    uint64   `json:"hashrate"`        // hashes a second; 0 if it does not mine
 	Clock   int64    `json:"clock,omitempty"` // seconds that its clock is ahead
+	Spec    string   `json:"spec,omitempty"`  // the file of a chainspec of its own, in the network's directory
 	Process *Process `json:"process,omitempty"`
 }
 

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
+	"math/rand/v2"
 	"os"
 	"slices"
-	"strconv"
 	"sync"
-	"time"
 
 	"lode/consensus"
 	"lode/p2p/link"
@@ -74,7 +72,30 @@ func (n *Network) up(ctx context.Context, s Settings) error {
 			return err
 		}
 	}
-	return n.startAll(ctx, n.Nodes)
+	err := n.startAll(ctx, n.Nodes)
+	for tries := 0; errors.Is(err, errTaken) && !n.Funded && s.Port == 0 && tries < 5; tries++ {
+		if err = n.move(); err == nil { // somebody else, such as another network, was faster
+			err = n.startAll(ctx, n.Nodes)
+		}
+	}
+	return err
+}
+
+// move gives a network of which nothing was needed yet other ports.
+func (n *Network) move() error {
+	for _, node := range n.Nodes {
+		if err := n.halt(node); err != nil {
+			return err
+		}
+	}
+	port, err := choosePort(0, len(n.Nodes), rand.IntN(portTries))
+	if err != nil {
+		return err
+	}
+	for _, node := range n.Nodes {
+		*node = Node{Index: node.Index, Host: node.Host, Peers: peerPort(port, node.Index), RPC: peerPort(port, node.Index) + 1, Address: node.Address, Rate: node.Rate}
+	}
+	return n.save()
 }
 
 // startAll starts those of the nodes that do not run.
@@ -162,7 +183,7 @@ func create(ctx context.Context, o Options, s Settings) (*Network, error) {
 			return nil, fmt.Errorf("%s is not empty, and has no %s: choose another --name or directory", o.Dir, stateFile)
 		}
 	}
-	port, err := choosePort(s.Port, s.Nodes)
+	port, err := choosePort(s.Port, s.Nodes, slotOf(o.Dir))
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +234,7 @@ func newNode(i, port int, rate uint64) *Node {
 	if !canListen(host, 0) {
 		host = "127.0.0.1"
 	}
-	return &Node{Index: i, Host: host, Peers: port + 2*(i-1), RPC: port + 2*(i-1) + 1, Rate: rate}
+	return &Node{Index: i, Host: host, Peers: peerPort(port, i), RPC: peerPort(port, i) + 1, Rate: rate}
 }
 
 // append adds a node to the state.
@@ -251,58 +272,9 @@ func (n *Network) Add(ctx context.Context, rate uint64) (*Node, error) {
 	return node, n.startAll(ctx, []*Node{node})
 }
 
-// The ports of a network that is given none begin at one of these.
-const (
-	firstPort = 29_500
-	portStep  = 200
-	portTries = 15
-)
-
-func taken(host string, port int) error {
-	return fmt.Errorf("port %d on %s is in use by another process: stop it, or choose others with --port", port, host)
-}
-
-// choosePort gives the first port for so many nodes: that which is asked for, or one
-// behind which all are free.
-func choosePort(asked, nodes int) (int, error) {
-	var err error
-	try := func(first int) bool {
-		for i := 1; i <= nodes; i++ {
-			for _, at := range []string{"127.0.0.1", hostOf(i)} {
-				for port := first + 2*(i-1); port <= first+2*(i-1)+1; port++ {
-					if !canListen(at, port) && canListen(at, 0) {
-						err = taken(at, port)
-						return false
-					}
-				}
-			}
-		}
-		return true
-	}
-	if asked != 0 {
-		if !try(asked) {
-			return 0, err
-		}
-		return asked, nil
-	}
-	for i := range portTries {
-		if try(firstPort + i*portStep) {
-			return firstPort + i*portStep, nil
-		}
-	}
-	return 0, err
-}
-
-func canListen(host string, port int) bool {
-	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-	if err != nil {
-		return false
-	}
-	return l.Close() == nil
-}
-
-// mostFunding is how many hashes a block may take if the wallets are to be funded.
-const mostFunding = 1 << 28
+// mostFunding bounds how much work a block may take if the wallets are to be funded:
+// 2^29 hashes, in bits.
+const mostFunding = 29
 
 // fund mines until every wallet has a coin that it can spend. It is real work, at the
 // full speed of one core, and done once.
@@ -316,7 +288,7 @@ func (n *Network) fund(ctx context.Context) error {
 		return err
 	}
 	limit := consensus.WorkFromBits(uint32(spec.Rules.PowLimit))
-	if limit.ToBig().BitLen() > 29 {
+	if limit.ToBig().BitLen() > mostFunding {
 		n.Say("A block takes too much work for a start: the wallets have no coins yet.")
 		n.Funded = true
 		return n.save()
@@ -358,109 +330,4 @@ func (n *Network) Down(wipe bool) error {
 	}
 	n.Close() // Windows removes no file that is open
 	return os.RemoveAll(n.Dir)
-}
-
-// Start starts nodes that do not run.
-func (n *Network) Start(ctx context.Context, indexes ...int) error {
-	nodes, err := n.named(indexes)
-	if err != nil {
-		return err
-	}
-	return n.startAll(ctx, nodes)
-}
-
-// Stop stops nodes cleanly.
-func (n *Network) Stop(indexes ...int) error {
-	nodes, err := n.named(indexes)
-	if err != nil {
-		return err
-	}
-	for _, node := range nodes {
-		err = errors.Join(err, n.halt(node))
-	}
-	return errors.Join(err, n.save())
-}
-
-// Kill ends nodes at once, as a crash would.
-func (n *Network) Kill(indexes ...int) error {
-	nodes, err := n.named(indexes)
-	if err != nil {
-		return err
-	}
-	for _, node := range nodes {
-		if !node.Process.alive() {
-			err = errors.Join(err, fmt.Errorf("%w: node %d", ErrStopped, node.Index))
-			continue
-		}
-		err = errors.Join(err, node.Process.kill()) // it stays in the state: status says that it has ended
-	}
-	return err
-}
-
-func (n *Network) named(indexes []int) (nodes []*Node, err error) {
-	for _, i := range indexes {
-		node, err := n.Node(i)
-		if err != nil {
-			return nil, err
-		}
-		nodes = append(nodes, node)
-	}
-	return nodes, nil
-}
-
-// keptByWipe is what a node keeps of its directory: keys, and which wallets to load.
-var keptByWipe = []string{"wallets", "settings.json"}
-
-// Wipe removes all that a node has but its wallet. One that runs is stopped for that,
-// and started again: it fetches everything from its peers.
-func (n *Network) Wipe(ctx context.Context, index int) error {
-	node, err := n.Node(index)
-	if err != nil {
-		return err
-	}
-	ran := node.Process.alive()
-	if err := n.halt(node); err != nil {
-		return err
-	}
-	dir, err := n.netDir(n.DataDir(node))
-	if err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if !slices.Contains(keptByWipe, e.Name()) {
-			err = errors.Join(err, os.RemoveAll(dir+string(os.PathSeparator)+e.Name()))
-		}
-	}
-	if err = errors.Join(err, n.save()); err != nil || !ran {
-		return err
-	}
-	return n.startAll(ctx, []*Node{node})
-}
-
-// SetClock has the clock of a node be ahead of the machine's by some seconds.
-func (n *Network) SetClock(ctx context.Context, index int, ahead int64) error {
-	node, err := n.Node(index)
-	if err != nil {
-		return err
-	}
-	spec, err := n.Spec()
-	if err != nil {
-		return err
-	}
-	if !spec.Defaults.MockClock {
-		return fmt.Errorf("%w: the chainspec does not allow other clocks: defaults.mock_clock", ErrUsage)
-	}
-	const most = 365 * 24 * time.Hour
-	if d := time.Duration(ahead) * time.Second; d > most || d < -most {
-		return fmt.Errorf("%w: %d seconds: want a year at most", ErrUsage, ahead)
-	}
-	node.Clock = ahead
-	if err := n.save(); err != nil || !node.Process.alive() {
-		return err
-	}
-	return n.Call(ctx, node, nil, "setclockahead", ahead)
 }
