@@ -108,7 +108,7 @@ wallet-histories: ## hold wallets to the ledger through SEEDS (1000) histories o
 
 .PHONY: page
 page: ## let a browser (CHROMIUM, Debian's chromium) watch the page of a node while blocks, payments and reorganizations happen
-	LODE_TEST_CHROMIUM="$$(command -v $(or $(CHROMIUM),chromium))" $(GO) test ./rpc/web -count 1 -timeout 20m -v
+	LODE_TEST_CHROMIUM="$$(command -v $(or $(CHROMIUM),chromium))" $(GO) test ./rpc/web -run 'Page' -count 1 -timeout 20m -v
 
 .PHONY: wallet-payments
 wallet-payments: ## let two wallets pay each other 500 times under mining and reorganizations

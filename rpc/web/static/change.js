@@ -135,6 +135,6 @@ function edit(root, info, original, later, wanted) {
       section(t.verdict, verdict)),
       h("div", { class: "w5" }, section(t.later, list, chain.length ? h("p", { class: "do" }, all) : empty(t.laterNone)))),
     section(t.txBytes, h("p", { class: "do" }, choose), area, h("br"), rows([t.txid, txid], [t.root, root2]), h("p", { class: "do" }, fix)));
-  verdict.append(empty(t.leadChange.split(". ").at(-1)));
+  verdict.append(empty(t.verdictNone));
   show();
 }

@@ -2,7 +2,12 @@
 import { h, s, number, small, span, scaled, hashes, difficulty, empty } from "./dom.js";
 import { t } from "./text.js";
 
-const W = 560;
+// A chart is drawn as wide as it is shown, roughly: its letters keep their size.
+let W = 560;
+const fit = () => { W = innerWidth < 560 ? 330 : innerWidth <= 900 ? 760 : 560; };
+fit();
+addEventListener("resize", fit);
+
 const chart = (label, height, ...children) => s("svg", { viewBox: `0 0 ${W} ${height}`, role: "img", "aria-label": label }, ...children);
 const label = (x, y, text, anchor = "start", kind) => s("text", { x, y, "text-anchor": anchor, class: kind }, text);
 
@@ -71,12 +76,12 @@ export const difficulties = bits => lines(t.difficulty, bits.map(difficulty), sm
 // peerMap puts peers at a distance of their latency: theirs on the left, ours on the right.
 export function peerMap(peers) {
   const H = 170, cx = W / 2, cy = H - 16, radius = ms => 22 + Math.min(1, Math.log10(1 + ms) / 3.2) * (H - 48);
-  const seen = {};
+  const seen = {}, wide = Math.min(1.45, (W / 2 - 4) / radius(1000));
   const spots = peers.map(p => {
     const ms = (p.pingtime ?? p.minping ?? 0) * 1000, side = p.inbound ? "in" : "out", k = seen[side] = (seen[side] || 0) + 1;
     const angle = (p.inbound ? Math.PI : 0) + (p.inbound ? 1 : -1) * (0.18 + (k * 0.618 % 1) * 1.15), r = radius(ms);
-    return s("a", { href: "#/peer/" + p.id, "aria-label": t.peer(p.id) }, s("circle", { class: p.inbound ? "dot in" : "dot", cx: cx + Math.cos(angle) * r * 1.45, cy: cy + Math.sin(angle) * r * (p.inbound ? 1 : 1), r: 5 }, s("title", {}, `${t.peer(p.id)} · ${p.subver || ""} · ${number(ms, 1)} ms`)));
+    return s("a", { href: "#/peer/" + p.id }, s("title", {}, `${t.peer(p.id)} · ${p.subver || ""} · ${number(ms, 1)} ms`), s("circle", { class: p.inbound ? "dot in" : "dot", cx: cx + Math.cos(angle) * r * wide, cy: cy + Math.sin(angle) * r, r: 5 }));
   });
-  const ring = ms => { const r = radius(ms); return [s("path", { class: "ring", d: `M${cx - r * 1.45},${cy}A${r * 1.45},${r} 0 0 1 ${cx + r * 1.45},${cy}` }), label(cx, cy - r - 3, ms + " ms", "middle")]; };
+  const ring = ms => { const r = radius(ms); return [s("path", { class: "ring", d: `M${cx - r * wide},${cy}A${r * wide},${r} 0 0 1 ${cx + r * wide},${cy}` }), label(cx, cy - r - 3, ms + " ms", "middle")]; };
   return s("svg", { viewBox: `0 0 ${W} ${H}`, role: "group", "aria-label": t.latency }, ...[1, 10, 100, 1000].flatMap(ring), s("circle", { cx, cy, r: 7, class: "area" }), ...spots, label(8, H - 4, t.inbound), label(W - 8, H - 4, t.outbound, "end"));
 }

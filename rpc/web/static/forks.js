@@ -49,7 +49,7 @@ export function drawTree(tree) {
     if (!rowsOf.has(n.height)) continue;
     const [x, y0] = at(n), kind = [n.active && "on", n.hash === tree.tip && "tip", (n.was || n.bad || n.banned) && "was", n.header && "head"].filter(Boolean).join(" ");
     const state = n.active ? t.onChain : n.bad ? t.badBlock : n.was ? t.wasChain : n.header ? t.headerOnly : t.offChain;
-    parts.push(s("g", { class: kind }, s("a", { href: "#/block/" + n.hash, "aria-label": `${number(n.height)} …${n.hash.slice(-6)}: ${state}` }, s("title", {}, `${n.hash}\n${state}`), s("rect", { x, y: y0, width: BOX, height: TALL, rx: 8 }), s("text", { x: x + 11, y: y0 + 18 }, number(n.height) + " "), s("text", { x: x + BOX - 11, y: y0 + 18, "text-anchor": "end", class: "soft" }, "…" + n.hash.slice(-6)))));
+    parts.push(s("g", { class: kind }, s("a", { href: "#/block/" + n.hash }, s("title", {}, `${n.hash}\n${state}`), s("rect", { x, y: y0, width: BOX, height: TALL, rx: 8 }), s("text", { x: x + 11, y: y0 + 18 }, number(n.height) + " "), s("text", { x: x + BOX - 11, y: y0 + 18, "text-anchor": "end", class: "soft" }, "…" + n.hash.slice(-6)))));
   }
   const width = Math.max(columns * LANE, LANE), svg = s("svg", { class: "tree", viewBox: `0 0 ${width} ${y + 4}`, role: "group", "aria-label": t.forks }, ...parts);
   svg.style.width = width + "px";
