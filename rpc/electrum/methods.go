@@ -216,7 +216,7 @@ func getTransaction(ctx context.Context, s *session, p *params, r *reply) (any, 
 		r.cost += float64(len(v)) / 10_000
 		return v, s.large(r, len(v))
 	}
-	tx, err := s.c.s.tx(id)
+	tx, err := s.c.s.tx(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -225,11 +225,8 @@ func getTransaction(ctx context.Context, s *session, p *params, r *reply) (any, 
 }
 
 // tx finds a transaction, of the mempool or of the chain.
-func (s *Server) tx(id consensus.Hash) (*consensus.Tx, error) {
-	if e, ok := s.cfg.Index.Pooled(id); ok {
-		return e.Tx, nil
-	}
-	tx, _, err := s.cfg.Ledger.FindTx(id)
+func (s *Server) tx(ctx context.Context, id consensus.Hash) (*consensus.Tx, error) {
+	tx, _, err := s.cfg.Index.Find(ctx, id)
 	if errors.Is(err, chain.ErrNoTx) {
 		return nil, fail(codeDaemon, "No such mempool or blockchain transaction: %s", id)
 	}

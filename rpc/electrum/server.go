@@ -27,7 +27,6 @@ type Ledger interface {
 	HashAt(height uint32) (consensus.Hash, bool)
 	Header(consensus.Hash) (chain.HeaderInfo, bool)
 	Block(consensus.Hash) (*consensus.Block, error)
-	FindTx(consensus.Hash) (*consensus.Tx, consensus.Hash, error)
 }
 
 // Node makes calls of Bitcoin Core's interface, whose answers are part of the

@@ -88,7 +88,7 @@ func (s *Server) scriptTxs(ctx context.Context, id scripthash.ID, unconfirmed, c
 		}
 		slices.SortStableFunc(pool, func(a, b scripthash.PoolTx) int { return b.Time.Compare(a.Time) })
 		for _, e := range pool[:min(poolTxs, len(pool))] {
-			j, err := s.show(&found{tx: e.Tx})
+			j, err := s.show(ctx, &found{tx: e.Tx})
 			if errors.Is(err, chain.ErrNoTx) {
 				continue // it has just left
 			}
@@ -106,14 +106,14 @@ func (s *Server) scriptTxs(ctx context.Context, id scripthash.ID, unconfirmed, c
 		return nil, err
 	}
 	for _, tx := range page {
-		f, err := s.find(tx.TxID)
+		f, err := s.find(ctx, tx.TxID)
 		if errors.Is(err, chain.ErrNoTx) {
 			continue // a reorganization is under way
 		}
 		if err != nil {
 			return nil, err
 		}
-		j, err := s.show(&f)
+		j, err := s.show(ctx, &f)
 		if err != nil {
 			return nil, err
 		}

@@ -33,7 +33,6 @@ type Ledger interface {
 	BlockBytes(consensus.Hash) ([]byte, error)
 	Spent(consensus.Hash) ([]consensus.Coin, error)
 	Coin(consensus.OutPoint) (consensus.Coin, bool, error)
-	FindTx(consensus.Hash) (*consensus.Tx, consensus.Hash, error)
 	AddressKeys(from, to [32]byte, limit int) ([][32]byte, error)
 }
 

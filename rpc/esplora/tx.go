@@ -109,17 +109,17 @@ func (f *found) status() statusJSON {
 }
 
 // find finds a transaction of the chain or of the mempool.
-func (s *Server) find(id consensus.Hash) (found, error) {
-	if e, ok := s.cfg.Index.Pooled(id); ok {
-		return found{tx: e.Tx}, nil
-	}
+func (s *Server) find(ctx context.Context, id consensus.Hash) (found, error) {
 	if genesis := s.cfg.Spec.Rules.Genesis(); genesis.Txs[0].TxID() == id {
 		info, _ := s.cfg.Ledger.Header(genesis.Header.Hash())
 		return found{genesis.Txs[0], &info}, nil
 	}
-	tx, hash, err := s.cfg.Ledger.FindTx(id)
+	tx, hash, err := s.cfg.Index.Find(ctx, id)
 	if err != nil {
 		return found{}, err
+	}
+	if hash == (consensus.Hash{}) {
+		return found{tx: tx}, nil
 	}
 	info, ok := s.cfg.Ledger.Header(hash)
 	if !ok {
@@ -133,7 +133,7 @@ func (s *Server) find(id consensus.Hash) (found, error) {
 const manyInputs = 50
 
 // spentBy lists the outputs that a transaction spends.
-func (s *Server) spentBy(f *found) ([]consensus.TxOut, error) {
+func (s *Server) spentBy(ctx context.Context, f *found) ([]consensus.TxOut, error) {
 	if f.tx.IsCoinbase() {
 		return nil, nil
 	}
@@ -149,7 +149,7 @@ func (s *Server) spentBy(f *found) ([]consensus.TxOut, error) {
 			outs[i] = coin.Output()
 			continue
 		}
-		parent, err := s.find(o.TxID)
+		parent, err := s.find(ctx, o.TxID)
 		if err != nil {
 			return nil, err
 		}
@@ -183,8 +183,8 @@ func (s *Server) spentInBlock(f *found) ([]consensus.TxOut, error) {
 	return nil, chain.ErrNoTx
 }
 
-func (s *Server) show(f *found) (txJSON, error) {
-	spent, err := s.spentBy(f)
+func (s *Server) show(ctx context.Context, f *found) (txJSON, error) {
+	spent, err := s.spentBy(ctx, f)
 	if err != nil {
 		return txJSON{}, err
 	}
@@ -196,7 +196,7 @@ func (s *Server) tx(ctx context.Context, arg string, path []string) (*answer, er
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.find(id)
+	f, err := s.find(ctx, id)
 	what := strings.Join(path, "/")
 	if what == "status" && errors.Is(err, chain.ErrNoTx) {
 		return jsonOf(statusJSON{}) // as electrs has it
@@ -206,7 +206,7 @@ func (s *Server) tx(ctx context.Context, arg string, path []string) (*answer, er
 	}
 	switch what {
 	case "":
-		j, err := s.show(&f)
+		j, err := s.show(ctx, &f)
 		if err != nil {
 			return nil, err
 		}

@@ -267,7 +267,7 @@ func (x *Index) Page(ctx context.Context, id ID, after consensus.Hash, limit int
 		}
 		from, found := tip.Height, after == consensus.Hash{}
 		if !found {
-			_, block, err := x.ledger.FindTx(after)
+			_, block, err := x.Find(ctx, after)
 			if err != nil {
 				return err
 			}
@@ -317,7 +317,7 @@ func (x *Index) Spender(ctx context.Context, o consensus.OutPoint, key [32]byte,
 			return len(candidates) < most && ctx.Err() == nil
 		})
 		for _, id := range candidates {
-			tx, block, failure := x.ledger.FindTx(id)
+			tx, block, failure := x.Find(ctx, id)
 			if failure != nil {
 				return failure
 			}
