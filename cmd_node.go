@@ -82,6 +82,7 @@ type nodeConfig struct {
 	threads        int            // 0 for one per core
 	kernel         *kernel.Kernel // nil for the fastest
 	pace           time.Duration
+	blockVersion   int32  // 0 for what the rules ask for
 	blockWeight    int    // weight units; 0 for what the rules allow
 	reserved       int    // likewise, for the header and the coinbase
 	mineRate       uint64 // hashes a second; 0 for no limit

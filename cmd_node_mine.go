@@ -1,6 +1,8 @@
 package main
 
 import (
+	"math"
+
 	"github.com/urfave/cli/v2"
 
 	"lode/chain"
@@ -20,6 +22,7 @@ func nodeMineFlags() []cli.Flag {
 		paceFlag(),
 		&cli.IntFlag{Name: "blockmaxweight", DefaultText: "what the rules allow", Usage: "make blocks of at most `N` weight units, all included"},
 		&cli.IntFlag{Name: "blockreservedweight", Value: miner.DefaultReserved, Usage: "keep `N` of them free for the header and the coinbase"},
+		&cli.IntFlag{Name: "blockversion", DefaultText: "what the rules ask for", Usage: "make blocks of version `N`, on networks for tests"},
 		&cli.Uint64Flag{Name: "mine-rate", DefaultText: "no limit", Usage: "try at most `N` hashes a second on all threads together"},
 		&cli.BoolFlag{Name: "mine-paused", Hidden: true, Usage: "do not begin to mine before the call setgenerate"},
 	)
@@ -31,7 +34,7 @@ func (n *nodeConfig) readMineFlags(c *cli.Context) (err error) {
 	if n.threads, err = threadsOf(c); err != nil {
 		return err
 	}
-	if err = n.readBlockWeights(c); err != nil {
+	if err = n.readBlockForm(c); err != nil {
 		return err
 	}
 	if name := c.String("kernel"); name != "" {
@@ -49,11 +52,17 @@ func (n *nodeConfig) readMineFlags(c *cli.Context) (err error) {
 	return nil
 }
 
-// readBlockWeights reads how large blocks may be that the node makes.
-func (n *nodeConfig) readBlockWeights(c *cli.Context) error {
+// readBlockForm reads how large blocks may be that the node makes, and their version.
+func (n *nodeConfig) readBlockForm(c *cli.Context) error {
 	most := n.spec.Rules.MaxBlockWeight
 	n.blockWeight, n.reserved = c.Int("blockmaxweight"), c.Int("blockreservedweight")
+	version := c.Int("blockversion")
+	n.blockVersion = int32(version)
 	switch {
+	case version != 0 && !n.spec.Defaults.MockClock:
+		return usageError(c.Command.HelpName, "--blockversion is for networks for tests")
+	case version != 0 && (version < 4 || version > math.MaxInt32):
+		return usageError(c.Command.HelpName, "--blockversion %d: want 4 to %d", version, math.MaxInt32)
 	case n.blockWeight < 0 || n.blockWeight > most:
 		return usageError(c.Command.HelpName, "--blockmaxweight %d: want at most the %d of the rules", n.blockWeight, most)
 	case n.reserved < miner.LeastReserved || n.reserved > max(most, miner.DefaultReserved):
@@ -65,7 +74,7 @@ func (n *nodeConfig) readBlockWeights(c *cli.Context) error {
 // newTemplates prepares what all who mine ask for blocks to mine.
 func (n *nodeConfig) newTemplates(ledger *chain.Chain, pool *mempool.Pool, peers *p2p.Node) *miner.Templates {
 	return miner.NewTemplates(miner.TemplatesConfig{
-		Ledger: ledger, Pool: pool, Now: n.clock.Wall.Now, Log: n.log, Weight: n.blockWeight, Reserved: max(n.reserved, n.pool.reservedWeight()),
+		Ledger: ledger, Pool: pool, Now: n.clock.Wall.Now, Log: n.log, Weight: n.blockWeight, Version: n.blockVersion, Reserved: max(n.reserved, n.pool.reservedWeight()),
 		Ready: func() error {
 			if peers.Syncing() || ledger.AwaitsSnapshot() {
 				return miner.ErrSyncing

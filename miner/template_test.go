@@ -79,6 +79,19 @@ func TestAssembleWeights(t *testing.T) {
 	}
 }
 
+// TestAssembleVersion makes blocks of a version that the operator has named.
+func TestAssembleVersion(t *testing.T) {
+	n := newNode(t, unchanged)
+	templates := NewTemplates(TemplatesConfig{Ledger: n.ledger, Pool: n.pool, Version: 1337})
+	tmpl, _, err := templates.Current()
+	if err != nil || tmpl.Version != 1337 {
+		t.Fatalf("%v, %v; want version 1337", tmpl, err)
+	}
+	if _, err := templates.Generate(t.Context(), payTo, 1, 1<<32); err != nil || n.ledger.Tip().Height != tmpl.Height {
+		t.Errorf("a block of it: %v", err)
+	}
+}
+
 // TestAssembleUpgrades makes blocks under an upgrade that lowers the weight, and
 // signals for another.
 func TestAssembleUpgrades(t *testing.T) {

@@ -17,6 +17,7 @@ type TemplatesConfig struct {
 	Pool     Pool
 	Reserved int              // weight units that the header and the coinbase may take; 0 means DefaultReserved
 	Weight   int              // of a whole block at most, with Reserved; 0 means what the rules allow
+	Version  int32            // of blocks; 0 means what the rules ask for
 	Ready    func() error     // why the node cannot make blocks, nil if it can; nil means it always can
 	Now      func() time.Time // nil means time.Now
 	Log      *slog.Logger     // nil means none
@@ -124,6 +125,9 @@ func (t *Templates) assemble(pool Pool) (*Template, error) {
 	made, err := assemble(t.cfg.Ledger.Rules(), pool, t.cfg.Now(), t.cfg.Weight, t.cfg.Reserved)
 	if err != nil {
 		return nil, err
+	}
+	if t.cfg.Version != 0 {
+		made.Version = t.cfg.Version
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
