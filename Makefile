@@ -18,7 +18,7 @@ PAYMENTS    ?= 1000
 BITCOIND    ?= bitcoind
 BTCD        := github.com/btcsuite/btcd@v0.26.2
 
-.PHONY: help btcwallet build test race lint fuzz oracle psbt-oracle interop interop-js lnd crash faults damages reorg bench bench-import bench-net bench-stratum simulate flood attack wallet-histories musig messages age generate generated arm64 testnet clean
+.PHONY: help btcwallet build test race check lint fuzz oracle psbt-oracle interop interop-js lnd crash faults damages reorg bench bench-import bench-net bench-stratum simulate flood attack wallet-histories musig messages age generate generated arm64 testnet clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,9 +32,14 @@ test: ## run the tests that users run (under three minutes)
 race: ## run the tests with the race detector, but those of the built binary, which is without it
 	$(GO) test -race -short -timeout 30m $$($(GO) list ./... | grep -v -E '^lode/testnet(/attack)?$$')
 
+check: ## run the tests of the rules and the ledger with what must hold asserted at every step, and count what may be done only once
+	$(GO) test -tags check -timeout 30m ./consensus ./chain
+	$(GO) test -tags check -timeout 30m ./p2p -run TestSyncChecksBlocksOnce
+
 lint: ## format check, go vet (for Windows and 32 bits, too), staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
+	$(GO) vet -tags check ./consensus ./chain ./p2p
 	@for system in windows/amd64 linux/386; do echo "build and vet for $$system"; \
 		GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build ./... && GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) vet ./... || exit 1; done
 	$(GO) run $(STATICCHECK) ./...

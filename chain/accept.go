@@ -41,13 +41,27 @@ type Verdict struct {
 // SubmitBlocks is SubmitBlock for several blocks, which are stored in this order.
 // Signatures are verified together.
 func (c *Chain) SubmitBlocks(blocks ...*consensus.Block) []Verdict {
+	return c.checkAndSubmit(len(blocks), func(i int) (*consensus.CheckedBlock, error) { return c.rules.CheckBlock(blocks[i]) })
+}
+
+// SubmitHashed is SubmitBlocks for blocks whose hashes are known.
+func (c *Chain) SubmitHashed(blocks ...consensus.HashedBlock) []Verdict {
+	return c.checkAndSubmit(len(blocks), func(i int) (*consensus.CheckedBlock, error) { return c.rules.CheckHashed(blocks[i]) })
+}
+
+// SubmitChecked is SubmitBlocks for blocks that were checked by the rules of this
+// network.
+func (c *Chain) SubmitChecked(blocks ...*consensus.CheckedBlock) []Verdict {
+	return c.checkAndSubmit(len(blocks), func(i int) (*consensus.CheckedBlock, error) { return blocks[i], nil })
+}
+
+// checkAndSubmit submits n blocks, as far as they pass a check, which is called on
+// all cores.
+func (c *Chain) checkAndSubmit(n int, check func(i int) (*consensus.CheckedBlock, error)) []Verdict {
 	c.submitting.Add(1)
 	defer c.submitting.Add(-1)
-	list := make([]submission, len(blocks))
-	onAllCores(len(blocks), func(i int) {
-		list[i].block = parsedBlock{blocks[i], blocks[i].TxIDs()}
-		list[i].err = c.rules.CheckBlock(blocks[i], list[i].block.ids)
-	})
+	list := make([]submission, n)
+	onAllCores(n, func(i int) { list[i].block, list[i].err = check(i) })
 	var good []*submission
 	for i := range list {
 		if list[i].err == nil { // else nothing is remembered: the header cannot be blamed
@@ -68,10 +82,9 @@ func (c *Chain) SubmitBlocks(blocks ...*consensus.Block) []Verdict {
 // alone.
 func (c *Chain) Busy() bool { return c.submitting.Load() > 0 }
 
-// submission is a block, which has passed CheckBlock, on its way into the
-// ledger, and what became of it.
+// submission is a block on its way into the ledger, and what became of it.
 type submission struct {
-	block  parsedBlock
+	block  *consensus.CheckedBlock // nil if it did not pass the check
 	status Status
 	err    error
 }
@@ -119,7 +132,7 @@ func (c *Chain) work() (more bool) {
 // store1 stores the block of a submission, and has it wait for the verdict if it
 // is new. The caller holds mu.
 func (c *Chain) store1(s *submission) {
-	if n, _ := c.tree.Find(s.block.block.Header.Hash()); n != nil && len(c.waiting[n]) > 0 {
+	if n, _ := c.tree.Find(s.block.Hash()); n != nil && len(c.waiting[n]) > 0 {
 		s.status = Duplicate // of a block whose verdict is still to come
 		c.waiting[n] = append(c.waiting[n], s)
 		return
@@ -137,28 +150,28 @@ func (c *Chain) store1(s *submission) {
 
 // take stores a block in the files and hangs it into the index. It gives no node
 // for one that is there already. The caller holds mu.
-func (c *Chain) take(p parsedBlock) (*node, error) {
+func (c *Chain) take(p *consensus.CheckedBlock) (*node, error) {
 	if err := c.Err(); err != nil {
 		return nil, err
 	}
 	c.dropLost()
-	n, _ := c.tree.Find(p.block.Header.Hash())
+	n, _ := c.tree.Find(p.Hash())
 	if _, lost := c.lost[n]; !lost { // else it is needed whatever is said of it, if only to be disconnected
 		var err error
-		if n, err = c.acceptHeader(&p.block.Header); err != nil {
+		if n, err = c.acceptHeader(&p.Block().Header, p.Hash()); err != nil {
 			return nil, err
 		}
 	}
 	if n.IsStored() || n.Own.has(statusPruned) {
 		return nil, nil
 	}
-	if err := c.rules.CheckBlockAfter(n.Parent().State(), p.block, p.ids); err != nil {
+	if err := c.rules.CheckBlockAfter(n.Parent().State(), p); err != nil {
 		if consensus.IsMutation(err) { // the header is good, and may get children
 			return nil, errors.Join(err, c.putNodes(n))
 		}
 		return nil, errors.Join(err, c.markFailed(n))
 	}
-	payload := p.block.Bytes()
+	payload := p.Block().Bytes()
 	body, err := c.blocks.append(payload)
 	if err != nil {
 		return nil, c.fail(err)
@@ -207,8 +220,7 @@ func (c *Chain) settleWaiting(failure error) {
 // acceptHeader finds the node of a header whose work was checked, or makes it,
 // also where the error is of kind ErrInvalidated: ReconsiderBlock may want it.
 // The caller holds mu.
-func (c *Chain) acceptHeader(h *consensus.Header) (*node, error) {
-	hash := h.Hash()
+func (c *Chain) acceptHeader(h *consensus.Header, hash consensus.Hash) (*node, error) {
 	if n, ok := c.tree.Find(hash); ok {
 		switch {
 		case n.IsBroken():
@@ -228,7 +240,7 @@ func (c *Chain) acceptHeader(h *consensus.Header) (*node, error) {
 	if err := c.rules.CheckHeader(parent.State(), h, c.latest()); err != nil {
 		return nil, err
 	}
-	n, err := c.tree.Add(headertree.Saved{Header: *h, Faults: parent.Faults()}, kept{})
+	n, err := c.tree.Add(headertree.Saved{Header: *h, Hash: hash, Faults: parent.Faults()}, kept{})
 	if err != nil {
 		return nil, c.fail(err)
 	}
@@ -244,19 +256,21 @@ func (c *Chain) acceptHeader(h *consensus.Header) (*node, error) {
 // ErrInvalidated all have been added, but count for nothing until
 // ReconsiderBlock.
 func (c *Chain) AddHeaders(headers []consensus.Header) error {
+	hashes := make([]consensus.Hash, len(headers))
 	for i := range headers {
-		if err := c.rules.CheckWork(&headers[i]); err != nil {
+		hashes[i] = headers[i].Hash()
+		if err := c.rules.CheckWorkOf(&headers[i], hashes[i]); err != nil {
 			return err
 		}
 	}
-	changed, err := c.addHeaders(headers)
+	changed, err := c.addHeaders(headers, hashes)
 	if changed {
 		c.pokeAll()
 	}
 	return err
 }
 
-func (c *Chain) addHeaders(headers []consensus.Header) (changed bool, err error) {
+func (c *Chain) addHeaders(headers []consensus.Header, hashes []consensus.Hash) (changed bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.Err(); err != nil {
@@ -266,7 +280,7 @@ func (c *Chain) addHeaders(headers []consensus.Header) (changed bool, err error)
 	var added []*node
 	for i := range headers {
 		known := c.tree.Len()
-		n, failure := c.acceptHeader(&headers[i])
+		n, failure := c.acceptHeader(&headers[i], hashes[i])
 		if c.tree.Len() > known {
 			added = append(added, n)
 		}

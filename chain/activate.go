@@ -11,12 +11,6 @@ import (
 	"lode/consensus/sigcheck"
 )
 
-// parsedBlock is a block and its transaction ids.
-type parsedBlock struct {
-	block *consensus.Block
-	ids   []consensus.Hash
-}
-
 const (
 	// groupSize is about how many bytes of blocks are connected together, so
 	// that their signatures are verified in one batch.
@@ -170,14 +164,14 @@ func (c *Chain) connect(group []*node) (failed bool, err error) {
 // that the coins are of and each the parent of the next, as far as they are
 // valid, and gives what each did. If one is not, the error is an *invalidBlock;
 // else it is one of the database, and the coins are worth nothing.
-func (c *coinCache) connect(rules *consensus.Rules, checker *sigcheck.Checker, nodes []*node, blocks []parsedBlock, medianTime func(height uint32) uint32) (updates []*consensus.Update, err error) {
+func (c *coinCache) connect(rules *consensus.Rules, checker *sigcheck.Checker, nodes []*node, blocks []*consensus.CheckedBlock, medianTime func(height uint32) uint32) (updates []*consensus.Update, err error) {
 	if err := c.read(blocks); err != nil {
 		return nil, err
 	}
 	var sigs [][]consensus.SpendCheck
 	source := &coins{cache: c}
 	for i, p := range blocks {
-		u, broken := rules.ConnectBlock(*nodes[i].Parent().State(), p.block, p.ids, source, medianTime)
+		u, broken := rules.ConnectBlock(*nodes[i].Parent().State(), p, source, medianTime)
 		if source.err != nil {
 			return nil, source.err // and the verdict is worth nothing
 		}
@@ -194,7 +188,7 @@ func (c *coinCache) connect(rules *consensus.Rules, checker *sigcheck.Checker, n
 	}
 	for i := len(updates) - 1; i >= good; i-- {
 		view := consensus.NewView(consensus.Coins{})
-		if err := consensus.RevertBlock(view, blocks[i].block, blocks[i].ids, updates[i].Spent); err != nil {
+		if err := consensus.RevertBlock(view, blocks[i].Block(), blocks[i].IDs(), updates[i].Spent); err != nil {
 			return nil, fmt.Errorf("block %s: %w", nodes[i].Hash(), err)
 		}
 		c.apply(view)
@@ -240,7 +234,7 @@ func (c *Chain) disconnect() (lost bool, err error) {
 
 // hold keeps a block decoded in memory until it is connected, if there is room.
 // The caller holds mu.
-func (c *Chain) hold(n *node, p parsedBlock) {
+func (c *Chain) hold(n *node, p *consensus.CheckedBlock) {
 	if size := int(n.Own.body.Size); c.heldBytes+size <= maxHeld {
 		c.held[n] = p
 		c.heldBytes += size
@@ -268,8 +262,8 @@ func (c *Chain) forget(last *node) {
 
 // parseAll is parse for many, on all cores. With an error it gives the blocks
 // before the one that could not be read.
-func (c *Chain) parseAll(nodes []*node) ([]parsedBlock, error) {
-	blocks, errs := make([]parsedBlock, len(nodes)), make([]error, len(nodes))
+func (c *Chain) parseAll(nodes []*node) ([]*consensus.CheckedBlock, error) {
+	blocks, errs := make([]*consensus.CheckedBlock, len(nodes)), make([]error, len(nodes))
 	onAllCores(len(nodes), func(i int) { blocks[i], errs[i] = c.parse(nodes[i]) })
 	for i, err := range errs {
 		if err != nil {

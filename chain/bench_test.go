@@ -242,7 +242,7 @@ func BenchmarkServe(b *testing.B) {
 			"header": func() ([]byte, error) {
 				payload, _, err := c.readBody(n)
 				if err == nil {
-					_, err = c.prove(n, payload)
+					_, err = c.prove(n, payload, false)
 				}
 				return payload, err
 			},

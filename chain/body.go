@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -13,7 +14,8 @@ import (
 // against the block's header when they were stored, and every read compares
 // them. A block from before there were checksums is checked against its header,
 // by merkle root and witness commitment, the first time that it is read; then it
-// gets one too. Nothing is ever believed because of the hash of its header
+// gets one too. The rules are not applied again, but where that is what was asked
+// for: see proveAgain. Nothing is ever believed because of the hash of its header
 // alone, which does not commit to all of a block's bytes.
 //
 // Undo data carries a checksum of its own, see appendUndo, and transactions that
@@ -58,7 +60,7 @@ func (c *Chain) readBody(n *node) (payload []byte, checked bool, err error) {
 		var sum uint32
 		if sum, checked = c.sumOf(n); checked && checksum(payload) != sum {
 			err = fmt.Errorf("%w: its checksum differs", errRecord)
-		} else if len(payload) < consensus.HeaderSize || consensus.DoubleSHA256(payload[:consensus.HeaderSize]) != n.Hash() {
+		} else if !bytes.HasPrefix(payload, n.Header().Append(nil)) {
 			err = fmt.Errorf("%w: it has another header", errRecord)
 		}
 	}
@@ -73,7 +75,7 @@ func (c *Chain) readBody(n *node) (payload []byte, checked bool, err error) {
 func (c *Chain) bodyBytes(n *node) ([]byte, error) {
 	payload, checked, err := c.readBody(n)
 	if err == nil && !checked {
-		_, err = c.prove(n, payload)
+		_, err = c.prove(n, payload, false)
 	}
 	if err != nil {
 		return nil, err
@@ -81,18 +83,17 @@ func (c *Chain) bodyBytes(n *node) ([]byte, error) {
 	return payload, nil
 }
 
-// prove checks the bytes of a block against its header, and by every rule that
-// needs no coins, and keeps in mind the checksum of a block that has none. n may
-// be a copy.
-func (c *Chain) prove(n *node, payload []byte) (p parsedBlock, err error) {
-	if p.block, err = consensus.DecodeBlock(payload); err == nil {
-		p.ids = p.block.TxIDs()
-		if n.Parent() != nil {
-			err = errors.Join(c.rules.CheckBlock(p.block, p.ids), c.rules.CheckBlockAfter(n.Parent().State(), p.block, p.ids))
-		}
-	}
+// prove makes sure that the bytes of a block are those that its header commits to, and
+// keeps in mind the checksum of a block that has none; whole says that a checksum has
+// shown it. n may be a copy.
+func (c *Chain) prove(n *node, payload []byte, whole bool) (*consensus.CheckedBlock, error) {
+	block, err := consensus.DecodeBlock(payload)
 	if err != nil {
-		return parsedBlock{}, damaged("block", n, err)
+		return nil, damaged("block", n, err)
+	}
+	p, err := c.rules.Stored(block, n.Header(), n.Hash(), whole)
+	if err != nil {
+		return nil, damaged("block", n, err)
 	}
 	if n.Parent() != nil && !n.Own.has(statusSummed) {
 		c.lossMu.Lock()
@@ -102,14 +103,30 @@ func (c *Chain) prove(n *node, payload []byte) (p parsedBlock, err error) {
 	return p, nil
 }
 
+// proveAgain is prove by every rule that needs no coins, for who wants to know whether
+// a block keeps them. n may be a copy.
+func (c *Chain) proveAgain(n *node, payload []byte) (*consensus.CheckedBlock, error) {
+	p, err := c.prove(n, payload, false)
+	if err != nil || n.Parent() == nil {
+		return p, err
+	}
+	if p, err = c.rules.CheckBlock(p.Block()); err == nil {
+		err = c.rules.CheckBlockAfter(n.Parent().State(), p)
+	}
+	if err != nil {
+		return nil, damaged("block", n, err)
+	}
+	return p, nil
+}
+
 // parse reads the block of n, and makes sure that it is the one that was stored.
 // The caller holds mu, if only for reading.
-func (c *Chain) parse(n *node) (parsedBlock, error) {
+func (c *Chain) parse(n *node) (*consensus.CheckedBlock, error) {
 	if p, ok := c.held[n]; ok {
 		return p, nil
 	}
-	if !(n.IsStored() || n.Own.has(statusPruned)) {
-		return parsedBlock{}, damaged("block", n, errGone)
+	if !n.IsStored() && !n.Own.has(statusPruned) {
+		return nil, damaged("block", n, errGone)
 	}
 	p, err := c.parseStored(n)
 	if errors.Is(err, ErrDamaged) {
@@ -120,12 +137,21 @@ func (c *Chain) parse(n *node) (parsedBlock, error) {
 
 // parseStored is parse without the blocks that are held in memory. n may be a
 // copy.
-func (c *Chain) parseStored(n *node) (parsedBlock, error) {
+func (c *Chain) parseStored(n *node) (*consensus.CheckedBlock, error) {
+	payload, whole, err := c.readBody(n)
+	if err != nil {
+		return nil, err
+	}
+	return c.prove(n, payload, whole)
+}
+
+// parseAgain is parseStored with proveAgain.
+func (c *Chain) parseAgain(n *node) (*consensus.CheckedBlock, error) {
 	payload, _, err := c.readBody(n)
 	if err != nil {
-		return parsedBlock{}, err
+		return nil, err
 	}
-	return c.prove(n, payload)
+	return c.proveAgain(n, payload)
 }
 
 // spent reads the coins that the block of n spent. n may be a copy.

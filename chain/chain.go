@@ -82,12 +82,12 @@ type Chain struct {
 
 	mu        sync.RWMutex // guards what follows
 	tree      *headertree.Tree[kept]
-	route     []*node                 // the next nodes on the way to the best candidate, see nextGroup
-	lost      map[*node]struct{}      // of the active chain, whose blocks on disk are damaged
-	stuck     *node                   // the block that could not be disconnected; nil if none was tried, or what it needs may have come
-	stuckBy   error                   // why
-	waiting   map[*node][]*submission // who waits for the verdict on a block
-	held      map[*node]parsedBlock   // blocks to be connected, and the last that was
+	route     []*node                           // the next nodes on the way to the best candidate, see nextGroup
+	lost      map[*node]struct{}                // of the active chain, whose blocks on disk are damaged
+	stuck     *node                             // the block that could not be disconnected; nil if none was tried, or what it needs may have come
+	stuckBy   error                             // why
+	waiting   map[*node][]*submission           // who waits for the verdict on a block
+	held      map[*node]*consensus.CheckedBlock // blocks to be connected, and the last that was
 	heldBytes int
 	coins     *coinCache
 	unsaved   map[*node]struct{} // whose records have changed since the last flush
@@ -235,7 +235,7 @@ func newChain(cfg Config) *Chain {
 	c := &Chain{
 		cfg: cfg, rules: &cfg.Spec.Rules, cacheLimit: max(cfg.Cache, cfg.limits.coins),
 		tree: headertree.New[kept](&cfg.Spec.Rules), lost: make(map[*node]struct{}),
-		waiting: make(map[*node][]*submission), held: make(map[*node]parsedBlock), unsaved: make(map[*node]struct{}), losses: make(map[consensus.Hash]loss), proven: make(map[consensus.Hash]uint32),
+		waiting: make(map[*node][]*submission), held: make(map[*node]*consensus.CheckedBlock), unsaved: make(map[*node]struct{}), losses: make(map[consensus.Hash]loss), proven: make(map[consensus.Hash]uint32),
 		subs: make(map[int]func()), failed: make(chan struct{}), closing: make(chan struct{}),
 	}
 	c.indexes = c.newIndexes()

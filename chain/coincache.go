@@ -121,12 +121,13 @@ func (c *coinCache) apply(v *consensus.View) {
 
 // read looks up, on all cores and at once, what the blocks will spend and is not
 // in the cache yet.
-func (c *coinCache) read(blocks []parsedBlock) error {
+func (c *coinCache) read(blocks []*consensus.CheckedBlock) error {
 	wanted := make(map[consensus.OutPoint]struct{})
 	made := make(map[consensus.Hash]struct{})
-	for i := range blocks {
-		for n, tx := range blocks[i].block.Txs {
-			made[blocks[i].ids[n]] = struct{}{}
+	for _, b := range blocks {
+		ids := b.IDs()
+		for n, tx := range b.Block().Txs {
+			made[ids[n]] = struct{}{}
 			for _, in := range tx.In {
 				if _, known := c.entries[in.PrevOut]; !known && n > 0 {
 					wanted[in.PrevOut] = struct{}{}

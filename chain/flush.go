@@ -160,8 +160,8 @@ func (c *Chain) finishMove(from, to *node) error {
 			return err
 		}
 		view := consensus.NewView(consensus.Coins{})
-		for i, tx := range p.block.Txs {
-			view.ApplyTx(tx, p.ids[i], n.Height())
+		for i, tx := range p.Block().Txs {
+			view.ApplyTx(tx, p.IDs()[i], n.Height())
 		}
 		if err := write(view); err != nil {
 			return err
@@ -189,7 +189,7 @@ func (c *Chain) revert(n *node, apply func(*consensus.View) error) error {
 		return err
 	}
 	view := consensus.NewView(consensus.Coins{}) // reverting never asks what is there
-	if err := consensus.RevertBlock(view, p.block, p.ids, spent); err != nil {
+	if err := consensus.RevertBlock(view, p.Block(), p.IDs(), spent); err != nil {
 		return fmt.Errorf("disconnect block %s: %w", n.Hash(), err)
 	}
 	return apply(view)

@@ -40,14 +40,15 @@ func (i *Imported) problem(format string, args ...any) {
 // prepared is a block of a file with what can be said of it alone.
 type prepared struct {
 	stored
-	hash consensus.Hash
-	ids  []consensus.Hash
-	err  error // of CheckBlock
+	hash    consensus.Hash
+	checked *consensus.CheckedBlock
+	err     error // of CheckBlock
 }
 
 func (c *Chain) prepare(s stored) prepared {
-	p := prepared{stored: s, hash: s.block.Header.Hash(), ids: s.block.TxIDs()}
-	p.err = c.rules.CheckBlock(s.block, p.ids)
+	hashed := s.block.Hashed()
+	p := prepared{stored: s, hash: hashed.Hash()}
+	p.checked, p.err = c.rules.CheckHashed(hashed)
 	return p
 }
 
@@ -180,7 +181,7 @@ func (im *importer) submit(blocks []prepared) (known []consensus.Hash, err error
 	list := make([]*submission, len(blocks))
 	var good []*submission
 	for i, p := range blocks {
-		list[i] = &submission{block: parsedBlock{p.block, p.ids}, err: p.err}
+		list[i] = &submission{block: p.checked, err: p.err}
 		if p.hash == im.c.rules.GenesisHash() { // exempt from the rules, and always there
 			list[i].status, list[i].err = Duplicate, nil
 		} else if p.err == nil {

@@ -205,15 +205,15 @@ func (c *Chain) loadNodes(blocks, undos position) error {
 		if parent, ok := c.tree.Find(r.Header.Prev); ok && parent.Seq() == 0 && r.Seq > 0 {
 			r.Seq, r.changed = 0, true
 		}
+		if r.Hash = r.Header.Hash(); r.Hash != r.hash {
+			return fmt.Errorf("%w: header %s is kept under %s", errCorrupt, r.Hash, r.hash)
+		}
 		n, err := c.tree.Add(r.Saved, r.own)
 		if err != nil {
 			err = fmt.Errorf("%w: %w", errCorrupt, err)
 		}
 		if err = errors.Join(c.ended(), err); err != nil {
 			return err
-		}
-		if n.Hash() != r.hash {
-			return fmt.Errorf("%w: header %s is kept under %s", errCorrupt, n.Hash(), r.hash)
 		}
 		if r.changed {
 			c.changed(n)
@@ -327,8 +327,8 @@ func (f *finder) visit(block *consensus.Block, p position) (good bool, err error
 
 // look puts a block that may be good into the index.
 func (f *finder) look(block *consensus.Block, p position) (good bool, err error) {
-	hash := block.Header.Hash()
-	if hash == f.genesis.Hash() {
+	hashed := block.Hashed()
+	if hashed.Hash() == f.genesis.Hash() {
 		if good = bytes.Equal(block.Bytes(), f.c.rules.Genesis().Bytes()); good {
 			f.genesis.Own.body = p
 			f.c.tree.Store(f.genesis, p.order())
@@ -340,20 +340,21 @@ func (f *finder) look(block *consensus.Block, p position) (good bool, err error)
 		f.waiting[block.Prev] = append(f.waiting[block.Prev], p)
 		return f.c.rules.CheckWork(&block.Header) == nil, nil
 	}
-	good, err = f.attach(block, p)
-	for queue := []consensus.Hash{hash}; err == nil && len(queue) > 0; queue = queue[1:] {
+	good, err = f.attach(hashed, p)
+	for queue := []consensus.Hash{hashed.Hash()}; err == nil && len(queue) > 0; queue = queue[1:] {
 		if _, ok := f.c.tree.Find(queue[0]); !ok {
 			continue
 		}
 		for _, p := range f.waiting[queue[0]] {
-			child, err := f.read(p)
+			block, err := f.read(p)
 			if err != nil {
 				return false, err
 			}
+			child := block.Hashed()
 			if _, err := f.attach(child, p); err != nil {
 				return false, err
 			}
-			queue = append(queue, child.Header.Hash())
+			queue = append(queue, child.Hash())
 		}
 		delete(f.waiting, queue[0])
 	}
@@ -371,27 +372,20 @@ func (f *finder) read(p position) (*consensus.Block, error) {
 // attach puts a block whose parent is in the index there too, after the same
 // checks as when it came. good is false for a block that does not pass them. Of
 // several copies the first good one counts.
-func (f *finder) attach(block *consensus.Block, p position) (good bool, err error) {
-	c, ids := f.c, block.TxIDs()
-	hash := block.Header.Hash()
+func (f *finder) attach(hashed consensus.HashedBlock, p position) (good bool, err error) {
+	c, block, hash := f.c, hashed.Block(), hashed.Hash()
 	parent, _ := c.tree.Find(block.Prev)
 	n, known := c.tree.Find(hash)
 	if known && (n.IsStored() || n.Own.has(statusPruned)) {
 		return true, nil
 	}
-	for _, check := range []func() error{
-		func() error { return c.rules.CheckBlock(block, ids) },
-		func() error { return c.rules.CheckHeader(parent.State(), &block.Header, consensus.NoTimeLimit) },
-		func() error { return c.rules.CheckBlockAfter(parent.State(), block, ids) },
-	} {
-		if err := check(); err != nil {
-			c.cfg.Log.Warn("passing over a bad block in the block files", "hash", hash, "error", err)
-			f.bad = cmp.Or(f.bad, fmt.Errorf("block %s in %s at byte %d is %w: %w", hash, c.blocks.name(p.File), p.Offset, ErrDamaged, err))
-			return false, nil
-		}
+	if err := f.check(hashed, parent.State()); err != nil {
+		c.cfg.Log.Warn("passing over a bad block in the block files", "hash", hash, "error", err)
+		f.bad = cmp.Or(f.bad, fmt.Errorf("block %s in %s at byte %d is %w: %w", hash, c.blocks.name(p.File), p.Offset, ErrDamaged, err))
+		return false, nil
 	}
 	if !known {
-		if n, err = c.tree.Add(headertree.Saved{Header: block.Header, Faults: parent.Faults()}, kept{}); err != nil {
+		if n, err = c.tree.Add(headertree.Saved{Header: block.Header, Hash: hash, Faults: parent.Faults()}, kept{}); err != nil {
 			return false, err
 		}
 	}
@@ -402,4 +396,17 @@ func (f *finder) attach(block *consensus.Block, p position) (good bool, err erro
 		return true, nil
 	}
 	return true, c.flushIndex()
+}
+
+// check applies the rules that a block was checked by when it came.
+func (f *finder) check(hashed consensus.HashedBlock, before *consensus.State) error {
+	rules := f.c.rules
+	checked, err := rules.CheckHashed(hashed)
+	if err != nil {
+		return err
+	}
+	if err := rules.CheckHeader(before, &hashed.Block().Header, consensus.NoTimeLimit); err != nil {
+		return err
+	}
+	return rules.CheckBlockAfter(before, checked)
 }

@@ -14,10 +14,9 @@ const ErrNotOnTip consensus.ErrorKind = "inconclusive-not-best-prevblk"
 // after the tip. It changes nothing, and remembers nothing of the block. The
 // errors are those of AddBlock, and of kind ErrNotOnTip.
 func (c *Chain) TestBlock(block *consensus.Block) error {
-	ids := block.TxIDs()
 	var update *consensus.Update
 	err := c.Read(func(r *Reader) (err error) {
-		update, err = r.test(block, ids)
+		update, err = r.test(block)
 		return err
 	})
 	if err != nil {
@@ -27,22 +26,13 @@ func (c *Chain) TestBlock(block *consensus.Block) error {
 	return err
 }
 
-func (r *Reader) test(block *consensus.Block, ids []consensus.Hash) (*consensus.Update, error) {
+func (r *Reader) test(block *consensus.Block) (*consensus.Update, error) {
 	rules, tip := r.c.rules, r.Tip()
 	if block.Prev != tip.Hash {
 		return nil, fmt.Errorf("%w: the block has the parent %s, and the tip is %s", ErrNotOnTip, block.Prev, tip.Hash)
 	}
-	if err := rules.CheckUnsolved(block, ids); err != nil {
-		return nil, err
-	}
-	if err := rules.CheckHeader(&tip, &block.Header, r.Latest()); err != nil {
-		return nil, err
-	}
-	if err := rules.CheckBlockAfter(&tip, block, ids); err != nil {
-		return nil, err
-	}
 	source := &readerCoins{r: r}
-	update, err := rules.ConnectBlock(tip, block, ids, source, r.MedianTime)
+	update, err := rules.ApplyUnsolved(tip, block, source, r.MedianTime, r.Latest())
 	if source.err != nil {
 		return nil, source.err // and the verdict is worth nothing
 	}

@@ -91,7 +91,7 @@ func (r *Reader) updatesSince(point consensus.Hash, limit int) (u Updates, err e
 		if err != nil {
 			return Updates{}, err
 		}
-		u.Reverted = append(u.Reverted, p.block)
+		u.Reverted = append(u.Reverted, p.Block())
 	}
 	for _, next := range c.tree.Active()[n.Height()+1:] {
 		if len(u.Reverted)+len(u.Applied) >= limit {
@@ -102,7 +102,7 @@ func (r *Reader) updatesSince(point consensus.Hash, limit int) (u Updates, err e
 		if err != nil {
 			return Updates{}, err
 		}
-		u.Applied = append(u.Applied, p.block)
+		u.Applied = append(u.Applied, p.Block())
 		n = next
 	}
 	u.Point = n.Hash()

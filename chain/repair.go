@@ -228,10 +228,10 @@ func (c *Chain) mendUndo(hash consensus.Hash, place position) ([]consensus.Coin,
 		return c.spent(n)
 	}
 	c.cfg.Log.Warn("undo data is damaged and made anew from older blocks", "height", n.Height(), "hash", hash)
-	read := func(m *node) (parsedBlock, error) {
+	read := func(m *node) (*consensus.CheckedBlock, error) {
 		now, err := c.lookup(m.Hash())
 		if err != nil {
-			return parsedBlock{}, err
+			return nil, err
 		}
 		p, err := c.parseStored(now)
 		if errors.Is(err, ErrDamaged) {
@@ -258,14 +258,14 @@ func (c *Chain) mendUndo(hash consensus.Hash, place position) ([]consensus.Coin,
 
 // remakeUndo finds the coins that the block of n spent in the blocks that made
 // them.
-func (c *Chain) remakeUndo(n *node, read func(*node) (parsedBlock, error)) ([]consensus.Coin, error) {
+func (c *Chain) remakeUndo(n *node, read func(*node) (*consensus.CheckedBlock, error)) ([]consensus.Coin, error) {
 	p, err := read(n)
 	if err != nil {
 		return nil, err
 	}
 	var inputs []consensus.OutPoint
 	made := make(map[consensus.Hash][]int) // inputs by the transaction that made what they spend
-	for _, tx := range p.block.Txs[1:] {
+	for _, tx := range p.Block().Txs[1:] {
 		for _, in := range tx.In {
 			made[in.PrevOut.TxID] = append(made[in.PrevOut.TxID], len(inputs))
 			inputs = append(inputs, in.PrevOut)
@@ -278,8 +278,8 @@ func (c *Chain) remakeUndo(n *node, read func(*node) (parsedBlock, error)) ([]co
 				return nil, err
 			}
 		}
-		for i, id := range p.ids {
-			tx := p.block.Txs[i]
+		for i, id := range p.IDs() {
+			tx := p.Block().Txs[i]
 			for _, at := range made[id] {
 				index := inputs[at].Index
 				if index >= uint32(len(tx.Out)) {

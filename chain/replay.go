@@ -23,10 +23,10 @@ type replay struct {
 	store *store
 	coins *coinCache
 
-	read      func(*node) (parsedBlock, error)            // called from several goroutines
-	connected func(n *node, spent []consensus.Coin) error // after each group, for each of its blocks; may be nil
-	progress  func(height uint32)                         // after each group; may be nil
-	before    func() error                                // a flush; may be nil
+	read      func(*node) (*consensus.CheckedBlock, error) // called from several goroutines
+	connected func(n *node, spent []consensus.Coin) error  // after each group, for each of its blocks; may be nil
+	progress  func(height uint32)                          // after each group; may be nil
+	before    func() error                                 // a flush; may be nil
 }
 
 // invalidBlock is the error for a block that breaks a rule.
@@ -78,7 +78,7 @@ func (r *replay) begin() error {
 func (r *replay) run(ctx context.Context, to uint32) error {
 	type groupRead struct {
 		nodes  []*node
-		blocks []parsedBlock
+		blocks []*consensus.CheckedBlock
 	}
 	ahead := make(chan groupRead)
 	group, ctx := errgroup.WithContext(ctx)
@@ -125,8 +125,8 @@ func (r *replay) group(from, to uint32) []*node {
 	return r.chain[from:end]
 }
 
-func (r *replay) readAll(nodes []*node) ([]parsedBlock, error) {
-	blocks, errs := make([]parsedBlock, len(nodes)), make([]error, len(nodes))
+func (r *replay) readAll(nodes []*node) ([]*consensus.CheckedBlock, error) {
+	blocks, errs := make([]*consensus.CheckedBlock, len(nodes)), make([]error, len(nodes))
 	onAllCores(len(nodes), func(i int) {
 		n := nodes[i]
 		var err error
@@ -146,7 +146,7 @@ func (r *replay) readAll(nodes []*node) ([]parsedBlock, error) {
 
 // connect applies a group of blocks. After an error the coins in memory are
 // worth nothing.
-func (r *replay) connect(nodes []*node, blocks []parsedBlock) error {
+func (r *replay) connect(nodes []*node, blocks []*consensus.CheckedBlock) error {
 	updates, err := r.coins.connect(r.rules, r.sigs, nodes, blocks, func(height uint32) uint32 { return r.chain[height].State().MedianTime() })
 	if err != nil {
 		return err

@@ -135,7 +135,7 @@ func (w *verification) replay(saved, best *node) *replay {
 	}
 	r := &replay{
 		rules: w.c.rules, sigs: w.c.cfg.Sigs, limit: w.c.cacheLimit, chain: append([]*node{end.Ancestor(0)}, headertree.Path(end.Ancestor(0), end)...), store: w.beside,
-		read: w.c.parseStored, connected: w.connected,
+		read: w.c.parseAgain, connected: w.connected,
 	}
 	if w.progress != nil {
 		r.progress = func(height uint32) { w.progress(height, end.Height()) }
@@ -173,7 +173,7 @@ func (w *verification) readBranches(ctx context.Context, end *node) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if _, err := w.c.parseStored(n); err != nil {
+		if _, err := w.c.parseAgain(n); err != nil {
 			return err
 		}
 		w.found.Beside++

@@ -180,9 +180,9 @@ func TestReplaySmallCache(t *testing.T) {
 		}
 		r := begun()
 		r.chain = append(c.tree.Active()[:41:41], n)
-		r.read = func(m *node) (parsedBlock, error) {
+		r.read = func(m *node) (*consensus.CheckedBlock, error) {
 			if m == n {
-				return parsedBlock{bad, bad.TxIDs()}, nil
+				return c.rules.CheckBlock(bad)
 			}
 			return c.parseStored(m)
 		}

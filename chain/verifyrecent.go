@@ -67,13 +67,13 @@ type recent struct {
 }
 
 // block reads a block as the level asks for it. n is a copy.
-func (v *recent) block(n *node) (p parsedBlock, err error) {
+func (v *recent) block(n *node) (p *consensus.CheckedBlock, err error) {
 	if err := v.ctx.Err(); err != nil {
 		return p, err
 	}
 	payload, _, err := v.c.readBody(n)
 	if err == nil && v.level >= VerifyBlocks {
-		p, err = v.c.prove(n, payload)
+		p, err = v.c.proveAgain(n, payload)
 	}
 	if errors.Is(err, ErrDamaged) {
 		v.c.lose(n, err)
@@ -95,10 +95,10 @@ func (v *recent) back(n *node) error {
 	if err := v.made(n, p); err != nil {
 		return err
 	}
-	if err := consensus.RevertBlock(v.view, p.block, p.ids, spent); err != nil {
+	if err := consensus.RevertBlock(v.view, p.Block(), p.IDs(), spent); err != nil {
 		return damaged("undo data of block", n, err)
 	}
-	for _, tx := range p.block.Txs {
+	for _, tx := range p.Block().Txs {
 		v.changes += len(tx.In) + len(tx.Out)
 	}
 	v.taken = append(v.taken, n.Hash())
@@ -107,16 +107,16 @@ func (v *recent) back(n *node) error {
 
 // made looks for the coins that a block made and did not spend itself: later blocks
 // were taken back.
-func (v *recent) made(n *node, p parsedBlock) error {
+func (v *recent) made(n *node, p *consensus.CheckedBlock) error {
 	spent := make(map[consensus.OutPoint]bool)
-	for _, tx := range p.block.Txs {
+	for _, tx := range p.Block().Txs {
 		for i := range tx.In {
 			spent[tx.In[i].PrevOut] = true
 		}
 	}
-	for t, tx := range p.block.Txs {
+	for t, tx := range p.Block().Txs {
 		for i := range tx.Out {
-			o := consensus.OutPoint{TxID: p.ids[t], Index: uint32(i)}
+			o := consensus.OutPoint{TxID: p.IDs()[t], Index: uint32(i)}
 			key, spendable := consensus.TaprootKey(tx.Out[i].Script)
 			if !spendable || spent[o] {
 				continue
@@ -147,7 +147,7 @@ func (v *recent) forward() error {
 		if err != nil {
 			return err
 		}
-		update, err := v.c.rules.ConnectBlock(*n.Parent().State(), p.block, p.ids, v.view, v.medianTimes(n))
+		update, err := v.c.rules.ConnectBlock(*n.Parent().State(), p, v.view, v.medianTimes(n))
 		if v.coins.err != nil {
 			return v.coins.err
 		}
@@ -157,8 +157,8 @@ func (v *recent) forward() error {
 		if err != nil {
 			return fmt.Errorf("block %s at height %d: %w", n.Hash(), n.Height(), err)
 		}
-		for t, tx := range p.block.Txs {
-			v.view.ApplyTx(tx, p.ids[t], n.Height())
+		for t, tx := range p.Block().Txs {
+			v.view.ApplyTx(tx, p.IDs()[t], n.Height())
 		}
 	}
 	return nil

@@ -2,18 +2,25 @@ package consensus
 
 import "bytes"
 
-// CheckBlock applies the rules of a block that need nothing but itself. ids are
-// its transaction ids, see Block.TxIDs.
-func (r *Rules) CheckBlock(b *Block, ids []Hash) error {
-	if err := r.CheckWork(&b.Header); err != nil {
-		return err
+// CheckBlock applies the rules of a block that need nothing but itself.
+func (r *Rules) CheckBlock(b *Block) (*CheckedBlock, error) { return r.CheckHashed(b.Hashed()) }
+
+// CheckHashed is CheckBlock for a block whose hash is known.
+func (r *Rules) CheckHashed(h HashedBlock) (*CheckedBlock, error) {
+	countCheck()
+	if err := r.CheckWorkOf(&h.block.Header, h.hash); err != nil {
+		return nil, err
 	}
-	return r.CheckUnsolved(b, ids)
+	ids := h.block.TxIDs()
+	if err := r.checkUnsolved(h.block, ids); err != nil {
+		return nil, err
+	}
+	return &CheckedBlock{h.block, h.hash, ids}, nil
 }
 
-// CheckUnsolved is CheckBlock without the proof of work, for blocks that are not
+// checkUnsolved is CheckBlock without the proof of work, for blocks that are not
 // mined yet.
-func (r *Rules) CheckUnsolved(b *Block, ids []Hash) error {
+func (r *Rules) checkUnsolved(b *Block, ids []Hash) error {
 	if err := checkMerkleRoot(b, ids); err != nil {
 		return err
 	}
@@ -60,7 +67,11 @@ func (r *Rules) checkBody(b *Block, ids []Hash) error {
 
 // CheckBlockAfter applies the rules of a block that need the headers before it
 // but no coins. s is the state before it.
-func (r *Rules) CheckBlockAfter(s *State, b *Block, ids []Hash) error {
+func (r *Rules) CheckBlockAfter(s *State, b *CheckedBlock) error {
+	return r.checkAfter(s, b.block, b.ids)
+}
+
+func (r *Rules) checkAfter(s *State, b *Block, ids []Hash) error {
 	height, median, weight := s.Height+1, s.MedianTime(), r.BlockWeightLimit(s)
 	if b.StrippedSize()*WitnessScale > weight { // CheckBlock knew no upgrades
 		return broken(ErrBlockLength, "size limits failed")

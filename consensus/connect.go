@@ -1,6 +1,9 @@
 package consensus
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Update is what a block does to a chain. Applied backwards it reverts the
 // block, see RevertBlock.
@@ -21,24 +24,47 @@ type Update struct {
 // The block is valid if there is no error and each of the update's Sigs
 // verifies.
 func (r *Rules) ApplyBlock(s State, b *Block, coins CoinSource, times MedianTimes, latest uint32) (*Update, error) {
+	checked, err := r.CheckBlock(b)
+	if err != nil {
+		return nil, err
+	}
+	if b.Prev != s.Hash {
+		return nil, fmt.Errorf("header with parent %s applied to %s", b.Prev, s.Hash)
+	}
+	if err := r.CheckHeader(&s, &b.Header, latest); err != nil {
+		return nil, err
+	}
+	if err := r.CheckBlockAfter(&s, checked); err != nil {
+		return nil, err
+	}
+	return r.ConnectBlock(s, checked, coins, times)
+}
+
+// ApplyUnsolved is ApplyBlock without the proof of work, for a block that is not
+// mined yet. The caller has made sure that it follows s.
+func (r *Rules) ApplyUnsolved(s State, b *Block, coins CoinSource, times MedianTimes, latest uint32) (*Update, error) {
 	ids := b.TxIDs()
-	if err := r.CheckBlock(b, ids); err != nil {
+	if err := r.checkUnsolved(b, ids); err != nil {
 		return nil, err
 	}
-	if _, err := r.ApplyHeader(s, &b.Header, latest); err != nil {
+	if err := r.CheckHeader(&s, &b.Header, latest); err != nil {
 		return nil, err
 	}
-	if err := r.CheckBlockAfter(&s, b, ids); err != nil {
+	if err := r.checkAfter(&s, b, ids); err != nil {
 		return nil, err
 	}
-	return r.ConnectBlock(s, b, ids, coins, times)
+	return r.connect(s, b, b.Header.Hash(), ids, coins, times)
 }
 
 // ConnectBlock is the part of ApplyBlock that needs the coins, for a block that
 // has passed the other parts.
-func (r *Rules) ConnectBlock(s State, b *Block, ids []Hash, coins CoinSource, times MedianTimes) (*Update, error) {
+func (r *Rules) ConnectBlock(s State, b *CheckedBlock, coins CoinSource, times MedianTimes) (*Update, error) {
+	return r.connect(s, b.block, b.hash, b.ids, coins, times)
+}
+
+func (r *Rules) connect(s State, b *Block, hash Hash, ids []Hash, coins CoinSource, times MedianTimes) (*Update, error) {
 	height, median := s.Height+1, s.MedianTime()
-	u := &Update{State: r.NextState(s, &b.Header), View: NewView(coins), IDs: ids}
+	u := &Update{State: r.NextStateOf(s, &b.Header, hash), View: NewView(coins), IDs: ids}
 	for i, tx := range b.Txs {
 		if i > 0 {
 			spent, err := r.connectTx(u, tx, height, median, times)

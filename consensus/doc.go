@@ -5,9 +5,9 @@
 //
 // Read it in this order: hash.go, encoding.go, tx.go, header.go, block.go (the
 // formats); work.go, difficulty.go (proof of work); output.go, sighash.go,
-// spend.go (Taproot); errors.go, txrules.go, headerrules.go, blockrules.go,
-// connect.go (the rules, from the ones that need no context to the ones that
-// need the coins); spec.go, speccheck.go, specjson.go, genesis.go, upgrades.go
+// spend.go (Taproot); errors.go, txrules.go, headerrules.go, checked.go,
+// blockrules.go, connect.go (the rules, from the ones that need no context to the
+// ones that need the coins); spec.go, speccheck.go, specjson.go, genesis.go, upgrades.go
 // (networks and what changes in them). The tables in rules_*_test.go say the
 // same once more, with a block for every rule.
 //

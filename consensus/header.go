@@ -49,6 +49,7 @@ func (h *Header) Append(b []byte) []byte {
 
 // Hash is the hash of the block: SHA-256d of its 80 bytes.
 func (h *Header) Hash() Hash {
+	countHash()
 	var buf [HeaderSize]byte
 	return DoubleSHA256(h.Append(buf[:0]))
 }

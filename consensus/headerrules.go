@@ -46,9 +46,12 @@ const NoTimeLimit = math.MaxUint32
 
 // CheckWork applies the one rule that needs nothing but the header: its hash
 // meets its own target, which is not above the limit.
-func (r *Rules) CheckWork(h *Header) error {
+func (r *Rules) CheckWork(h *Header) error { return r.CheckWorkOf(h, h.Hash()) }
+
+// CheckWorkOf is CheckWork for a header whose hash is known.
+func (r *Rules) CheckWorkOf(h *Header, hash Hash) error {
 	target, ok := TargetFromBits(h.Bits)
-	if hash := h.Hash(); !ok || target.Gt(&r.limit) || !hash.MeetsTarget(&target) {
+	if !ok || target.Gt(&r.limit) || !hash.MeetsTarget(&target) {
 		return broken(ErrHighHash, "proof of work failed")
 	}
 	return nil
@@ -91,9 +94,12 @@ func (r *Rules) CheckHeader(s *State, h *Header, latest uint32) error {
 
 // NextState is the state after a header that was already checked, as when a
 // node reads its own index.
-func (r *Rules) NextState(s State, h *Header) State {
+func (r *Rules) NextState(s State, h *Header) State { return r.NextStateOf(s, h, h.Hash()) }
+
+// NextStateOf is NextState for a header whose hash is known.
+func (r *Rules) NextStateOf(s State, h *Header, hash Hash) State {
 	next := s
-	next.Hash = h.Hash()
+	next.Hash = hash
 	next.Height = s.Height + 1
 	next.Time = h.Time
 	work := WorkFromBits(h.Bits)

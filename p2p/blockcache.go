@@ -28,12 +28,12 @@ type compactBlock struct {
 	ids   map[consensus.Hash]int // places of transactions by both ids; likewise
 }
 
-func newCompactBlock(block *consensus.Block) (*compactBlock, bool) {
+func newCompactBlock(block *consensus.Block, hash consensus.Hash) (*compactBlock, bool) {
 	m, ok := compactOf(block, randomNonce())
 	if !ok {
 		return nil, false
 	}
-	b := &compactBlock{hash: block.Header.Hash(), block: block, payload: m.append(nil), judged: make(chan struct{})}
+	b := &compactBlock{hash: hash, block: block, payload: m.append(nil), judged: make(chan struct{})}
 	b.memory = memoryOf(block) + int64(len(b.payload)) + int64(block.Size()+block.StrippedSize()+len(block.Txs)*2*perID) // once they are asked for
 	return b, true
 }
@@ -198,7 +198,7 @@ func (n *Node) compact(hash consensus.Hash) (*compactBlock, bool) {
 			n.cannotServe(hash, err)
 			return nil, false
 		}
-		b, ok := newCompactBlock(block)
+		b, ok := newCompactBlock(block, hash)
 		if ok {
 			b.whole = payload
 			close(b.judged)

@@ -69,35 +69,42 @@ func (p *peer) wantsCompact() bool {
 // submit gives a block to the ledger. Peers that want that get it before, in
 // compact form: BIP152 allows it as soon as the block follows one that is valid
 // and its header commits to its transactions.
-func (n *Node) submit(block *consensus.Block) (chain.Status, error) {
-	if b := n.forward(block); b != nil {
-		defer close(b.judged)
+func (n *Node) submit(block consensus.HashedBlock) (chain.Status, error) {
+	var v chain.Verdict
+	if to := n.wantCompact(); len(to) == 0 { // so it is while syncing, and then the ledger is busy
+		v = n.chain.SubmitHashed(block)[0]
+	} else if checked, err := n.cfg.Spec.Rules.CheckHashed(block); err != nil {
+		v.Err = err
+	} else {
+		if b := n.forward(checked, to); b != nil {
+			defer close(b.judged)
+		}
+		v = n.chain.SubmitChecked(checked)[0]
 	}
-	v := n.chain.SubmitBlocks(block)[0]
 	return v.Status, v.Err
 }
 
-// forward sends a new block on if it may be, and gives what was sent.
-func (n *Node) forward(block *consensus.Block) *compactBlock {
-	var to []*peer
+// wantCompact lists the peers that want a new block before it is judged.
+func (n *Node) wantCompact() (peers []*peer) {
 	for _, p := range n.ready() {
 		if p.wantsCompact() {
-			to = append(to, p)
+			peers = append(peers, p)
 		}
 	}
-	if len(to) == 0 { // so it is while syncing, and then the ledger is busy
-		return nil
-	}
-	tip, hash := n.chain.Tip(), block.Header.Hash()
+	return peers
+}
+
+// forward sends a new block on to peers if it may be, and gives what was sent.
+func (n *Node) forward(checked *consensus.CheckedBlock, to []*peer) *compactBlock {
+	tip, block, hash := n.chain.Tip(), checked.Block(), checked.Hash()
 	info, known := n.chain.Header(hash)
 	if !known || info.Invalid || info.HaveBlock || block.Prev != tip.Hash || n.Syncing() {
 		return nil
 	}
-	rules, ids := &n.cfg.Spec.Rules, block.TxIDs()
-	if rules.CheckBlock(block, ids) != nil || rules.CheckBlockAfter(&tip, block, ids) != nil {
+	if n.cfg.Spec.Rules.CheckBlockAfter(&tip, checked) != nil {
 		return nil
 	}
-	b, ok := newCompactBlock(block)
+	b, ok := newCompactBlock(block, hash)
 	if !ok || len(b.payload) > maxCompactSize || !n.compacts.put(b) {
 		return nil
 	}
@@ -125,7 +132,7 @@ func (n *Node) forwardTo(p *peer, b *compactBlock, ref headerRef) {
 // Nobody is punished for what is in it: the peer may not have checked that.
 func (n *Node) handleCompact(p *peer, m *msgCmpctBlock) error {
 	hash := m.header.Hash()
-	if err := n.cfg.Spec.Rules.CheckWork(&m.header); err != nil {
+	if err := n.cfg.Spec.Rules.CheckWorkOf(&m.header, hash); err != nil {
 		return fmt.Errorf("%w: %w", errInvalidHeader, err)
 	}
 	parent, ok := n.chain.Header(m.header.Prev)
@@ -231,7 +238,7 @@ func (n *Node) assembled(p *peer, hash consensus.Hash, b *partialBlock, txs []*c
 	if !ok {
 		return fmt.Errorf("%w: %d transactions of block %s, others were asked for", errProtocol, len(txs), hash)
 	}
-	status, err := n.submit(block)
+	status, err := n.submit(block.Hashed())
 	if consensus.IsMutation(err) {
 		n.log.Debug("the parts of a compact block do not fit", "hash", hash, "peer", p.String(), "error", err)
 		n.askWhole(p, hash)

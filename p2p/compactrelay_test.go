@@ -401,9 +401,14 @@ type slowLedger struct {
 	pause time.Duration
 }
 
-func (c *slowLedger) SubmitBlocks(b ...*consensus.Block) []chain.Verdict {
+func (c *slowLedger) SubmitHashed(b ...consensus.HashedBlock) []chain.Verdict {
 	time.Sleep(c.pause) // virtual
-	return c.Chain.SubmitBlocks(b...)
+	return c.Chain.SubmitHashed(b...)
+}
+
+func (c *slowLedger) SubmitChecked(b ...*consensus.CheckedBlock) []chain.Verdict {
+	time.Sleep(c.pause) // virtual
+	return c.Chain.SubmitChecked(b...)
 }
 
 // A block goes on before it is judged, parts of it too, the whole only after;

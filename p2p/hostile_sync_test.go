@@ -189,11 +189,18 @@ func (c *slowClock) AddHeaders(headers []consensus.Header) error {
 	return c.Chain.AddHeaders(headers)
 }
 
-func (c *slowClock) SubmitBlocks(b ...*consensus.Block) []chain.Verdict {
+func (c *slowClock) SubmitHashed(b ...consensus.HashedBlock) []chain.Verdict {
 	if !c.set.Load() {
 		return []chain.Verdict{{Err: &consensus.RuleError{Kind: consensus.ErrTimeTooNew}}}
 	}
-	return c.Chain.SubmitBlocks(b...)
+	return c.Chain.SubmitHashed(b...)
+}
+
+func (c *slowClock) SubmitChecked(b ...*consensus.CheckedBlock) []chain.Verdict {
+	if !c.set.Load() {
+		return []chain.Verdict{{Err: &consensus.RuleError{Kind: consensus.ErrTimeTooNew}}}
+	}
+	return c.Chain.SubmitChecked(b...)
 }
 
 // A header from the future is asked for again, although nobody announces it
@@ -227,9 +234,17 @@ type failing struct {
 	asked int
 }
 
-func (c *failing) SubmitBlocks(blocks ...*consensus.Block) []chain.Verdict {
+func (c *failing) SubmitHashed(blocks ...consensus.HashedBlock) []chain.Verdict {
+	return c.fail(len(blocks))
+}
+
+func (c *failing) SubmitChecked(blocks ...*consensus.CheckedBlock) []chain.Verdict {
+	return c.fail(len(blocks))
+}
+
+func (c *failing) fail(n int) []chain.Verdict {
 	c.asked++
-	verdicts := make([]chain.Verdict, len(blocks))
+	verdicts := make([]chain.Verdict, n)
 	for i := range verdicts {
 		verdicts[i].Err = errors.Join(chain.ErrFatal, errors.New("secret: disk full"))
 	}

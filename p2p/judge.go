@@ -35,13 +35,14 @@ func memoryOf(block *consensus.Block) int64 {
 }
 
 func (n *Node) handleBlock(p *peer, block *consensus.Block) error {
-	hash := block.Header.Hash()
+	hashed := block.Hashed()
+	hash := hashed.Hash()
 	delete(p.partials, hash)
 	if p.misfit == hash {
 		p.misfit = consensus.Hash{}
 	}
 	if n.sync.received(p, hash, block.Size()) {
-		n.judgeLater(p, block, hash)
+		n.judgeLater(p, hashed)
 		return nil
 	}
 	p.awaitVerdicts()
@@ -51,7 +52,7 @@ func (n *Node) handleBlock(p *peer, block *consensus.Block) error {
 	if !n.wants(&block.Header, hash) {
 		return n.takeAsHeader(p, &block.Header, hash)
 	}
-	status, err := n.submit(block)
+	status, err := n.submit(hashed)
 	if ref, ok := n.headerRef(hash); ok && err == nil {
 		n.sync.shown(p, ref)
 	}
@@ -67,19 +68,18 @@ type judgeQueue struct {
 
 // received is a block that a peer was asked for.
 type received struct {
-	block  *consensus.Block
-	hash   consensus.Hash
+	consensus.HashedBlock
 	memory int64 // of Node.judging
 }
 
 // judgeLater has a block judged while the reader goes on.
-func (n *Node) judgeLater(p *peer, block *consensus.Block, hash consensus.Hash) {
-	memory := memoryOf(block)
+func (n *Node) judgeLater(p *peer, block consensus.HashedBlock) {
+	memory := memoryOf(block.Block())
 	_ = n.judging.Acquire(context.Background(), memory) // fails only with its context
 	q := &p.judge
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.blocks = append(q.blocks, received{block, hash, memory})
+	q.blocks = append(q.blocks, received{block, memory})
 	if !q.working {
 		q.working = true
 		done := make(chan struct{})
@@ -98,10 +98,10 @@ func (n *Node) judgeLater(p *peer, block *consensus.Block, hash consensus.Hash) 
 func (n *Node) judge(p *peer) {
 	for batch := p.judge.take(); len(batch) > 0; batch = p.judge.take() {
 		for i, v := range n.submitAll(batch) {
-			if err := n.verdict(p, batch[i].hash, v.Status, v.Err); err != nil {
+			if err := n.verdict(p, batch[i].Hash(), v.Status, v.Err); err != nil {
 				p.drop(err)
 			} else if consensus.IsMutation(v.Err) { // of a peer that is kept
-				n.sync.stillOwes(p, batch[i].hash)
+				n.sync.stillOwes(p, batch[i].Hash())
 			}
 			n.judging.Release(batch[i].memory)
 			n.sync.judged(p)
@@ -111,14 +111,14 @@ func (n *Node) judge(p *peer) {
 
 func (n *Node) submitAll(batch []received) []chain.Verdict {
 	if len(batch) == 1 {
-		status, err := n.submit(batch[0].block)
+		status, err := n.submit(batch[0].HashedBlock)
 		return []chain.Verdict{{Status: status, Err: err}}
 	}
-	blocks := make([]*consensus.Block, len(batch))
+	blocks := make([]consensus.HashedBlock, len(batch))
 	for i := range batch {
-		blocks[i] = batch[i].block
+		blocks[i] = batch[i].HashedBlock
 	}
-	return n.chain.SubmitBlocks(blocks...)
+	return n.chain.SubmitHashed(blocks...)
 }
 
 // take takes the next blocks; if there are none the caller must end.

@@ -21,12 +21,21 @@ type crowdedLedger struct {
 	most int
 }
 
-func (c *crowdedLedger) SubmitBlocks(b ...*consensus.Block) []chain.Verdict {
+func (c *crowdedLedger) SubmitHashed(b ...consensus.HashedBlock) []chain.Verdict {
+	c.count(len(b))
+	return c.Chain.SubmitHashed(b...)
+}
+
+func (c *crowdedLedger) SubmitChecked(b ...*consensus.CheckedBlock) []chain.Verdict {
+	c.count(len(b))
+	return c.Chain.SubmitChecked(b...)
+}
+
+func (c *crowdedLedger) count(n int) {
 	c.mu.Lock()
-	c.most = max(c.most, len(b))
+	c.most = max(c.most, n)
 	c.mu.Unlock()
 	time.Sleep(c.pause) // virtual
-	return c.Chain.SubmitBlocks(b...)
 }
 
 // The blocks of one peer are with the ledger together, however long that takes;

@@ -29,7 +29,8 @@ type Chain interface {
 	Header(consensus.Hash) (chain.HeaderInfo, bool)
 	HashAt(height uint32) (consensus.Hash, bool)
 	AddHeaders([]consensus.Header) error
-	SubmitBlocks(...*consensus.Block) []chain.Verdict
+	SubmitHashed(...consensus.HashedBlock) []chain.Verdict
+	SubmitChecked(...*consensus.CheckedBlock) []chain.Verdict
 	BlockBytes(consensus.Hash) ([]byte, error)
 	Locator() []consensus.Hash
 	HeadersAfter(locator []consensus.Hash, stop consensus.Hash, limit int) []consensus.Header

@@ -12,8 +12,9 @@ import (
 // on disk, or, with nothing but the header, of a new one.
 type Saved struct {
 	Header consensus.Header
-	Place  uint64 // orders stored blocks by when they came; 0 if it is not stored
-	Seq    uint64 // when its chain became complete; 0 while it is not
+	Hash   consensus.Hash // of the header, if it is known
+	Place  uint64         // orders stored blocks by when they came; 0 if it is not stored
+	Seq    uint64         // when its chain became complete; 0 while it is not
 	Faults Fault
 }
 
@@ -27,10 +28,13 @@ var (
 // Add adds a node whose parent is there, or genesis. What broke no rule is checked by
 // the caller. The error is of kind ErrNoParent, ErrGenesis or ErrKnown.
 func (t *Tree[D]) Add(s Saved, own D) (*Node[D], error) {
+	if s.Hash == (consensus.Hash{}) {
+		s.Hash = s.Header.Hash()
+	}
 	n := &Node[D]{Own: own, header: s.Header, place: s.Place, seq: s.Seq, faults: s.Faults}
 	if s.Header.Prev == (consensus.Hash{}) {
 		n.state, n.skip = t.rules.GenesisState(), n
-		if s.Header.Hash() != n.Hash() {
+		if s.Hash != n.Hash() {
 			return nil, ErrGenesis
 		}
 	} else {
@@ -38,7 +42,7 @@ func (t *Tree[D]) Add(s Saved, own D) (*Node[D], error) {
 		if !ok {
 			return nil, fmt.Errorf("%w %s", ErrNoParent, s.Header.Prev)
 		}
-		n.parent, n.skip, n.state = parent, parent.skipFrom(), t.rules.NextState(parent.state, &s.Header)
+		n.parent, n.skip, n.state = parent, parent.skipFrom(), t.rules.NextStateOf(parent.state, &s.Header, s.Hash)
 	}
 	if _, known := t.nodes[n.Hash()]; known {
 		return nil, fmt.Errorf("%w: %s", ErrKnown, n.Hash())

@@ -24,7 +24,7 @@ import (
 // Rules is what a tree needs of the rules: which state follows from a header.
 type Rules interface {
 	GenesisState() consensus.State
-	NextState(consensus.State, *consensus.Header) consensus.State
+	NextStateOf(consensus.State, *consensus.Header, consensus.Hash) consensus.State
 }
 
 // Tree is headers that all descend from genesis. D is what its owner keeps of each

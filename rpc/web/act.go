@@ -146,12 +146,12 @@ func (h *Handler) checkBlock(raw []byte) (steps []step, err error) {
 		return append(steps, outcome("contents", errors.New("a block without transactions"))), nil
 	}
 	rules := h.cfg.Chain.Rules()
-	ids := b.TxIDs()
 	work := outcome("work", rules.CheckWork(&b.Header))
-	contents := outcome("contents", rules.CheckUnsolved(b, ids))
 	if steps = append(steps, work); !work.OK {
 		return steps, nil // the node looks no further
 	}
+	checked, err := rules.CheckBlock(b)
+	contents := outcome("contents", err)
 	if steps = append(steps, contents); !contents.OK {
 		return steps, nil
 	}
@@ -164,7 +164,7 @@ func (h *Handler) checkBlock(raw []byte) (steps []step, err error) {
 		return append(steps, s), nil
 	}
 	steps = append(steps, step{Name: "header", OK: true})
-	if s := outcome("place", rules.CheckBlockAfter(&parent, b, ids)); !s.OK {
+	if s := outcome("place", rules.CheckBlockAfter(&parent, checked)); !s.OK {
 		return append(steps, s), nil
 	}
 	steps = append(steps, step{Name: "place", OK: true})

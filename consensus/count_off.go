@@ -1,0 +1,6 @@
+//go:build !check
+
+package consensus
+
+func countHash()  {}
+func countCheck() {}
