@@ -286,9 +286,8 @@ func (n *Node) askWhole(p *peer, hash consensus.Hash) {
 
 // partsRequest is a peer that was asked for what is missing of a compact block.
 type partsRequest struct {
-	peer   *peer
-	at     time.Time
-	pushes bool // it is one of those that are to send such blocks unasked
+	peer *peer
+	at   time.Time
 }
 
 // claim notes that p is asked for a block, or for what is missing of one, unless
@@ -321,32 +320,24 @@ func (s *syncer) claim(p *peer, hash consensus.Hash, parts bool) bool {
 	}
 	r.asked = append(r.asked, p)
 	if parts {
-		r.parts = append(r.parts, partsRequest{p, now, pushes})
+		r.parts = append(r.parts, partsRequest{p, now})
 	}
 	s.requests[hash] = r
 	return true
 }
 
-// hasRoom reports whether p may be asked for parts of a block besides others. Those
-// that are to send blocks unasked have places that nobody else can take, the last of
-// them for one that this node chose; a peer that was asked for the block, those that
-// are left; any other, only while nobody is asked for parts. Who does not answer soon
-// holds no place.
+// hasRoom reports whether p may be asked for parts of a block besides others: those that
+// are to send blocks unasked, and a peer that was asked for the block, while there is a
+// place, the last of which is for one that this node chose; any other, only while nobody
+// is asked for parts. Who does not answer soon holds no place.
 func (r *blockRequest) hasRoom(p *peer, pushes, owes bool, now time.Time) bool {
-	all, pushed := 0, 0
+	all := 0
 	for _, a := range r.parts {
-		if a.peer == p || now.Sub(a.at) >= tipPatience {
-			continue
-		}
-		all++
-		if a.pushes {
-			pushed++
+		if a.peer != p && now.Sub(a.at) < tipPatience {
+			all++
 		}
 	}
-	switch {
-	case pushes:
-		all = pushed
-	case !owes:
+	if !pushes && !owes {
 		return all == 0
 	}
 	return all < maxParallel-1 || all == maxParallel-1 && !p.inbound()

@@ -457,9 +457,9 @@ func TestBlocksGoOnBeforeTheyAreJudged(t *testing.T) {
 	})
 }
 
-// What one peer lets wait is asked of others: of three that are to send blocks unasked,
-// the last of them one that this node chose. Nobody else can take their places, and
-// those who do not answer do not hold them.
+// What one peer lets wait is asked of two others that are to send blocks unasked, the
+// last of them one that this node chose. Those who do not answer do not hold their
+// places.
 func TestPartsAreAskedOfFew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -492,7 +492,6 @@ func TestPartsAreAskedOfFew(t *testing.T) {
 			{kindInbound, false, true}, // the first
 			{kindInbound, false, false},
 			{kindManual, false, false},
-			{kindInbound, true, true},
 			{kindInbound, true, true},
 			{kindInbound, true, false},
 			{kindManual, true, true},

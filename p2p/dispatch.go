@@ -120,7 +120,7 @@ func (n *Node) handleInv(p *peer, m *msgInv) error {
 		n.sync.notFound(p, m.items)
 	default:
 		items := m.items
-		if len(items) > maxHeardInv && !p.trusted { // no honest peer announces so much at once
+		if len(items) > maxHeardInv && !p.trusted && !p.may.Has(MayRelay) { // no honest peer announces so much at once
 			items = items[:maxHeardInv]
 		}
 		n.handleTxInv(p, items)
