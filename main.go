@@ -69,7 +69,15 @@ func prepare(commands []*cli.Command) {
 	for _, cmd := range commands {
 		cmd.OnUsageError = usageFailure
 		cmd.HideHelpCommand = true
-		cmd.Before = expandHomes
+		own := cmd.Before
+		cmd.Before = func(c *cli.Context) error {
+			if own != nil {
+				if err := own(c); err != nil {
+					return err
+				}
+			}
+			return expandHomes(c)
+		}
 		prepare(cmd.Subcommands)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +114,7 @@ func TestPaymentsAreAskedForOnATerminal(t *testing.T) {
 }
 
 // TestReceiveWaitsOverAReorg: a deposit that has lost its block waits for its confirmations anew.
+// The process that waits leaves no core file.
 func TestReceiveWaitsOverAReorg(t *testing.T) {
 	t.Parallel()
 	a := startNode(t, t.TempDir())
@@ -136,6 +138,10 @@ func TestReceiveWaitsOverAReorg(t *testing.T) {
 	var first []string
 	a.call(&first, "generatetoaddress", "2", mine) // two confirmations
 	waitFor(t, "the shop to have seen it", func() bool { return strings.Contains(a.run("wallet", "balance", "--wallet", shop), "1.50000000") })
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", wait.Process.Pid))
+	if err != nil || !regexp.MustCompile(`(?m)^Max core file size +0 +0 +bytes`).Match(limits) {
+		t.Errorf("core files of a wallet command: %v, %s", err, limits)
+	}
 	a.rpc("invalidateblock", first[0])
 	for range 4 {
 		a.rpc("generateblock", mine, "[]") // the payment waits in the mempool
