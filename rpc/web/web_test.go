@@ -212,25 +212,58 @@ func TestAnswersOfThePage(t *testing.T) {
 	}
 }
 
-// TestFateOfPayments replaces a block with payments by two others: one of them comes
-// back, one was spent by somebody else.
+// pay spends a coin of the generated chain.
+func (n *node) pay(o consensus.OutPoint, fee consensus.Amount) *consensus.Tx {
+	coin := n.gen.Coins[o]
+	tx := &consensus.Tx{Version: 2, In: []consensus.TxIn{{PrevOut: o, Sequence: 0xffffffff}}, Out: []consensus.TxOut{{Value: coin.Value - fee, Script: n.gen.Script()}}}
+	n.gen.Sign(tx, []consensus.Coin{coin})
+	return tx
+}
+
+// TestFateOfPayments replaces a block with three payments by two blocks: one payment is
+// in them, one comes back, and the coin of one goes to somebody else.
+//
+//	8 - 9 (again, back, lost)
+//	  \ 9' (again, thief) - 10'
 func TestFateOfPayments(t *testing.T) {
 	n := newNode(t)
-	old := n.gen.Extend(1)[0]
+	var coins []consensus.OutPoint
+	for o, c := range n.gen.Coins {
+		if c.Height < 8 && c.Value > 10_000 && len(coins) < 3 {
+			coins = append(coins, o)
+		}
+	}
+	again, back, lost := n.pay(coins[0], 1000), n.pay(coins[1], 1000), n.pay(coins[2], 1000)
+	thief := n.pay(coins[2], 2000)
+	winner := n.gen.Fork(8, 9)
+	old := n.gen.With(again, back, lost)
 	n.add(old)
-	n.gen = n.gen.Fork(8, 9)
-	n.add(n.gen.Extend(2)...)
+	won := winner.With(again, thief)
+	check(t, winner.Add(won))
+	winner.Params.Txs = 0
+	n.add(append([]*consensus.Block{won}, winner.Extend(1)...)...)
 	fate := get[struct {
-		Active bool
-		Fates  []struct{ State, To string }
+		Active     bool
+		ForkHeight int
+		Fates      []struct{ TxID, State, To, Block string }
 	}](n, "fate/"+hashOf(old))
-	if fate.Active || len(fate.Fates) != len(old.Txs)-1 {
+	if fate.Active || fate.ForkHeight != 8 || len(fate.Fates) != 3 {
 		t.Fatalf("fate: %+v", fate)
 	}
-	for i, f := range fate.Fates {
-		_, pooled := n.pool.ByTxID(old.Txs[i+1].TxID())
-		if (f.State == "pool") != pooled || f.State == "lost" && f.To == "" {
-			t.Errorf("payment %d: %+v, and it is in the mempool: %v", i, f, pooled)
+	for _, f := range fate.Fates {
+		switch f.TxID {
+		case again.TxID().String():
+			if f.State != "confirmed" || f.Block != hashOf(won) {
+				t.Errorf("what is in the new blocks, too: %+v", f)
+			}
+		case back.TxID().String():
+			if f.State != "pool" {
+				t.Errorf("what comes back: %+v", f)
+			}
+		default:
+			if f.State != "lost" || f.To != thief.TxID().String() {
+				t.Errorf("what is lost to another payment: %+v", f)
+			}
 		}
 	}
 	tree := get[struct{ Nodes []struct{ Was, Active bool } }](n, "tree?depth=5")
