@@ -1,9 +1,3 @@
-// Package chain is the ledger: every header and block that a node knows, the
-// chain of them with the most work, and the coins at its tip.
-//
-// One LevelDB holds the headers, where each block lies, and the coins; blocks
-// and what is needed to disconnect them again are append-only files. The coins
-// and the tip change in one batch, so that they always belong together.
 package chain
 
 import (
