@@ -37,7 +37,7 @@ func (n *Node) dropOutdated(now time.Time) {
 			n.sync.mu.Lock()
 			lacks := p.sync.catchUp.tip
 			n.sync.mu.Unlock()
-			if info, ok := n.chain.Header(lacks); ok && n.mayAskHeaders(p) {
+			if info, ok := n.chain.Header(lacks); ok { // whether it owes an answer or not: it is the last time
 				n.askHeaders(p, info.Header.Prev) // so that the answer holds what it lacks
 			}
 		}
