@@ -11,7 +11,7 @@ const menu = [["", t.home], ["forks", t.forks], ["mempool", t.pool], ["peers", t
 const main = document.getElementById("main"), news = document.getElementById("news");
 let view = null, due = 0, busy = false, again = false;
 
-const problem = (e, retry) => h("section", {}, h("p", { class: "empty", role: "alert" }, e.message), retry && h("button", { onclick: retry }, t.again));
+const problem = (e, retry) => h("div", {}, h("h1", {}, t.nothing), h("p", { class: "lead", role: "alert" }, e.message), retry && h("button", { onclick: retry }, t.again));
 
 // draw shows the present view anew; what is asked for meanwhile is done once more.
 async function draw() {

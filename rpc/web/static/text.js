@@ -6,7 +6,7 @@ export const t = {
   locale: "en-GB",
   skip: "Skip to the content", home: "Overview", forks: "Forks", pool: "Mempool", peers: "Peers", miners: "Pool", rules: "Rules", sections: "Pages",
   search: "Height, hash or address", searchDo: "Search", theme: "Light or dark", noAnswer: "The node gave no answer that could be read.", offline: "The node cannot be reached: is it running?",
-  lost: "The connection to the node is lost; the page goes on when it is back.", notFound: "There is no such page.", loading: "Loading…", again: "Try again",
+  lost: "The connection to the node is lost; the page goes on when it is back.", notFound: "There is no such page.", nothing: "Nothing to show", loading: "Loading…", again: "Try again",
   seconds: x => x + " s", minutes: x => x + " min", hours: x => x + " h", days: x => plural(x, "day", "days"), ago: x => x + " ago", ahead: x => x + " ahead of this clock",
   raw: "Hex", json: "JSON", of: (a, b) => `${a} of ${b}`, unknown: "unknown", none: "none", yes: "yes", no: "no", older: "Older", newer: "Newer", more: "More",
   foot: version => `Lode ${version}. This page is part of the node, asks nobody else, and changes nothing without a click.`, footAPI: "Everything here is also at the RPC and the stream.",
