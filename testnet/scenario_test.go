@@ -245,7 +245,9 @@ func TestScenarioCensorship(t *testing.T) {
 func TestScenarioUpgrade(t *testing.T) {
 	w := scenario(t, network.Settings{Nodes: 3, BlockTime: 1})
 	w.must(w.Pause(t.Context(), true))
-	spec, err := w.Spec()
+	own, err := w.Spec()
+	w.must(err)
+	spec, err := consensus.ParseSpec(own.JSON())
 	w.must(err)
 	start := uint32(w.height(1)/10+1) * 10
 	spec.Defaults.Upgrades = append(spec.Defaults.Upgrades, consensus.Upgrade{

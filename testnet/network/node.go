@@ -70,7 +70,20 @@ func (n *Network) clientAt(dataDir, address, path string) (*client.Client, error
 	if err != nil {
 		return nil, err
 	}
-	return client.New("http://"+address+path, auth)
+	key := clientKey{"http://" + address + path, auth}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if cl := n.clients[key]; cl != nil {
+		return cl, nil
+	}
+	cl, err := client.New(key.url, auth)
+	if err == nil {
+		if n.clients == nil {
+			n.clients = make(map[clientKey]*client.Client)
+		}
+		n.clients[key] = cl
+	}
+	return cl, err
 }
 
 // Call calls a method of a node.

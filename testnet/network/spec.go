@@ -105,8 +105,13 @@ func readSpec(path string) ([]byte, error) {
 	return doc, nil
 }
 
-// Spec is the chainspec of the network.
+// Spec is the chainspec of the network, which stays as it was made.
 func (n *Network) Spec() (*consensus.Spec, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.spec != nil {
+		return n.spec, nil
+	}
 	doc, err := os.ReadFile(n.SpecFile())
 	if err != nil {
 		return nil, err
@@ -115,6 +120,7 @@ func (n *Network) Spec() (*consensus.Spec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", n.SpecFile(), err)
 	}
+	n.spec = spec
 	return spec, nil
 }
 

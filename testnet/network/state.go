@@ -10,11 +10,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
+	"lode/consensus"
 	"lode/internal/filelock"
 	"lode/internal/plainly"
 	"lode/internal/syncdir"
+	"lode/rpc/client"
 )
 
 // Kinds of errors.
@@ -84,6 +87,17 @@ type Network struct {
 	Options
 	State
 	lock *os.File // nil if it was opened to look at
+
+	mu      sync.Mutex // guards what follows
+	spec    *consensus.Spec
+	clients map[clientKey]*client.Client
+}
+
+// clientKey is what a client of a node was made of: a node has another cookie at each
+// start.
+type clientKey struct {
+	url  string
+	auth client.Auth
 }
 
 // Look opens a network without changing it. Others may change it meanwhile.
