@@ -93,6 +93,12 @@ interop-js: ## let bitcoinjs-lib (from npm, for the while) sign one input of a P
 		npm ci --prefix "$$dir" --ignore-scripts --no-audit --no-fund && \
 		BITCOINJS="$$dir" $(GO) test ./testnet -run '^TestBitcoinJS$$' -count 1 -v
 
+.PHONY: interop-wallets
+interop-wallets: ## let clients of Electrum's protocol and of Esplora (from npm, for the while) ask a node
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; cp testnet/walletclients/*.json testnet/walletclients/*.mjs "$$dir" && \
+		npm ci --prefix "$$dir" --ignore-scripts --no-audit --no-fund && \
+		WALLET_CLIENTS="$$dir" $(GO) test ./testnet -run '^TestWalletClients$$' -count 1 -v
+
 beside-core: ## let BITCOIND and Lode hold the same wallets through PAYMENTS (1000) payments
 	BITCOIND="$(BITCOIND)" LODE_TEST_PAYMENTS=$(PAYMENTS) $(GO) test ./rpc/walletrpc -run '^TestBesideCore$$' -count 1 -timeout 2h -v
 
