@@ -96,7 +96,7 @@ func TestPaymentsAreAskedForOnATerminal(t *testing.T) {
 		} else {
 			_, errs, _ = a.onTerminal(answer, all...)
 		}
-		for _, want := range []string{"Transaction 1: 1", "Transaction 2: ", " coins, ", " to " + to + ", and a fee of ", "The coins do not fit into one transaction: pay in these 2, 99.99", " in all, and fees of 0.00", "? [y/N] "} {
+		for _, want := range []string{"Transaction 1: 87", "Transaction 2: 87", " coins, ", " to " + to + ", and a fee of ", "The coins do not fit into one transaction: pay in these 2, 99.99", " in all, and fees of 0.00", "? [y/N] "} {
 			if !strings.Contains(errs, want) {
 				t.Errorf("%q is not in\n%s", want, errs)
 			}
