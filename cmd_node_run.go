@@ -132,6 +132,7 @@ func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server
 	group.Go(func() error { return p.templates.Run(ctx) })
 	estimates := filepath.Join(n.dir, mempool.EstimatesFileName)
 	p.pool.LoadEstimates(estimates)
+	group.Go(func() error { n.keepEstimates(ctx, p.pool, estimates); return nil })
 	group.Go(func() error { n.loadPool(ctx, p); return nil })
 	if p.mining != nil {
 		group.Go(func() error { return p.mining.Run(ctx) })
@@ -163,6 +164,24 @@ func (n *nodeConfig) savePool(p *nodeParts) error {
 		return nil
 	}
 	return p.pool.Save(filepath.Join(n.dir, mempool.FileName), slices.Collect(maps.Keys(p.peers.Unbroadcast()))...)
+}
+
+// keepEstimates saves every hour what fee estimates rest on: a kill costs no more.
+func (n *nodeConfig) keepEstimates(ctx context.Context, pool *mempool.Pool, file string) {
+	hourly := n.clock.Chores.NewTicker(time.Hour)
+	defer hourly.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hourly.C:
+		}
+		if err := pool.SaveEstimates(file); err != nil {
+			n.log.Warn("fee estimates are not saved", "error", err)
+			continue
+		}
+		n.log.Debug("Flushed fee estimates to " + mempool.EstimatesFileName + ".") // Bitcoin Core's words
+	}
 }
 
 // follow keeps the pool up to date, logs new tips, and ends with an error when
