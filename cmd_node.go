@@ -93,6 +93,7 @@ type nodeConfig struct {
 	reindex        bool
 	cache          int64 // bytes
 	prune          int64 // bytes, see chain.Config
+	fastPrune      bool  // for tests
 	txIndex        bool
 	addrIndex      bool
 	silentIndex    bool

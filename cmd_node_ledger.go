@@ -16,6 +16,7 @@ import (
 func nodeLedgerFlags() []cli.Flag {
 	return withEnv(
 		&cli.Int64Flag{Name: "prune", Usage: "keep blocks and undo data below `MB` megabytes (at least 550) by removing the oldest; 1 removes them only at the call pruneblockchain, 0 never"},
+		&cli.BoolFlag{Name: "fastprune", Usage: "keep blocks in files of 64 KiB, so that tests can prune a short chain"},
 		&cli.BoolFlag{Name: "txindex", Usage: "keep an index of all transactions, for getrawtransaction; without it the index is removed"},
 		&cli.BoolFlag{Name: "addrindex", Usage: "keep an index of the transactions of every address, for getaddresstxids and the like; without it the index is removed"},
 		&cli.BoolFlag{Name: "coinstatsindex", Usage: "keep an index of how many coins there were after each block, for gettxoutsetinfo; without it the index is removed"},
@@ -53,6 +54,7 @@ func (n *nodeConfig) readLedgerFlags(c *cli.Context) (err error) {
 	if n.prune, err = pruneTarget(c.Int64("prune")); err != nil {
 		return usageError(c.Command.HelpName, "%v", err)
 	}
+	n.fastPrune = c.Bool("fastprune")
 	n.txIndex, n.addrIndex, n.silentIndex, n.coinStatsIndex = c.Bool("txindex"), c.Bool("addrindex"), c.Bool("silentindex"), c.Bool("coinstatsindex")
 	if n.prune != chain.PruneNever && (n.txIndex || n.addrIndex || n.silentIndex || n.coinStatsIndex) {
 		return usageError(c.Command.HelpName, "--prune is incompatible with --txindex, --addrindex, --coinstatsindex and --silentindex: the indexes need all blocks")
@@ -64,7 +66,7 @@ func (n *nodeConfig) readLedgerFlags(c *cli.Context) (err error) {
 func (n *nodeConfig) openLedger(ctx context.Context, sigs *sigcheck.Checker) (*chain.Chain, error) {
 	ledger, err := chain.Open(ctx, chain.Config{
 		Dir: n.dir, Spec: n.spec, Now: n.clock.Wall.Now, Log: n.log, Sigs: sigs, Cache: n.cache, Reindex: n.reindex,
-		Prune: n.prune, TxIndex: n.txIndex, AddrIndex: n.addrIndex, SilentIndex: n.silentIndex, CoinStatsIndex: n.coinStatsIndex,
+		Prune: n.prune, FastPrune: n.fastPrune, TxIndex: n.txIndex, AddrIndex: n.addrIndex, SilentIndex: n.silentIndex, CoinStatsIndex: n.coinStatsIndex,
 	})
 	if err != nil || n.snapshot == "" {
 		return ledger, err

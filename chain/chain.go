@@ -32,6 +32,8 @@ type Config struct {
 	Existing bool  // refuse a directory without a ledger, with ErrNoLedger, instead of making one
 	Prune    int64 // the bytes that block and undo files are kept below, or one of PruneNever, PruneByHand, PruneAsFound
 
+	FastPrune bool // keep blocks in files so small that tests can prune some; they fit no large block well
+
 	TxIndex   bool // keep an index of transactions
 	AddrIndex bool // keep an index of the transactions of each key
 
@@ -196,6 +198,9 @@ func (cfg Config) withDefaults() Config {
 		if cfg.Prune >= PruneByHand {
 			cfg.limits.file = prunedFileSize
 		}
+	}
+	if cfg.FastPrune {
+		cfg.limits.file = fastPruneFileSize
 	}
 	if cfg.Cache == 0 {
 		cfg.Cache = DefaultCache

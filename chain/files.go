@@ -23,6 +23,8 @@ import (
 const (
 	maxFileSize    = 128 << 20
 	prunedFileSize = 16 << 20
+	// fastPruneFileSize is for tests, as in Bitcoin Core.
+	fastPruneFileSize = 64 << 10
 )
 
 // frameSize is the length of magic and length before each record.

@@ -146,6 +146,19 @@ func TestPruneTarget(t *testing.T) {
 }
 
 // TestPruneByHand removes what it is told to, and nothing before.
+func TestFastPruneHasSmallFiles(t *testing.T) {
+	for prune, want := range map[int64]int64{PruneNever: maxFileSize, PruneByHand: prunedFileSize} {
+		for _, fast := range []bool{false, true} {
+			if fast {
+				want = fastPruneFileSize
+			}
+			if got := (Config{Prune: prune, FastPrune: fast}).withDefaults().limits.file; got != want {
+				t.Errorf("prune %d, fast %v: files of %d bytes, want %d", prune, fast, got, want)
+			}
+		}
+	}
+}
+
 func TestPruneByHand(t *testing.T) {
 	c, g := openPruned(t, t.TempDir(), PruneByHand, nil), newGenerator()
 	defer c.Close()

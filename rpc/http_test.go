@@ -232,7 +232,7 @@ func TestAQueueAsShortAsItWasAskedFor(t *testing.T) {
 		if resp.StatusCode == http.StatusServiceUnavailable {
 			text, err := io.ReadAll(resp.Body)
 			check(t, err)
-			if got := strings.TrimSpace(string(text)); got != "Work queue depth exceeded" { // which bitcoin-cli shows
+			if got := string(text); got != "Work queue depth exceeded" { // which bitcoin-cli shows
 				t.Errorf("%q", got)
 			}
 			return

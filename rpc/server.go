@@ -218,7 +218,9 @@ func (s *Server) unauthorized(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serveCaller(w http.ResponseWriter, r *http.Request, who caller) {
 	slot, ctx, ok := s.take(r.Context(), who.user)
 	if !ok {
-		http.Error(w, "Work queue depth exceeded", http.StatusServiceUnavailable)
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, "Work queue depth exceeded") // bitcoin-cli shows it, and ends the line
 		return
 	}
 	defer slot.release()
