@@ -145,7 +145,7 @@ func TestPruneTarget(t *testing.T) {
 	checkPruned(t, c)
 }
 
-// TestPruneByHand removes what it is told to, and nothing before.
+// TestFastPruneHasSmallFiles, so that tests can prune chains of a few blocks.
 func TestFastPruneHasSmallFiles(t *testing.T) {
 	for prune, want := range map[int64]int64{PruneNever: maxFileSize, PruneByHand: prunedFileSize} {
 		for _, fast := range []bool{false, true} {
@@ -159,6 +159,7 @@ func TestFastPruneHasSmallFiles(t *testing.T) {
 	}
 }
 
+// TestPruneByHand removes what it is told to, and nothing before.
 func TestPruneByHand(t *testing.T) {
 	c, g := openPruned(t, t.TempDir(), PruneByHand, nil), newGenerator()
 	defer c.Close()

@@ -116,7 +116,7 @@ func TestEveryPathAnswers(t *testing.T) {
 			"scriptpubkey_address": w.address(w.Script), "value": int64(rpctest.Subsidy)}
 		return object{"txid": id, "version": 2, "locktime": 0, "size": tx.Size(), "weight": tx.Weight(), "fee": 1000, "status": status, "vout": outs,
 			"vin": list{object{"txid": tx.In[0].PrevOut.TxID, "vout": 0, "prevout": prev, "scriptsig": "", "scriptsig_asm": "", "witness": list{hex.EncodeToString(tx.In[0].Witness[0])},
-				"is_coinbase": false, "sequence": 0xfffffffd}}}
+				"is_coinbase": false, "sequence": uint32(0xfffffffd)}}}
 	}
 	unconfirmed := object{"confirmed": false}
 	at := "tx/" + id.String()
