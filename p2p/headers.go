@@ -19,8 +19,9 @@ const (
 	// reaskInterval is how soon a peer that did not answer is asked again.
 	reaskInterval = 2 * time.Minute
 	// othersWait is how long after the first peer has given all its headers the others
-	// are asked where the best of those is old: it may be that there are no newer ones,
-	// and then they are asked for nothing. A block that they announce ends the wait.
+	// are asked where the best of those is old and its block is here: it may be that
+	// there are no newer ones, and then they are asked for nothing. A block that they
+	// announce ends the wait.
 	othersWait = 10 * time.Second
 	// muteTime is how long a peer may owe the first headers before it has to go, if
 	// there is another that this node dialled, as in Bitcoin Core
@@ -33,9 +34,9 @@ const (
 
 // toAsk chooses whom to ask for headers. While the first headers are being
 // fetched one peer is asked at a time, because all would send the same; then
-// every peer is asked once to learn what it has, after othersWait where the best header
-// is not recent. Who does not answer is asked again after a while.
-func (s *syncer) toAsk(now time.Time, recent bool) (list []*peer) {
+// every peer is asked once to learn what it has, at once if all is set, see asksAll,
+// and else after othersWait. Who does not answer is asked again after a while.
+func (s *syncer) toAsk(now time.Time, all bool) (list []*peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l := s.leader; l != nil && (now.Sub(s.led) > leaderTerm || !l.sync.asked.IsZero() && now.Sub(l.sync.asked) > headersTimeout) {
@@ -46,7 +47,7 @@ func (s *syncer) toAsk(now time.Time, recent bool) (list []*peer) {
 		if p.sync.paused {
 			due = (p.sync.asked.IsZero() || due) && s.hold.mayAsk(p.id, now)
 		}
-		if !p.sync.everAsked && s.headersDone && !recent && now.Sub(s.doneAt) < othersWait {
+		if !p.sync.everAsked && s.headersDone && !all && now.Sub(s.doneAt) < othersWait {
 			continue
 		}
 		if !p.has(serviceWitness) || !due {
@@ -355,4 +356,11 @@ func (s *syncer) mayFollow(p *peer, block consensus.Hash, recent bool) bool {
 // isRecent reports whether the best header is of the last day.
 func (n *Node) isRecent() bool {
 	return int64(n.chain.BestHeader().Header.Time) > n.wall.Now().Add(-maxTipAge).Unix()
+}
+
+// asksAll reports whether every peer is asked for headers as soon as one has given its
+// own: where the best of those is recent, and where there are blocks to fetch, which
+// come from all who are known to have them.
+func (n *Node) asksAll() bool {
+	return n.isRecent() || n.chain.BestHeader().Hash != n.chain.Tip().Hash
 }

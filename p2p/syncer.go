@@ -231,7 +231,7 @@ func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 			initial = false
 			n.tellFilters(now)
 		}
-		for _, p := range n.sync.toAsk(now, n.isRecent()) {
+		for _, p := range n.sync.toAsk(now, n.asksAll()) {
 			n.askHeaders(p, n.resumeAfter(p))
 		}
 		n.takeUp()

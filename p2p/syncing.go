@@ -139,16 +139,16 @@ func (n *Node) Syncing() bool {
 	if tip.Work.Lt(&n.minWork) {
 		return true
 	}
-	claims, recent := n.claims(&tip), n.isRecent()
+	claims, all := n.claims(&tip), n.asksAll()
 	n.sync.mu.Lock()
 	defer n.sync.mu.Unlock()
-	return n.sync.watch.step(n.wall.Now(), n.sync.heard(n.wall.Now(), recent), claims)
+	return n.sync.watch.step(n.wall.Now(), n.sync.heard(n.wall.Now(), all), claims)
 }
 
 // heard reports whether all peers were asked for headers that are asked at the start,
 // and one has told all that it has. The caller holds mu.
-func (s *syncer) heard(now time.Time, recent bool) bool {
-	if !s.headersDone || recent || now.Sub(s.doneAt) >= othersWait {
+func (s *syncer) heard(now time.Time, all bool) bool {
+	if !s.headersDone || all || now.Sub(s.doneAt) >= othersWait {
 		return s.headersDone
 	}
 	for p := range s.peers {
