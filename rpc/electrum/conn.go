@@ -91,6 +91,7 @@ func (c *conn) run(ctx context.Context) error {
 
 // serve answers requests.
 func (c *conn) serve(ctx context.Context) error {
+	defer c.t.forget()
 	idle := min(helloTimeout, c.s.cfg.IdleTimeout)
 	for first := true; ; first = false {
 		line, err := c.t.read(idle)

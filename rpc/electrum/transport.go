@@ -14,8 +14,11 @@ type transport interface {
 	// read gives the next message, which is valid until the next call. It waits for
 	// its first byte as long as it is told.
 	read(idle time.Duration) ([]byte, error)
+	// forget gives back what the last message took. Who has read calls it in the end.
+	forget()
 	// write sends messages.
 	write(messages [][]byte) error
+	// close ends what reads and what writes. Anybody may call it, and again.
 	close()
 }
 
@@ -135,10 +138,7 @@ func (l *lines) write(messages [][]byte) error {
 	return flush()
 }
 
-func (l *lines) close() {
-	_ = l.net.Close()
-	l.forget()
-}
+func (l *lines) close() { _ = l.net.Close() }
 
 // ended is nil for a client that has left, and why for one that was waited for in
 // vain.

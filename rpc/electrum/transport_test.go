@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -143,5 +144,34 @@ func TestServerStops(t *testing.T) {
 	c.cut()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLongMessagesAreGivenBack: who is cut for a long message leaves its share of the
+// memory for such messages to others.
+func TestLongMessagesAreGivenBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	l := listen(t)
+	w.serve(l, w.server.ServeWebSocket)
+	spaces := strings.Repeat(" ", 1_100_000)
+	say := func(message string) error {
+		ws, _, err := websocket.DefaultDialer.Dial("ws://"+l.Addr().String()+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ws.Close()
+		_ = ws.SetReadDeadline(time.Now().Add(patience))
+		_ = ws.WriteMessage(websocket.TextMessage, []byte(message+spaces))
+		_, _, err = ws.ReadMessage()
+		return err
+	}
+	for range 40 { // 64 MiB are for all, and each takes 2
+		if say("[]") == nil {
+			t.Fatal("what is no object is answered")
+		}
+	}
+	if err := say(`{"id":1,"method":"server.version","params":["test","1.6"]}`); err != nil {
+		t.Errorf("a long message is not answered any more: %v", err)
 	}
 }

@@ -135,6 +135,8 @@ func (f *frames) write(messages [][]byte) error {
 	return nil
 }
 
+func (f *frames) forget() { f.l.forget() }
+
 func (f *frames) close() { _ = f.ws.Close() }
 
 // closed is ended, for a WebSocket.
