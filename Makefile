@@ -29,8 +29,9 @@ build: ## build ./lode
 test: ## run the tests that users run (under three minutes)
 	$(GO) test -timeout 30m ./...
 
-race: ## run the tests with the race detector, but those of the built binary, which is without it
-	$(GO) test -race -short -timeout 30m $$($(GO) list ./... | grep -v -E '^lode/testnet(/attack)?$$')
+# Not of the built binary, which is without the detector, nor where nothing runs side by side.
+race: ## run the tests with the race detector
+	$(GO) test -race -short -timeout 30m $$($(GO) list ./... | grep -v -E '^lode/(testnet|testnet/attack|consensus/oracle)$$')
 
 check: ## run the tests of the rules and the ledger with what must hold asserted at every step, and count what may be done only once
 	$(GO) test -tags check -timeout 30m ./consensus ./chain
