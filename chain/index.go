@@ -141,10 +141,18 @@ func (c *Chain) IndexReady(ctx context.Context, name string) (ready bool, err er
 	tip := c.Tip()
 	for {
 		x.mu.Lock()
-		synced, behind, moved := x.synced, x.point.Work.Lt(&tip.Work), x.moved
+		synced, point, moved := x.synced, x.point, x.moved
 		x.mu.Unlock()
-		if !synced || !behind {
-			return synced, nil
+		if !synced {
+			return false, nil
+		}
+		// Work alone says nothing while blocks are taken back: the index may still be
+		// where they are.
+		if now := c.Tip(); point.Hash == now.Hash {
+			return true, nil
+		}
+		if hash, ok := c.HashAt(point.Height); ok && hash == point.Hash && !point.Work.Lt(&tip.Work) {
+			return true, nil
 		}
 		select {
 		case <-ctx.Done():
