@@ -126,14 +126,19 @@ func printStatus(c *cli.Context, n *testnet.Network, list []testnet.NodeStatus) 
 	return testnet.WriteStatus(c.App.Writer, list)
 }
 
+// namedNode is the node that the first argument names.
+func namedNode(c *cli.Context, n *testnet.Network) (*testnet.Node, error) {
+	i, err := nodeArg(c, c.Args().First())
+	if err != nil {
+		return nil, err
+	}
+	return n.Node(i)
+}
+
 // testnetRPC calls a node, or its wallet, as `lode rpc` does.
 func testnetRPC(path string) func(*cli.Context, *testnet.Network) error {
 	return func(c *cli.Context, n *testnet.Network) error {
-		i, err := nodeArg(c, c.Args().First())
-		if err != nil {
-			return err
-		}
-		node, err := n.Node(i)
+		node, err := namedNode(c, n)
 		if err != nil {
 			return err
 		}
@@ -187,11 +192,7 @@ func testnetList(c *cli.Context, n *testnet.Network) error {
 func testnetLogs(c *cli.Context, n *testnet.Network) error {
 	nodes := n.Nodes
 	if c.Args().Present() {
-		i, err := nodeArg(c, c.Args().First())
-		if err != nil {
-			return err
-		}
-		node, err := n.Node(i)
+		node, err := namedNode(c, n)
 		if err != nil {
 			return err
 		}

@@ -67,14 +67,7 @@ func TestCoinStatsIndexIsWhatTheCoinsAre(t *testing.T) {
 				mustClose(t, c)
 				c = openIndexedWith(t, cfg)
 			case 1:
-				dir := filepath.Join(base, "killed"+string(rune('a'+i)))
-				if err := copyAsKilled(cfg.Dir, dir); err != nil {
-					t.Fatal(err)
-				}
-				_ = c.fail(errKilled)
-				c.Close()
-				cfg.Dir = dir
-				c = openIndexedWith(t, cfg)
+				c = killIndexed(t, c, &cfg, filepath.Join(base, "killed"+string(rune('a'+i))))
 			}
 			steps := []int{0, 1, 1000}[random.IntN(3)]
 			if catchUp(t, c, steps); steps == 1000 {

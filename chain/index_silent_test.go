@@ -77,14 +77,7 @@ func TestSilentIndexIsWhatTheBlocksSay(t *testing.T) {
 				mustClose(t, c)
 				c = openIndexedWith(t, cfg)
 			case 4:
-				dir := filepath.Join(base, "killed"+string(rune('a'+step)))
-				if err := copyAsKilled(cfg.Dir, dir); err != nil {
-					t.Fatal(err)
-				}
-				_ = c.fail(errKilled)
-				c.Close()
-				cfg.Dir = dir
-				c = openIndexedWith(t, cfg)
+				c = killIndexed(t, c, &cfg, filepath.Join(base, "killed"+string(rune('a'+step))))
 			}
 			catchUp(t, c, []int{0, 1, 3, 1000}[random.IntN(4)])
 		}

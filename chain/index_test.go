@@ -632,3 +632,15 @@ func TestAddressKeysLie(t *testing.T) {
 		t.Errorf("a script that nobody uses: %x %+v %v", key, sum, err)
 	}
 }
+
+// killIndexed goes on in dir with what a kill of c at this moment leaves on disk.
+func killIndexed(t *testing.T, c *Chain, cfg *Config, dir string) *Chain {
+	t.Helper()
+	if err := copyAsKilled(cfg.Dir, dir); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.fail(errKilled)
+	c.Close()
+	cfg.Dir = dir
+	return openIndexedWith(t, *cfg)
+}
