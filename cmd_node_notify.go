@@ -93,11 +93,18 @@ func (n *nodeConfig) loadFile(ctx context.Context, ledger *chain.Chain, name str
 // alertEvery is how often warnings are looked at.
 const alertEvery = 2 * time.Second
 
-// watch runs the commands for blocks and warnings until ctx ends.
-func (n *nodeConfig) watch(ctx context.Context, p *nodeParts, run *notify.Runner) {
-	if n.commands.block == "" && n.commands.alert == "" {
-		return
+// warnings are what an operator is alerted of, in sentences.
+func (p *nodeParts) warnings() []string {
+	list := p.peers.Warnings()
+	if !p.peers.InitialBlockDownload() {
+		list = append(list, p.ledger.Warnings()...)
 	}
+	return list
+}
+
+// watch logs new warnings, and runs the commands for those and for blocks, until ctx
+// ends.
+func (n *nodeConfig) watch(ctx context.Context, p *nodeParts, run *notify.Runner) {
 	poked := make(chan struct{}, 1)
 	cancel := p.ledger.Subscribe(func() {
 		select {
@@ -115,16 +122,17 @@ func (n *nodeConfig) watch(ctx context.Context, p *nodeParts, run *notify.Runner
 			return
 		case <-poked:
 			tip := p.ledger.Tip()
-			if tip.Hash != last && !p.peers.InitialBlockDownload() {
+			if n.commands.block != "" && tip.Hash != last && !p.peers.InitialBlockDownload() {
 				for _, hash := range newBlocks(p.ledger, last, tip.Hash) {
 					run.Run(n.commands.block, hash.String())
 				}
 			}
 			last = tip.Hash
 		case <-ticker.C:
-			warnings := p.peers.Warnings()
+			warnings := p.warnings()
 			for _, text := range warnings {
 				if !slices.Contains(warned, text) {
+					n.log.Warn("warning", "text", text)
 					run.Run(n.commands.alert, notify.Quote(text))
 				}
 			}

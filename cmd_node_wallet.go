@@ -17,15 +17,15 @@ func walletRPCFlags() []cli.Flag {
 // readWalletFlags reads them.
 func (n *nodeConfig) readWalletFlags(c *cli.Context) error {
 	n.walletRPC, n.walletNotify = c.Bool("wallet-rpc"), c.String("walletnotify")
-	if n.walletNotify != "" && !n.walletRPC {
-		return usageError(c.Command.HelpName, "--walletnotify is for --wallet-rpc")
-	}
 	return nil
 }
 
 // newWallets prepares the wallets of a node, or gives nil if it serves none.
 func (n *nodeConfig) newWallets(p *nodeParts) (*walletrpc.Manager, error) {
 	if !n.walletRPC {
+		if n.walletNotify != "" {
+			n.log.Warn("--walletnotify does nothing without --wallet-rpc: there are no wallets")
+		}
 		return nil, nil
 	}
 	hideMemory()

@@ -99,7 +99,8 @@ type Chain struct {
 	readOnly  bool             // nothing is ever written
 	timer     *time.Timer      // of the next flush; nil if nothing has changed
 
-	txSums sync.Map // of transactions of chains, uint64 by the hash of their last block, see TxCount
+	unknown unknownRules // see Warnings
+	txSums  sync.Map     // of transactions of chains, uint64 by the hash of their last block, see TxCount
 
 	lossMu sync.Mutex                // guards what follows; may be taken with mu held
 	losses map[consensus.Hash]loss   // damaged blocks that dropLost must look at

@@ -97,6 +97,9 @@ func (s *Server) getChainStates(context.Context, *params) (any, error) {
 // warnings is what an operator should know of the ledger and of the network.
 func (s *Server) warnings() []string {
 	list := append([]string{}, s.cfg.Network.Warnings()...)
+	if !s.cfg.Network.InitialBlockDownload() {
+		list = append(list, s.cfg.Chain.Warnings()...)
+	}
 	if s.cfg.Chain.AwaitsSnapshot() {
 		return append(list, "The ledger waits for peers to show the headers up to the base of its snapshot.")
 	}
