@@ -11,6 +11,7 @@ import (
 // TestBansOutliveTheNode bans a peer by a call: it is disconnected and kept out,
 // also after a restart, until the ban is taken back; mock time ends another.
 func TestBansOutliveTheNode(t *testing.T) {
+	t.Parallel()
 	a := startNode(t, t.TempDir())
 	startNode(t, t.TempDir(), "--connect", a.url())
 	peers := func() string { return a.rpc("getconnectioncount") }

@@ -24,8 +24,8 @@ func TestCrashImport(t *testing.T) {
 	t.Parallel()
 	crash(t, 10, func(v *victim, kills int) {
 		blocks := 3000
-		if testing.Short() {
-			blocks = 600
+		if os.Getenv(crashKills) == "" {
+			blocks = 1000
 		}
 		file, tip := v.bootstrap(blocks)
 		words := append([]string{"chain", "import", file}, v.cache...)

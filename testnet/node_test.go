@@ -2,6 +2,7 @@ package testnet_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -16,6 +17,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"lode/consensus"
+	"lode/rpc/client"
+	"lode/wallet"
 )
 
 // program is the path of the built binary, which TestMain makes.
@@ -47,7 +52,8 @@ type node struct {
 	cmd     *exec.Cmd
 	log     *logBuffer
 	stdout  *os.File // in place of log, at the first start
-	files   int      // how many it may open; 0 for as many as the test
+	client  *client.Client
+	files   int // how many it may open; 0 for as many as the test
 }
 
 // logBuffer is what a process has written, also while it goes on.
@@ -99,9 +105,20 @@ func (n *node) start(flags ...string) {
 			n.t.Logf("log of the node in %s:\n%s", n.datadir, n.log)
 		}
 	})
+	n.client = nil
 	waitFor(n.t, "the node to answer", func() bool {
-		_, _, status := lode(n.t, "rpc", "--network", n.network, "--datadir", n.datadir, "getblockcount")
-		return status == 0
+		dir := filepath.Join(n.datadir, n.network)
+		address, err := os.ReadFile(filepath.Join(dir, ".rpc-address"))
+		auth, failure := client.Cookie(filepath.Join(dir, ".cookie"))
+		if err != nil || failure != nil { // not yet; or the last one's, which was killed
+			return false
+		}
+		c, err := client.New(strings.TrimSpace(string(address)), auth)
+		if err != nil || c.Call(n.t.Context(), "getblockcount", nil, nil) != nil {
+			return false
+		}
+		n.client = c
+		return true
 	})
 }
 
@@ -143,9 +160,59 @@ func (n *node) try(words ...string) (stdout, stderr string, status int) {
 	return lode(n.t, append(args, "--network", n.network, "--datadir", n.datadir)...)
 }
 
+// rpc gives what `lode rpc` prints, without the cost of a process: TestMainJob and
+// others call that.
 func (n *node) rpc(words ...string) string {
 	n.t.Helper()
-	return n.run(append([]string{"rpc"}, words...)...)
+	var params []any
+	for _, word := range words[1:] {
+		if _, isHex := hex.DecodeString(word); isHex == nil && len(word) > 20 || !json.Valid([]byte(word)) {
+			params = append(params, word)
+		} else {
+			params = append(params, json.RawMessage(word))
+		}
+	}
+	var result json.RawMessage
+	if err := n.client.Call(n.t.Context(), words[0], params, &result); err != nil {
+		n.t.Fatalf("%s: %v", strings.Join(words, " "), err)
+	}
+	var text string
+	if json.Unmarshal(result, &text) == nil { // nothing, for null
+		return strings.TrimSpace(text)
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, result, "", "  "); err != nil {
+		n.t.Fatal(err)
+	}
+	return out.String()
+}
+
+// makeWallet makes the wallet that `lode wallet create` makes, in the file that it
+// takes where none is named. It gives the words. The passphrase opens it at once: to
+// make and to open what users have costs half a second of a core each time, and so
+// few tests do (TestReadmeByHand, TestMainJob).
+func (n *node) makeWallet(file ...string) (words string) {
+	n.t.Helper()
+	const quick = 2 // powers of two of work
+	path := filepath.Join(n.datadir, n.network, "wallet.age")
+	if len(file) > 0 {
+		path = file[0]
+	}
+	spec, err := consensus.EmbeddedSpec(n.network)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if words, err = wallet.NewMnemonic(24); err != nil {
+		n.t.Fatal(err)
+	}
+	w, err := wallet.Create(n.t.Context(), wallet.FilesOf(path), spec, wallet.CreateOptions{Mnemonic: words, Passphrase: passphrase, WorkFactor: quick})
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return words
 }
 
 // call is rpc with the result decoded.

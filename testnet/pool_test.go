@@ -43,13 +43,14 @@ func TestPoolOfTwo(t *testing.T) {
 	if testing.Short() {
 		t.Skip("processes")
 	}
+	t.Parallel()
 	stratum := freePort(t)
 	// All shares stay in the window.
 	n := startNode(t, t.TempDir(), "--stratum", stratum, "--pool-window", "1000", "--pool-shares", "300")
 	users := []string{consensus.Address("bcrt", [32]byte{1}) + ".one", consensus.Address("bcrt", [32]byte{2}) + ".two"}
 	var miners []*exec.Cmd
 	for _, user := range users {
-		cmd := exec.Command(program, "mine", "--stratum", "stratum+tcp://"+stratum, "--user", user, "--password", "d=1e-4", "--threads", "1", "--kernel", "portable")
+		cmd := exec.Command(program, "mine", "--stratum", "stratum+tcp://"+stratum, "--user", user, "--password", "d=1e-5", "--threads", "1", "--kernel", "portable")
 		log := new(logBuffer)
 		cmd.Stdout, cmd.Stderr = log, log
 		if err := cmd.Start(); err != nil {

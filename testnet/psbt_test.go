@@ -34,7 +34,7 @@ func offline(t *testing.T, dir string, words ...string) (stdout, stderr string, 
 func TestPaymentSignedOffline(t *testing.T) {
 	t.Parallel()
 	a := startNode(t, t.TempDir())
-	a.run("wallet", "create", "--json")
+	a.makeWallet()
 	a.rpc("generatetoaddress", "103", a.run("wallet", "address"))
 	cold := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(cold, "regtest"), 0o700); err != nil {
@@ -98,7 +98,7 @@ func TestBitcoinJS(t *testing.T) {
 		t.Skip("no BITCOINJS: see make interop-js")
 	}
 	a := startNode(t, t.TempDir())
-	a.run("wallet", "create", "--json")
+	a.makeWallet()
 	a.rpc("generatetoaddress", "103", a.run("wallet", "address"))
 	key := bytes.Repeat([]byte{0x5a}, 32)
 	_, public := btcec.PrivKeyFromBytes(key)

@@ -42,7 +42,7 @@ func TestMainJob(t *testing.T) {
 	}
 
 	b := startNode(t, t.TempDir(), "--connect", a.url())
-	b.run("wallet", "create", "--json")
+	b.makeWallet()
 	waitFor(t, "the second node to reach the tip", func() bool { return b.rpc("getbestblockhash") == a.rpc("getbestblockhash") })
 
 	to := b.run("wallet", "address")
@@ -138,7 +138,7 @@ func TestMostWorkWins(t *testing.T) {
 	t.Parallel()
 	a, b := startNode(t, t.TempDir()), startNode(t, t.TempDir())
 	for _, n := range []*node{a, b} {
-		n.run("wallet", "create", "--json")
+		n.makeWallet()
 	}
 	mine, theirs := a.run("wallet", "address"), b.run("wallet", "address")
 	a.rpc("generatetoaddress", "101", mine)
@@ -175,7 +175,7 @@ func TestMostWorkWins(t *testing.T) {
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	a := startNode(t, t.TempDir())
-	a.run("wallet", "create", "--json")
+	a.makeWallet()
 	address := a.run("wallet", "address")
 	for range 3 {
 		a.rpc("generatetoaddress", "40", address)

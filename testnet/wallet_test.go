@@ -26,8 +26,7 @@ func (n *node) history() []walletEntry {
 func TestWalletAndAKilledNode(t *testing.T) {
 	t.Parallel()
 	a := startNode(t, t.TempDir(), "--addrindex")
-	var made struct{ Mnemonic string }
-	decode(t, a.run("wallet", "create", "--json"), &made)
+	mnemonic := a.makeWallet()
 	mine := a.run("wallet", "address", "--label", "mining")
 	a.rpc("generatetoaddress", "103", mine)
 	var locked []struct {
@@ -40,7 +39,7 @@ func TestWalletAndAKilledNode(t *testing.T) {
 	}
 
 	shop := filepath.Join(a.datadir, "shop.age")
-	a.run("wallet", "create", "--json", "--wallet", shop)
+	a.makeWallet(shop)
 	to := a.run("wallet", "address", "--wallet", shop)
 	var sent struct{ TxID, Hex string }
 	stdout, notes, status := a.try("wallet", "send", "--to", to, "--amount", "1.5", "--yes", "--json")
@@ -92,7 +91,7 @@ func TestWalletAndAKilledNode(t *testing.T) {
 
 	// The words bring the same back.
 	words := filepath.Join(t.TempDir(), "words")
-	if err := os.WriteFile(words, []byte(made.Mnemonic), 0o600); err != nil {
+	if err := os.WriteFile(words, []byte(mnemonic), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	again := filepath.Join(a.datadir, "again.age")

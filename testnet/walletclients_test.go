@@ -26,7 +26,7 @@ func TestWalletClients(t *testing.T) {
 	}
 	address := freePort(t)
 	a := startNode(t, t.TempDir(), "--electrum", address)
-	a.run("wallet", "create", "--json")
+	a.makeWallet()
 	first := a.run("wallet", "address")
 	a.rpc("generatetoaddress", "130", first)
 	type script struct {
