@@ -27,6 +27,23 @@ type bootstrap struct {
 
 const windowSize = 4 << 20
 
+// newBootstrap reads a file of size bytes. limit is how many the largest block has.
+func newBootstrap(src io.ReaderAt, size int64, magic [4]byte, limit int) *bootstrap {
+	return &bootstrap{src: src, size: size, magic: magic, limit: limit}
+}
+
+// isForeign reports whether the file begins with something else than blocks of this
+// network do, and with what.
+func (b *bootstrap) isForeign() (head []byte, foreign bool) {
+	head, err := b.view(0, len(b.magic))
+	return head, err == nil && len(head) == len(b.magic) && !bytes.Equal(head, b.magic[:])
+}
+
+// appendFrame appends what comes before a block of size bytes.
+func appendFrame(b []byte, magic [4]byte, size int) []byte {
+	return binary.LittleEndian.AppendUint32(append(b, magic[:]...), uint32(size))
+}
+
 // stored is a block in a file, and where it lies there.
 type stored struct {
 	block  *consensus.Block

@@ -273,13 +273,12 @@ func (c *Chain) openFiles() (err error) {
 	}
 	c.coins = newCoinCache(c.store)
 	blocks, magic := filepath.Join(c.cfg.Dir, "blocks"), c.cfg.Spec.Defaults.Magic
-	if c.blocks, err = openFiles(c.cfg.disk, blocks, "blk", magic); err != nil {
+	if c.blocks, err = openFiles(c.cfg.disk, blocks, "blk", magic, c.cfg.limits.file); err != nil {
 		return err
 	}
-	if c.undos, err = openFiles(c.cfg.disk, blocks, "rev", magic); err != nil {
+	if c.undos, err = openFiles(c.cfg.disk, blocks, "rev", magic, c.cfg.limits.file); err != nil {
 		return err
 	}
-	c.blocks.limit, c.undos.limit = c.cfg.limits.file, c.cfg.limits.file
 	return c.cfg.disk.syncDir(c.cfg.Dir) // or a power cut may take the two directories and all in them
 }
 

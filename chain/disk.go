@@ -159,6 +159,11 @@ type safeStorage struct {
 	broken *firstError
 }
 
+// newSafeStorage gives the files of the LevelDB in dir with these promises.
+func newSafeStorage(files storage.Storage, d disk, dir string) storage.Storage {
+	return safeStorage{files, d, dir, new(firstError)}
+}
+
 // firstError is the error after which nothing is tried any more.
 type firstError struct {
 	mu  sync.Mutex // guards what follows

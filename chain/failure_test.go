@@ -369,7 +369,7 @@ func TestMissingFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f, err := openFiles(osDisk{}, dir, "blk", testSpec.Defaults.Magic)
+	f, err := openFiles(osDisk{}, dir, "blk", testSpec.Defaults.Magic, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

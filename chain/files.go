@@ -2,6 +2,7 @@ package chain
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -54,12 +55,13 @@ var errRecord = errors.New("not as it was written")
 // or is gone.
 var errEnds = fmt.Errorf("%w: the file is gone or ends before", errRecord)
 
-// openFiles finds the files that are there. Some in between may be missing.
-func openFiles(d disk, dir, prefix string, magic []byte) (*files, error) {
+// openFiles finds the files that are there. Some in between may be missing. One grows
+// to limit bytes; 0 means maxFileSize.
+func openFiles(d disk, dir, prefix string, magic []byte, limit int64) (*files, error) {
 	if err := d.mkdir(dir); err != nil {
 		return nil, err
 	}
-	f := &files{disk: d, dir: dir, prefix: prefix, magic: [4]byte(magic), limit: maxFileSize}
+	f := &files{disk: d, dir: dir, prefix: prefix, magic: [4]byte(magic), limit: cmp.Or(limit, maxFileSize)}
 	f.dirty, f.unnamed = true, true // by a process that was killed, perhaps
 	return f, f.measure(math.MaxUint32)
 }
@@ -129,8 +131,7 @@ func (f *files) append(payload []byte) (position, error) {
 	if err := f.begin(); err != nil {
 		return position{}, err
 	}
-	record := append(make([]byte, 0, frameSize+len(payload)), f.magic[:]...)
-	record = binary.LittleEndian.AppendUint32(record, uint32(len(payload)))
+	record := appendFrame(make([]byte, 0, frameSize+len(payload)), f.magic, len(payload))
 	record = append(record, payload...)
 	f.dirty = true
 	if _, err := f.writing.WriteAt(record, int64(f.end.Offset)); err != nil {
@@ -337,7 +338,7 @@ func (f *files) blocksIn(ctx context.Context, n uint32, from position, limit int
 	if err != nil {
 		return err
 	}
-	file := &bootstrap{src: h, size: size, magic: f.magic, limit: limit}
+	file := newBootstrap(h, size, f.magic, limit)
 	if n == from.File {
 		file.pos = min(int64(from.Offset), size)
 	}
@@ -386,59 +387,32 @@ func (f *files) torn(end position) (bool, error) {
 	return bytes.Equal(frame[:4], f.magic[:]) && int64(binary.LittleEndian.Uint32(frame[4:])) > left, nil
 }
 
-// appendUndo writes the coins that a block spent: their number, then for each
-// twice its height plus one if from a coinbase, its amount, its key; and a
-// SHA-256d over the block's hash and all of it.
-func appendUndo(b []byte, block consensus.Hash, spent []consensus.Coin) []byte {
-	b = consensus.AppendCompactSize(b, uint64(len(spent)))
-	for i := range spent {
-		b = appendCoin(b, &spent[i])
-	}
-	sum := consensus.DoubleSHA256(append(block[:], b...))
-	return append(b, sum[:]...)
-}
-
-// readUndo is the inverse of appendUndo.
-func readUndo(b []byte, block consensus.Hash) ([]consensus.Coin, error) {
-	if len(b) < 32 {
-		return nil, io.ErrUnexpectedEOF
-	}
-	b, sum := b[:len(b)-32], consensus.Hash(b[len(b)-32:])
-	if consensus.DoubleSHA256(append(block[:], b...)) != sum {
-		return nil, errors.New("checksum of undo data does not match")
-	}
-	d := consensus.NewDecoder(b)
-	spent := make([]consensus.Coin, d.Count(minCoinSize))
-	for i := range spent {
-		spent[i] = decodeCoin(d)
-	}
-	return spent, d.Finish()
-}
-
-// minCoinSize is the least that a coin takes in its compact form.
-const minCoinSize = 1 + 1 + 32
-
-// appendCoin is the compact form of a coin.
-func appendCoin(b []byte, c *consensus.Coin) []byte {
-	code := uint64(c.Height) << 1
-	if c.Coinbase {
-		code |= 1
-	}
-	b = consensus.AppendCompactSize(b, code)
-	b = consensus.AppendCompactSize(b, uint64(c.Value))
-	return append(b, c.Key[:]...)
-}
-
-func decodeCoin(d *consensus.Decoder) consensus.Coin {
-	code := d.CompactSize()
-	c := consensus.Coin{Height: uint32(code >> 1), Coinbase: code&1 == 1, Value: consensus.Amount(d.CompactSize())}
-	c.Key = d.Hash()
-	return c
-}
-
 // total is how many bytes the files hold.
 func (f *files) total() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.full + int64(f.end.Offset)
 }
+
+// sizeIfThere is how many bytes file n has: 0 if it is not there.
+func sizeIfThere(f *files, n uint32) (int64, error) {
+	size, err := f.sizeOf(n)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	return size, err
+}
+
+// position is where a record's payload lies in the block or undo files.
+type position struct {
+	File, Offset, Size uint32
+}
+
+// compare orders positions by when they were written.
+func (p position) compare(q position) int {
+	return cmp.Or(cmp.Compare(p.File, q.File), cmp.Compare(p.Offset, q.Offset))
+}
+
+// order is a number that orders positions as compare does. It is not 0 for that of a
+// block, which has a frame before it.
+func (p position) order() uint64 { return uint64(p.File)<<32 | uint64(p.Offset) }

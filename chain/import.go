@@ -1,9 +1,7 @@
 package chain
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -39,11 +37,13 @@ func (i *Imported) problem(format string, args ...any) {
 
 // prepared is a block of a file with what can be said of it alone.
 type prepared struct {
-	stored
+	stored  stored
 	hash    consensus.Hash
 	checked *consensus.CheckedBlock
 	err     error // of CheckBlock
 }
+
+func (c *Chain) magic() [4]byte { return [4]byte(c.cfg.Spec.Defaults.Magic) }
 
 func (c *Chain) prepare(s stored) prepared {
 	hashed := s.block.Hashed()
@@ -57,7 +57,7 @@ func (c *Chain) prepare(s stored) prepared {
 // good one, is counted and named, and the rest is taken. progress, if not nil,
 // is told from time to time how many bytes are done.
 func (c *Chain) Import(ctx context.Context, src io.ReaderAt, size int64, progress func(done int64)) (Imported, error) {
-	file := &bootstrap{src: src, size: size, magic: c.blocks.magic, limit: c.rules.MaxBlockWeight}
+	file := newBootstrap(src, size, c.magic(), c.rules.MaxBlockWeight)
 	ahead := make(chan []prepared) // while one group is connected the next is read and hashed
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -82,7 +82,7 @@ func (c *Chain) Import(ctx context.Context, src io.ReaderAt, size int64, progres
 			}
 			if progress != nil {
 				last := blocks[len(blocks)-1]
-				progress(last.offset + int64(last.size))
+				progress(last.stored.offset + int64(last.stored.size))
 			}
 		}
 		return ctx.Err()
@@ -93,8 +93,8 @@ func (c *Chain) Import(ctx context.Context, src io.ReaderAt, size int64, progres
 		im.result.problem("block %s at byte %d: its parent %s is not there", orphans[0].hash, orphans[0].offset, orphans[0].prev)
 	}
 	if im.result.Passed = file.passed; file.passed > 0 {
-		if head, headErr := file.view(0, len(file.magic)); headErr == nil && len(head) == len(file.magic) && !bytes.Equal(head, file.magic[:]) {
-			im.result.problem("the file begins with %x, blocks of this network with %x: it may be of another network, or masked by a xor.dat that is not beside it", head, file.magic)
+		if head, foreign := file.isForeign(); foreign {
+			im.result.problem("the file begins with %x, blocks of this network with %x: it may be of another network, or masked by a xor.dat that is not beside it", head, c.magic())
 		}
 	}
 	return im.result, err
@@ -103,7 +103,7 @@ func (c *Chain) Import(ctx context.Context, src io.ReaderAt, size int64, progres
 // HoldsBlocks reports whether there is a block in a file in bootstrap framing, of
 // size bytes, whose work is good on a network: whether it may be worth an Import.
 func HoldsBlocks(ctx context.Context, src io.ReaderAt, size int64, spec *consensus.Spec) (bool, error) {
-	file := &bootstrap{src: src, size: size, magic: [4]byte(spec.Defaults.Magic), limit: spec.Rules.MaxBlockWeight}
+	file := newBootstrap(src, size, [4]byte(spec.Defaults.Magic), spec.Rules.MaxBlockWeight)
 	for {
 		s, err := file.next(ctx)
 		switch {
@@ -208,11 +208,11 @@ func (im *importer) count(p *prepared, s *submission) (known bool, err error) {
 	case errors.Is(s.err, ErrFatal):
 		return false, s.err
 	case errors.Is(s.err, ErrUnknownParent):
-		im.waiting[p.block.Prev] = append(im.waiting[p.block.Prev], orphan{p.hash, p.block.Prev, p.offset, p.size})
+		im.waiting[p.stored.block.Prev] = append(im.waiting[p.stored.block.Prev], orphan{p.hash, p.stored.block.Prev, p.stored.offset, p.stored.size})
 		return false, nil
 	case s.err != nil:
 		im.result.Refused++
-		im.result.problem("block %s at byte %d: %v", p.hash, p.offset, s.err)
+		im.result.problem("block %s at byte %d: %v", p.hash, p.stored.offset, s.err)
 		// Children of a block that is invalid for good are refused for their
 		// parent; those of one that was only changed wait for the honest one.
 		_, inIndex := im.c.Header(p.hash)
@@ -222,8 +222,8 @@ func (im *importer) count(p *prepared, s *submission) (known bool, err error) {
 		return true, nil
 	}
 	im.result.Blocks++
-	im.result.Txs += len(p.block.Txs)
-	for _, tx := range p.block.Txs[1:] {
+	im.result.Txs += len(p.stored.block.Txs)
+	for _, tx := range p.stored.block.Txs[1:] {
 		im.result.Inputs += len(tx.In)
 	}
 	return true, nil
@@ -245,8 +245,7 @@ func (c *Chain) Export(ctx context.Context, w io.Writer, from uint32, progress f
 		if err != nil {
 			return written, err
 		}
-		frame := append(make([]byte, 0, frameSize), c.blocks.magic[:]...)
-		frame = binary.LittleEndian.AppendUint32(frame, uint32(len(block)))
+		frame := appendFrame(nil, c.magic(), len(block))
 		for _, part := range [][]byte{frame, block} {
 			if _, err := w.Write(part); err != nil {
 				return written, err

@@ -1,7 +1,6 @@
 package chain
 
 import (
-	"cmp"
 	"encoding/binary"
 
 	"lode/chain/headertree"
@@ -39,20 +38,6 @@ const (
 
 // has reports whether any of the bits of s is set.
 func (k *kept) has(s status) bool { return k.status&s != 0 }
-
-// position is where a record's payload lies in the block or undo files.
-type position struct {
-	File, Offset, Size uint32
-}
-
-// compare orders positions by when they were written.
-func (p position) compare(q position) int {
-	return cmp.Or(cmp.Compare(p.File, q.File), cmp.Compare(p.Offset, q.Offset))
-}
-
-// order is a number that orders positions as compare does. It is not 0 for that of a
-// block, which has a frame before it.
-func (p position) order() uint64 { return uint64(p.File)<<32 | uint64(p.Offset) }
 
 // record is how a node is kept in the database, under its hash: header, height,
 // sequence number, status, two positions, and the checksum of the block and the

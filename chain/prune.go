@@ -2,9 +2,7 @@ package chain
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -83,7 +81,7 @@ func (c *Chain) pruneFull() error {
 	if c.cfg.Prune <= PruneByHand || c.tree.Tip().Height() < c.pruned.retry {
 		return nil
 	}
-	most := c.cfg.Prune - int64(c.blocks.limit)
+	most := c.cfg.Prune - c.cfg.limits.file
 	if c.blocks.total()+c.undos.total() <= most {
 		return nil
 	}
@@ -152,14 +150,6 @@ func (c *Chain) fileTops() (blocks, undos map[uint32]uint32) {
 		}
 	}
 	return blocks, undos
-}
-
-func sizeIfThere(f *files, n uint32) (int64, error) {
-	size, err := f.sizeOf(n)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
-	}
-	return size, err
 }
 
 // loadPruned reads what is gone, and removes what of it is still there. The

@@ -57,10 +57,10 @@ func (c *Chain) openFilesReadOnly() (tip *node, err error) {
 		return nil, err
 	}
 	blocks, magic := filepath.Join(c.cfg.Dir, "blocks"), c.cfg.Spec.Defaults.Magic
-	if c.blocks, err = openFiles(c.cfg.disk, blocks, "blk", magic); err != nil {
+	if c.blocks, err = openFiles(c.cfg.disk, blocks, "blk", magic, 0); err != nil {
 		return nil, err
 	}
-	if c.undos, err = openFiles(c.cfg.disk, blocks, "rev", magic); err != nil {
+	if c.undos, err = openFiles(c.cfg.disk, blocks, "rev", magic, 0); err != nil {
 		return nil, err
 	}
 	return c.readIndex()

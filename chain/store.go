@@ -57,7 +57,7 @@ func openStore(d disk, dir string, buffer int) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := safeStorage{raw, d, dir, new(firstError)}
+	files := newSafeStorage(raw, d, dir)
 	if err := errors.Join(clearUnborn(d, dir), cutJournal(files)); err != nil {
 		return nil, errors.Join(err, files.Close())
 	}
