@@ -172,7 +172,7 @@ func (c *Chain) take(p *consensus.CheckedBlock) (*node, error) {
 		return nil, errors.Join(err, c.markFailed(n))
 	}
 	payload := p.Block().Bytes()
-	body, err := c.blocks.append(payload)
+	body, err := c.blocks.Append(payload)
 	if err != nil {
 		return nil, c.fail(err)
 	}
@@ -191,7 +191,7 @@ func (c *Chain) complete(n *node) {
 		c.stuck = nil // this may be the block that was missing
 	}
 	c.changed(n)
-	for _, m := range c.tree.Store(n, n.Own.body.order()) {
+	for _, m := range c.tree.Store(n, n.Own.body.Order()) {
 		c.changed(m)
 	}
 }

@@ -199,7 +199,7 @@ func (c *coinCache) connect(rules *consensus.Rules, checker *sigcheck.Checker, n
 // confirm records that a block is valid.
 func (c *Chain) confirm(n *node, u *consensus.Update) (err error) {
 	if !n.Own.has(statusUndo) {
-		if n.Own.undo, err = c.undos.append(appendUndo(nil, n.Hash(), u.Spent)); err != nil {
+		if n.Own.undo, err = c.undos.Append(appendUndo(nil, n.Hash(), u.Spent)); err != nil {
 			return err
 		}
 		n.Own.status |= statusUndo

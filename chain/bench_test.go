@@ -232,9 +232,9 @@ func BenchmarkServe(b *testing.B) {
 		n := c.tree.Active()[height]
 		for way, serve := range map[string]func() ([]byte, error){
 			"unchecked": func() ([]byte, error) {
-				payload, err := c.blocks.read(n.Own.body)
+				payload, err := c.blocks.Read(n.Own.body)
 				if err == nil && consensus.DoubleSHA256(payload[:consensus.HeaderSize]) != n.Hash() {
-					err = errRecord
+					err = ErrRecord
 				}
 				return payload, err
 			},

@@ -27,7 +27,7 @@ func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
 // setBody notes where the block lies, whose bytes have been checked. The
 // caller holds Chain.mu.
-func (k *kept) setBody(p position, payload []byte) {
+func (k *kept) setBody(p Position, payload []byte) {
 	k.body, k.sum = p, checksum(payload)
 	k.status |= statusSummed
 	k.count(payload)
@@ -55,16 +55,16 @@ func (c *Chain) readBody(n *node) (payload []byte, checked bool, err error) {
 	case !n.IsStored():
 		return nil, false, fmt.Errorf("%w: only the header of %s is known", ErrNotFound, n.Hash())
 	}
-	payload, err = c.blocks.read(n.Own.body)
+	payload, err = c.blocks.Read(n.Own.body)
 	if err == nil {
 		var sum uint32
 		if sum, checked = c.sumOf(n); checked && checksum(payload) != sum {
-			err = fmt.Errorf("%w: its checksum differs", errRecord)
+			err = fmt.Errorf("%w: its checksum differs", ErrRecord)
 		} else if !bytes.HasPrefix(payload, n.Header().Append(nil)) {
-			err = fmt.Errorf("%w: it has another header", errRecord)
+			err = fmt.Errorf("%w: it has another header", ErrRecord)
 		}
 	}
-	if errors.Is(err, errRecord) {
+	if errors.Is(err, ErrRecord) {
 		err = damaged("block", n, err)
 	}
 	return payload, checked, err
@@ -162,8 +162,8 @@ func (c *Chain) spent(n *node) ([]consensus.Coin, error) {
 	if !n.Own.has(statusUndo) {
 		return nil, fmt.Errorf("%w: %s was never connected", ErrNotFound, n.Hash())
 	}
-	payload, err := c.undos.read(n.Own.undo)
-	if errors.Is(err, errRecord) {
+	payload, err := c.undos.Read(n.Own.undo)
+	if errors.Is(err, ErrRecord) {
 		return nil, damaged("undo data of block", n, err)
 	}
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"lode/consensus"
 )
 
-// bootstrap finds blocks in a file in bootstrap framing (magic, length, block),
+// Bootstrap finds blocks in a file in bootstrap framing (magic, length, block),
 // and passes over whatever else is in it.
-type bootstrap struct {
+type Bootstrap struct {
 	src   io.ReaderAt
 	size  int64
 	magic [4]byte
@@ -22,77 +22,77 @@ type bootstrap struct {
 	window []byte // of src
 	at     int64  // where the window begins
 	pos    int64  // where to read on
-	passed int64  // bytes passed over so far
+	Passed int64  // bytes passed over so far
 }
 
 const windowSize = 4 << 20
 
-// newBootstrap reads a file of size bytes. limit is how many the largest block has.
-func newBootstrap(src io.ReaderAt, size int64, magic [4]byte, limit int) *bootstrap {
-	return &bootstrap{src: src, size: size, magic: magic, limit: limit}
+// NewBootstrap reads a file of size bytes. limit is how many the largest block has.
+func NewBootstrap(src io.ReaderAt, size int64, magic [4]byte, limit int) *Bootstrap {
+	return &Bootstrap{src: src, size: size, magic: magic, limit: limit}
 }
 
-// isForeign reports whether the file begins with something else than blocks of this
+// IsForeign reports whether the file begins with something else than blocks of this
 // network do, and with what.
-func (b *bootstrap) isForeign() (head []byte, foreign bool) {
+func (b *Bootstrap) IsForeign() (head []byte, foreign bool) {
 	head, err := b.view(0, len(b.magic))
 	return head, err == nil && len(head) == len(b.magic) && !bytes.Equal(head, b.magic[:])
 }
 
-// appendFrame appends what comes before a block of size bytes.
-func appendFrame(b []byte, magic [4]byte, size int) []byte {
+// AppendFrame appends what comes before a block of size bytes.
+func AppendFrame(b []byte, magic [4]byte, size int) []byte {
 	return binary.LittleEndian.AppendUint32(append(b, magic[:]...), uint32(size))
 }
 
-// stored is a block in a file, and where it lies there.
-type stored struct {
-	block  *consensus.Block
-	offset int64 // of the block, behind its frame
-	size   int
+// Found is a block in a file, and where it lies there.
+type Found struct {
+	Block  *consensus.Block
+	Offset int64 // of the block, behind its frame
+	Size   int
 }
 
-// next gives the block that comes next, or io.EOF. It ends with ctx.
-func (b *bootstrap) next(ctx context.Context) (stored, error) {
+// Next gives the block that comes next, or io.EOF. It ends with ctx.
+func (b *Bootstrap) Next(ctx context.Context) (Found, error) {
 	for {
 		if err := ctx.Err(); err != nil {
-			return stored{}, err
+			return Found{}, err
 		}
-		frame, err := b.view(b.pos, frameSize)
+		frame, err := b.view(b.pos, FrameSize)
 		if err != nil {
-			return stored{}, err
+			return Found{}, err
 		}
-		if len(frame) < frameSize {
-			b.passed += b.size - b.pos
+		if len(frame) < FrameSize {
+			b.Passed += b.size - b.pos
 			b.pos = b.size
-			return stored{}, io.EOF
+			return Found{}, io.EOF
 		}
 		if bytes.Equal(frame[:4], b.magic[:]) {
-			s, err := b.block(b.pos+frameSize, int64(binary.LittleEndian.Uint32(frame[4:])))
+			s, err := b.block(b.pos+FrameSize, int64(binary.LittleEndian.Uint32(frame[4:])))
 			if err == nil || !errors.Is(err, consensus.ErrDecode) {
 				return s, err
 			}
 		}
 		if err := b.skip(ctx); err != nil {
-			return stored{}, err
+			return Found{}, err
 		}
 	}
 }
 
 // block reads the block that a frame announces. The error is of kind
 // consensus.ErrDecode if there is none.
-func (b *bootstrap) block(offset, size int64) (stored, error) {
+func (b *Bootstrap) block(offset, size int64) (Found, error) {
 	if size < consensus.HeaderSize || size > min(int64(b.limit), b.size-offset) {
-		return stored{}, consensus.ErrDecode
+		return Found{}, consensus.ErrDecode
 	}
-	block, err := b.read(offset, int(size))
+	block, err := b.Read(offset, int(size))
 	if err == nil {
 		b.pos = offset + size
 	}
-	return stored{block, offset, int(size)}, err
+	return Found{block, offset, int(size)}, err
 }
 
-// read decodes the block at an offset.
-func (b *bootstrap) read(offset int64, size int) (*consensus.Block, error) {
+// Read decodes the block at an offset.
+func (b *Bootstrap) Read(offset int64, size int) (*consensus.Block, error) {
 	raw := make([]byte, size) // the block keeps it
 	if _, err := b.src.ReadAt(raw, offset); err != nil {
 		return nil, fmt.Errorf("read at %d: %w", offset, err)
@@ -101,7 +101,7 @@ func (b *bootstrap) read(offset int64, size int) (*consensus.Block, error) {
 }
 
 // skip moves on to the next place where a frame may begin.
-func (b *bootstrap) skip(ctx context.Context) error {
+func (b *Bootstrap) skip(ctx context.Context) error {
 	for from := b.pos + 1; ; {
 		view, err := b.rest(from)
 		if err = errors.Join(err, ctx.Err()); err != nil {
@@ -116,7 +116,7 @@ func (b *bootstrap) skip(ctx context.Context) error {
 		if at < 0 {
 			at = len(view)
 		}
-		b.passed += from + int64(at) - b.pos
+		b.Passed += from + int64(at) - b.pos
 		b.pos = from + int64(at)
 		return nil
 	}
@@ -125,15 +125,15 @@ func (b *bootstrap) skip(ctx context.Context) error {
 // rest gives what the window holds from an offset on, if that is enough for a
 // frame, or else what the next window does: a file of nothing but frames that
 // hold no block is read once, not once for each of them.
-func (b *bootstrap) rest(offset int64) ([]byte, error) {
-	if end := b.at + int64(len(b.window)); offset >= b.at && offset+frameSize <= end {
+func (b *Bootstrap) rest(offset int64) ([]byte, error) {
+	if end := b.at + int64(len(b.window)); offset >= b.at && offset+FrameSize <= end {
 		return b.window[offset-b.at:], nil
 	}
 	return b.view(offset, windowSize)
 }
 
 // view gives up to n bytes from an offset: fewer at the end.
-func (b *bootstrap) view(offset int64, n int) ([]byte, error) {
+func (b *Bootstrap) view(offset int64, n int) ([]byte, error) {
 	n = int(max(0, min(int64(n), b.size-offset)))
 	if offset < b.at || offset+int64(n) > b.at+int64(len(b.window)) {
 		window := make([]byte, min(windowSize, b.size-offset))
@@ -160,7 +160,3 @@ func (u unmask) ReadAt(p []byte, offset int64) (int, error) {
 	}
 	return n, err
 }
-
-// Unmask gives src as it was before Bitcoin Core masked it with the content of
-// its xor.dat.
-func Unmask(src io.ReaderAt, key [8]byte) io.ReaderAt { return unmask{src, key} }

@@ -40,7 +40,7 @@ type Config struct {
 	SilentIndex    bool // keep an index of what receivers of silent payments need
 	CoinStatsIndex bool // keep what the coins are after each block
 
-	disk   disk   // nil means the real one
+	disk   Disk   // nil means the real one
 	limits limits // zero means those of normal
 }
 
@@ -53,7 +53,7 @@ type limits struct {
 	coins  int64 // bytes of coins in the cache below which there is no flush for them
 }
 
-var normal = limits{batch: maxBatch, buffer: databaseBuffer, file: maxFileSize, coins: MinCache}
+var normal = limits{batch: maxBatch, buffer: databaseBuffer, file: MaxFileSize, coins: MinCache}
 
 const (
 	// DefaultCache and MinCache are bytes of memory for coins, besides the 16
@@ -68,8 +68,8 @@ type Chain struct {
 	rules      *consensus.Rules
 	cacheLimit int64
 	store      *store
-	blocks     *files
-	undos      *files
+	blocks     *Files
+	undos      *Files
 	indexes    []*index
 	submitting atomic.Int32 // calls that submit blocks, see Busy
 
@@ -192,16 +192,16 @@ func (cfg Config) withDefaults() Config {
 		cfg.Sigs = sigcheck.New(100_000)
 	}
 	if cfg.disk == nil {
-		cfg.disk = osDisk{}
+		cfg.disk = OS{}
 	}
 	if cfg.limits == (limits{}) {
 		cfg.limits = normal
 		if cfg.Prune >= PruneByHand {
-			cfg.limits.file = prunedFileSize
+			cfg.limits.file = PrunedFileSize
 		}
 	}
 	if cfg.FastPrune {
-		cfg.limits.file = fastPruneFileSize
+		cfg.limits.file = FastPruneFileSize
 	}
 	if cfg.Cache == 0 {
 		cfg.Cache = DefaultCache
@@ -211,11 +211,11 @@ func (cfg Config) withDefaults() Config {
 
 // claimDir makes dir and marks it as belonging to a network, or refuses it if it
 // belongs to another.
-func claimDir(d disk, dir string, spec *consensus.Spec) error {
+func claimDir(d Disk, dir string, spec *consensus.Spec) error {
 	id := spec.Rules.ID()
 	mark := fmt.Sprintf("%s %x\n", spec.Name, id[:])
 	name := filepath.Join(dir, "network")
-	have, err := readFile(d, name)
+	have, err := ReadFile(d, name)
 	switch {
 	case err == nil && string(have) == mark:
 		return nil
@@ -224,10 +224,10 @@ func claimDir(d disk, dir string, spec *consensus.Spec) error {
 	case !errors.Is(err, os.ErrNotExist):
 		return err
 	}
-	if err := errors.Join(d.mkdir(dir), d.syncDir(filepath.Dir(dir))); err != nil {
+	if err := errors.Join(d.Mkdir(dir), d.SyncDir(filepath.Dir(dir))); err != nil {
 		return err
 	}
-	return writeFile(d, dir, name, []byte(mark))
+	return WriteFile(d, dir, name, []byte(mark))
 }
 
 // newChain is a ledger of which nothing has been opened yet.
@@ -266,7 +266,7 @@ func (c *Chain) openFiles() (err error) {
 	dir := filepath.Join(c.cfg.Dir, "ledger")
 	c.store, err = openStore(c.cfg.disk, dir, c.cfg.limits.buffer)
 	switch {
-	case errors.Is(err, errInUse):
+	case errors.Is(err, ErrInUse):
 		return inUse(c.cfg.Dir)
 	case err != nil:
 		return fmt.Errorf("open ledger %s: %w", dir, err)
@@ -279,7 +279,7 @@ func (c *Chain) openFiles() (err error) {
 	if c.undos, err = openFiles(c.cfg.disk, blocks, "rev", magic, c.cfg.limits.file); err != nil {
 		return err
 	}
-	return c.cfg.disk.syncDir(c.cfg.Dir) // or a power cut may take the two directories and all in them
+	return c.cfg.disk.SyncDir(c.cfg.Dir) // or a power cut may take the two directories and all in them
 }
 
 func inUse(dir string) error {
@@ -289,11 +289,11 @@ func inUse(dir string) error {
 // discard removes the database and the undo files under dir, which are written
 // anew from the blocks, if it is told to, or finishes this where it was
 // interrupted. It does not touch a database that another process holds.
-func discard(d disk, dir string, begin bool) error {
+func discard(d Disk, dir string, begin bool) error {
 	ledger, old := filepath.Join(dir, "ledger"), filepath.Join(dir, "ledger.removed")
 	from := ledger
 	if !begin {
-		names, err := d.names(dir)
+		names, err := d.Names(dir)
 		if err != nil || !slices.Contains(names, filepath.Base(old)) {
 			return err
 		}
@@ -304,8 +304,8 @@ func discard(d disk, dir string, begin bool) error {
 			return err
 		}
 	}
-	lock, err := d.lock(filepath.Join(from, "LOCK"))
-	if errors.Is(err, errInUse) {
+	lock, err := d.Lock(filepath.Join(from, "LOCK"))
+	if errors.Is(err, ErrInUse) {
 		return inUse(dir)
 	}
 	if err != nil {
@@ -313,27 +313,27 @@ func discard(d disk, dir string, begin bool) error {
 	}
 	defer lock.Close()
 	if begin {
-		if err := d.removeAll(old); err != nil {
+		if err := d.RemoveAll(old); err != nil {
 			return err
 		}
 		// At one stroke: of a database from which only some files are gone,
 		// LevelDB could believe that it is whole.
-		if err := d.rename(ledger, old); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := d.Rename(ledger, old); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		if err := d.syncDir(dir); err != nil {
+		if err := d.SyncDir(dir); err != nil {
 			return err
 		}
 	}
 	blocks := filepath.Join(dir, "blocks")
-	undos, err := numbered(d, blocks, "rev")
+	undos, err := Numbers(d, blocks, "rev")
 	for _, n := range undos {
-		err = errors.Join(err, d.removeAll(filepath.Join(blocks, fileName("rev", n))))
+		err = errors.Join(err, d.RemoveAll(filepath.Join(blocks, Name("rev", n))))
 	}
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.removeAll(old), d.syncDir(dir))
+	return errors.Join(d.RemoveAll(old), d.SyncDir(dir))
 }
 
 // Close writes everything out and releases the directory. What is called
@@ -363,9 +363,9 @@ func (c *Chain) Close() error {
 
 func (c *Chain) closeFiles() error {
 	var err error
-	for _, f := range []*files{c.blocks, c.undos} {
+	for _, f := range []*Files{c.blocks, c.undos} {
 		if f != nil {
-			err = errors.Join(err, f.close())
+			err = errors.Join(err, f.Close())
 		}
 	}
 	if c.store != nil {

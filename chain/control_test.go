@@ -93,7 +93,7 @@ func TestInvalidateWithoutBlockFile(t *testing.T) {
 	if c, err = Open(context.Background(), Config{Dir: dir, Spec: testSpec}); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove(c.blocks.name(0)); err != nil {
+	if err := os.Remove(c.blocks.Name(0)); err != nil {
 		t.Fatal(err)
 	}
 	err = c.InvalidateBlock(g.Blocks[3].Header.Hash())

@@ -14,37 +14,38 @@ import (
 	"lode/internal/syncdir"
 )
 
-// disk is the file system under a ledger. Tests put one in its place that fails,
+// Disk is the file system under a ledger. Tests put one in its place that fails,
 // and that forgets what was not synced, as a power cut does.
-type disk interface {
-	open(name string, create bool) (diskFile, error)
-	names(dir string) ([]string, error) // none if dir is not there
-	mkdir(dir string) error
-	rename(from, to string) error
-	removeAll(name string) error
-	syncDir(dir string) error // so that the files made in it stay there
-	lock(name string) (io.Closer, error)
-	database(dir string) (storage.Storage, error) // the files of the LevelDB in dir
+type Disk interface {
+	Open(name string, create bool) (File, error)
+	Names(dir string) ([]string, error) // none if dir is not there
+	Mkdir(dir string) error
+	Rename(from, to string) error
+	RemoveAll(name string) error
+	SyncDir(dir string) error // so that the files made in it stay there
+	Lock(name string) (io.Closer, error)
+	Database(dir string) (storage.Storage, error) // the files of the LevelDB in dir
 }
 
-type diskFile interface {
+// File is an open file of a Disk.
+type File interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
-	size() (int64, error)
+	Size() (int64, error)
 	Truncate(size int64) error
 	Sync() error
 }
 
-// errInUse is the kind of error for what another process holds.
-var errInUse = filelock.ErrHeld
+// ErrInUse is the kind of error for what another process holds.
+var ErrInUse = filelock.ErrHeld
 
-// osDisk is the real one.
-type osDisk struct{}
+// OS is the disk of the operating system.
+type OS struct{}
 
 type osFile struct{ *os.File }
 
-func (f osFile) size() (int64, error) {
+func (f osFile) Size() (int64, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return 0, err
@@ -52,7 +53,8 @@ func (f osFile) size() (int64, error) {
 	return info.Size(), nil
 }
 
-func (osDisk) open(name string, create bool) (diskFile, error) {
+// Open opens a file to read and write, and makes it if create says so.
+func (OS) Open(name string, create bool) (File, error) {
 	flag := os.O_RDWR
 	if create {
 		flag |= os.O_CREATE
@@ -64,7 +66,8 @@ func (osDisk) open(name string, create bool) (diskFile, error) {
 	return osFile{f}, nil
 }
 
-func (osDisk) names(dir string) ([]string, error) {
+// Names lists what is in a directory: nothing if that is not there.
+func (OS) Names(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -76,20 +79,27 @@ func (osDisk) names(dir string) ([]string, error) {
 	return names, nil
 }
 
-func (osDisk) mkdir(dir string) error       { return os.MkdirAll(dir, 0o700) }
-func (osDisk) rename(from, to string) error { return os.Rename(from, to) }
-func (osDisk) removeAll(name string) error  { return os.RemoveAll(name) }
-func (osDisk) syncDir(dir string) error     { return syncdir.Sync(dir) }
+// Mkdir makes a directory, and those above it.
+func (OS) Mkdir(dir string) error { return os.MkdirAll(dir, 0o700) }
 
-// lock takes the lock that a LevelDB holds while it is open. There is none if
+// Rename renames a file or directory.
+func (OS) Rename(from, to string) error { return os.Rename(from, to) }
+
+// RemoveAll removes a file, or a directory with all in it.
+func (OS) RemoveAll(name string) error { return os.RemoveAll(name) }
+
+// SyncDir has the files that were made in a directory survive a power cut.
+func (OS) SyncDir(dir string) error { return syncdir.Sync(dir) }
+
+// Lock takes the lock that a LevelDB holds while it is open. There is none if
 // the file is not there.
-func (osDisk) lock(name string) (io.Closer, error) {
+func (OS) Lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return io.NopCloser(nil), nil
 	}
 	if filelock.Held(err) {
-		return nil, errInUse
+		return nil, ErrInUse
 	}
 	if err != nil {
 		return nil, err
@@ -100,19 +110,21 @@ func (osDisk) lock(name string) (io.Closer, error) {
 	return f, nil
 }
 
-func (osDisk) database(dir string) (storage.Storage, error) {
+// Database gives the files of the LevelDB in a directory. The error is of kind
+// ErrInUse if another process holds it.
+func (OS) Database(dir string) (storage.Storage, error) {
 	files, err := storage.OpenFile(dir, false)
 	if filelock.Held(err) {
-		return nil, errInUse
+		return nil, ErrInUse
 	}
 	return files, err
 }
 
-// writeFile makes a file with a content at one stroke: whoever is killed, or
+// WriteFile makes a file with a content at one stroke: whoever is killed, or
 // loses power, leaves the whole file or none.
-func writeFile(d disk, dir, name string, content []byte) (err error) {
+func WriteFile(d Disk, dir, name string, content []byte) (err error) {
 	unfinished := fmt.Sprintf("%s.%d", name, os.Getpid())
-	f, err := d.open(unfinished, true)
+	f, err := d.Open(unfinished, true)
 	if err != nil {
 		return err
 	}
@@ -125,16 +137,17 @@ func writeFile(d disk, dir, name string, content []byte) (err error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return errors.Join(d.rename(unfinished, name), d.syncDir(dir))
+	return errors.Join(d.Rename(unfinished, name), d.SyncDir(dir))
 }
 
-func readFile(d disk, name string) ([]byte, error) {
-	f, err := d.open(name, false)
+// ReadFile reads a whole file.
+func ReadFile(d Disk, name string) ([]byte, error) {
+	f, err := d.Open(name, false)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	size, err := f.size()
+	size, err := f.Size()
 	if err != nil {
 		return nil, err
 	}
@@ -154,13 +167,13 @@ func readFile(d disk, name string) ([]byte, error) {
 // which tries again in the background, would remove what its own names refer to.
 type safeStorage struct {
 	storage.Storage
-	disk   disk
+	disk   Disk
 	dir    string
 	broken *firstError
 }
 
-// newSafeStorage gives the files of the LevelDB in dir with these promises.
-func newSafeStorage(files storage.Storage, d disk, dir string) storage.Storage {
+// NewSafeStorage gives the files of the LevelDB in dir with these promises.
+func NewSafeStorage(files storage.Storage, d Disk, dir string) storage.Storage {
 	return safeStorage{files, d, dir, new(firstError)}
 }
 
@@ -235,7 +248,7 @@ func (w *safeWriter) sync() error {
 		return err
 	}
 	w.named = true
-	return w.storage.disk.syncDir(w.storage.dir)
+	return w.storage.disk.SyncDir(w.storage.dir)
 }
 
 func (w *safeWriter) Close() error {

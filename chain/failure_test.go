@@ -59,7 +59,7 @@ func TestAfterClose(t *testing.T) {
 		"Read":         func() error { return c.Read(func(*Reader) error { return nil }) },
 		"UTXOStats":    func() error { _, err := c.UTXOStats(t.Context()); return err },
 		"UTXOMuHash":   func() error { _, err := c.UTXOMuHash(t.Context()); return err },
-		"blocks.write": func() error { _, err := c.blocks.append([]byte("x")); return err },
+		"blocks.write": func() error { _, err := c.blocks.Append([]byte("x")); return err },
 	}
 	for name, call := range calls {
 		if err := call(); err == nil {
@@ -161,7 +161,7 @@ func TestDamagedBlock(t *testing.T) {
 	bad := g.Blocks[2]
 	clear(c.held)
 	at := mustFind(c, bad.Header.Hash()).Own.body
-	flip(t, c.blocks.name(at.File), int64(at.Offset)+100)
+	flip(t, c.blocks.Name(at.File), int64(at.Offset)+100)
 	err := c.Read(func(r *Reader) error {
 		_, err := r.UpdatesSince(testSpec.Rules.GenesisHash(), 10)
 		return err
@@ -199,7 +199,7 @@ func TestDamagedUndo(t *testing.T) {
 	other.Extend(10)
 	for _, b := range g.Blocks[5:] {
 		n, _ := c.tree.Find(b.Header.Hash())
-		flip(t, c.undos.name(n.Own.undo.File), int64(n.Own.undo.Offset)+int64(n.Own.undo.Size)-1)
+		flip(t, c.undos.Name(n.Own.undo.File), int64(n.Own.undo.Offset)+int64(n.Own.undo.Size)-1)
 	}
 	for _, b := range other.Blocks[5:] {
 		if err := c.AddBlock(b); err != nil {
@@ -266,7 +266,7 @@ func TestInterruptedReindex(t *testing.T) {
 	if err := os.Rename(ledger, old); err != nil {
 		t.Fatal(err)
 	}
-	undo, err := os.ReadFile(c.undos.name(0))
+	undo, err := os.ReadFile(c.undos.Name(0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +277,7 @@ func TestInterruptedReindex(t *testing.T) {
 	if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
 		t.Error("the old database is still there")
 	}
-	if again, err := os.ReadFile(c.undos.name(0)); err != nil || len(again) != len(undo) {
+	if again, err := os.ReadFile(c.undos.Name(0)); err != nil || len(again) != len(undo) {
 		t.Errorf("undo file of %d bytes, want %d: %v", len(again), len(undo), err)
 	}
 }
@@ -365,24 +365,24 @@ func TestReindexBlockFiles(t *testing.T) {
 func TestMissingFile(t *testing.T) {
 	dir := t.TempDir()
 	for _, n := range []uint32{0, 2} {
-		if err := os.WriteFile(filepath.Join(dir, fileName("blk", n)), []byte("12345"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, Name("blk", n)), []byte("12345"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	f, err := openFiles(osDisk{}, dir, "blk", testSpec.Defaults.Magic, 0)
+	f, err := openFiles(OS{}, dir, "blk", testSpec.Defaults.Magic, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.read(position{1, frameSize, 10}); !errors.Is(err, errRecord) {
+	if _, err := f.Read(Position{File: 1, Offset: FrameSize, Size: 10}); !errors.Is(err, ErrRecord) {
 		t.Errorf("reading from a lost file: %v", err)
 	}
-	if _, err := os.Stat(f.name(1)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(f.Name(1)); !errors.Is(err, os.ErrNotExist) {
 		t.Error("reading has made the file")
 	}
-	if p, err := f.append([]byte("x")); err != nil || p != (position{2, 5 + frameSize, 1}) {
+	if p, err := f.Append([]byte("x")); err != nil || p != (Position{File: 2, Offset: 5 + FrameSize, Size: 1}) {
 		t.Errorf("appended at %v: %v", p, err)
 	}
-	if err := f.close(); err != nil {
+	if err := f.Close(); err != nil {
 		t.Error(err)
 	}
 }
@@ -393,10 +393,10 @@ func TestDamagedUndoOfLostBlocks(t *testing.T) {
 	c, g := grown(t, t.TempDir(), 12)
 	clear(c.held)
 	tip := c.tree.Tip()
-	flip(t, c.undos.name(tip.Own.undo.File), int64(tip.Own.undo.Offset)+int64(tip.Own.undo.Size)-1)
+	flip(t, c.undos.Name(tip.Own.undo.File), int64(tip.Own.undo.Offset)+int64(tip.Own.undo.Size)-1)
 	for _, b := range g.Blocks[1:12] {
 		at := mustFind(c, b.Header.Hash()).Own.body
-		flip(t, c.blocks.name(at.File), int64(at.Offset)+100)
+		flip(t, c.blocks.Name(at.File), int64(at.Offset)+100)
 	}
 	other := g.Fork(11, 7)
 	other.Extend(2)

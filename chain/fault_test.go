@@ -63,7 +63,7 @@ func newTrial(t *testing.T, worlds []*world, seed uint64, tally *tally) *trial {
 	tr.cfg = Config{
 		Dir: faultDir, Spec: testSpec, disk: disk, Sigs: sigcheck.New(0), Log: slog.New(slog.NewTextHandler(&tr.log, nil)),
 		Cache:  databaseCache + 2*databaseBuffer + entrySize*int64(random.IntN(60)),
-		limits: limits{batch: maxBatch, buffer: 200_000, file: maxFileSize},
+		limits: limits{batch: maxBatch, buffer: 200_000, file: MaxFileSize},
 	}
 	if random.IntN(3) > 0 {
 		tr.cfg.limits.batch = 100 + random.IntN(500)

@@ -225,7 +225,7 @@ func (n *inode) rename(change func(map[string]*inode)) {
 
 func notExist(op, name string) error { return &fs.PathError{Op: op, Path: name, Err: os.ErrNotExist} }
 
-func (d *faultDisk) open(name string, create bool) (diskFile, error) {
+func (d *faultDisk) Open(name string, create bool) (File, error) {
 	f, err := d.file(name, create)
 	if err != nil {
 		return nil, err
@@ -253,7 +253,7 @@ func (d *faultDisk) file(name string, create bool) (*faultFile, error) {
 	return &faultFile{disk: d, n: n, name: name, boot: d.boot}, nil
 }
 
-func (d *faultDisk) names(dir string) ([]string, error) {
+func (d *faultDisk) Names(dir string) ([]string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.read(dir); err != nil {
@@ -266,7 +266,7 @@ func (d *faultDisk) names(dir string) ([]string, error) {
 	return slices.Sorted(maps.Keys(n.entries)), nil
 }
 
-func (d *faultDisk) mkdir(dir string) error {
+func (d *faultDisk) Mkdir(dir string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n := d.root
@@ -284,7 +284,7 @@ func (d *faultDisk) mkdir(dir string) error {
 	return nil
 }
 
-func (d *faultDisk) rename(from, to string) error {
+func (d *faultDisk) Rename(from, to string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n, dir := d.find(from), d.find(filepath.Dir(from))
@@ -305,13 +305,13 @@ func (d *faultDisk) rename(from, to string) error {
 }
 
 // removeAll removes one name after the other, as the real one does.
-func (d *faultDisk) removeAll(name string) error {
-	names, err := d.names(name)
+func (d *faultDisk) RemoveAll(name string) error {
+	names, err := d.Names(name)
 	if err != nil {
 		return err
 	}
 	for _, child := range names {
-		if err := d.removeAll(filepath.Join(name, child)); err != nil {
+		if err := d.RemoveAll(filepath.Join(name, child)); err != nil {
 			return err
 		}
 	}
@@ -334,7 +334,7 @@ func (d *faultDisk) remove(name string) error {
 	return nil
 }
 
-func (d *faultDisk) syncDir(dir string) error {
+func (d *faultDisk) SyncDir(dir string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, err := d.change("sync", dir); err != nil {
@@ -349,7 +349,7 @@ func (d *faultDisk) syncDir(dir string) error {
 }
 
 // lock is flock: the end of the process releases it.
-func (d *faultDisk) lock(name string) (io.Closer, error) {
+func (d *faultDisk) Lock(name string) (io.Closer, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n := d.find(name)
@@ -357,7 +357,7 @@ func (d *faultDisk) lock(name string) (io.Closer, error) {
 		return faultLock{}, nil
 	}
 	if d.locked[n] {
-		return nil, errInUse
+		return nil, ErrInUse
 	}
 	d.locked[n] = true
 	return faultLock{d, n, d.boot}, nil
@@ -400,7 +400,7 @@ func (f *faultFile) alive(op string) error {
 	return nil
 }
 
-func (f *faultFile) size() (int64, error) {
+func (f *faultFile) Size() (int64, error) {
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
 	return int64(len(f.n.data)), f.alive("stat")
@@ -502,7 +502,7 @@ func (f *faultFile) Write(p []byte) (int, error) {
 }
 
 func (f *faultFile) Seek(offset int64, whence int) (int64, error) {
-	size, err := f.size()
+	size, err := f.Size()
 	f.pos = offset + []int64{io.SeekStart: 0, io.SeekCurrent: f.pos, io.SeekEnd: size}[whence]
 	return f.pos, err
 }

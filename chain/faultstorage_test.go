@@ -10,15 +10,15 @@ import (
 
 // database gives LevelDB the same files, and has it sync no less, and no more,
 // than its own file storage does.
-func (d *faultDisk) database(dir string) (storage.Storage, error) {
-	if err := d.mkdir(dir); err != nil {
+func (d *faultDisk) Database(dir string) (storage.Storage, error) {
+	if err := d.Mkdir(dir); err != nil {
 		return nil, err
 	}
 	f, err := d.file(filepath.Join(dir, "LOCK"), true)
 	if err != nil {
 		return nil, err
 	}
-	lock, err := d.lock(f.name)
+	lock, err := d.Lock(f.name)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (s *faultStorage) Open(fd storage.FileDesc) (storage.Reader, error) {
 func (s *faultStorage) Create(fd storage.FileDesc) (storage.Writer, error) {
 	f, err := s.disk.file(s.name(fd), true)
 	if err == nil {
-		if size, _ := f.size(); size > 0 {
+		if size, _ := f.Size(); size > 0 {
 			err = f.Truncate(0)
 		}
 	}
@@ -57,11 +57,11 @@ func (s *faultStorage) Create(fd storage.FileDesc) (storage.Writer, error) {
 func (s *faultStorage) Remove(fd storage.FileDesc) error { return s.disk.remove(s.name(fd)) }
 
 func (s *faultStorage) Rename(from, to storage.FileDesc) error {
-	return s.disk.rename(s.name(from), s.name(to))
+	return s.disk.Rename(s.name(from), s.name(to))
 }
 
 func (s *faultStorage) List(types storage.FileType) (list []storage.FileDesc, err error) {
-	names, err := s.disk.names(s.dir)
+	names, err := s.disk.Names(s.dir)
 	for _, name := range names {
 		var fd storage.FileDesc
 		for _, form := range []struct {
@@ -80,11 +80,11 @@ func (s *faultStorage) List(types storage.FileType) (list []storage.FileDesc, er
 }
 
 func (s *faultStorage) SetMeta(fd storage.FileDesc) error {
-	return writeFile(s.disk, s.dir, filepath.Join(s.dir, "CURRENT"), []byte(fd.String()))
+	return WriteFile(s.disk, s.dir, filepath.Join(s.dir, "CURRENT"), []byte(fd.String()))
 }
 
 func (s *faultStorage) GetMeta() (fd storage.FileDesc, err error) {
-	name, err := readFile(s.disk, filepath.Join(s.dir, "CURRENT"))
+	name, err := ReadFile(s.disk, filepath.Join(s.dir, "CURRENT"))
 	if err != nil {
 		return fd, err
 	}

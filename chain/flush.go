@@ -80,14 +80,14 @@ func (c *Chain) flush() error {
 	if len(c.unsaved) == 0 && c.coins.changed == 0 && c.saved == c.tree.Tip() {
 		return nil
 	}
-	if err := errors.Join(c.blocks.sync(), c.undos.sync()); err != nil {
+	if err := errors.Join(c.blocks.Sync(), c.undos.Sync()); err != nil {
 		return err
 	}
 	var b batch
 	if err := c.flushNodes(&b); err != nil {
 		return err
 	}
-	b.putTails(c.blocks.tail(), c.undos.tail())
+	b.putTails(c.blocks.Tail(), c.undos.Tail())
 	if err := c.coins.write(&b, c.tree.Tip().Hash(), c.cfg.limits.batch); err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (c *Chain) verifyHistory(ctx context.Context, poked <-chan struct{}) (err e
 	c.mu.RUnlock()
 	dir := filepath.Join(c.cfg.Dir, historyDir)
 	if base == nil {
-		return c.cfg.disk.removeAll(dir)
+		return c.cfg.disk.RemoveAll(dir)
 	}
 	s, err := openStore(c.cfg.disk, dir, c.cfg.limits.buffer)
 	verified := false
@@ -104,7 +104,7 @@ func (c *Chain) verifyHistory(ctx context.Context, poked <-chan struct{}) (err e
 		return err
 	}
 	c.pokeAll()
-	return c.cfg.disk.removeAll(dir)
+	return c.cfg.disk.RemoveAll(dir)
 }
 
 func (c *Chain) replayHistory(ctx context.Context, poked <-chan struct{}, base *node, s *store) (verified bool, err error) {

@@ -37,16 +37,21 @@ func (i *Imported) problem(format string, args ...any) {
 
 // prepared is a block of a file with what can be said of it alone.
 type prepared struct {
-	stored  stored
+	stored  Found
 	hash    consensus.Hash
 	checked *consensus.CheckedBlock
 	err     error // of CheckBlock
 }
 
+// Unmask gives src as it was before Bitcoin Core masked it with the content of its
+// xor.dat.
+func Unmask(src io.ReaderAt, key [8]byte) io.ReaderAt { return unmask{src, key} }
+
+// magic is what comes before each block in a file of this network.
 func (c *Chain) magic() [4]byte { return [4]byte(c.cfg.Spec.Defaults.Magic) }
 
-func (c *Chain) prepare(s stored) prepared {
-	hashed := s.block.Hashed()
+func (c *Chain) prepare(s Found) prepared {
+	hashed := s.Block.Hashed()
 	p := prepared{stored: s, hash: hashed.Hash()}
 	p.checked, p.err = c.rules.CheckHashed(hashed)
 	return p
@@ -57,7 +62,7 @@ func (c *Chain) prepare(s stored) prepared {
 // good one, is counted and named, and the rest is taken. progress, if not nil,
 // is told from time to time how many bytes are done.
 func (c *Chain) Import(ctx context.Context, src io.ReaderAt, size int64, progress func(done int64)) (Imported, error) {
-	file := newBootstrap(src, size, c.magic(), c.rules.MaxBlockWeight)
+	file := NewBootstrap(src, size, c.magic(), c.rules.MaxBlockWeight)
 	ahead := make(chan []prepared) // while one group is connected the next is read and hashed
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -82,7 +87,7 @@ func (c *Chain) Import(ctx context.Context, src io.ReaderAt, size int64, progres
 			}
 			if progress != nil {
 				last := blocks[len(blocks)-1]
-				progress(last.stored.offset + int64(last.stored.size))
+				progress(last.stored.Offset + int64(last.stored.Size))
 			}
 		}
 		return ctx.Err()
@@ -92,8 +97,8 @@ func (c *Chain) Import(ctx context.Context, src io.ReaderAt, size int64, progres
 		im.result.Orphans += len(orphans)
 		im.result.problem("block %s at byte %d: its parent %s is not there", orphans[0].hash, orphans[0].offset, orphans[0].prev)
 	}
-	if im.result.Passed = file.passed; file.passed > 0 {
-		if head, foreign := file.isForeign(); foreign {
+	if im.result.Passed = file.Passed; file.Passed > 0 {
+		if head, foreign := file.IsForeign(); foreign {
 			im.result.problem("the file begins with %x, blocks of this network with %x: it may be of another network, or masked by a xor.dat that is not beside it", head, c.magic())
 		}
 	}
@@ -103,15 +108,15 @@ func (c *Chain) Import(ctx context.Context, src io.ReaderAt, size int64, progres
 // HoldsBlocks reports whether there is a block in a file in bootstrap framing, of
 // size bytes, whose work is good on a network: whether it may be worth an Import.
 func HoldsBlocks(ctx context.Context, src io.ReaderAt, size int64, spec *consensus.Spec) (bool, error) {
-	file := newBootstrap(src, size, [4]byte(spec.Defaults.Magic), spec.Rules.MaxBlockWeight)
+	file := NewBootstrap(src, size, [4]byte(spec.Defaults.Magic), spec.Rules.MaxBlockWeight)
 	for {
-		s, err := file.next(ctx)
+		s, err := file.Next(ctx)
 		switch {
 		case errors.Is(err, io.EOF):
 			return false, nil
 		case err != nil:
 			return false, err
-		case spec.Rules.CheckWork(&s.block.Header) == nil:
+		case spec.Rules.CheckWork(&s.Block.Header) == nil:
 			return true, nil
 		}
 	}
@@ -119,9 +124,9 @@ func HoldsBlocks(ctx context.Context, src io.ReaderAt, size int64, spec *consens
 
 // readGroup reads the next blocks of a file, about groupSize bytes of them: none
 // at its end.
-func (c *Chain) readGroup(ctx context.Context, file *bootstrap) (blocks []prepared, err error) {
+func (c *Chain) readGroup(ctx context.Context, file *Bootstrap) (blocks []prepared, err error) {
 	for size := 0; size < groupSize; {
-		s, err := file.next(ctx)
+		s, err := file.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			return blocks, nil
 		}
@@ -129,7 +134,7 @@ func (c *Chain) readGroup(ctx context.Context, file *bootstrap) (blocks []prepar
 			return nil, err
 		}
 		blocks = append(blocks, c.prepare(s))
-		size += s.size
+		size += s.Size
 	}
 	return blocks, nil
 }
@@ -138,7 +143,7 @@ func (c *Chain) readGroup(ctx context.Context, file *bootstrap) (blocks []prepar
 // their parents.
 type importer struct {
 	c       *Chain
-	file    *bootstrap
+	file    *Bootstrap
 	waiting map[consensus.Hash][]orphan // by parent
 	result  Imported
 }
@@ -162,11 +167,11 @@ func (im *importer) take(blocks []prepared) error {
 		}
 		for _, hash := range known {
 			for _, o := range im.waiting[hash] {
-				block, err := im.file.read(o.offset, o.size)
+				block, err := im.file.Read(o.offset, o.size)
 				if err != nil {
 					return err
 				}
-				next = append(next, im.c.prepare(stored{block, o.offset, o.size}))
+				next = append(next, im.c.prepare(Found{Block: block, Offset: o.offset, Size: o.size}))
 			}
 			delete(im.waiting, hash)
 		}
@@ -208,11 +213,11 @@ func (im *importer) count(p *prepared, s *submission) (known bool, err error) {
 	case errors.Is(s.err, ErrFatal):
 		return false, s.err
 	case errors.Is(s.err, ErrUnknownParent):
-		im.waiting[p.stored.block.Prev] = append(im.waiting[p.stored.block.Prev], orphan{p.hash, p.stored.block.Prev, p.stored.offset, p.stored.size})
+		im.waiting[p.stored.Block.Prev] = append(im.waiting[p.stored.Block.Prev], orphan{p.hash, p.stored.Block.Prev, p.stored.Offset, p.stored.Size})
 		return false, nil
 	case s.err != nil:
 		im.result.Refused++
-		im.result.problem("block %s at byte %d: %v", p.hash, p.stored.offset, s.err)
+		im.result.problem("block %s at byte %d: %v", p.hash, p.stored.Offset, s.err)
 		// Children of a block that is invalid for good are refused for their
 		// parent; those of one that was only changed wait for the honest one.
 		_, inIndex := im.c.Header(p.hash)
@@ -222,8 +227,8 @@ func (im *importer) count(p *prepared, s *submission) (known bool, err error) {
 		return true, nil
 	}
 	im.result.Blocks++
-	im.result.Txs += len(p.stored.block.Txs)
-	for _, tx := range p.stored.block.Txs[1:] {
+	im.result.Txs += len(p.stored.Block.Txs)
+	for _, tx := range p.stored.Block.Txs[1:] {
 		im.result.Inputs += len(tx.In)
 	}
 	return true, nil
@@ -245,7 +250,7 @@ func (c *Chain) Export(ctx context.Context, w io.Writer, from uint32, progress f
 		if err != nil {
 			return written, err
 		}
-		frame := appendFrame(nil, c.magic(), len(block))
+		frame := AppendFrame(nil, c.magic(), len(block))
 		for _, part := range [][]byte{frame, block} {
 			if _, err := w.Write(part); err != nil {
 				return written, err

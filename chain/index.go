@@ -326,7 +326,7 @@ func (x *index) write(blocks []indexedBlock, reverted int, point consensus.Hash)
 	} else if size < maxBatch/4 && len(blocks) == x.limit {
 		x.limit = min(most, x.limit*2)
 	}
-	if err := x.c.blocks.sync(); err != nil {
+	if err := x.c.blocks.Sync(); err != nil {
 		return err
 	}
 	return x.c.store.write(&b.batch, false)

@@ -22,7 +22,7 @@ import (
 	"lode/testnet/chaingen"
 )
 
-func openIndexed(t failer, dir string, d disk) *Chain {
+func openIndexed(t failer, dir string, d Disk) *Chain {
 	t.Helper()
 	return openIndexedWith(t, Config{Dir: dir, Spec: testSpec, TxIndex: true, AddrIndex: true, disk: d})
 }
@@ -230,25 +230,25 @@ func TestIndexTree(t *testing.T) {
 // unsynced is a disk that knows how much of each block and undo file would
 // survive a power cut.
 type unsynced struct {
-	disk
+	Disk
 	sizes map[string]int64
 }
 
 type unsyncedFile struct {
-	diskFile
+	File
 	name string
 	d    *unsynced
 }
 
-func (d *unsynced) open(name string, create bool) (diskFile, error) {
-	f, err := d.disk.open(name, create)
+func (d *unsynced) Open(name string, create bool) (File, error) {
+	f, err := d.Disk.Open(name, create)
 	return unsyncedFile{f, name, d}, err
 }
 
 func (f unsyncedFile) Sync() error {
-	size, err := f.size()
+	size, err := f.Size()
 	f.d.sizes[f.name] = size
-	return errors.Join(err, f.diskFile.Sync())
+	return errors.Join(err, f.File.Sync())
 }
 
 // cutPower copies a ledger as a power cut may leave it: the worst is that all of
@@ -275,7 +275,7 @@ func (d *unsynced) cutPower(t *testing.T, from, to string) {
 func TestIndexPowerCut(t *testing.T) {
 	base := t.TempDir()
 	dir := filepath.Join(base, "a")
-	d := &unsynced{disk: osDisk{}, sizes: make(map[string]int64)}
+	d := &unsynced{Disk: OS{}, sizes: make(map[string]int64)}
 	c, g := openIndexed(t, dir, d), newIndexed()
 	defer c.Close()
 	addAll(t, c, g.Extend(5))
@@ -291,7 +291,7 @@ func TestIndexPowerCut(t *testing.T) {
 	}{{nil, false, g}, {others[:3], false, g}, {others[3:], false, g}, {nil, true, other}} {
 		addAll(t, c, cut.more)
 		if cut.synced {
-			if err := c.blocks.sync(); err != nil {
+			if err := c.blocks.Sync(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -322,7 +322,7 @@ func TestIndexStranded(t *testing.T) {
 	c, g := openIndexed(t, filepath.Join(base, "a"), nil), newIndexed()
 	addAll(t, c, g.Extend(5))
 	setOf(t, c)
-	flushed := c.blocks.tail().Offset
+	flushed := c.blocks.Tail().Offset
 	addAll(t, c, g.Extend(5))
 	catchUp(t, c, 1000)
 	dir := filepath.Join(base, "b")
@@ -489,7 +489,7 @@ func TestIndexDamagedBlock(t *testing.T) {
 	addAll(t, c, g.Extend(10))
 	bad := g.Blocks[4]
 	at := mustFind(c, bad.Header.Hash()).Own.body
-	flip(t, c.blocks.name(at.File), int64(at.Offset)+100)
+	flip(t, c.blocks.Name(at.File), int64(at.Offset)+100)
 	catchUp(t, c, 1000)
 	for _, x := range c.Indexes() {
 		if x.Synced || x.Height >= 4 {
@@ -508,7 +508,7 @@ func TestIndexDamagedBlock(t *testing.T) {
 
 	last := g.Blocks[10].Txs[1]
 	at = mustFind(c, g.Tip().Hash).Own.body
-	flip(t, c.blocks.name(at.File), int64(at.Offset)+int64(at.Size)-1)
+	flip(t, c.blocks.Name(at.File), int64(at.Offset)+int64(at.Size)-1)
 	clear(c.held)
 	if _, _, err := c.FindTx(last.TxID()); err != nil && !errors.Is(err, ErrNotFound) {
 		t.Errorf("a transaction of a damaged block: %v", err)

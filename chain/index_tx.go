@@ -95,7 +95,7 @@ func (c *Chain) txAt(n *node, offset, size uint64, sum uint32) *consensus.Tx {
 		return nil
 	}
 	raw := make([]byte, size)
-	if err := c.blocks.readAt(n.Own.body.File, raw, int64(n.Own.body.Offset)+int64(offset)); err != nil || checksum(raw) != sum {
+	if err := c.blocks.ReadAt(n.Own.body.File, raw, int64(n.Own.body.Offset)+int64(offset)); err != nil || checksum(raw) != sum {
 		return nil
 	}
 	tx, err := consensus.DecodeTx(raw)

@@ -11,7 +11,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/storage"
 )
 
-// cutJournal cuts LevelDB's newest journal off where it first is not what was
+// CutJournal cuts LevelDB's newest journal off where it first is not what was
 // written: a kill leaves the beginning of the last write, a power cut any part of
 // what was not synced, with holes. LevelDB, told to be strict, would take that
 // for damage, and a ledger would be built anew for it.
@@ -20,7 +20,7 @@ import (
 // whole or gone, and none is there without all before it, as no other file is
 // newer. From every such moment a start finds its way, so this is right even if
 // what was cut off had been synced and was damaged since.
-func cutJournal(files storage.Storage) error {
+func CutJournal(files storage.Storage) error {
 	journals, err := files.List(storage.TypeJournal)
 	if err != nil {
 		return err

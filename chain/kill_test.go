@@ -14,7 +14,7 @@ import (
 // killDisk is a disk that so many more changes reach, of files and database: what
 // comes after them fails, as nothing comes after a kill.
 type killDisk struct {
-	disk
+	Disk
 	left *atomic.Int64
 }
 
@@ -25,36 +25,36 @@ func (d killDisk) change(f func() error) error {
 	return f()
 }
 
-func (d killDisk) open(name string, create bool) (diskFile, error) {
-	f, err := d.disk.open(name, create)
+func (d killDisk) Open(name string, create bool) (File, error) {
+	f, err := d.Disk.Open(name, create)
 	return killFile{f, d}, err
 }
 
-func (d killDisk) rename(from, to string) error {
-	return d.change(func() error { return d.disk.rename(from, to) })
+func (d killDisk) Rename(from, to string) error {
+	return d.change(func() error { return d.Disk.Rename(from, to) })
 }
 
-func (d killDisk) removeAll(name string) error {
-	return d.change(func() error { return d.disk.removeAll(name) })
+func (d killDisk) RemoveAll(name string) error {
+	return d.change(func() error { return d.Disk.RemoveAll(name) })
 }
 
-func (d killDisk) database(dir string) (storage.Storage, error) {
-	s, err := d.disk.database(dir)
+func (d killDisk) Database(dir string) (storage.Storage, error) {
+	s, err := d.Disk.Database(dir)
 	return killStorage{s, d}, err
 }
 
 type killFile struct {
-	diskFile
+	File
 	d killDisk
 }
 
 func (f killFile) WriteAt(p []byte, at int64) (n int, err error) {
-	err = f.d.change(func() error { n, err = f.diskFile.WriteAt(p, at); return err })
+	err = f.d.change(func() error { n, err = f.File.WriteAt(p, at); return err })
 	return n, err
 }
 
 func (f killFile) Truncate(size int64) error {
-	return f.d.change(func() error { return f.diskFile.Truncate(size) })
+	return f.d.change(func() error { return f.File.Truncate(size) })
 }
 
 type killStorage struct {
@@ -123,7 +123,7 @@ func TestStorageKilled(t *testing.T) {
 		left := new(atomic.Int64)
 		left.Store(int64(rapid.IntRange(0, 250).Draw(t, "changes")))
 		killed := cfg
-		killed.disk = killDisk{osDisk{}, left}
+		killed.disk = killDisk{OS{}, left}
 		acknowledged := 0
 		if c, err := Open(context.Background(), killed); err == nil {
 			for _, b := range blocks {

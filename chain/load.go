@@ -92,7 +92,7 @@ func (c *Chain) begin() error {
 	var b batch
 	b.Put([]byte{keyFormat}, []byte{format})
 	b.putNode(genesis)
-	b.putTails(position{}, position{})
+	b.putTails(Position{}, Position{})
 	b.putHash(keyTip, genesis.Hash())
 	return c.store.write(&b, true)
 }
@@ -119,7 +119,7 @@ func (c *Chain) loadIndex(tip consensus.Hash) error {
 	}
 	// What was in the undo files behind their end belongs to blocks that will
 	// be connected again.
-	if err := c.undos.cut(undos); err != nil {
+	if err := c.undos.Cut(undos); err != nil {
 		return err
 	}
 	moving, ok, err := c.store.hash(keyMoving)
@@ -172,7 +172,7 @@ func (c *Chain) known(hash consensus.Hash) (*node, error) {
 // loadNodes reads the records of headers. Those of blocks behind the ends of the
 // files count as mere headers, and are written as such before the ends move on:
 // something else may lie there then.
-func (c *Chain) loadNodes(blocks, undos position) error {
+func (c *Chain) loadNodes(blocks, undos Position) error {
 	type saved struct {
 		savedNode
 		hash    consensus.Hash
@@ -181,11 +181,11 @@ func (c *Chain) loadNodes(blocks, undos position) error {
 	var records []saved
 	err := c.store.headers(func(n savedNode, hash consensus.Hash) error {
 		r := saved{savedNode: n, hash: hash}
-		if r.own.has(statusUndo) && r.own.undo.compare(undos) >= 0 {
+		if r.own.has(statusUndo) && r.own.undo.Compare(undos) >= 0 {
 			r.own.status &^= statusUndo
 			r.changed = true
 		}
-		if r.Place > 0 && r.own.body.compare(blocks) >= 0 {
+		if r.Place > 0 && r.own.body.Compare(blocks) >= 0 {
 			if r.Place = 0; !r.own.has(statusAssumed) {
 				r.Seq = 0
 			}
@@ -231,8 +231,8 @@ func (c *Chain) readFiles(ctx context.Context) error {
 		return err
 	}
 	genesis := c.tree.Active()[0]
-	f := finder{c: c, genesis: genesis, waiting: make(map[consensus.Hash][]position), at: from, told: time.Now()}
-	found, err := c.blocks.blocks(ctx, from, c.rules.MaxBlockWeight, f.visit)
+	f := finder{c: c, genesis: genesis, waiting: make(map[consensus.Hash][]Position), at: from, told: time.Now()}
+	found, err := c.blocks.Blocks(ctx, from, c.rules.MaxBlockWeight, f.visit)
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return errors.Join(fmt.Errorf("reading the block files in %s was interrupted, and what is done is saved: %w", c.cfg.Dir, err), f.save(undos))
 	}
@@ -242,25 +242,25 @@ func (c *Chain) readFiles(ctx context.Context) error {
 	if f.found > 0 {
 		c.cfg.Log.Info("found blocks in the block files", "blocks", f.found)
 	}
-	if waiting := f.orphans(); found.damaged > 0 || waiting > 0 {
+	if waiting := f.orphans(); found.Damaged > 0 || waiting > 0 {
 		c.cfg.Log.Warn("blocks on disk are lost, as what was written last is damaged or not whole; peers will send them again",
-			"found", f.found, "damaged_bytes", found.damaged, "cut_off_bytes", found.tail, "blocks_without_their_parents", waiting)
-	} else if found.tail > 0 { // as any kill may leave it
-		c.cfg.Log.Warn("the block that was written last is not whole, as after a crash; peers will send it again", "found", f.found, "cut_off_bytes", found.tail)
+			"found", f.found, "damaged_bytes", found.Damaged, "cut_off_bytes", found.Tail, "blocks_without_their_parents", waiting)
+	} else if found.Tail > 0 { // as any kill may leave it
+		c.cfg.Log.Warn("the block that was written last is not whole, as after a crash; peers will send it again", "found", f.found, "cut_off_bytes", found.Tail)
 	}
-	if err := c.blocks.cut(found.end); err != nil {
+	if err := c.blocks.Cut(found.End); err != nil {
 		return err
 	}
-	if c.blocks.tail().compare(from) < 0 { // a file has lost its end
+	if c.blocks.Tail().Compare(from) < 0 { // a file has lost its end
 		c.changed(genesis) // so that the end on record is put right before anything is written behind it
 	}
 	if genesis.IsStored() || genesis.Own.has(statusPruned) {
 		return nil
 	}
-	if genesis.Own.body, err = c.blocks.append(c.rules.Genesis().Bytes()); err != nil {
+	if genesis.Own.body, err = c.blocks.Append(c.rules.Genesis().Bytes()); err != nil {
 		return err
 	}
-	c.tree.Store(genesis, genesis.Own.body.order())
+	c.tree.Store(genesis, genesis.Own.body.Order())
 	c.changed(genesis)
 	return nil
 }
@@ -271,26 +271,26 @@ func (c *Chain) readFiles(ctx context.Context) error {
 type finder struct {
 	c       *Chain
 	genesis *node
-	waiting map[consensus.Hash][]position // by the parent's hash
+	waiting map[consensus.Hash][]Position // by the parent's hash
 	found   int
 	bad     error    // the first block that does not pass the checks
-	at      position // where the last block ended that was visited
+	at      Position // where the last block ended that was visited
 	told    time.Time
 }
 
 // save writes what has been found so far, and that the next start need not look
 // at it again: only at the first block that waits for its parent, and what lies
 // behind. The caller holds Chain.mu.
-func (f *finder) save(undos position) error {
+func (f *finder) save(undos Position) error {
 	from := f.at
 	for _, list := range f.waiting {
 		for _, p := range list {
-			if p.Offset -= frameSize; p.compare(from) < 0 {
-				from = position{File: p.File, Offset: p.Offset}
+			if p.Offset -= FrameSize; p.Compare(from) < 0 {
+				from = Position{File: p.File, Offset: p.Offset}
 			}
 		}
 	}
-	if err := f.c.blocks.sync(); err != nil {
+	if err := f.c.blocks.Sync(); err != nil {
 		return err
 	}
 	var b batch
@@ -313,25 +313,25 @@ func (f *finder) orphans() (n int) {
 	return n
 }
 
-func (f *finder) visit(block *consensus.Block, p position) (good bool, err error) {
+func (f *finder) visit(block *consensus.Block, p Position) (good bool, err error) {
 	if now := time.Now(); now.Sub(f.told) > tellEvery {
-		f.c.cfg.Log.Info("reading the block files", "file", fileName("blk", p.File), "found", f.found)
+		f.c.cfg.Log.Info("reading the block files", "file", Name("blk", p.File), "found", f.found)
 		f.told = now
 	}
 	good, err = f.look(block, p)
-	if f.at = (position{File: p.File, Offset: p.Offset - frameSize + 1}); good {
+	if f.at = (Position{File: p.File, Offset: p.Offset - FrameSize + 1}); good {
 		f.at.Offset = p.Offset + p.Size
 	}
 	return good, err
 }
 
 // look puts a block that may be good into the index.
-func (f *finder) look(block *consensus.Block, p position) (good bool, err error) {
+func (f *finder) look(block *consensus.Block, p Position) (good bool, err error) {
 	hashed := block.Hashed()
 	if hashed.Hash() == f.genesis.Hash() {
 		if good = bytes.Equal(block.Bytes(), f.c.rules.Genesis().Bytes()); good {
 			f.genesis.Own.body = p
-			f.c.tree.Store(f.genesis, p.order())
+			f.c.tree.Store(f.genesis, p.Order())
 			f.c.changed(f.genesis)
 		}
 		return good, nil
@@ -361,8 +361,8 @@ func (f *finder) look(block *consensus.Block, p position) (good bool, err error)
 	return good, err
 }
 
-func (f *finder) read(p position) (*consensus.Block, error) {
-	payload, err := f.c.blocks.read(p)
+func (f *finder) read(p Position) (*consensus.Block, error) {
+	payload, err := f.c.blocks.Read(p)
 	if err != nil {
 		return nil, err
 	}
@@ -372,7 +372,7 @@ func (f *finder) read(p position) (*consensus.Block, error) {
 // attach puts a block whose parent is in the index there too, after the same
 // checks as when it came. good is false for a block that does not pass them. Of
 // several copies the first good one counts.
-func (f *finder) attach(hashed consensus.HashedBlock, p position) (good bool, err error) {
+func (f *finder) attach(hashed consensus.HashedBlock, p Position) (good bool, err error) {
 	c, block, hash := f.c, hashed.Block(), hashed.Hash()
 	parent, _ := c.tree.Find(block.Prev)
 	n, known := c.tree.Find(hash)
@@ -381,7 +381,7 @@ func (f *finder) attach(hashed consensus.HashedBlock, p position) (good bool, er
 	}
 	if err := f.check(hashed, parent.State()); err != nil {
 		c.cfg.Log.Warn("passing over a bad block in the block files", "hash", hash, "error", err)
-		f.bad = cmp.Or(f.bad, fmt.Errorf("block %s in %s at byte %d is %w: %w", hash, c.blocks.name(p.File), p.Offset, ErrDamaged, err))
+		f.bad = cmp.Or(f.bad, fmt.Errorf("block %s in %s at byte %d is %w: %w", hash, c.blocks.Name(p.File), p.Offset, ErrDamaged, err))
 		return false, nil
 	}
 	if !known {

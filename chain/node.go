@@ -15,8 +15,8 @@ type kept struct {
 	status status
 	sum    uint32   // of the block's bytes, where statusSummed is set
 	txs    uint32   // of the block, where statusCounted is set
-	body   position // where the node is stored; stale else
-	undo   position // where statusUndo is set
+	body   Position // where the node is stored; stale else
+	undo   Position // where statusUndo is set
 }
 
 type status byte
@@ -58,7 +58,7 @@ func record(n *node) []byte {
 	b = binary.LittleEndian.AppendUint32(b, n.Height())
 	b = binary.LittleEndian.AppendUint64(b, n.Seq())
 	b = append(b, byte(bits))
-	for _, p := range []position{n.Own.body, n.Own.undo} {
+	for _, p := range []Position{n.Own.body, n.Own.undo} {
 		b = binary.LittleEndian.AppendUint32(b, p.File)
 		b = binary.LittleEndian.AppendUint32(b, p.Offset)
 		b = binary.LittleEndian.AppendUint32(b, p.Size)
@@ -88,11 +88,11 @@ func readRecord(b []byte) (s savedNode, err error) {
 	s.Seq = d.Uint64()
 	bits := status(d.Uint8())
 	s.own.status = bits &^ (recordStored | recordBroken | recordInvalidated)
-	for _, p := range []*position{&s.own.body, &s.own.undo} {
-		*p = position{d.Uint32(), d.Uint32(), d.Uint32()}
+	for _, p := range []*Position{&s.own.body, &s.own.undo} {
+		*p = Position{File: d.Uint32(), Offset: d.Uint32(), Size: d.Uint32()}
 	}
 	if bits&recordStored != 0 {
-		s.Place = s.own.body.order()
+		s.Place = s.own.body.Order()
 	}
 	if bits&recordBroken != 0 {
 		s.Faults |= headertree.Broken

@@ -82,7 +82,7 @@ func (c *Chain) pruneFull() error {
 		return nil
 	}
 	most := c.cfg.Prune - c.cfg.limits.file
-	if c.blocks.total()+c.undos.total() <= most {
+	if c.blocks.Total()+c.undos.Total() <= most {
 		return nil
 	}
 	return c.prune(c.tree.Tip().Height(), most)
@@ -102,16 +102,16 @@ func (c *Chain) prune(height uint32, most int64) error {
 	height = min(height, tip-KeptBlocks)
 	blocks, undos := c.fileTops()
 	next := c.pruned
-	total, removed := c.blocks.total()+c.undos.total(), uint32(0)
-	end := c.blocks.tail().File
+	total, removed := c.blocks.Total()+c.undos.Total(), uint32(0)
+	end := c.blocks.Tail().File
 	for ; total > most && next.blocks < end && blocks[next.blocks] <= height; next.blocks++ {
-		size, err := sizeIfThere(c.blocks, next.blocks)
+		size, err := SizeIfThere(c.blocks, next.blocks)
 		if err != nil {
 			return err
 		}
 		total, removed = total-size, max(removed, blocks[next.blocks])
-		for next.undos < c.undos.tail().File && undos[next.undos] <= removed {
-			if size, err = sizeIfThere(c.undos, next.undos); err != nil {
+		for next.undos < c.undos.Tail().File && undos[next.undos] <= removed {
+			if size, err = SizeIfThere(c.undos, next.undos); err != nil {
 				return err
 			}
 			total -= size
@@ -196,11 +196,11 @@ func (c *Chain) forgetPruned() {
 // removePruned removes the files that are on record as gone. The caller holds
 // mu.
 func (c *Chain) removePruned() error {
-	blocks, err := c.blocks.removeBefore(c.pruned.blocks)
+	blocks, err := c.blocks.RemoveBefore(c.pruned.blocks)
 	if err != nil {
 		return err
 	}
-	undos, err := c.undos.removeBefore(c.pruned.undos)
+	undos, err := c.undos.RemoveBefore(c.pruned.undos)
 	if blocks+undos > 0 {
 		c.cfg.Log.Info("pruned old blocks", "below", c.pruned.height, "files", blocks+undos)
 	}
@@ -227,11 +227,11 @@ func startOver(dir string) string {
 }
 
 // checkWhole refuses to build a ledger anew without its oldest blocks.
-func checkWhole(d disk, dir string) error {
-	numbers, err := numbered(d, filepath.Join(dir, "blocks"), "blk")
+func checkWhole(d Disk, dir string) error {
+	numbers, err := Numbers(d, filepath.Join(dir, "blocks"), "blk")
 	if err == nil && len(numbers) > 0 && numbers[0] > 0 {
 		err = fmt.Errorf("the ledger in %s is pruned, its first block file is %s, and cannot be built anew from the rest: %s",
-			dir, fileName("blk", numbers[0]), startOver(dir))
+			dir, Name("blk", numbers[0]), startOver(dir))
 	}
 	return err
 }

@@ -94,12 +94,12 @@ func checkPruned(t failer, c *Chain) {
 	if missing := c.MissingBlocks(c.BestHeader().Hash, 10); len(missing) > 0 {
 		t.Fatalf("pruned blocks are to be fetched again: %v", missing)
 	}
-	names, err := c.cfg.disk.names(filepath.Join(c.cfg.Dir, "blocks"))
+	names, err := c.cfg.disk.Names(filepath.Join(c.cfg.Dir, "blocks"))
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	for _, name := range names {
-		if name < fileName("blk", c.pruned.blocks) || name > "rev" && name < fileName("rev", c.pruned.undos) {
+		if name < Name("blk", c.pruned.blocks) || name > "rev" && name < Name("rev", c.pruned.undos) {
 			t.Fatalf("%s is still there", name)
 		}
 	}
@@ -147,10 +147,10 @@ func TestPruneTarget(t *testing.T) {
 
 // TestFastPruneHasSmallFiles, so that tests can prune chains of a few blocks.
 func TestFastPruneHasSmallFiles(t *testing.T) {
-	for prune, want := range map[int64]int64{PruneNever: maxFileSize, PruneByHand: prunedFileSize} {
+	for prune, want := range map[int64]int64{PruneNever: MaxFileSize, PruneByHand: PrunedFileSize} {
 		for _, fast := range []bool{false, true} {
 			if fast {
-				want = fastPruneFileSize
+				want = FastPruneFileSize
 			}
 			if got := (Config{Prune: prune, FastPrune: fast}).withDefaults().limits.file; got != want {
 				t.Errorf("prune %d, fast %v: files of %d bytes, want %d", prune, fast, got, want)
@@ -351,7 +351,7 @@ func TestPruneInterrupted(t *testing.T) {
 		if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
 			t.Fatal(err)
 		}
-		d := &removals{disk: osDisk{}, left: step}
+		d := &removals{Disk: OS{}, left: step}
 		c, err := Open(context.Background(), Config{Dir: dir, Spec: testSpec, Prune: PruneByHand, limits: smallFiles(), disk: d})
 		if err != nil {
 			t.Fatal(err)
@@ -382,19 +382,19 @@ var errUnplugged = errors.New("killed")
 
 // removals is a disk that can remove so many more files.
 type removals struct {
-	disk
+	Disk
 	left int
 }
 
-func (d *removals) removeAll(name string) error {
+func (d *removals) RemoveAll(name string) error {
 	if !strings.HasSuffix(name, ".dat") {
-		return d.disk.removeAll(name)
+		return d.Disk.RemoveAll(name)
 	}
 	if d.left == 0 {
 		return errUnplugged
 	}
 	d.left--
-	return d.disk.removeAll(name)
+	return d.Disk.RemoveAll(name)
 }
 
 // TestPruneTree does everything in random order to a pruned ledger, and the same

@@ -17,8 +17,8 @@ import (
 var ErrNoLedger = errors.New("there is no ledger")
 
 // mustExist refuses a directory that lacks a part of a ledger.
-func mustExist(d disk, dir string, parts ...string) error {
-	names, err := d.names(dir)
+func mustExist(d Disk, dir string, parts ...string) error {
+	names, err := d.Names(dir)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func openReadOnly(ctx context.Context, cfg Config) (c *Chain, tip *node, err err
 
 func (c *Chain) openFilesReadOnly() (tip *node, err error) {
 	c.store, err = openStoreReadOnly(filepath.Join(c.cfg.Dir, "ledger"))
-	if errors.Is(err, errInUse) {
+	if errors.Is(err, ErrInUse) {
 		return nil, inUse(c.cfg.Dir)
 	}
 	if err != nil {
@@ -110,7 +110,7 @@ var errNoHistory = errors.New("the ledger began with a snapshot and does not hav
 func openStoreReadOnly(dir string) (*store, error) {
 	files, err := storage.OpenFile(dir, true)
 	if filelock.Held(err) {
-		return nil, errInUse
+		return nil, ErrInUse
 	}
 	if err != nil {
 		return nil, err

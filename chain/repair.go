@@ -25,7 +25,7 @@ func damaged(what string, n *node, err error) error {
 
 // loss is a damaged block: where it lay, and what is wrong with it.
 type loss struct {
-	body position
+	body Position
 	err  error
 }
 
@@ -83,7 +83,7 @@ func (c *Chain) dropLost() {
 		c.cfg.Log.Warn("a block on disk is damaged and will be fetched again from a peer; --reindex does without it",
 			"height", n.Height(), "hash", hash, "error", loss.err)
 		c.dropBody(n)
-		short[n.Own.body.File] = short[n.Own.body.File] || errors.Is(loss.err, errEnds)
+		short[n.Own.body.File] = short[n.Own.body.File] || errors.Is(loss.err, ErrEnds)
 	}
 	for file, is := range short {
 		if is {
@@ -110,7 +110,7 @@ func (c *Chain) dropBody(n *node) {
 // in one that is gone, so that they are not missed one by one. The caller holds
 // mu.
 func (c *Chain) dropBehindEnd(file uint32) {
-	size, err := sizeIfThere(c.blocks, file)
+	size, err := SizeIfThere(c.blocks, file)
 	if err != nil {
 		return // whoever reads it will say so
 	}
@@ -125,7 +125,7 @@ func (c *Chain) dropBehindEnd(file uint32) {
 	}
 	slices.SortFunc(gone, func(a, b *node) int { return cmp.Compare(a.Height(), b.Height()) })
 	c.cfg.Log.Warn("blocks are missing at the end of a block file, or with all of it, and will be fetched again from peers",
-		"file", c.blocks.name(file), "bytes", size, "blocks", len(gone), "from", gone[0].Height(), "to", gone[len(gone)-1].Height())
+		"file", c.blocks.Name(file), "bytes", size, "blocks", len(gone), "from", gone[0].Height(), "to", gone[len(gone)-1].Height())
 	for _, n := range gone {
 		c.dropBody(n)
 	}
@@ -141,7 +141,7 @@ func (c *Chain) dropShort() error {
 		}
 	}
 	for file, end := range ends {
-		size, err := sizeIfThere(c.blocks, file)
+		size, err := SizeIfThere(c.blocks, file)
 		if err != nil {
 			return err
 		}
@@ -206,7 +206,7 @@ func isUndoLost(err error) bool { return errors.Is(err, ErrDamaged) || errors.Is
 
 // storeUndo writes the coins that the block of n spent. The caller holds mu.
 func (c *Chain) storeUndo(n *node, spent []consensus.Coin) (err error) {
-	if n.Own.undo, err = c.undos.append(appendUndo(nil, n.Hash(), spent)); err != nil {
+	if n.Own.undo, err = c.undos.Append(appendUndo(nil, n.Hash(), spent)); err != nil {
 		return err
 	}
 	n.Own.status |= statusUndo
@@ -217,7 +217,7 @@ func (c *Chain) storeUndo(n *node, spent []consensus.Coin) (err error) {
 // mendUndo makes the undo data of a block anew, which was damaged at a place, and
 // keeps it. It takes as long as reading the chain back to the oldest coin that
 // the block has spent, and holds no lock meanwhile.
-func (c *Chain) mendUndo(hash consensus.Hash, place position) ([]consensus.Coin, error) {
+func (c *Chain) mendUndo(hash consensus.Hash, place Position) ([]consensus.Coin, error) {
 	c.mendMu.Lock() // once for all who ask for it
 	defer c.mendMu.Unlock()
 	n, err := c.lookup(hash)

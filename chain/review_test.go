@@ -128,11 +128,11 @@ func TestInvalidateThenKill(t *testing.T) {
 }
 
 // damageStored makes what is stored of a block, or its undo data, unreadable.
-func damageStored(c *Chain, where *files, p position) {
+func damageStored(c *Chain, where *Files, p Position) {
 	d := c.cfg.disk.(*faultDisk)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.find(where.name(p.File)).data[p.Offset+70] ^= 1
+	d.find(where.Name(p.File)).data[p.Offset+70] ^= 1
 	clear(c.held)
 	c.heldBytes = 0
 }
@@ -438,8 +438,8 @@ func TestRecordOfLostBlock(t *testing.T) {
 	}
 	at := mustFind(c, side.Tip().Hash).Own.body
 	d.mu.Lock()
-	n := d.find(c.blocks.name(at.File))
-	n.data = n.data[:at.Offset-frameSize]
+	n := d.find(c.blocks.Name(at.File))
+	n.data = n.data[:at.Offset-FrameSize]
 	d.mu.Unlock()
 	kill(d, c)
 	c = onFaultDisk(t, d, nil)

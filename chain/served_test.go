@@ -44,7 +44,7 @@ func spotsOf(t *testing.T, blocks []*consensus.Block, undoSize func(height uint3
 			continue // the rules have it
 		}
 		add := func(class damageClass, at int) { spots[class] = append(spots[class], spot{uint32(height), at}) }
-		for at := -frameSize; at < 0; at++ {
+		for at := -FrameSize; at < 0; at++ {
 			add(inFrame, at)
 		}
 		raw, ids := b.Bytes(), b.TxIDs()
@@ -62,7 +62,7 @@ func spotsOf(t *testing.T, blocks []*consensus.Block, undoSize func(height uint3
 				add(inMerkle, at)
 			}
 		}
-		for at := -frameSize; at < undoSize(uint32(height)); at++ {
+		for at := -FrameSize; at < undoSize(uint32(height)); at++ {
 			add(inUndo, at)
 		}
 	}
@@ -147,7 +147,7 @@ func (r *reader) damage(class damageClass, s spot, width int, random *rand.Rand)
 		where, place = r.c.undos, n.Own.undo
 	}
 	r.disk.mu.Lock()
-	data := r.disk.find(where.name(place.File)).data
+	data := r.disk.find(where.Name(place.File)).data
 	from := int(place.Offset) + s.at
 	before := bytes.Clone(data[from:min(from+width, int(place.Offset+place.Size))])
 	for bytes.Equal(before, data[from:from+len(before)]) {
@@ -223,8 +223,8 @@ func (r *reader) ask(class damageClass, s spot, whole bool) {
 // TestOldRecordsAreRead reads the record of a block from before there were
 // checksums, which has none.
 func TestOldRecordsAreRead(t *testing.T) {
-	saved := headertree.Saved{Header: testSpec.Rules.Genesis().Header, Seq: 7, Place: position{1, 2, 3}.order(), Faults: headertree.Invalidated}
-	n, err := headertree.New[kept](&testSpec.Rules).Add(saved, kept{status: statusUndo, body: position{1, 2, 3}, undo: position{4, 5, 6}})
+	saved := headertree.Saved{Header: testSpec.Rules.Genesis().Header, Seq: 7, Place: Position{File: 1, Offset: 2, Size: 3}.Order(), Faults: headertree.Invalidated}
+	n, err := headertree.New[kept](&testSpec.Rules).Add(saved, kept{status: statusUndo, body: Position{File: 1, Offset: 2, Size: 3}, undo: Position{File: 4, Offset: 5, Size: 6}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +308,7 @@ func TestUndoOfPrunedCoins(t *testing.T) {
 		} else if !slices.ContainsFunc(spent, func(coin consensus.Coin) bool { return coin.Height < pruned }) {
 			continue
 		}
-		damageFile(t, c.undos.name(n.Own.undo.File), int64(n.Own.undo.Offset)+3)
+		damageFile(t, c.undos.Name(n.Own.undo.File), int64(n.Own.undo.Offset)+3)
 		if _, err := c.Spent(n.Hash()); !errors.Is(err, ErrDamaged) || !errors.Is(err, ErrPruned) {
 			t.Errorf("got %v", err)
 		}

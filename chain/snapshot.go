@@ -400,9 +400,9 @@ func (c *Chain) beginAt(began *beginning) error {
 	}
 	began.state = SnapshotAssumed
 	b.Put([]byte{keySnapshot}, began.record())
-	b.putTails(c.blocks.tail(), c.undos.tail())
+	b.putTails(c.blocks.Tail(), c.undos.Tail())
 	b.putHash(keyTip, base.Hash())
-	if err := errors.Join(c.blocks.sync(), c.undos.sync()); err != nil {
+	if err := errors.Join(c.blocks.Sync(), c.undos.Sync()); err != nil {
 		return err
 	}
 	if err := c.store.write(&b, true); err != nil {

@@ -50,7 +50,7 @@ func (c *Chain) WriteSnapshot(ctx context.Context, name string, progress func(do
 	} else if err != nil {
 		return w, err
 	}
-	return w, osDisk{}.syncDir(filepath.Dir(name))
+	return w, OS{}.SyncDir(filepath.Dir(name))
 }
 
 type snapshotTarget interface {
@@ -66,7 +66,7 @@ func (c *Chain) writeSnapshot(ctx context.Context, f snapshotTarget, progress fu
 	defer c.scans.Done()
 	defer coins.Release()
 	w.Base, w.Height = tip.Hash, tip.Height
-	head := snapshotHeader{magic: c.blocks.magic, base: tip.Hash}
+	head := snapshotHeader{magic: c.magic(), base: tip.Hash}
 	out := bufio.NewWriterSize(f, 1<<20)
 	if _, err := out.Write(head.bytes()); err != nil { // again below, with the number
 		return w, err

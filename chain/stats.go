@@ -129,4 +129,4 @@ func appendForHash(b []byte, o consensus.OutPoint, c *consensus.Coin) []byte {
 }
 
 // DiskSize is about how many bytes of block and undo files there are.
-func (c *Chain) DiskSize() int64 { return c.blocks.total() + c.undos.total() }
+func (c *Chain) DiskSize() int64 { return c.blocks.Total() + c.undos.Total() }

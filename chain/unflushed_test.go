@@ -15,7 +15,7 @@ import (
 // killedLedger makes a ledger with blocks, the last of which no flush has seen,
 // and copies it as it is on disk: as a kill would leave it. record is where a
 // block lies in its file.
-func killedLedger(t *testing.T, flushed int, blocks []*consensus.Block) (copyTo func(t *testing.T) string, record func(*consensus.Block) position) {
+func killedLedger(t *testing.T, flushed int, blocks []*consensus.Block) (copyTo func(t *testing.T) string, record func(*consensus.Block) Position) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "killed")
 	c, err := Open(t.Context(), Config{Dir: dir, Spec: testSpec, Sigs: sigcheck.New(0)})
@@ -31,7 +31,7 @@ func killedLedger(t *testing.T, flushed int, blocks []*consensus.Block) (copyTo 
 		copyDir(t, dir, at)
 		return at
 	}
-	return copyTo, func(b *consensus.Block) position { return mustFind(c, b.Header.Hash()).Own.body }
+	return copyTo, func(b *consensus.Block) Position { return mustFind(c, b.Header.Hash()).Own.body }
 }
 
 // TestVerifyCoversWhatIsNotFlushed verifies a ledger that was killed before a
@@ -59,7 +59,7 @@ func TestVerifyCoversWhatIsNotFlushed(t *testing.T) {
 	damage := func(height int, from int) func(t *testing.T, dir string) {
 		p := record(blocks[height-1])
 		return func(t *testing.T, dir string) {
-			flipByte(t, filepath.Join(dir, "blocks", fileName("blk", p.File)), int64(p.Offset)+int64(from))
+			flipByte(t, filepath.Join(dir, "blocks", Name("blk", p.File)), int64(p.Offset)+int64(from))
 		}
 	}
 	for name, test := range map[string]struct {
@@ -75,10 +75,10 @@ func TestVerifyCoversWhatIsNotFlushed(t *testing.T) {
 		"the last's byte":  {damage(50, 200), "49 blocks are good", 0, 49, []string{"found=49"}},
 		"the last's magic": {damage(50, -8), "49 blocks are good", 0, 49, []string{"found=49"}},
 		"torn": {func(t *testing.T, dir string) {
-			if err := os.Truncate(filepath.Join(dir, "blocks", fileName("blk", 0)), int64(last.Offset)+20); err != nil {
+			if err := os.Truncate(filepath.Join(dir, "blocks", Name("blk", 0)), int64(last.Offset)+20); err != nil {
 				t.Fatal(err)
 			}
-		}, "", frameSize + 20, 49, []string{"the block that was written last is not whole", "cut_off_bytes=28"}},
+		}, "", FrameSize + 20, 49, []string{"the block that was written last is not whole", "cut_off_bytes=28"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := copyTo(t)
@@ -133,8 +133,8 @@ func TestVerifyUnflushedReorganization(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, damage := range map[string]func(){
-		"undo data of block " + n.Hash().String(): func() { damageFile(t, c.undos.name(n.Own.undo.File), int64(n.Own.undo.Offset)+3) },
-		"block " + beside.Hash().String():         func() { damageFile(t, c.blocks.name(beside.Own.body.File), int64(beside.Own.body.Offset)+100) },
+		"undo data of block " + n.Hash().String(): func() { damageFile(t, c.undos.Name(n.Own.undo.File), int64(n.Own.undo.Offset)+3) },
+		"block " + beside.Hash().String():         func() { damageFile(t, c.blocks.Name(beside.Own.body.File), int64(beside.Own.body.Offset)+100) },
 	} {
 		damage()
 		if _, err := Verify(t.Context(), Config{Dir: dir, Spec: testSpec, Cache: MinCache}, nil); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), what) {

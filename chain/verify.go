@@ -53,7 +53,7 @@ func Verify(ctx context.Context, cfg Config, progress func(height, tip uint32)) 
 	if err != nil {
 		return v, err
 	}
-	defer func() { err = errors.Join(err, beside.close(), cfg.disk.removeAll(dir)) }()
+	defer func() { err = errors.Join(err, beside.close(), cfg.disk.RemoveAll(dir)) }()
 	w := verification{c: c, beside: beside, progress: progress}
 	err = w.run(ctx, saved)
 	return w.found, err
@@ -110,19 +110,19 @@ func (w *verification) readBehind(ctx context.Context) (lost, err error) {
 	if err != nil {
 		return nil, err
 	}
-	f := finder{c: c, genesis: c.tree.Active()[0], waiting: make(map[consensus.Hash][]position), told: time.Now()}
-	found, err := c.blocks.blocks(ctx, from, c.rules.MaxBlockWeight, f.visit)
+	f := finder{c: c, genesis: c.tree.Active()[0], waiting: make(map[consensus.Hash][]Position), told: time.Now()}
+	found, err := c.blocks.Blocks(ctx, from, c.rules.MaxBlockWeight, f.visit)
 	if err != nil {
 		return nil, err
 	}
 	orphans := f.orphans()
-	w.found.Tail = found.tail
-	torn, err := c.blocks.torn(found.end)
-	if err != nil || f.bad == nil && found.damaged == 0 && orphans == 0 && torn {
+	w.found.Tail = found.Tail
+	torn, err := c.blocks.Torn(found.End)
+	if err != nil || f.bad == nil && found.Damaged == 0 && orphans == 0 && torn {
 		return nil, err
 	}
 	lost = fmt.Errorf("what was written last is %w: behind byte %d of %s %d blocks are good, %d bytes between and %d behind them are no block, and %d blocks do not have their parents; a start loses these and fetches them again from peers",
-		ErrDamaged, from.Offset, c.blocks.name(from.File), f.found, found.damaged, found.tail, orphans)
+		ErrDamaged, from.Offset, c.blocks.Name(from.File), f.found, found.Damaged, found.Tail, orphans)
 	return errors.Join(f.bad, lost), nil
 }
 
@@ -217,15 +217,15 @@ func (c *Chain) hashCoins(ctx context.Context, s *store) (stats UTXOStats, err e
 
 // openBeside makes an empty database for a replay, in the place of one that an
 // earlier one may have left.
-func openBeside(d disk, dir string, buffer int) (*store, error) {
-	lock, err := d.lock(filepath.Join(dir, "LOCK"))
-	if errors.Is(err, errInUse) {
+func openBeside(d Disk, dir string, buffer int) (*store, error) {
+	lock, err := d.Lock(filepath.Join(dir, "LOCK"))
+	if errors.Is(err, ErrInUse) {
 		return nil, fmt.Errorf("%s is in use by another process", dir)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(lock.Close(), d.removeAll(dir)); err != nil {
+	if err := errors.Join(lock.Close(), d.RemoveAll(dir)); err != nil {
 		return nil, err
 	}
 	return openStore(d, dir, buffer)
