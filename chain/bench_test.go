@@ -12,6 +12,7 @@ import (
 
 	"github.com/syndtr/goleveldb/leveldb/util"
 
+	"lode/chain/blockfile"
 	"lode/consensus"
 	"lode/consensus/sigcheck"
 	"lode/testnet/chaingen"
@@ -234,7 +235,7 @@ func BenchmarkServe(b *testing.B) {
 			"unchecked": func() ([]byte, error) {
 				payload, err := c.blocks.Read(n.Own.body)
 				if err == nil && consensus.DoubleSHA256(payload[:consensus.HeaderSize]) != n.Hash() {
-					err = ErrRecord
+					err = blockfile.ErrRecord
 				}
 				return payload, err
 			},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 
+	"lode/chain/blockfile"
 	"lode/consensus"
 )
 
@@ -27,7 +28,7 @@ func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
 // setBody notes where the block lies, whose bytes have been checked. The
 // caller holds Chain.mu.
-func (k *kept) setBody(p Position, payload []byte) {
+func (k *kept) setBody(p blockfile.Position, payload []byte) {
 	k.body, k.sum = p, checksum(payload)
 	k.status |= statusSummed
 	k.count(payload)
@@ -59,12 +60,12 @@ func (c *Chain) readBody(n *node) (payload []byte, checked bool, err error) {
 	if err == nil {
 		var sum uint32
 		if sum, checked = c.sumOf(n); checked && checksum(payload) != sum {
-			err = fmt.Errorf("%w: its checksum differs", ErrRecord)
+			err = fmt.Errorf("%w: its checksum differs", blockfile.ErrRecord)
 		} else if !bytes.HasPrefix(payload, n.Header().Append(nil)) {
-			err = fmt.Errorf("%w: it has another header", ErrRecord)
+			err = fmt.Errorf("%w: it has another header", blockfile.ErrRecord)
 		}
 	}
-	if errors.Is(err, ErrRecord) {
+	if errors.Is(err, blockfile.ErrRecord) {
 		err = damaged("block", n, err)
 	}
 	return payload, checked, err
@@ -163,7 +164,7 @@ func (c *Chain) spent(n *node) ([]consensus.Coin, error) {
 		return nil, fmt.Errorf("%w: %s was never connected", ErrNotFound, n.Hash())
 	}
 	payload, err := c.undos.Read(n.Own.undo)
-	if errors.Is(err, ErrRecord) {
+	if errors.Is(err, blockfile.ErrRecord) {
 		return nil, damaged("undo data of block", n, err)
 	}
 	if err != nil {

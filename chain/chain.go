@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lode/chain/blockfile"
 	"lode/chain/headertree"
 	"lode/consensus"
 	"lode/consensus/sigcheck"
@@ -40,8 +41,8 @@ type Config struct {
 	SilentIndex    bool // keep an index of what receivers of silent payments need
 	CoinStatsIndex bool // keep what the coins are after each block
 
-	disk   Disk   // nil means the real one
-	limits limits // zero means those of normal
+	disk   blockfile.Disk // nil means the real one
+	limits limits         // zero means those of normal
 }
 
 // limits are sizes that tests make small, so that little data goes all the ways
@@ -53,7 +54,7 @@ type limits struct {
 	coins  int64 // bytes of coins in the cache below which there is no flush for them
 }
 
-var normal = limits{batch: maxBatch, buffer: databaseBuffer, file: MaxFileSize, coins: MinCache}
+var normal = limits{batch: maxBatch, buffer: databaseBuffer, file: blockfile.MaxFileSize, coins: MinCache}
 
 const (
 	// DefaultCache and MinCache are bytes of memory for coins, besides the 16
@@ -68,8 +69,8 @@ type Chain struct {
 	rules      *consensus.Rules
 	cacheLimit int64
 	store      *store
-	blocks     *Files
-	undos      *Files
+	blocks     *blockfile.Files
+	undos      *blockfile.Files
 	indexes    []*index
 	submitting atomic.Int32 // calls that submit blocks, see Busy
 
@@ -192,16 +193,16 @@ func (cfg Config) withDefaults() Config {
 		cfg.Sigs = sigcheck.New(100_000)
 	}
 	if cfg.disk == nil {
-		cfg.disk = OS{}
+		cfg.disk = blockfile.OS{}
 	}
 	if cfg.limits == (limits{}) {
 		cfg.limits = normal
 		if cfg.Prune >= PruneByHand {
-			cfg.limits.file = PrunedFileSize
+			cfg.limits.file = blockfile.PrunedFileSize
 		}
 	}
 	if cfg.FastPrune {
-		cfg.limits.file = FastPruneFileSize
+		cfg.limits.file = blockfile.FastPruneFileSize
 	}
 	if cfg.Cache == 0 {
 		cfg.Cache = DefaultCache
@@ -211,11 +212,11 @@ func (cfg Config) withDefaults() Config {
 
 // claimDir makes dir and marks it as belonging to a network, or refuses it if it
 // belongs to another.
-func claimDir(d Disk, dir string, spec *consensus.Spec) error {
+func claimDir(d blockfile.Disk, dir string, spec *consensus.Spec) error {
 	id := spec.Rules.ID()
 	mark := fmt.Sprintf("%s %x\n", spec.Name, id[:])
 	name := filepath.Join(dir, "network")
-	have, err := ReadFile(d, name)
+	have, err := blockfile.ReadFile(d, name)
 	switch {
 	case err == nil && string(have) == mark:
 		return nil
@@ -227,7 +228,7 @@ func claimDir(d Disk, dir string, spec *consensus.Spec) error {
 	if err := errors.Join(d.Mkdir(dir), d.SyncDir(filepath.Dir(dir))); err != nil {
 		return err
 	}
-	return WriteFile(d, dir, name, []byte(mark))
+	return blockfile.WriteFile(d, dir, name, []byte(mark))
 }
 
 // newChain is a ledger of which nothing has been opened yet.
@@ -266,17 +267,17 @@ func (c *Chain) openFiles() (err error) {
 	dir := filepath.Join(c.cfg.Dir, "ledger")
 	c.store, err = openStore(c.cfg.disk, dir, c.cfg.limits.buffer)
 	switch {
-	case errors.Is(err, ErrInUse):
+	case errors.Is(err, blockfile.ErrInUse):
 		return inUse(c.cfg.Dir)
 	case err != nil:
 		return fmt.Errorf("open ledger %s: %w", dir, err)
 	}
 	c.coins = newCoinCache(c.store)
 	blocks, magic := filepath.Join(c.cfg.Dir, "blocks"), c.cfg.Spec.Defaults.Magic
-	if c.blocks, err = openFiles(c.cfg.disk, blocks, "blk", magic, c.cfg.limits.file); err != nil {
+	if c.blocks, err = blockfile.Open(c.cfg.disk, blocks, "blk", magic, c.cfg.limits.file); err != nil {
 		return err
 	}
-	if c.undos, err = openFiles(c.cfg.disk, blocks, "rev", magic, c.cfg.limits.file); err != nil {
+	if c.undos, err = blockfile.Open(c.cfg.disk, blocks, "rev", magic, c.cfg.limits.file); err != nil {
 		return err
 	}
 	return c.cfg.disk.SyncDir(c.cfg.Dir) // or a power cut may take the two directories and all in them
@@ -289,7 +290,7 @@ func inUse(dir string) error {
 // discard removes the database and the undo files under dir, which are written
 // anew from the blocks, if it is told to, or finishes this where it was
 // interrupted. It does not touch a database that another process holds.
-func discard(d Disk, dir string, begin bool) error {
+func discard(d blockfile.Disk, dir string, begin bool) error {
 	ledger, old := filepath.Join(dir, "ledger"), filepath.Join(dir, "ledger.removed")
 	from := ledger
 	if !begin {
@@ -305,7 +306,7 @@ func discard(d Disk, dir string, begin bool) error {
 		}
 	}
 	lock, err := d.Lock(filepath.Join(from, "LOCK"))
-	if errors.Is(err, ErrInUse) {
+	if errors.Is(err, blockfile.ErrInUse) {
 		return inUse(dir)
 	}
 	if err != nil {
@@ -326,9 +327,9 @@ func discard(d Disk, dir string, begin bool) error {
 		}
 	}
 	blocks := filepath.Join(dir, "blocks")
-	undos, err := Numbers(d, blocks, "rev")
+	undos, err := blockfile.Numbers(d, blocks, "rev")
 	for _, n := range undos {
-		err = errors.Join(err, d.RemoveAll(filepath.Join(blocks, Name("rev", n))))
+		err = errors.Join(err, d.RemoveAll(filepath.Join(blocks, blockfile.Name("rev", n))))
 	}
 	if err != nil {
 		return err
@@ -363,7 +364,7 @@ func (c *Chain) Close() error {
 
 func (c *Chain) closeFiles() error {
 	var err error
-	for _, f := range []*Files{c.blocks, c.undos} {
+	for _, f := range []*blockfile.Files{c.blocks, c.undos} {
 		if f != nil {
 			err = errors.Join(err, f.Close())
 		}

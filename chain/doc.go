@@ -8,9 +8,8 @@
 // The tree of headers and the choice of the tip are headertree's, which knows nothing
 // of the rest. Read the files in this order:
 //
-//   - what is kept: chain.go (the ledger and its locks), node.go, disk.go, files.go, position.go,
-//     bootstrap.go, journal.go, store.go,
-//     undo.go, coincache.go;
+//   - what is kept: chain.go (the ledger and its locks), node.go, store.go,
+//     undo.go, coincache.go, and the package blockfile;
 //   - how a block comes in: accept.go, activate.go, flush.go, body.go, repair.go;
 //   - how a ledger begins: load.go, readonly.go, prune.go, forgetheaders.go;
 //   - what is asked and said: query.go, headersfrom.go, reader.go, control.go, proposal.go, scan.go,

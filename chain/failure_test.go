@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"lode/chain/blockfile"
 	"lode/consensus"
 	"lode/testnet/chaingen"
 )
@@ -365,21 +366,21 @@ func TestReindexBlockFiles(t *testing.T) {
 func TestMissingFile(t *testing.T) {
 	dir := t.TempDir()
 	for _, n := range []uint32{0, 2} {
-		if err := os.WriteFile(filepath.Join(dir, Name("blk", n)), []byte("12345"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, blockfile.Name("blk", n)), []byte("12345"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	f, err := openFiles(OS{}, dir, "blk", testSpec.Defaults.Magic, 0)
+	f, err := blockfile.Open(blockfile.OS{}, dir, "blk", testSpec.Defaults.Magic, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Read(Position{File: 1, Offset: FrameSize, Size: 10}); !errors.Is(err, ErrRecord) {
+	if _, err := f.Read(blockfile.Position{File: 1, Offset: blockfile.FrameSize, Size: 10}); !errors.Is(err, blockfile.ErrRecord) {
 		t.Errorf("reading from a lost file: %v", err)
 	}
 	if _, err := os.Stat(f.Name(1)); !errors.Is(err, os.ErrNotExist) {
 		t.Error("reading has made the file")
 	}
-	if p, err := f.Append([]byte("x")); err != nil || p != (Position{File: 2, Offset: 5 + FrameSize, Size: 1}) {
+	if p, err := f.Append([]byte("x")); err != nil || p != (blockfile.Position{File: 2, Offset: 5 + blockfile.FrameSize, Size: 1}) {
 		t.Errorf("appended at %v: %v", p, err)
 	}
 	if err := f.Close(); err != nil {

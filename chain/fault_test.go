@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"lode/chain/blockfile"
 	"lode/consensus"
 	"lode/consensus/sigcheck"
 )
@@ -63,7 +64,7 @@ func newTrial(t *testing.T, worlds []*world, seed uint64, tally *tally) *trial {
 	tr.cfg = Config{
 		Dir: faultDir, Spec: testSpec, disk: disk, Sigs: sigcheck.New(0), Log: slog.New(slog.NewTextHandler(&tr.log, nil)),
 		Cache:  databaseCache + 2*databaseBuffer + entrySize*int64(random.IntN(60)),
-		limits: limits{batch: maxBatch, buffer: 200_000, file: MaxFileSize},
+		limits: limits{batch: maxBatch, buffer: 200_000, file: blockfile.MaxFileSize},
 	}
 	if random.IntN(3) > 0 {
 		tr.cfg.limits.batch = 100 + random.IntN(500)

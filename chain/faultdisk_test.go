@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"lode/chain/blockfile"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -225,7 +226,7 @@ func (n *inode) rename(change func(map[string]*inode)) {
 
 func notExist(op, name string) error { return &fs.PathError{Op: op, Path: name, Err: os.ErrNotExist} }
 
-func (d *faultDisk) Open(name string, create bool) (File, error) {
+func (d *faultDisk) Open(name string, create bool) (blockfile.File, error) {
 	f, err := d.file(name, create)
 	if err != nil {
 		return nil, err
@@ -357,7 +358,7 @@ func (d *faultDisk) Lock(name string) (io.Closer, error) {
 		return faultLock{}, nil
 	}
 	if d.locked[n] {
-		return nil, ErrInUse
+		return nil, blockfile.ErrInUse
 	}
 	d.locked[n] = true
 	return faultLock{d, n, d.boot}, nil

@@ -3,6 +3,7 @@ package chain
 import (
 	"fmt"
 	"io"
+	"lode/chain/blockfile"
 	"path/filepath"
 
 	"github.com/syndtr/goleveldb/leveldb/storage"
@@ -80,11 +81,11 @@ func (s *faultStorage) List(types storage.FileType) (list []storage.FileDesc, er
 }
 
 func (s *faultStorage) SetMeta(fd storage.FileDesc) error {
-	return WriteFile(s.disk, s.dir, filepath.Join(s.dir, "CURRENT"), []byte(fd.String()))
+	return blockfile.WriteFile(s.disk, s.dir, filepath.Join(s.dir, "CURRENT"), []byte(fd.String()))
 }
 
 func (s *faultStorage) GetMeta() (fd storage.FileDesc, err error) {
-	name, err := ReadFile(s.disk, filepath.Join(s.dir, "CURRENT"))
+	name, err := blockfile.ReadFile(s.disk, filepath.Join(s.dir, "CURRENT"))
 	if err != nil {
 		return fd, err
 	}

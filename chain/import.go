@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"lode/chain/blockfile"
 	"lode/consensus"
 )
 
@@ -37,7 +38,7 @@ func (i *Imported) problem(format string, args ...any) {
 
 // prepared is a block of a file with what can be said of it alone.
 type prepared struct {
-	stored  Found
+	stored  blockfile.Found
 	hash    consensus.Hash
 	checked *consensus.CheckedBlock
 	err     error // of CheckBlock
@@ -45,12 +46,12 @@ type prepared struct {
 
 // Unmask gives src as it was before Bitcoin Core masked it with the content of its
 // xor.dat.
-func Unmask(src io.ReaderAt, key [8]byte) io.ReaderAt { return unmask{src, key} }
+func Unmask(src io.ReaderAt, key [8]byte) io.ReaderAt { return blockfile.Unmask(src, key) }
 
 // magic is what comes before each block in a file of this network.
 func (c *Chain) magic() [4]byte { return [4]byte(c.cfg.Spec.Defaults.Magic) }
 
-func (c *Chain) prepare(s Found) prepared {
+func (c *Chain) prepare(s blockfile.Found) prepared {
 	hashed := s.Block.Hashed()
 	p := prepared{stored: s, hash: hashed.Hash()}
 	p.checked, p.err = c.rules.CheckHashed(hashed)
@@ -62,7 +63,7 @@ func (c *Chain) prepare(s Found) prepared {
 // good one, is counted and named, and the rest is taken. progress, if not nil,
 // is told from time to time how many bytes are done.
 func (c *Chain) Import(ctx context.Context, src io.ReaderAt, size int64, progress func(done int64)) (Imported, error) {
-	file := NewBootstrap(src, size, c.magic(), c.rules.MaxBlockWeight)
+	file := blockfile.NewBootstrap(src, size, c.magic(), c.rules.MaxBlockWeight)
 	ahead := make(chan []prepared) // while one group is connected the next is read and hashed
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -108,7 +109,7 @@ func (c *Chain) Import(ctx context.Context, src io.ReaderAt, size int64, progres
 // HoldsBlocks reports whether there is a block in a file in bootstrap framing, of
 // size bytes, whose work is good on a network: whether it may be worth an Import.
 func HoldsBlocks(ctx context.Context, src io.ReaderAt, size int64, spec *consensus.Spec) (bool, error) {
-	file := NewBootstrap(src, size, [4]byte(spec.Defaults.Magic), spec.Rules.MaxBlockWeight)
+	file := blockfile.NewBootstrap(src, size, [4]byte(spec.Defaults.Magic), spec.Rules.MaxBlockWeight)
 	for {
 		s, err := file.Next(ctx)
 		switch {
@@ -124,7 +125,7 @@ func HoldsBlocks(ctx context.Context, src io.ReaderAt, size int64, spec *consens
 
 // readGroup reads the next blocks of a file, about groupSize bytes of them: none
 // at its end.
-func (c *Chain) readGroup(ctx context.Context, file *Bootstrap) (blocks []prepared, err error) {
+func (c *Chain) readGroup(ctx context.Context, file *blockfile.Bootstrap) (blocks []prepared, err error) {
 	for size := 0; size < groupSize; {
 		s, err := file.Next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -143,7 +144,7 @@ func (c *Chain) readGroup(ctx context.Context, file *Bootstrap) (blocks []prepar
 // their parents.
 type importer struct {
 	c       *Chain
-	file    *Bootstrap
+	file    *blockfile.Bootstrap
 	waiting map[consensus.Hash][]orphan // by parent
 	result  Imported
 }
@@ -171,7 +172,7 @@ func (im *importer) take(blocks []prepared) error {
 				if err != nil {
 					return err
 				}
-				next = append(next, im.c.prepare(Found{Block: block, Offset: o.offset, Size: o.size}))
+				next = append(next, im.c.prepare(blockfile.Found{Block: block, Offset: o.offset, Size: o.size}))
 			}
 			delete(im.waiting, hash)
 		}
@@ -250,7 +251,7 @@ func (c *Chain) Export(ctx context.Context, w io.Writer, from uint32, progress f
 		if err != nil {
 			return written, err
 		}
-		frame := AppendFrame(nil, c.magic(), len(block))
+		frame := blockfile.AppendFrame(nil, c.magic(), len(block))
 		for _, part := range [][]byte{frame, block} {
 			if _, err := w.Write(part); err != nil {
 				return written, err

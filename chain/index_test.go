@@ -18,11 +18,12 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"lode/chain/blockfile"
 	"lode/consensus"
 	"lode/testnet/chaingen"
 )
 
-func openIndexed(t failer, dir string, d Disk) *Chain {
+func openIndexed(t failer, dir string, d blockfile.Disk) *Chain {
 	t.Helper()
 	return openIndexedWith(t, Config{Dir: dir, Spec: testSpec, TxIndex: true, AddrIndex: true, disk: d})
 }
@@ -230,17 +231,17 @@ func TestIndexTree(t *testing.T) {
 // unsynced is a disk that knows how much of each block and undo file would
 // survive a power cut.
 type unsynced struct {
-	Disk
+	blockfile.Disk
 	sizes map[string]int64
 }
 
 type unsyncedFile struct {
-	File
+	blockfile.File
 	name string
 	d    *unsynced
 }
 
-func (d *unsynced) Open(name string, create bool) (File, error) {
+func (d *unsynced) Open(name string, create bool) (blockfile.File, error) {
 	f, err := d.Disk.Open(name, create)
 	return unsyncedFile{f, name, d}, err
 }
@@ -275,7 +276,7 @@ func (d *unsynced) cutPower(t *testing.T, from, to string) {
 func TestIndexPowerCut(t *testing.T) {
 	base := t.TempDir()
 	dir := filepath.Join(base, "a")
-	d := &unsynced{Disk: OS{}, sizes: make(map[string]int64)}
+	d := &unsynced{Disk: blockfile.OS{}, sizes: make(map[string]int64)}
 	c, g := openIndexed(t, dir, d), newIndexed()
 	defer c.Close()
 	addAll(t, c, g.Extend(5))

@@ -2,6 +2,7 @@ package chain
 
 import (
 	"context"
+	"lode/chain/blockfile"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -14,7 +15,7 @@ import (
 // killDisk is a disk that so many more changes reach, of files and database: what
 // comes after them fails, as nothing comes after a kill.
 type killDisk struct {
-	Disk
+	blockfile.Disk
 	left *atomic.Int64
 }
 
@@ -25,7 +26,7 @@ func (d killDisk) change(f func() error) error {
 	return f()
 }
 
-func (d killDisk) Open(name string, create bool) (File, error) {
+func (d killDisk) Open(name string, create bool) (blockfile.File, error) {
 	f, err := d.Disk.Open(name, create)
 	return killFile{f, d}, err
 }
@@ -44,7 +45,7 @@ func (d killDisk) Database(dir string) (storage.Storage, error) {
 }
 
 type killFile struct {
-	File
+	blockfile.File
 	d killDisk
 }
 
@@ -123,7 +124,7 @@ func TestStorageKilled(t *testing.T) {
 		left := new(atomic.Int64)
 		left.Store(int64(rapid.IntRange(0, 250).Draw(t, "changes")))
 		killed := cfg
-		killed.disk = killDisk{OS{}, left}
+		killed.disk = killDisk{blockfile.OS{}, left}
 		acknowledged := 0
 		if c, err := Open(context.Background(), killed); err == nil {
 			for _, b := range blocks {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"lode/chain/blockfile"
 	"lode/chain/headertree"
 	"lode/consensus"
 )
@@ -92,7 +93,7 @@ func (c *Chain) begin() error {
 	var b batch
 	b.Put([]byte{keyFormat}, []byte{format})
 	b.putNode(genesis)
-	b.putTails(Position{}, Position{})
+	b.putTails(blockfile.Position{}, blockfile.Position{})
 	b.putHash(keyTip, genesis.Hash())
 	return c.store.write(&b, true)
 }
@@ -172,7 +173,7 @@ func (c *Chain) known(hash consensus.Hash) (*node, error) {
 // loadNodes reads the records of headers. Those of blocks behind the ends of the
 // files count as mere headers, and are written as such before the ends move on:
 // something else may lie there then.
-func (c *Chain) loadNodes(blocks, undos Position) error {
+func (c *Chain) loadNodes(blocks, undos blockfile.Position) error {
 	type saved struct {
 		savedNode
 		hash    consensus.Hash
@@ -231,7 +232,7 @@ func (c *Chain) readFiles(ctx context.Context) error {
 		return err
 	}
 	genesis := c.tree.Active()[0]
-	f := finder{c: c, genesis: genesis, waiting: make(map[consensus.Hash][]Position), at: from, told: time.Now()}
+	f := finder{c: c, genesis: genesis, waiting: make(map[consensus.Hash][]blockfile.Position), at: from, told: time.Now()}
 	found, err := c.blocks.Blocks(ctx, from, c.rules.MaxBlockWeight, f.visit)
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return errors.Join(fmt.Errorf("reading the block files in %s was interrupted, and what is done is saved: %w", c.cfg.Dir, err), f.save(undos))
@@ -271,22 +272,22 @@ func (c *Chain) readFiles(ctx context.Context) error {
 type finder struct {
 	c       *Chain
 	genesis *node
-	waiting map[consensus.Hash][]Position // by the parent's hash
+	waiting map[consensus.Hash][]blockfile.Position // by the parent's hash
 	found   int
-	bad     error    // the first block that does not pass the checks
-	at      Position // where the last block ended that was visited
+	bad     error              // the first block that does not pass the checks
+	at      blockfile.Position // where the last block ended that was visited
 	told    time.Time
 }
 
 // save writes what has been found so far, and that the next start need not look
 // at it again: only at the first block that waits for its parent, and what lies
 // behind. The caller holds Chain.mu.
-func (f *finder) save(undos Position) error {
+func (f *finder) save(undos blockfile.Position) error {
 	from := f.at
 	for _, list := range f.waiting {
 		for _, p := range list {
-			if p.Offset -= FrameSize; p.Compare(from) < 0 {
-				from = Position{File: p.File, Offset: p.Offset}
+			if p.Offset -= blockfile.FrameSize; p.Compare(from) < 0 {
+				from = blockfile.Position{File: p.File, Offset: p.Offset}
 			}
 		}
 	}
@@ -313,20 +314,20 @@ func (f *finder) orphans() (n int) {
 	return n
 }
 
-func (f *finder) visit(block *consensus.Block, p Position) (good bool, err error) {
+func (f *finder) visit(block *consensus.Block, p blockfile.Position) (good bool, err error) {
 	if now := time.Now(); now.Sub(f.told) > tellEvery {
-		f.c.cfg.Log.Info("reading the block files", "file", Name("blk", p.File), "found", f.found)
+		f.c.cfg.Log.Info("reading the block files", "file", blockfile.Name("blk", p.File), "found", f.found)
 		f.told = now
 	}
 	good, err = f.look(block, p)
-	if f.at = (Position{File: p.File, Offset: p.Offset - FrameSize + 1}); good {
+	if f.at = (blockfile.Position{File: p.File, Offset: p.Offset - blockfile.FrameSize + 1}); good {
 		f.at.Offset = p.Offset + p.Size
 	}
 	return good, err
 }
 
 // look puts a block that may be good into the index.
-func (f *finder) look(block *consensus.Block, p Position) (good bool, err error) {
+func (f *finder) look(block *consensus.Block, p blockfile.Position) (good bool, err error) {
 	hashed := block.Hashed()
 	if hashed.Hash() == f.genesis.Hash() {
 		if good = bytes.Equal(block.Bytes(), f.c.rules.Genesis().Bytes()); good {
@@ -361,7 +362,7 @@ func (f *finder) look(block *consensus.Block, p Position) (good bool, err error)
 	return good, err
 }
 
-func (f *finder) read(p Position) (*consensus.Block, error) {
+func (f *finder) read(p blockfile.Position) (*consensus.Block, error) {
 	payload, err := f.c.blocks.Read(p)
 	if err != nil {
 		return nil, err
@@ -372,7 +373,7 @@ func (f *finder) read(p Position) (*consensus.Block, error) {
 // attach puts a block whose parent is in the index there too, after the same
 // checks as when it came. good is false for a block that does not pass them. Of
 // several copies the first good one counts.
-func (f *finder) attach(hashed consensus.HashedBlock, p Position) (good bool, err error) {
+func (f *finder) attach(hashed consensus.HashedBlock, p blockfile.Position) (good bool, err error) {
 	c, block, hash := f.c, hashed.Block(), hashed.Hash()
 	parent, _ := c.tree.Find(block.Prev)
 	n, known := c.tree.Find(hash)

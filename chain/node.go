@@ -3,6 +3,7 @@ package chain
 import (
 	"encoding/binary"
 
+	"lode/chain/blockfile"
 	"lode/chain/headertree"
 	"lode/consensus"
 )
@@ -13,10 +14,10 @@ type node = headertree.Node[kept]
 // kept is what the ledger keeps of a block besides what the tree knows.
 type kept struct {
 	status status
-	sum    uint32   // of the block's bytes, where statusSummed is set
-	txs    uint32   // of the block, where statusCounted is set
-	body   Position // where the node is stored; stale else
-	undo   Position // where statusUndo is set
+	sum    uint32             // of the block's bytes, where statusSummed is set
+	txs    uint32             // of the block, where statusCounted is set
+	body   blockfile.Position // where the node is stored; stale else
+	undo   blockfile.Position // where statusUndo is set
 }
 
 type status byte
@@ -58,7 +59,7 @@ func record(n *node) []byte {
 	b = binary.LittleEndian.AppendUint32(b, n.Height())
 	b = binary.LittleEndian.AppendUint64(b, n.Seq())
 	b = append(b, byte(bits))
-	for _, p := range []Position{n.Own.body, n.Own.undo} {
+	for _, p := range []blockfile.Position{n.Own.body, n.Own.undo} {
 		b = binary.LittleEndian.AppendUint32(b, p.File)
 		b = binary.LittleEndian.AppendUint32(b, p.Offset)
 		b = binary.LittleEndian.AppendUint32(b, p.Size)
@@ -88,8 +89,8 @@ func readRecord(b []byte) (s savedNode, err error) {
 	s.Seq = d.Uint64()
 	bits := status(d.Uint8())
 	s.own.status = bits &^ (recordStored | recordBroken | recordInvalidated)
-	for _, p := range []*Position{&s.own.body, &s.own.undo} {
-		*p = Position{File: d.Uint32(), Offset: d.Uint32(), Size: d.Uint32()}
+	for _, p := range []*blockfile.Position{&s.own.body, &s.own.undo} {
+		*p = blockfile.Position{File: d.Uint32(), Offset: d.Uint32(), Size: d.Uint32()}
 	}
 	if bits&recordStored != 0 {
 		s.Place = s.own.body.Order()

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"lode/chain/blockfile"
 	"lode/consensus"
 )
 
@@ -105,13 +106,13 @@ func (c *Chain) prune(height uint32, most int64) error {
 	total, removed := c.blocks.Total()+c.undos.Total(), uint32(0)
 	end := c.blocks.Tail().File
 	for ; total > most && next.blocks < end && blocks[next.blocks] <= height; next.blocks++ {
-		size, err := SizeIfThere(c.blocks, next.blocks)
+		size, err := blockfile.SizeIfThere(c.blocks, next.blocks)
 		if err != nil {
 			return err
 		}
 		total, removed = total-size, max(removed, blocks[next.blocks])
 		for next.undos < c.undos.Tail().File && undos[next.undos] <= removed {
-			if size, err = SizeIfThere(c.undos, next.undos); err != nil {
+			if size, err = blockfile.SizeIfThere(c.undos, next.undos); err != nil {
 				return err
 			}
 			total -= size
@@ -227,11 +228,11 @@ func startOver(dir string) string {
 }
 
 // checkWhole refuses to build a ledger anew without its oldest blocks.
-func checkWhole(d Disk, dir string) error {
-	numbers, err := Numbers(d, filepath.Join(dir, "blocks"), "blk")
+func checkWhole(d blockfile.Disk, dir string) error {
+	numbers, err := blockfile.Numbers(d, filepath.Join(dir, "blocks"), "blk")
 	if err == nil && len(numbers) > 0 && numbers[0] > 0 {
 		err = fmt.Errorf("the ledger in %s is pruned, its first block file is %s, and cannot be built anew from the rest: %s",
-			dir, Name("blk", numbers[0]), startOver(dir))
+			dir, blockfile.Name("blk", numbers[0]), startOver(dir))
 	}
 	return err
 }

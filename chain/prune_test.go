@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"lode/chain/blockfile"
 	"lode/consensus"
 	"lode/testnet/chaingen"
 )
@@ -99,7 +100,7 @@ func checkPruned(t failer, c *Chain) {
 		t.Fatalf("%v", err)
 	}
 	for _, name := range names {
-		if name < Name("blk", c.pruned.blocks) || name > "rev" && name < Name("rev", c.pruned.undos) {
+		if name < blockfile.Name("blk", c.pruned.blocks) || name > "rev" && name < blockfile.Name("rev", c.pruned.undos) {
 			t.Fatalf("%s is still there", name)
 		}
 	}
@@ -147,10 +148,10 @@ func TestPruneTarget(t *testing.T) {
 
 // TestFastPruneHasSmallFiles, so that tests can prune chains of a few blocks.
 func TestFastPruneHasSmallFiles(t *testing.T) {
-	for prune, want := range map[int64]int64{PruneNever: MaxFileSize, PruneByHand: PrunedFileSize} {
+	for prune, want := range map[int64]int64{PruneNever: blockfile.MaxFileSize, PruneByHand: blockfile.PrunedFileSize} {
 		for _, fast := range []bool{false, true} {
 			if fast {
-				want = FastPruneFileSize
+				want = blockfile.FastPruneFileSize
 			}
 			if got := (Config{Prune: prune, FastPrune: fast}).withDefaults().limits.file; got != want {
 				t.Errorf("prune %d, fast %v: files of %d bytes, want %d", prune, fast, got, want)
@@ -351,7 +352,7 @@ func TestPruneInterrupted(t *testing.T) {
 		if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
 			t.Fatal(err)
 		}
-		d := &removals{Disk: OS{}, left: step}
+		d := &removals{Disk: blockfile.OS{}, left: step}
 		c, err := Open(context.Background(), Config{Dir: dir, Spec: testSpec, Prune: PruneByHand, limits: smallFiles(), disk: d})
 		if err != nil {
 			t.Fatal(err)
@@ -382,7 +383,7 @@ var errUnplugged = errors.New("killed")
 
 // removals is a disk that can remove so many more files.
 type removals struct {
-	Disk
+	blockfile.Disk
 	left int
 }
 

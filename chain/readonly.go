@@ -10,6 +10,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb"
 	"github.com/syndtr/goleveldb/leveldb/storage"
 
+	"lode/chain/blockfile"
 	"lode/internal/filelock"
 )
 
@@ -17,7 +18,7 @@ import (
 var ErrNoLedger = errors.New("there is no ledger")
 
 // mustExist refuses a directory that lacks a part of a ledger.
-func mustExist(d Disk, dir string, parts ...string) error {
+func mustExist(d blockfile.Disk, dir string, parts ...string) error {
 	names, err := d.Names(dir)
 	if err != nil {
 		return err
@@ -50,17 +51,17 @@ func openReadOnly(ctx context.Context, cfg Config) (c *Chain, tip *node, err err
 
 func (c *Chain) openFilesReadOnly() (tip *node, err error) {
 	c.store, err = openStoreReadOnly(filepath.Join(c.cfg.Dir, "ledger"))
-	if errors.Is(err, ErrInUse) {
+	if errors.Is(err, blockfile.ErrInUse) {
 		return nil, inUse(c.cfg.Dir)
 	}
 	if err != nil {
 		return nil, err
 	}
 	blocks, magic := filepath.Join(c.cfg.Dir, "blocks"), c.cfg.Spec.Defaults.Magic
-	if c.blocks, err = openFiles(c.cfg.disk, blocks, "blk", magic, 0); err != nil {
+	if c.blocks, err = blockfile.Open(c.cfg.disk, blocks, "blk", magic, 0); err != nil {
 		return nil, err
 	}
-	if c.undos, err = openFiles(c.cfg.disk, blocks, "rev", magic, 0); err != nil {
+	if c.undos, err = blockfile.Open(c.cfg.disk, blocks, "rev", magic, 0); err != nil {
 		return nil, err
 	}
 	return c.readIndex()
@@ -110,7 +111,7 @@ var errNoHistory = errors.New("the ledger began with a snapshot and does not hav
 func openStoreReadOnly(dir string) (*store, error) {
 	files, err := storage.OpenFile(dir, true)
 	if filelock.Held(err) {
-		return nil, ErrInUse
+		return nil, blockfile.ErrInUse
 	}
 	if err != nil {
 		return nil, err

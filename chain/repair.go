@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"lode/chain/blockfile"
 	"lode/chain/headertree"
 	"lode/consensus"
 )
@@ -25,7 +26,7 @@ func damaged(what string, n *node, err error) error {
 
 // loss is a damaged block: where it lay, and what is wrong with it.
 type loss struct {
-	body Position
+	body blockfile.Position
 	err  error
 }
 
@@ -83,7 +84,7 @@ func (c *Chain) dropLost() {
 		c.cfg.Log.Warn("a block on disk is damaged and will be fetched again from a peer; --reindex does without it",
 			"height", n.Height(), "hash", hash, "error", loss.err)
 		c.dropBody(n)
-		short[n.Own.body.File] = short[n.Own.body.File] || errors.Is(loss.err, ErrEnds)
+		short[n.Own.body.File] = short[n.Own.body.File] || errors.Is(loss.err, blockfile.ErrEnds)
 	}
 	for file, is := range short {
 		if is {
@@ -110,7 +111,7 @@ func (c *Chain) dropBody(n *node) {
 // in one that is gone, so that they are not missed one by one. The caller holds
 // mu.
 func (c *Chain) dropBehindEnd(file uint32) {
-	size, err := SizeIfThere(c.blocks, file)
+	size, err := blockfile.SizeIfThere(c.blocks, file)
 	if err != nil {
 		return // whoever reads it will say so
 	}
@@ -141,7 +142,7 @@ func (c *Chain) dropShort() error {
 		}
 	}
 	for file, end := range ends {
-		size, err := SizeIfThere(c.blocks, file)
+		size, err := blockfile.SizeIfThere(c.blocks, file)
 		if err != nil {
 			return err
 		}
@@ -217,7 +218,7 @@ func (c *Chain) storeUndo(n *node, spent []consensus.Coin) (err error) {
 // mendUndo makes the undo data of a block anew, which was damaged at a place, and
 // keeps it. It takes as long as reading the chain back to the oldest coin that
 // the block has spent, and holds no lock meanwhile.
-func (c *Chain) mendUndo(hash consensus.Hash, place Position) ([]consensus.Coin, error) {
+func (c *Chain) mendUndo(hash consensus.Hash, place blockfile.Position) ([]consensus.Coin, error) {
 	c.mendMu.Lock() // once for all who ask for it
 	defer c.mendMu.Unlock()
 	n, err := c.lookup(hash)

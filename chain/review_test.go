@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"lode/chain/blockfile"
 	"lode/consensus"
 	"lode/consensus/sigcheck"
 	"lode/testnet/chaingen"
@@ -128,7 +129,7 @@ func TestInvalidateThenKill(t *testing.T) {
 }
 
 // damageStored makes what is stored of a block, or its undo data, unreadable.
-func damageStored(c *Chain, where *Files, p Position) {
+func damageStored(c *Chain, where *blockfile.Files, p blockfile.Position) {
 	d := c.cfg.disk.(*faultDisk)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -439,7 +440,7 @@ func TestRecordOfLostBlock(t *testing.T) {
 	at := mustFind(c, side.Tip().Hash).Own.body
 	d.mu.Lock()
 	n := d.find(c.blocks.Name(at.File))
-	n.data = n.data[:at.Offset-FrameSize]
+	n.data = n.data[:at.Offset-blockfile.FrameSize]
 	d.mu.Unlock()
 	kill(d, c)
 	c = onFaultDisk(t, d, nil)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"lode/chain/blockfile"
 	"lode/chain/headertree"
 	"lode/consensus"
 	"lode/testnet/chaingen"
@@ -44,7 +45,7 @@ func spotsOf(t *testing.T, blocks []*consensus.Block, undoSize func(height uint3
 			continue // the rules have it
 		}
 		add := func(class damageClass, at int) { spots[class] = append(spots[class], spot{uint32(height), at}) }
-		for at := -FrameSize; at < 0; at++ {
+		for at := -blockfile.FrameSize; at < 0; at++ {
 			add(inFrame, at)
 		}
 		raw, ids := b.Bytes(), b.TxIDs()
@@ -62,7 +63,7 @@ func spotsOf(t *testing.T, blocks []*consensus.Block, undoSize func(height uint3
 				add(inMerkle, at)
 			}
 		}
-		for at := -FrameSize; at < undoSize(uint32(height)); at++ {
+		for at := -blockfile.FrameSize; at < undoSize(uint32(height)); at++ {
 			add(inUndo, at)
 		}
 	}
@@ -223,8 +224,8 @@ func (r *reader) ask(class damageClass, s spot, whole bool) {
 // TestOldRecordsAreRead reads the record of a block from before there were
 // checksums, which has none.
 func TestOldRecordsAreRead(t *testing.T) {
-	saved := headertree.Saved{Header: testSpec.Rules.Genesis().Header, Seq: 7, Place: Position{File: 1, Offset: 2, Size: 3}.Order(), Faults: headertree.Invalidated}
-	n, err := headertree.New[kept](&testSpec.Rules).Add(saved, kept{status: statusUndo, body: Position{File: 1, Offset: 2, Size: 3}, undo: Position{File: 4, Offset: 5, Size: 6}})
+	saved := headertree.Saved{Header: testSpec.Rules.Genesis().Header, Seq: 7, Place: blockfile.Position{File: 1, Offset: 2, Size: 3}.Order(), Faults: headertree.Invalidated}
+	n, err := headertree.New[kept](&testSpec.Rules).Add(saved, kept{status: statusUndo, body: blockfile.Position{File: 1, Offset: 2, Size: 3}, undo: blockfile.Position{File: 4, Offset: 5, Size: 6}})
 	if err != nil {
 		t.Fatal(err)
 	}

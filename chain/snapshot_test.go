@@ -17,6 +17,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"lode/chain/blockfile"
 	"lode/consensus"
 	"lode/testnet/chaingen"
 )
@@ -749,7 +750,7 @@ func TestDamagedHistory(t *testing.T) {
 	if got := s.MissingHistory(5); len(got) != 2 || got[0] != g.Blocks[9].Header.Hash() {
 		t.Errorf("missing %v", got)
 	}
-	flipByte(t, filepath.Join(at, "blocks", Name("blk", 0)), int64(s.tree.Active()[4].Own.body.Offset)+90)
+	flipByte(t, filepath.Join(at, "blocks", blockfile.Name("blk", 0)), int64(s.tree.Active()[4].Own.body.Offset)+90)
 	s.run()
 	s.until(t, "the damage to be found", func() bool {
 		got := s.MissingHistory(5)
@@ -793,7 +794,7 @@ func TestDamagedReplay(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			to := filepath.Join(t.TempDir(), "b")
 			copyDir(t, at, to)
-			history, err := openStore(OS{}, filepath.Join(to, historyDir), databaseBuffer)
+			history, err := openStore(blockfile.OS{}, filepath.Join(to, historyDir), databaseBuffer)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/syndtr/goleveldb/leveldb"
 
+	"lode/chain/blockfile"
 	"lode/consensus"
 )
 
@@ -50,7 +51,7 @@ func (c *Chain) WriteSnapshot(ctx context.Context, name string, progress func(do
 	} else if err != nil {
 		return w, err
 	}
-	return w, OS{}.SyncDir(filepath.Dir(name))
+	return w, blockfile.OS{}.SyncDir(filepath.Dir(name))
 }
 
 type snapshotTarget interface {

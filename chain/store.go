@@ -15,6 +15,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/storage"
 	"github.com/syndtr/goleveldb/leveldb/util"
 
+	"lode/chain/blockfile"
 	"lode/consensus"
 )
 
@@ -52,13 +53,13 @@ type store struct {
 // openStore opens or makes the database in dir. Its error is errCorrupt for one
 // that must be built anew. Journals are read strictly: by default LevelDB drops
 // what it cannot read in silence, and coins with it.
-func openStore(d Disk, dir string, buffer int) (*store, error) {
+func openStore(d blockfile.Disk, dir string, buffer int) (*store, error) {
 	raw, err := d.Database(dir)
 	if err != nil {
 		return nil, err
 	}
-	files := NewSafeStorage(raw, d, dir)
-	if err := errors.Join(clearUnborn(d, dir), CutJournal(files)); err != nil {
+	files := blockfile.NewSafeStorage(raw, d, dir)
+	if err := errors.Join(clearUnborn(d, dir), blockfile.CutJournal(files)); err != nil {
 		return nil, errors.Join(err, files.Close())
 	}
 	options := storeOptions()
@@ -87,7 +88,7 @@ func storeOptions() *opt.Options {
 // clearUnborn removes what LevelDB has left of a database that it was making
 // when the process was killed: it would take that for damage. There is nothing in
 // a database before CURRENT names its manifest.
-func clearUnborn(d Disk, dir string) error {
+func clearUnborn(d blockfile.Disk, dir string) error {
 	names, err := d.Names(dir)
 	if err != nil {
 		return err
@@ -197,13 +198,13 @@ func (s *store) get(key byte) ([]byte, error) {
 }
 
 // tails reads where the block and undo files ended when the tip was written.
-func (s *store) tails() (blocks, undos Position, err error) {
+func (s *store) tails() (blocks, undos blockfile.Position, err error) {
 	value, err := s.get(keyTails)
 	if err != nil {
 		return blocks, undos, err
 	}
 	d := consensus.NewDecoder(value)
-	for _, p := range []*Position{&blocks, &undos} {
+	for _, p := range []*blockfile.Position{&blocks, &undos} {
 		p.File, p.Offset = d.Uint32(), d.Uint32()
 	}
 	if err := d.Finish(); err != nil {
@@ -222,9 +223,9 @@ func (b *batch) putCoin(o consensus.OutPoint, c *consensus.Coin) {
 	b.Put(coinKey(o), appendCoin(nil, c))
 }
 
-func (b *batch) putTails(blocks, undos Position) {
+func (b *batch) putTails(blocks, undos blockfile.Position) {
 	var value []byte
-	for _, p := range []Position{blocks, undos} {
+	for _, p := range []blockfile.Position{blocks, undos} {
 		value = binary.LittleEndian.AppendUint32(value, p.File)
 		value = binary.LittleEndian.AppendUint32(value, p.Offset)
 	}

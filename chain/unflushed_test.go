@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"lode/chain/blockfile"
 	"lode/consensus"
 	"lode/consensus/sigcheck"
 	"lode/testnet/chaingen"
@@ -15,7 +16,7 @@ import (
 // killedLedger makes a ledger with blocks, the last of which no flush has seen,
 // and copies it as it is on disk: as a kill would leave it. record is where a
 // block lies in its file.
-func killedLedger(t *testing.T, flushed int, blocks []*consensus.Block) (copyTo func(t *testing.T) string, record func(*consensus.Block) Position) {
+func killedLedger(t *testing.T, flushed int, blocks []*consensus.Block) (copyTo func(t *testing.T) string, record func(*consensus.Block) blockfile.Position) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "killed")
 	c, err := Open(t.Context(), Config{Dir: dir, Spec: testSpec, Sigs: sigcheck.New(0)})
@@ -31,7 +32,7 @@ func killedLedger(t *testing.T, flushed int, blocks []*consensus.Block) (copyTo 
 		copyDir(t, dir, at)
 		return at
 	}
-	return copyTo, func(b *consensus.Block) Position { return mustFind(c, b.Header.Hash()).Own.body }
+	return copyTo, func(b *consensus.Block) blockfile.Position { return mustFind(c, b.Header.Hash()).Own.body }
 }
 
 // TestVerifyCoversWhatIsNotFlushed verifies a ledger that was killed before a
@@ -59,7 +60,7 @@ func TestVerifyCoversWhatIsNotFlushed(t *testing.T) {
 	damage := func(height int, from int) func(t *testing.T, dir string) {
 		p := record(blocks[height-1])
 		return func(t *testing.T, dir string) {
-			flipByte(t, filepath.Join(dir, "blocks", Name("blk", p.File)), int64(p.Offset)+int64(from))
+			flipByte(t, filepath.Join(dir, "blocks", blockfile.Name("blk", p.File)), int64(p.Offset)+int64(from))
 		}
 	}
 	for name, test := range map[string]struct {
@@ -75,10 +76,10 @@ func TestVerifyCoversWhatIsNotFlushed(t *testing.T) {
 		"the last's byte":  {damage(50, 200), "49 blocks are good", 0, 49, []string{"found=49"}},
 		"the last's magic": {damage(50, -8), "49 blocks are good", 0, 49, []string{"found=49"}},
 		"torn": {func(t *testing.T, dir string) {
-			if err := os.Truncate(filepath.Join(dir, "blocks", Name("blk", 0)), int64(last.Offset)+20); err != nil {
+			if err := os.Truncate(filepath.Join(dir, "blocks", blockfile.Name("blk", 0)), int64(last.Offset)+20); err != nil {
 				t.Fatal(err)
 			}
-		}, "", FrameSize + 20, 49, []string{"the block that was written last is not whole", "cut_off_bytes=28"}},
+		}, "", blockfile.FrameSize + 20, 49, []string{"the block that was written last is not whole", "cut_off_bytes=28"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := copyTo(t)

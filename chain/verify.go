@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"lode/chain/blockfile"
 	"lode/chain/headertree"
 	"lode/consensus"
 )
@@ -110,7 +111,7 @@ func (w *verification) readBehind(ctx context.Context) (lost, err error) {
 	if err != nil {
 		return nil, err
 	}
-	f := finder{c: c, genesis: c.tree.Active()[0], waiting: make(map[consensus.Hash][]Position), told: time.Now()}
+	f := finder{c: c, genesis: c.tree.Active()[0], waiting: make(map[consensus.Hash][]blockfile.Position), told: time.Now()}
 	found, err := c.blocks.Blocks(ctx, from, c.rules.MaxBlockWeight, f.visit)
 	if err != nil {
 		return nil, err
@@ -217,9 +218,9 @@ func (c *Chain) hashCoins(ctx context.Context, s *store) (stats UTXOStats, err e
 
 // openBeside makes an empty database for a replay, in the place of one that an
 // earlier one may have left.
-func openBeside(d Disk, dir string, buffer int) (*store, error) {
+func openBeside(d blockfile.Disk, dir string, buffer int) (*store, error) {
 	lock, err := d.Lock(filepath.Join(dir, "LOCK"))
-	if errors.Is(err, ErrInUse) {
+	if errors.Is(err, blockfile.ErrInUse) {
 		return nil, fmt.Errorf("%s is in use by another process", dir)
 	}
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"lode/chain/blockfile"
 	"lode/chain/headertree"
 	"lode/consensus"
 	"lode/testnet/chaingen"
@@ -58,12 +59,12 @@ func TestVerify(t *testing.T) {
 	}
 	changeBlock := func(offset uint32) func(string) {
 		return func(dir string) {
-			flipByte(t, filepath.Join(dir, "blocks", Name("blk", 0)), int64(seventh.Own.body.Offset+offset))
+			flipByte(t, filepath.Join(dir, "blocks", blockfile.Name("blk", 0)), int64(seventh.Own.body.Offset+offset))
 		}
 	}
 	changeCoins := func(change func(*batch)) func(string) {
 		return func(dir string) {
-			s, err := openStore(OS{}, filepath.Join(dir, "ledger"), databaseBuffer)
+			s, err := openStore(blockfile.OS{}, filepath.Join(dir, "ledger"), databaseBuffer)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +85,7 @@ func TestVerify(t *testing.T) {
 		"block":           {changeBlock(seventh.Own.body.Size - 20), ErrDamaged, seventh.Hash().String()},
 		"header":          {changeBlock(3), ErrDamaged, seventh.Hash().String()},
 		"frame":           {changeBlock(^uint32(6)), ErrDamaged, seventh.Hash().String()},
-		"a file is gone":  {func(dir string) { remove(t, filepath.Join(dir, "blocks", Name("blk", 0))) }, ErrDamaged, "height 1:"},
+		"a file is gone":  {func(dir string) { remove(t, filepath.Join(dir, "blocks", blockfile.Name("blk", 0))) }, ErrDamaged, "height 1:"},
 		"coin removed":    {changeCoins(func(b *batch) { b.Delete(coinKey(coin)) }), ErrDiffers, "--reindex"},
 		"coin added":      {changeCoins(func(b *batch) { b.putCoin(consensus.OutPoint{Index: 9}, &consensus.Coin{Value: 1}) }), ErrDiffers, "--reindex"},
 		"coin changed":    {changeCoins(func(b *batch) { b.putCoin(coin, &consensus.Coin{Value: 1}) }), ErrDiffers, "--reindex"},
@@ -132,7 +133,7 @@ func TestReplaySmallCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := openStore(OS{}, t.TempDir(), databaseBuffer)
+	s, err := openStore(blockfile.OS{}, t.TempDir(), databaseBuffer)
 	if err != nil {
 		t.Fatal(err)
 	}

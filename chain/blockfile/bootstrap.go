@@ -1,4 +1,4 @@
-package chain
+package blockfile
 
 import (
 	"bytes"
@@ -160,3 +160,7 @@ func (u unmask) ReadAt(p []byte, offset int64) (int, error) {
 	}
 	return n, err
 }
+
+// Unmask gives src as it was before Bitcoin Core masked it with the content of
+// its xor.dat.
+func Unmask(src io.ReaderAt, key [8]byte) io.ReaderAt { return unmask{src, key} }

@@ -1,4 +1,4 @@
-package chain
+package blockfile
 
 import (
 	"bytes"
@@ -56,9 +56,9 @@ var ErrRecord = errors.New("not as it was written")
 // or is gone.
 var ErrEnds = fmt.Errorf("%w: the file is gone or ends before", ErrRecord)
 
-// openFiles finds the files that are there. Some in between may be missing. One grows
+// Open finds the files that are there. Some in between may be missing. One grows
 // to limit bytes; 0 means MaxFileSize.
-func openFiles(d Disk, dir, prefix string, magic []byte, limit int64) (*Files, error) {
+func Open(d Disk, dir, prefix string, magic []byte, limit int64) (*Files, error) {
 	if err := d.Mkdir(dir); err != nil {
 		return nil, err
 	}
