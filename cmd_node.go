@@ -101,7 +101,8 @@ type nodeConfig struct {
 	snapshot       string         // a file; empty for none
 	snapshotHash   consensus.Hash // zero for what the chainspec says
 	policy         mempool.Policy
-	keepPool       bool // from one run to the next
+	keepPool       bool          // from one run to the next
+	estimatesAge   time.Duration // saved fee estimates that are older do not count
 	logLevel       slog.Level
 	logLevels      *logcat.Levels
 	logFile        string       // empty for standard output
@@ -125,10 +126,9 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 			return nil, err
 		}
 	}
-	if n.policy, err = policyOf(c); err != nil {
+	if err := n.readPoolFlags(c); err != nil {
 		return nil, err
 	}
-	n.keepPool = c.Int("persistmempool") == 1
 	if n.pool, err = poolConfigOf(c); err != nil {
 		return nil, err
 	}

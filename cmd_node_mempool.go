@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ func policyFlags() []cli.Flag {
 	return withEnv(
 		&cli.IntFlag{Name: "maxmempool", Value: mempool.DefaultPolicy().MaxMemory / 1_000_000, Usage: "keep unconfirmed transactions in at most `MB` of memory; those that pay least go first"},
 		&cli.IntFlag{Name: "persistmempool", Value: 1, Usage: "with 0 for `BIT`, neither load the mempool at the start nor save it at the stop"},
+		&cli.BoolFlag{Name: "acceptstalefeeestimates", Usage: "go on with saved fee estimates however old they are, on networks for tests"},
 		&cli.DurationFlag{Name: "mempoolexpiry", Value: mempool.DefaultPolicy().Expiry, Usage: "forget a transaction that is not confirmed after `TIME`"},
 		rateFlag("minrelaytxfee", mempool.DefaultPolicy().MinRelay, "accept no transaction that pays less than `RATE`, in sat/vB"),
 		rateFlag("incrementalrelayfee", mempool.DefaultPolicy().Increment, "have a replacement pay `RATE` more for its own size, in sat/vB; more than --minrelaytxfee raises that, unless it is given"),
@@ -48,6 +50,19 @@ func parseRate(s string) (mempool.FeeRate, error) {
 		err = fmt.Errorf("fee rate %q: want at most %s sat/vB", s, wallet.FeeRate(maxRate))
 	}
 	return mempool.FeeRate(rate), err
+}
+
+// readPoolFlags reads the flags about unconfirmed transactions.
+func (n *nodeConfig) readPoolFlags(c *cli.Context) (err error) {
+	n.keepPool, n.estimatesAge = c.Int("persistmempool") == 1, mempool.EstimatesMaxAge
+	if c.Bool("acceptstalefeeestimates") {
+		if !n.spec.Defaults.MockClock {
+			return usageError(c.Command.HelpName, "--acceptstalefeeestimates is for networks for tests: old estimates cost money elsewhere")
+		}
+		n.estimatesAge = math.MaxInt64
+	}
+	n.policy, err = policyOf(c)
+	return err
 }
 
 // policyOf is what the flags say of unconfirmed transactions.

@@ -131,7 +131,7 @@ func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server
 	group.Go(func() error { return p.ledger.RunSnapshot(ctx) })
 	group.Go(func() error { return p.templates.Run(ctx) })
 	estimates := filepath.Join(n.dir, mempool.EstimatesFileName)
-	p.pool.LoadEstimates(estimates)
+	p.pool.LoadEstimates(estimates, n.estimatesAge)
 	group.Go(func() error { n.keepEstimates(ctx, p.pool, estimates); return nil })
 	group.Go(func() error { n.loadPool(ctx, p); return nil })
 	if p.mining != nil {

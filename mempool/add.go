@@ -218,7 +218,7 @@ func (p *Pool) accept(a *adding) error {
 	if !a.time.IsZero() {
 		c.Time = a.time
 	}
-	c.track(!a.time.IsZero())
+	p.track(c.node, !a.time.IsZero())
 	p.commit(c.change)
 	p.came(c.change)
 	if !a.packaged {

@@ -150,7 +150,7 @@ func (p *Pool) commit(c *change) {
 		}
 	}
 	for _, n := range c.gone {
-		p.estimator.left(n, p.height)
+		p.estimator.Leave(n.mark)
 		p.unlink(n)
 	}
 	for _, n := range c.came {

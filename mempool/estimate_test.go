@@ -8,6 +8,7 @@ import (
 	"lode/chain"
 	"lode/consensus"
 	"lode/mempool"
+	"lode/mempool/fees"
 )
 
 // TestEstimate confirms dear transactions in the next block, and cheap ones after
@@ -18,18 +19,18 @@ func TestEstimate(t *testing.T) {
 	coins := w.coins()
 	unknown := func(target int) {
 		t.Helper()
-		if rate, blocks, ok := w.pool.Estimate(target, 85); ok {
+		if rate, blocks, ok := w.pool.Estimate(target, fees.Economical); ok {
 			t.Errorf("%d for %d blocks, from nothing", rate, blocks)
 		}
 	}
 	unknown(2)
 	const dear, cheap = 5000, 500 // sat, for 111 vB
 	var waiting [][]*consensus.Tx
-	for i := range 12 {
+	for i := range 26 {
 		var fast, slow []*consensus.Tx
-		for k := range 4 {
-			fast = append(fast, w.add(t, w.pay(t, dear, 1, coins[8*i+2*k])))
-			slow = append(slow, w.add(t, w.pay(t, cheap, 1, coins[8*i+2*k+1])))
+		for k := range 2 {
+			fast = append(fast, w.add(t, w.pay(t, dear, 1, coins[4*i+2*k])))
+			slow = append(slow, w.add(t, w.pay(t, cheap, 1, coins[4*i+2*k+1])))
 		}
 		waiting = append(waiting, slow)
 		if i >= 5 {
@@ -46,17 +47,17 @@ func TestEstimate(t *testing.T) {
 	for _, c := range []struct {
 		target, blocks int
 		want           mempool.FeeRate
-	}{{1, 2, rate(dear, size)}, {2, 2, rate(dear, size)}, {6, 6, rate(cheap, size)}, {100, 6, rate(cheap, size)}} {
-		got, blocks, ok := w.pool.Estimate(c.target, 85)
+	}{{1, 2, rate(dear, size)}, {2, 2, rate(dear, size)}, {12, 12, rate(cheap, size)}, {100, 12, rate(cheap, size)}} {
+		got, blocks, ok := w.pool.Estimate(c.target, fees.Economical)
 		if !ok || blocks != c.blocks || got < c.want-1 || got > c.want+1 {
 			t.Errorf("target %d: %d for %d blocks (%v), want %d for %d", c.target, got, blocks, ok, c.want, c.blocks)
 		}
 	}
-	raw := w.pool.EstimateRaw(2, 0.95)
-	if d := raw.Rate - rate(dear, size); d < -1 || d > 1 || !raw.Fails || raw.Fail.To > raw.Pass.From || raw.Pass.WithinTarget != raw.Pass.Confirmed || raw.Fail.WithinTarget > 0 {
+	raw := w.pool.EstimateRaw(fees.Medium, 2, 0.95)
+	if d := mempool.FeeRate(raw.Rate) - rate(dear, size); d < -1 || d > 1 || !raw.Fails || raw.Fail.To > raw.Pass.From || raw.Pass.WithinTarget != raw.Pass.Confirmed || raw.Fail.WithinTarget > 0 {
 		t.Errorf("what an estimate for 2 blocks looks at: %+v", raw)
 	}
-	if raw := w.pool.EstimateRaw(144, 0); raw.Fails || raw.Rate == 0 {
+	if raw := w.pool.EstimateRaw(fees.Medium, 48, 0); raw.Rate == 0 || raw.Fail.Confirmed > 0 {
 		t.Errorf("what an estimate without a threshold looks at: %+v", raw)
 	}
 }
@@ -104,7 +105,7 @@ func TestEstimateAfterSnapshot(t *testing.T) {
 	}
 	w.sync(t)
 	w.learn(t, 12)
-	if _, _, ok := w.pool.Estimate(2, 85); !ok {
+	if _, _, ok := w.pool.Estimate(2, fees.Economical); !ok {
 		t.Error("what was confirmed after the snapshot does not count")
 	}
 }

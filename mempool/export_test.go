@@ -1,8 +1,6 @@
 package mempool
 
 import (
-	"bufio"
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -13,6 +11,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/mempool/fees"
 )
 
 // Verify recounts everything that the pool keeps about its transactions.
@@ -212,27 +211,16 @@ func Checked(body []byte) []byte {
 
 // FreshEstimates is the body of a file of fee estimates that know nothing.
 func FreshEstimates() []byte {
-	var e estimator
-	return e.body(time.Unix(1_700_000_000, 0), 7)
-}
-
-func (e *estimator) body(at time.Time, height uint32) []byte {
-	var b bytes.Buffer
-	w := bufio.NewWriter(&b)
-	e.write(w, at, height)
-	if err := w.Flush(); err != nil {
-		panic(err)
-	}
-	return b.Bytes()
+	return estimatesBody(fees.New(7))
 }
 
 // RewriteEstimates reads a body and writes it again.
 func RewriteEstimates(body []byte) (again []byte, ok bool) {
-	s, err := readEstimates(body)
+	e, err := readEstimates(body)
 	if err != nil {
 		return nil, false
 	}
-	return s.body(s.at, s.height), true
+	return estimatesBody(e), true
 }
 
 // Full is a synthetic pool that stays at the limit of its memory.

@@ -14,6 +14,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/mempool/fees"
 )
 
 // Ledger is what the pool needs of the chain.
@@ -60,7 +61,7 @@ type node struct {
 	seq      uint64           // order of entry; parents come before children
 	usage    int              // bytes of memory
 	volatile bool             // see isVolatile
-	bucket   uint8            // of fee estimates, or 0
+	mark     fees.Mark        // of fee estimates
 	parents  []*node
 	children []*node
 	cluster  *cluster
@@ -90,7 +91,7 @@ type Pool struct {
 	fees      consensus.Amount
 	floor     floor
 	aging     ageQueue // all, and some that have left
-	estimator estimator
+	estimator *fees.Estimator
 	change    uint64 // counts changes, for whoever waits for them
 	selected  selected
 	journal   journal
@@ -114,7 +115,7 @@ func New(cfg Config) *Pool {
 	}
 	return &Pool{
 		cfg: cfg, maxReturned: maxReturned, run: newRun(), byTxID: make(map[consensus.Hash]*node), byWTxID: make(map[consensus.Hash]*node),
-		spends: make(map[consensus.OutPoint]*node), deltas: make(map[consensus.Hash]consensus.Amount), queue: newQueue(),
+		spends: make(map[consensus.OutPoint]*node), deltas: make(map[consensus.Hash]consensus.Amount), queue: newQueue(), estimator: fees.New(0),
 	}
 }
 

@@ -3,6 +3,7 @@ package mempool_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"log/slog"
 	"math"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"lode/consensus"
 	"lode/mempool"
+	"lode/mempool/fees"
 )
 
 // estimates is another pool on the same ledger that has read a file, and what it
@@ -24,7 +26,7 @@ func (w *world) estimates(path string) (*mempool.Pool, string) {
 		Ledger: w.ledger, Sigs: w.sigs, Policy: w.policy, Now: func() time.Time { return w.now },
 		Log: slog.New(slog.NewTextHandler(&log, nil)),
 	})
-	p.LoadEstimates(path)
+	p.LoadEstimates(path, mempool.EstimatesMaxAge)
 	return p, log.String()
 }
 
@@ -59,7 +61,7 @@ func TestSaveEstimates(t *testing.T) {
 	w.pool.Load(t.Context(), filepath.Join(t.TempDir(), "none"))
 	w.check(t)
 	w.learn(t, 12)
-	rate, blocks, ok := w.pool.Estimate(2, 85)
+	rate, blocks, ok := w.pool.Estimate(2, fees.Economical)
 	if !ok || rate != 1000*1000/111 {
 		t.Fatalf("%d for %d blocks (%v)", rate, blocks, ok)
 	}
@@ -68,13 +70,13 @@ func TestSaveEstimates(t *testing.T) {
 	}
 	p, log := w.estimates(path)
 	for target := range 20 {
-		rate, blocks, ok := w.pool.Estimate(target, 85)
-		gotRate, gotBlocks, gotOK := p.Estimate(target, 85)
+		rate, blocks, ok := w.pool.Estimate(target, fees.Economical)
+		gotRate, gotBlocks, gotOK := p.Estimate(target, fees.Economical)
 		if gotRate != rate || gotBlocks != blocks || gotOK != ok {
 			t.Errorf("target %d: %d for %d blocks (%v), before the stop %d for %d (%v)", target, gotRate, gotBlocks, gotOK, rate, blocks, ok)
 		}
 	}
-	if strings.Count(log, "\n") != 1 || !strings.Contains(log, "blocks=12") {
+	if strings.Count(log, "\n") != 1 || !strings.Contains(log, "blocks=11") {
 		t.Errorf("log: %s", log)
 	}
 
@@ -92,7 +94,7 @@ func TestSaveEstimates(t *testing.T) {
 	for range 300 {
 		w.confirm(t)
 	}
-	if rate, _, ok := w.pool.Estimate(2, 85); !ok {
+	if rate, _, ok := w.pool.Estimate(2, fees.Economical); !ok {
 		t.Fatalf("%d after 300 blocks", rate)
 	}
 	if p, _ := w.estimates(path); !same(t, p, w.pool) {
@@ -116,7 +118,7 @@ func TestSaveEstimates(t *testing.T) {
 }
 
 func known(p *mempool.Pool) bool {
-	_, _, ok := p.Estimate(2, 85)
+	_, _, ok := p.Estimate(2, fees.Economical)
 	return ok
 }
 
@@ -128,8 +130,8 @@ func same(t *testing.T, a, b *mempool.Pool) bool {
 			t.Fatal(err)
 		}
 	}
-	rateA, _, okA := a.Estimate(2, 85)
-	rateB, _, okB := b.Estimate(2, 85)
+	rateA, _, okA := a.Estimate(2, fees.Economical)
+	rateB, _, okB := b.Estimate(2, fees.Economical)
 	return rateA == rateB && okA == okB
 }
 
@@ -154,15 +156,18 @@ func TestSaveEstimatesDamaged(t *testing.T) {
 		binary.LittleEndian.PutUint64(body[at:], v)
 		return mempool.Checked(body)
 	}
-	for name, content := range map[string][]byte{
-		"empty": {}, "short": good[:len(good)-1], "more": append(slices.Clone(good), 0), "text": []byte(strings.Repeat("hello ", 100)), "huge": make([]byte, 1<<20),
-		"version": changed(0, 2), "height": changed(16, 1<<32), "blocks": changed(24, 1<<32), "not a number": changed(32, math.Float64bits(math.NaN())),
-		"below zero": changed(32, math.Float64bits(-1)), "infinite": changed(40, math.Float64bits(math.Inf(1))), "more than all": changed(48, math.Float64bits(1e9)),
-		"shorter": mempool.Checked(good[:len(good)-40]),
-	} {
-		if err := os.WriteFile(path, content, 0o600); err != nil {
+	write := func(content []byte) {
+		if err := errors.Join(os.WriteFile(path, content, 0o600), os.Chtimes(path, w.now, w.now)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for name, content := range map[string][]byte{
+		"empty": {}, "short": good[:len(good)-1], "more": append(slices.Clone(good), 0), "text": []byte(strings.Repeat("hello ", 100)), "huge": make([]byte, 1<<20),
+		"version": changed(0, 1), "height": changed(8, 1<<32), "blocks": changed(16, 1<<32), "flag": changed(24, 2), "not a number": changed(32, math.Float64bits(math.NaN())),
+		"below zero": changed(32, math.Float64bits(-1)), "infinite": changed(40, math.Float64bits(math.Inf(1))), "more than all": changed(32+2*8*237, math.Float64bits(1e9)),
+		"shorter": mempool.Checked(good[:len(good)-40]),
+	} {
+		write(content)
 		if p, log := w.estimates(path); known(p) || strings.Count(log, "\n") != 1 || !strings.Contains(log, "begin empty") {
 			t.Errorf("%s: %q", name, log)
 		}
@@ -170,9 +175,7 @@ func TestSaveEstimatesDamaged(t *testing.T) {
 	if p, log := w.estimates(filepath.Join(dir, "none")); known(p) || strings.Count(log, "\n") != 1 {
 		t.Errorf("no file: %q", log)
 	}
-	if err := os.WriteFile(path, good, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	write(good)
 	if p, _ := w.estimates(path); !known(p) {
 		t.Error("the good one is not read")
 	}

@@ -6,6 +6,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/mempool/fees"
 )
 
 // updateLimit is how many blocks are taken from the ledger at a time.
@@ -24,6 +25,7 @@ func (p *Pool) Sync() error {
 func (p *Pool) sync(r *chain.Reader) error {
 	if tip := r.Tip(); !p.synced {
 		p.point, p.height, p.synced = tip.Hash, tip.Height, true
+		p.estimator.Block(tip.Height)
 	} else if tip.Hash == p.point {
 		p.expire()
 		return nil
@@ -78,12 +80,13 @@ func (p *Pool) sync(r *chain.Reader) error {
 // confirm removes what a block contains, and what conflicts with it.
 func (p *Pool) confirm(block *consensus.Block) {
 	p.height++
-	p.estimator.block()
+	p.estimator.Block(p.height)
 	var gone, conflicting []*node
 	rivals := make(map[*node]*consensus.Tx) // what took the coins of those that conflict
 	for _, tx := range block.Txs[1:] {
 		if n, ok := p.byTxID[tx.TxID()]; ok {
-			p.estimator.confirmed(n, p.height)
+			p.estimator.Confirm(n.mark, int64(n.Rate()))
+			n.mark = fees.Mark{} // it is done
 			gone = append(gone, n)
 			continue
 		}
@@ -125,12 +128,17 @@ func (p *Pool) takeBack(r *chain.Reader, reverted []*consensus.Tx, dependent []*
 		}
 	}
 	was = p.shaken(dependent)
-	p.removeAll(was)
 	for _, n := range was {
-		list = append(list, &candidate{node: &node{Entry: n.Entry, usage: n.usage}})
+		list = append(list, &candidate{node: &node{Entry: n.Entry, usage: n.usage, mark: n.mark}})
+		n.mark = fees.Mark{} // it goes on to wait
 	}
+	p.removeAll(was)
 	for _, c := range list {
-		if err := p.comeBack(r, c); err != nil && !IsRefusal(err) {
+		err := p.comeBack(r, c)
+		if err != nil {
+			p.estimator.Leave(c.mark)
+		}
+		if err != nil && !IsRefusal(err) {
 			return err
 		}
 	}

@@ -144,6 +144,7 @@ type fakeNetwork struct {
 	refuses   bool             // transactions of peers
 	urls      []string         // that are advertised
 	told      []consensus.Hash // by Broadcast
+	again     []consensus.Hash // by Resubmit
 	dialError error
 }
 
@@ -153,6 +154,12 @@ func (f *fakeNetwork) Broadcast(txids ...consensus.Hash) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.told = append(f.told, txids...)
+}
+
+func (f *fakeNetwork) Resubmit(txids ...consensus.Hash) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.again = append(f.again, txids...)
 }
 
 func (f *fakeNetwork) Unbroadcast() map[consensus.Hash]bool {

@@ -3,9 +3,11 @@ package rpc
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"path/filepath"
 
 	"lode/mempool"
+	"lode/mempool/fees"
 )
 
 // importMempool takes in a file of transactions, also one of Bitcoin Core's.
@@ -33,7 +35,7 @@ func (s *Server) importMempool(ctx context.Context, p *params) (any, error) {
 	if unbroadcast {
 		for _, id := range ids {
 			if _, ok := s.cfg.Pool.ByTxID(id); ok {
-				s.cfg.Network.Broadcast(id)
+				s.cfg.Network.Resubmit(id)
 			}
 		}
 	}
@@ -87,19 +89,21 @@ type rawRangeJSON struct {
 	Left      float64 `json:"leftmempool"`
 }
 
-func rawRange(r *mempool.EstimateRange) *rawRangeJSON {
+func rawRange(r *fees.Range) *rawRangeJSON {
 	cents := func(f float64) float64 { return float64(int64(f*100+0.5)) / 100 }
 	return &rawRangeJSON{
-		float64(int64(r.From + 0.5)), float64(int64(r.To + 0.5)), cents(r.WithinTarget), cents(r.Confirmed), cents(r.InMempool), cents(r.LeftMempool),
+		math.Round(r.From), math.Round(r.To), cents(r.WithinTarget), cents(r.Confirmed), cents(r.InMempool), cents(r.LeftMempool),
 	}
 }
 
-// estimateRawFee shows what estimates of fees come from. There is one horizon, whose
-// counts fade about as Bitcoin Core's medium one does.
+// estimateRawFee shows what estimates of fees come from, by horizon.
 func (s *Server) estimateRawFee(_ context.Context, p *params) (any, error) {
 	target, threshold := p.integer(0, 0, -1<<31, 1<<31-1), 0.95
 	if p.given(1, "number") {
 		p.into(1, &threshold, "number")
+	}
+	if err := s.estimates(); err != nil && p.err == nil {
+		return nil, err
 	}
 	switch {
 	case p.err != nil:
@@ -109,32 +113,38 @@ func (s *Server) estimateRawFee(_ context.Context, p *params) (any, error) {
 	case threshold < 0 || threshold > 1:
 		return nil, fail(codeParameter, "Invalid threshold")
 	}
-	type horizon struct {
-		Rate   *coins        `json:"feerate,omitempty"`
-		Decay  float64       `json:"decay"`
-		Scale  int           `json:"scale"`
-		Pass   *rawRangeJSON `json:"pass,omitempty"`
-		Fail   *rawRangeJSON `json:"fail,omitempty"`
-		Errors []string      `json:"errors,omitempty"`
-	}
-	answer := make(map[string]horizon)
-	if target > mempool.HighestTarget {
-		return answer, nil
-	}
 	pool, err := s.pool()
 	if err != nil {
 		return nil, err
 	}
-	raw := pool.EstimateRaw(int(target), threshold)
-	h := horizon{Decay: raw.Fade, Scale: 1}
+	answer := make(map[string]rawHorizonJSON)
+	for _, h := range fees.Horizons() {
+		if int(target) <= h.Most() {
+			answer[h.String()] = rawHorizon(h, pool.EstimateRaw(h, int(target), threshold))
+		}
+	}
+	return answer, nil
+}
+
+// rawHorizonJSON is an estimate of one horizon.
+type rawHorizonJSON struct {
+	Rate   *coins        `json:"feerate,omitempty"`
+	Decay  float64       `json:"decay"`
+	Scale  int           `json:"scale"`
+	Pass   *rawRangeJSON `json:"pass,omitempty"`
+	Fail   *rawRangeJSON `json:"fail,omitempty"`
+	Errors []string      `json:"errors,omitempty"`
+}
+
+func rawHorizon(h fees.Horizon, raw fees.Raw) rawHorizonJSON {
+	j := rawHorizonJSON{Decay: h.Fade(), Scale: h.Scale()}
 	if raw.Fails {
-		h.Fail = rawRange(&raw.Fail)
+		j.Fail = rawRange(&raw.Fail)
 	}
 	if raw.Rate > 0 {
-		h.Rate, h.Pass = new(coins(raw.Rate)), rawRange(&raw.Pass)
+		j.Rate, j.Pass = new(coins(math.Round(raw.Rate))), rawRange(&raw.Pass)
 	} else {
-		h.Errors = []string{"Insufficient data or no feerate found which meets threshold"}
+		j.Errors = []string{"Insufficient data or no feerate found which meets threshold"}
 	}
-	answer["medium"] = h
-	return answer, nil
+	return j
 }

@@ -10,8 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"lode/consensus"
 	"lode/internal/logcat"
-	"lode/mempool"
+	"lode/mempool/fees"
 	"lode/rpc"
 	"lode/rpc/manual"
 	"lode/wallet/descriptor"
@@ -249,7 +250,7 @@ func TestImportMempool(t *testing.T) {
 	tx := n.payment(1, 1000)
 	check(t, n.pool.Add(tx))
 	path := filepath.Join(t.TempDir(), "saved")
-	check(t, n.pool.Save(path))
+	check(t, n.pool.Save(path, tx.TxID()))
 	other := newNode(t, "regtest", 0)
 	for height := range uint32(102) {
 		check(t, other.chain.AddBlock(n.block(height+1)))
@@ -261,9 +262,18 @@ func TestImportMempool(t *testing.T) {
 	if _, ok := other.pool.ByTxID(tx.TxID()); !ok {
 		t.Error("the transaction has not come")
 	}
+	// Broadcast would take it for one that everybody knows.
+	same(t, ok[any](other, "importmempool", path, object{"apply_unbroadcast_set": true}), object{})
+	same(t, other.net.again, []consensus.Hash{tx.TxID()})
 	raw := ok[object](n, "estimaterawfee", 6, 0.9)["medium"].(object)
 	same(t, raw["errors"], []string{"Insufficient data or no feerate found which meets threshold"})
-	same(t, ok[any](n, "estimaterawfee", mempool.HighestTarget+1), object{})
+	if far := ok[object](n, "estimaterawfee", fees.Medium.Most()+1); len(far) != 1 || far["long"] == nil {
+		t.Errorf("horizons that do not look so far ahead: %v", far)
+	}
+	n.net.refuses = true
+	n.refused(-32603, "Fee estimation disabled", "estimatesmartfee", 2)
+	n.refused(-32603, "Fee estimation disabled", "estimaterawfee", 2)
+	n.net.refuses = false
 	spender := ok[[]object](n, "gettxspendingprevout", []any{object{"txid": n.coinbase(1).TxID, "vout": 0}}, object{"mempool_only": false, "return_spending_tx": true})
 	same(t, spender[0]["spendingtx"], hexTx(tx))
 

@@ -39,6 +39,7 @@ type Network interface {
 	BlocksOnly() bool                     // peers' transactions are refused
 	Warnings() []string                   // sentences
 	Broadcast(txids ...consensus.Hash)    // before they are submitted
+	Resubmit(txids ...consensus.Hash)     // that are in the pool, and nobody has asked for
 	Unbroadcast() map[consensus.Hash]bool // of the mempool, by txid
 	Open(ctx context.Context, address, kind string) error
 	Send(id int64, command string, payload []byte) error

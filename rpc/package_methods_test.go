@@ -81,5 +81,5 @@ func TestEstimateSmartFee(t *testing.T) {
 		n.mine(1)
 	}
 	same(t, ok[any](n, "estimatesmartfee", 2), object{"feerate": btc("0.00010000"), "blocks": 2})
-	same(t, ok[any](n, "estimatesmartfee", 1000, "conservative"), object{"feerate": btc("0.00010000"), "blocks": 3})
+	same(t, ok[any](n, "estimatesmartfee", 1000, "conservative"), object{"feerate": btc("0.00010000"), "blocks": 2})
 }

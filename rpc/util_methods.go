@@ -8,11 +8,12 @@ import (
 	"strings"
 
 	"lode/consensus"
+	"lode/mempool/fees"
 )
 
 // maxConfirmTarget is a week of Bitcoin's blocks, the most that estimates look
 // ahead.
-const maxConfirmTarget = 1008
+const maxConfirmTarget = fees.MaxTarget
 
 func (s *Server) estimateSmartFee(_ context.Context, p *params) (any, error) {
 	target, mode := p.integer(0, 0, math.MinInt32, math.MaxInt32), p.text(1, "economical")
@@ -22,19 +23,22 @@ func (s *Server) estimateSmartFee(_ context.Context, p *params) (any, error) {
 	if target < 1 || target > maxConfirmTarget {
 		return nil, fail(codeParameter, "Invalid conf_target, must be between 1 and %d", maxConfirmTarget)
 	}
-	likely := 85 // of a hundred
+	wanted := fees.Economical
 	switch strings.ToLower(mode) {
 	case "unset", "economical":
 	case "conservative":
-		likely = 95
+		wanted = fees.Conservative
 	default:
 		return nil, fail(codeParameter, `Invalid estimate_mode parameter, must be one of: "unset", "economical", "conservative"`)
+	}
+	if err := s.estimates(); err != nil {
+		return nil, err
 	}
 	pool, err := s.pool()
 	if err != nil {
 		return nil, err
 	}
-	rate, blocks, ok := pool.Estimate(int(target), likely)
+	rate, blocks, ok := pool.Estimate(int(target), wanted)
 	if !ok {
 		return struct {
 			Errors []string `json:"errors"`
@@ -45,6 +49,15 @@ func (s *Server) estimateSmartFee(_ context.Context, p *params) (any, error) {
 		Rate   coins `json:"feerate"`
 		Blocks int   `json:"blocks"`
 	}{coins(rate), blocks}, nil
+}
+
+// estimates refuses where there are none: a node that takes no transactions of peers
+// sees too little.
+func (s *Server) estimates() error {
+	if s.cfg.Network.BlocksOnly() {
+		return fail(codeInternal, "Fee estimation disabled")
+	}
+	return nil
 }
 
 func (s *Server) validateAddress(_ context.Context, p *params) (any, error) {

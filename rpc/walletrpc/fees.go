@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"lode/consensus"
+	"lode/mempool/fees"
 	"lode/rpc"
 	"lode/wallet"
 )
@@ -54,13 +55,6 @@ func readFee(a *rpc.Args, target, mode, rate int) (f feeWish) {
 	return f
 }
 
-// Chances that the estimate of a fee rate suffices, in percent: economical and
-// conservative.
-const (
-	likely     = 85
-	veryLikely = 95
-)
-
 // feeRate is what to pay. The reason is in Bitcoin Core's words.
 func (c *call) feeRate(f feeWish) (rate wallet.FeeRate, reason string, err error) {
 	least := wallet.FeeRate(c.m.cfg.Pool.MinFeeRate())
@@ -70,11 +64,11 @@ func (c *call) feeRate(f feeWish) (rate wallet.FeeRate, reason string, err error
 		}
 		return f.rate, "PayTxFee set", nil
 	}
-	chance := likely
+	mode := fees.Economical
 	if f.sure {
-		chance = veryLikely
+		mode = fees.Conservative
 	}
-	estimate, _, ok := c.m.cfg.Pool.Estimate(f.target, chance)
+	estimate, _, ok := c.m.cfg.Pool.Estimate(f.target, mode)
 	switch rate = max(wallet.FeeRate(estimate), wallet.DefaultFeeRate); {
 	case least > rate:
 		return least, "Mempool Min Fee", nil
