@@ -98,6 +98,8 @@ type nodeConfig struct {
 	addrIndex      bool
 	silentIndex    bool
 	coinStatsIndex bool
+	filterIndex    bool
+	peerFilters    bool           // block filters are served to peers
 	snapshot       string         // a file; empty for none
 	snapshotHash   consensus.Hash // zero for what the chainspec says
 	policy         mempool.Policy

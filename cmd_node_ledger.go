@@ -21,6 +21,8 @@ func nodeLedgerFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "addrindex", Usage: "keep an index of the transactions of every address, for getaddresstxids and the like; without it the index is removed"},
 		&cli.BoolFlag{Name: "coinstatsindex", Usage: "keep an index of how many coins there were after each block, for gettxoutsetinfo; without it the index is removed"},
 		&cli.BoolFlag{Name: "silentindex", Usage: "keep an index of what finds silent payments (BIP352), for wallets and getsilentblocks; without it the index is removed"},
+		&cli.BoolFlag{Name: "blockfilterindex", Usage: "keep an index of block filters (BIP158), for light clients, getblockfilter and scanblocks; without it the index is removed"},
+		&cli.BoolFlag{Name: "peerblockfilters", Usage: "serve block filters to peers (BIP157); needs --blockfilterindex"},
 		&cli.BoolFlag{Name: "reindex", Usage: "build the ledger anew from the block files"},
 		&cli.StringFlag{Name: "snapshot", Usage: "begin a fresh ledger with the coins in `FILE`, and verify the history before it in the background"},
 		&cli.StringFlag{Name: "snapshot-hash", DefaultText: "what the chainspec says", Usage: "the UTXO hash (hash_serialized_3) of --snapshot is `HASH`"},
@@ -56,8 +58,12 @@ func (n *nodeConfig) readLedgerFlags(c *cli.Context) (err error) {
 	}
 	n.fastPrune = c.Bool("fastprune")
 	n.txIndex, n.addrIndex, n.silentIndex, n.coinStatsIndex = c.Bool("txindex"), c.Bool("addrindex"), c.Bool("silentindex"), c.Bool("coinstatsindex")
-	if n.prune != chain.PruneNever && (n.txIndex || n.addrIndex || n.silentIndex || n.coinStatsIndex) {
-		return usageError(c.Command.HelpName, "--prune is incompatible with --txindex, --addrindex, --coinstatsindex and --silentindex: the indexes need all blocks")
+	n.filterIndex, n.peerFilters = c.Bool("blockfilterindex"), c.Bool("peerblockfilters")
+	if n.prune != chain.PruneNever && (n.txIndex || n.addrIndex || n.silentIndex || n.coinStatsIndex || n.filterIndex) {
+		return usageError(c.Command.HelpName, "--prune is incompatible with --txindex, --addrindex, --coinstatsindex, --blockfilterindex and --silentindex: the indexes need all blocks")
+	}
+	if n.peerFilters && !n.filterIndex {
+		return usageError(c.Command.HelpName, "Cannot set --peerblockfilters without --blockfilterindex.")
 	}
 	return nil
 }
@@ -66,7 +72,7 @@ func (n *nodeConfig) readLedgerFlags(c *cli.Context) (err error) {
 func (n *nodeConfig) openLedger(ctx context.Context, sigs *sigcheck.Checker) (*chain.Chain, error) {
 	ledger, err := chain.Open(ctx, chain.Config{
 		Dir: n.dir, Spec: n.spec, Now: n.clock.Wall.Now, Log: n.log, Sigs: sigs, Cache: n.cache, Reindex: n.reindex,
-		Prune: n.prune, FastPrune: n.fastPrune, TxIndex: n.txIndex, AddrIndex: n.addrIndex, SilentIndex: n.silentIndex, CoinStatsIndex: n.coinStatsIndex,
+		Prune: n.prune, FastPrune: n.fastPrune, TxIndex: n.txIndex, AddrIndex: n.addrIndex, SilentIndex: n.silentIndex, CoinStatsIndex: n.coinStatsIndex, FilterIndex: n.filterIndex,
 	})
 	if err != nil || n.snapshot == "" {
 		return ledger, err

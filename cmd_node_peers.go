@@ -236,6 +236,14 @@ func (n *nodeConfig) listenOver(l net.Listener) net.Listener {
 	return link.Listener(l, n.link)
 }
 
+// filtersFor is what serves block filters to peers; nil for nobody.
+func (n *nodeConfig) filtersFor(ledger *chain.Chain) p2p.Filters {
+	if !n.peerFilters {
+		return nil
+	}
+	return ledger
+}
+
 // newPeers prepares the network of peers.
 func (n *nodeConfig) newPeers(ledger *chain.Chain, pool *mempool.Pool, ports *ports) *p2p.Node {
 	binds := make([]p2p.Bind, len(ports.binds))
@@ -246,6 +254,6 @@ func (n *nodeConfig) newPeers(ledger *chain.Chain, pool *mempool.Pool, ports *po
 		Spec: n.spec, Chain: ledger, Pool: pool, Listen: n.listenOver(ports.socket), ListenTCP: n.listenOver(ports.tcp), Binds: binds, TLS: n.tls, TrustProxies: n.proxies,
 		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, MaxInbound: orNone(n.places.inbound), MaxUpload: n.maxUpload, Advertise: n.advertise, Pruned: n.prune != chain.PruneNever,
 		Dir: n.dir, AllowOrigins: n.origins, UserAgent: n.userAgent, Clock: n.clock, Log: n.log, LoopbackIsPublic: n.strangers,
-		PrivatePeers: n.private, BlocksOnly: n.blocksOnly, Grants: n.grants, PeerTimeout: n.peerTimeout, DialFrom: n.dialFrom, Link: n.overLink,
+		PrivatePeers: n.private, BlocksOnly: n.blocksOnly, Filters: n.filtersFor(ledger), Grants: n.grants, PeerTimeout: n.peerTimeout, DialFrom: n.dialFrom, Link: n.overLink,
 	})
 }

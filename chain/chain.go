@@ -40,6 +40,7 @@ type Config struct {
 
 	SilentIndex    bool // keep an index of what receivers of silent payments need
 	CoinStatsIndex bool // keep what the coins are after each block
+	FilterIndex    bool // keep the filter of each block (BIP158)
 
 	disk   blockfile.Disk // nil means the real one
 	limits limits         // zero means those of normal
@@ -161,7 +162,7 @@ func Reason(err error) (string, bool) {
 // ctx means nothing.
 func Open(ctx context.Context, cfg Config) (*Chain, error) {
 	cfg = cfg.withDefaults()
-	if cfg.Prune > PruneNever && (cfg.TxIndex || cfg.AddrIndex || cfg.SilentIndex || cfg.CoinStatsIndex) {
+	if cfg.Prune > PruneNever && (cfg.TxIndex || cfg.AddrIndex || cfg.SilentIndex || cfg.CoinStatsIndex || cfg.FilterIndex) {
 		return nil, errors.New("pruning is incompatible with indexes, which point into the blocks")
 	}
 	if cfg.Existing {

@@ -18,7 +18,7 @@
 //     check_off.go;
 //   - snapshots: snapshotfile.go, snapshotwrite.go, snapshot.go, history.go;
 //   - the indexes, which follow from behind: index.go, index_tx.go, index_addr.go,
-//     index_silent.go, index_coinstats.go.
+//     index_silent.go, index_coinstats.go, index_filter.go.
 //
 // # Locks
 //

@@ -27,6 +27,7 @@ const (
 	TxIndex        = "txindex"
 	CoinStatsIndex = "coinstatsindex"
 	AddrIndex      = "addrindex"
+	FilterIndex    = "basic block filter index"
 	// SilentIndex is of no node but Lode.
 	SilentIndex = "silentindex"
 )
@@ -68,6 +69,7 @@ type indexBatch struct {
 	c      *Chain
 	totals map[[32]byte]*totals // by script, as they will be, see addrindex
 	coins  *coinSet             // as it will be, see coinstatsindex
+	last   *filterHead          // of the last block that was added, see filterindex
 }
 
 func (c *Chain) newIndexes() []*index {
@@ -75,6 +77,7 @@ func (c *Chain) newIndexes() []*index {
 		{c: c, name: TxIndex, flag: "--txindex", id: 'x', format: indexFormat, prefixes: []byte{keyTx}, kept: c.cfg.TxIndex, change: changeTxIndex},
 		{c: c, name: AddrIndex, flag: "--addrindex", id: 'a', format: addrFormat, prefixes: []byte{keyAddr, keyAddrTotals}, kept: c.cfg.AddrIndex, change: changeAddrIndex},
 		{c: c, name: CoinStatsIndex, flag: "--coinstatsindex", id: 'c', format: indexFormat, prefixes: []byte{keyCoinStats, keyCoinSet}, kept: c.cfg.CoinStatsIndex, change: changeCoinStatsIndex},
+		{c: c, name: FilterIndex, flag: "--blockfilterindex", id: 'f', format: indexFormat, prefixes: []byte{keyFilter, keyFilterHead}, kept: c.cfg.FilterIndex, change: changeFilterIndex},
 		{c: c, name: SilentIndex, flag: "--silentindex", id: 's', format: indexFormat, prefixes: []byte{keySilent}, kept: c.cfg.SilentIndex, change: changeSilentIndex},
 	}
 	for _, x := range list {

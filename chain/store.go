@@ -38,6 +38,8 @@ const (
 	keyCoinStats  = 'u' // + block hash: what the coins are after it
 	keyCoinSet    = 'w' // the set of the coins at the last block of keyCoinStats, as a number of MuHash
 	keySilent     = 'q' // + block hash: what receivers of silent payments need of its transactions
+	keyFilter     = 'f' // + height + block hash: its filter (BIP158)
+	keyFilterHead = 'g' // + height + block hash: its filter's header and hash
 )
 
 // format changes with every change of how the database is written. What has

@@ -88,6 +88,9 @@ var conducts = map[error]func(w *world, s *station) *actor{
 	}),
 
 	errBloom: says(func(_ *world, a *actor) { a.say(msgEmpty(cmdMempool)) }),
+	errFilters: says(func(w *world, a *actor) {
+		a.say(&msgGetFilters{cmd: cmdGetCFHeaders, stop: w.spec.Rules.GenesisHash()}) // of a node that serves none
+	}),
 	errFlood: says(func(_ *world, a *actor) { a.say(&msgInv{cmdGetData, make([]invItem, maxQueuedRequests+1)}) }),
 	errMutated: says(func(w *world, a *actor) {
 		b := mineOn(w.spec, w.spec.Rules.GenesisState(), 1)

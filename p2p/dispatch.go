@@ -60,6 +60,8 @@ func (n *Node) handle(p *peer, m message) error {
 		if !p.out.requestTxs(m.hash, m.indexes) {
 			return fmt.Errorf("%w: more than %d transactions by getblocktxn", errFlood, maxQueuedPlaces)
 		}
+	case *msgGetFilters:
+		return n.answerFilters(p, m)
 	}
 	return nil
 }

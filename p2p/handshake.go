@@ -67,10 +67,14 @@ func (n *Node) versionMessage(p *peer, nonce uint64) *msgVersion {
 
 // Services is what this node announces that it does, see ServiceNames.
 func (n *Node) Services() uint64 {
+	services := uint64(serviceNetwork | serviceWitness)
 	if n.cfg.Pruned || !n.chain.HasHistory() {
-		return serviceNetworkLimited | serviceWitness
+		services = serviceNetworkLimited | serviceWitness
 	}
-	return serviceNetwork | serviceWitness
+	if n.cfg.Filters != nil { // also while they are built: clients do not come back soon to who has none
+		services |= serviceCompactFilters
+	}
+	return services
 }
 
 // readVersion waits for the peer's version and decides whether to go on.

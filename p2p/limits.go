@@ -16,6 +16,7 @@ import "time"
 //	transactions known, asked for, orphaned      relay.go, txrequest/, orphanage/
 //	peers that are asked for one block           tiprequests.go, compactrelay.go
 //	work and memory for what peers ask           serving.go, turns.go
+//	block filters in one answer, and at a time    messages_filter.go, filters.go
 //	recent blocks that are kept decoded          blockcache.go
 //	memory for long messages while they come     maxReceivedBytes (serving.go)
 //	log lines about one host                     linesPerMinute (misbehaviour.go)

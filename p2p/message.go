@@ -87,6 +87,10 @@ var formats = map[string]format{
 	cmdCmpctBlock:  {maxPayload, decodeCmpctBlock},
 	cmdGetBlockTxn: {32 + 3 + 3*maxBlockTxs, decodeGetBlockTxn},
 	cmdBlockTxn:    {maxPayload, decodeBlockTxn},
+
+	cmdGetCFilters:  {1 + 4 + 32, filtersFormat(cmdGetCFilters)},
+	cmdGetCFHeaders: {1 + 4 + 32, filtersFormat(cmdGetCFHeaders)},
+	cmdGetCFCheckpt: {1 + 32, filtersFormat(cmdGetCFCheckpt)},
 }
 
 // errUnknownCommand is the kind of the error for a command that is not in

@@ -48,6 +48,8 @@ func samples(t testing.TB) []message {
 		&msgGetBlockTxn{hash, []uint16{0, 1, 300, maxBlockTxs - 1}},
 		&msgBlockTxn{hash, []*consensus.Tx{tx, genesis.Txs[0]}},
 		msgEmpty(cmdMempool),
+		&msgGetFilters{cmdGetCFilters, 0, 7, hash}, &msgGetFilters{cmdGetCFHeaders, 1, 1 << 31, hash}, &msgGetFilters{cmd: cmdGetCFCheckpt, stop: hash},
+		&msgCFilter{1, hash, []byte{1, 2}}, &msgCFHeaders{0, hash, hash, []consensus.Hash{hash, {1}}}, &msgCFCheckpt{0, hash, []consensus.Hash{hash, {1}}},
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 const (
 	serviceNetwork        = 1 << 0  // has all blocks
 	serviceWitness        = 1 << 3  // BIP144
+	serviceCompactFilters = 1 << 6  // BIP157
 	serviceNetworkLimited = 1 << 10 // has the last 288 blocks (BIP159)
 )
 

@@ -28,6 +28,7 @@ var (
 	errUnconnected      = errors.New("sent a block that nobody asked for and whose parent is unknown")
 	errTooDeep          = errors.New("asked a pruned node for an old block")
 	errMissing          = errors.New("lacks a block of the chain that it has shown")
+	errFilters          = errors.New("asked for block filters that it cannot have")
 	errBloom            = errors.New("asked for the mempool, which only peers with that permission may")
 	errSelf             = errors.New("it is this node itself")
 	errHandshakeTimeout = errors.New("version handshake timeout, no handshake")
@@ -93,6 +94,7 @@ var conduct = []struct {
 	{errUnconnected, ignorant},      // others may send blocks before their parents
 	{errMissing, ignorant},          // it may have lost it
 	{errBloom, ignorant},            // it may not know what is served here (BIP35, BIP111)
+	{errFilters, ignorant},          // as in Bitcoin Core
 	{errSelf, ignorant},             // an address that others told
 	{errHandshakeTimeout, ignorant}, // slow
 	{errSlowReader, ignorant},       // slow

@@ -82,6 +82,7 @@ type Config struct {
 	UserAgent    string         // such as /Satoshi:30.0.0/Lode:0.1.0/, at most 256 bytes
 	TxInterval   time.Duration  // between announcements of transactions; 0 means DefaultTxInterval
 	BlocksOnly   bool           // transactions of peers are refused, but of those with MayRelay
+	Filters      Filters        // are served to peers (BIP157); nil means none
 
 	// LoopbackIsPublic is for tests: 127.0.0.0/8 without 127.0.0.1 then counts as
 	// public addresses of different hosts, which are limited, punished and dialled

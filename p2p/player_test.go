@@ -412,7 +412,7 @@ func (p *player) give(item invItem) {
 
 // Where some of the samples stand, for the seeds.
 const (
-	sampleInv    = 28 // the first of own
+	sampleInv    = 34 // the first of own
 	sampleGet    = sampleInv + 4
 	sampleLong   = sampleInv + 15
 	sampleLast   = sampleLong + 3

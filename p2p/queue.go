@@ -29,7 +29,8 @@ type outMessage struct {
 // it asked for by getdata, which is only fetched when its turn comes, so that a
 // peer that asks for many blocks costs no memory.
 type sendQueue struct {
-	wake chan struct{} // has room for one
+	wake  chan struct{} // has room for one
+	eased chan struct{} // likewise: a message was taken
 
 	mu       sync.Mutex // guards what follows
 	messages []outMessage
@@ -45,7 +46,9 @@ type request struct {
 	mempool bool     // all ids of it, and nothing else
 }
 
-func newSendQueue() *sendQueue { return &sendQueue{wake: make(chan struct{}, 1)} }
+func newSendQueue() *sendQueue {
+	return &sendQueue{wake: make(chan struct{}, 1), eased: make(chan struct{}, 1)}
+}
 
 // push adds a message, or reports false if there are too many.
 func (q *sendQueue) push(m outMessage) bool {
@@ -58,6 +61,24 @@ func (q *sendQueue) push(m outMessage) bool {
 	q.bytes += len(m.payload)
 	poke(q.wake)
 	return true
+}
+
+// drain waits until messages of no more than so many bytes wait to be sent, and few of
+// them; false if the connection ends before. One goroutine may wait.
+func (q *sendQueue) drain(bytes int, gone <-chan struct{}) bool {
+	for {
+		q.mu.Lock()
+		enough := q.bytes <= bytes && len(q.messages) <= maxQueuedMessages/4
+		q.mu.Unlock()
+		if enough {
+			return true
+		}
+		select {
+		case <-q.eased:
+		case <-gone:
+			return false
+		}
+	}
 }
 
 // request adds things that the peer asked for, or reports false if there are
@@ -112,6 +133,7 @@ func (q *sendQueue) nextMessage() (m outMessage, ok bool) {
 	m, q.messages[0] = q.messages[0], outMessage{} // the array must not hold the payload
 	q.messages = q.messages[1:]
 	q.bytes -= len(m.payload)
+	poke(q.eased)
 	if len(q.messages) == 0 {
 		q.messages = nil // lets go of the array
 	}

@@ -26,6 +26,8 @@ func (s *Server) chainCalls() calls {
 		"getchaintxstats":    s.getChainTxStats,
 		"verifychain":        s.verifyChain,
 		"scantxoutset":       s.scanTxOutSet,
+		"scanblocks":         s.scanBlocks,
+		"getblockfilter":     s.getBlockFilter,
 		"getblockstats":      s.getBlockStats,
 		"waitfornewblock":    s.waitForNewBlock,
 		"waitforblock":       s.waitForBlock,

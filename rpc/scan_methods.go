@@ -175,16 +175,27 @@ func (s *Server) placeCoins(list []unspentJSON, scan chain.CoinScan) error {
 // scanKeys derives the output keys to look for, each with what describes it. A
 // script that is none of Taproot has no coins here.
 func (s *Server) scanKeys(ctx context.Context, objects []json.RawMessage) (map[[32]byte]string, error) {
-	net := s.descriptors
 	keys := make(map[[32]byte]string)
+	err := s.eachScript(ctx, objects, func(d *descriptor.Descriptor, index uint32, script []byte) int {
+		if key, ok := consensus.TaprootKey(script); ok {
+			keys[key] = describeScript(d, index, script, s.descriptors)
+		}
+		return len(keys)
+	})
+	return keys, err
+}
+
+// eachScript derives the scripts to look for, and gives each to take, which says how many
+// it has.
+func (s *Server) eachScript(ctx context.Context, objects []json.RawMessage, take func(d *descriptor.Descriptor, index uint32, script []byte) int) error {
 	for _, raw := range objects {
 		o, err := readScanObject(raw)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		d, err := descriptor.Parse(o.text, net)
+		d, err := descriptor.Parse(o.text, s.descriptors)
 		if err != nil {
-			return nil, descriptorError(err)
+			return descriptorError(err)
 		}
 		if !d.IsRange() {
 			o.r = indexes{}
@@ -192,28 +203,25 @@ func (s *Server) scanKeys(ctx context.Context, objects []json.RawMessage) (map[[
 		for _, one := range d.Expand() {
 			for i := o.r.first; i <= o.r.last; i++ {
 				if err := ctx.Err(); err != nil {
-					return nil, err
+					return err
 				}
-				script, err := one.Script(uint32(i))
-				if errors.Is(err, descriptor.ErrUnsupported) && one.Kind() == "raw" {
-					continue
+				script, ok := one.Raw()
+				if !ok {
+					script, err = one.Script(uint32(i))
 				}
 				if errors.Is(err, descriptor.ErrNoPrivate) {
-					return nil, fail(codeAddress, "Cannot derive script without private keys: '%s'", o.text)
+					return fail(codeAddress, "Cannot derive script without private keys: '%s'", o.text)
 				}
 				if err != nil {
-					return nil, descriptorError(err)
+					return descriptorError(err)
 				}
-				if key, ok := consensus.TaprootKey(script); ok {
-					keys[key] = describeScript(one, uint32(i), script, net)
-				}
-				if len(keys) > maxDescriptorRange {
-					return nil, fail(codeParameter, "Range is too large")
+				if take(one, uint32(i), script) > maxDescriptorRange {
+					return fail(codeParameter, "Range is too large")
 				}
 			}
 		}
 	}
-	return keys, nil
+	return nil
 }
 
 // describeScript gives the descriptor of one script: with the key and where that comes

@@ -99,6 +99,7 @@ type Server struct {
 
 	templateTxs templateTxs
 	scan        coinScan
+	filterScan  filterScan
 	running     running
 	descriptors descriptor.Network
 }

@@ -77,7 +77,7 @@ func TestPruneBlockchain(t *testing.T) {
 // indexed is a node with both indexes, which run until the test ends.
 func indexed(t *testing.T, blocks int) *testNode {
 	t.Helper()
-	n := newNodeWith(t, chain.Config{TxIndex: true, AddrIndex: true, SilentIndex: true, CoinStatsIndex: true}, "regtest", blocks)
+	n := newNodeWith(t, chain.Config{TxIndex: true, AddrIndex: true, SilentIndex: true, CoinStatsIndex: true, FilterIndex: true}, "regtest", blocks)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- n.chain.RunIndexes(ctx) }()
@@ -89,7 +89,7 @@ func indexed(t *testing.T, blocks int) *testNode {
 // built waits until the indexes have been built.
 func (n *testNode) built() {
 	n.tb.Helper()
-	for _, name := range []string{chain.TxIndex, chain.AddrIndex, chain.SilentIndex, chain.CoinStatsIndex} {
+	for _, name := range []string{chain.TxIndex, chain.AddrIndex, chain.SilentIndex, chain.CoinStatsIndex, chain.FilterIndex} {
 		for ready := false; !ready; {
 			var err error
 			ready, err = n.chain.IndexReady(context.Background(), name)
@@ -102,7 +102,7 @@ func TestRawTransactionByIndex(t *testing.T) {
 	t.Parallel()
 	const none, advice = "0000000000000000000000000000000000000000000000000000000000000001", ". Use gettransaction for wallet transactions."
 	n := indexed(t, 101)
-	same(t, ok[any](n, "getindexinfo"), object{"txindex": object{"synced": true, "best_block_height": 101}, "addrindex": object{"synced": true, "best_block_height": 101}, "silentindex": object{"synced": true, "best_block_height": 101}, "coinstatsindex": object{"synced": true, "best_block_height": 101}})
+	same(t, ok[any](n, "getindexinfo"), object{"txindex": object{"synced": true, "best_block_height": 101}, "addrindex": object{"synced": true, "best_block_height": 101}, "silentindex": object{"synced": true, "best_block_height": 101}, "coinstatsindex": object{"synced": true, "best_block_height": 101}, "basic block filter index": object{"synced": true, "best_block_height": 101}})
 	same(t, ok[any](n, "getindexinfo", "txindex"), object{"txindex": object{"synced": true, "best_block_height": 101}})
 	same(t, ok[any](n, "getindexinfo", "other"), object{})
 	tx := n.payment(1, 1000)

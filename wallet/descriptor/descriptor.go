@@ -167,6 +167,15 @@ func (n *node) usable(fn string) error {
 	return nil
 }
 
+// Raw is the script of raw(), whatever it is; ok is false for any other descriptor.
+func (d *Descriptor) Raw() (script []byte, ok bool) {
+	if d.root.fn != "raw" {
+		return nil, false
+	}
+	script, err := hex.DecodeString(d.root.args[0].word)
+	return script, err == nil
+}
+
 // prepare derives what is the same for every index.
 func (d *Descriptor) prepare() { d.root.any(func(k *key) bool { k.prepare(); return false }) }
 
