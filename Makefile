@@ -85,6 +85,10 @@ interop: ## let Lode and btcd (installed for the while) follow each other over T
 btcwallet: ## let btcwallet's chain client use a node as its bitcoind
 	$(GO) test -C testnet/btcwallet -count 1 -timeout 30m -v .
 
+.PHONY: neutrino
+neutrino: ## let neutrino, the light client of LND, sync from a node, rescan, pay and see a reorganization
+	$(GO) test -C testnet/neutrino -count 1 -timeout 30m -v .
+
 psbt-oracle: ## compare PSBTs, and 20,000 mutated ones, with what btcutil's psbt says of them
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; $(GO) build -C wallet/psbt/oracle -o "$$dir/oracle" . && \
 		PSBT_ORACLE="$$dir/oracle" $(GO) test ./wallet/psbt -run '^TestOracle$$' -count 1 -v

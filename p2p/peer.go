@@ -364,7 +364,7 @@ func isAboutTxs(m message) bool {
 	case msgTx:
 		return true
 	case *msgInv:
-		return m.cmd == cmdInv && slices.ContainsFunc(m.items, func(i invItem) bool { return i.kind == invTx || i.kind == invWTx })
+		return m.cmd == cmdInv && slices.ContainsFunc(m.items, func(i invItem) bool { return i.kind == invTx || i.kind == invTx|invWitness || i.kind == invWTx })
 	}
 	return false
 }

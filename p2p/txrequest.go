@@ -62,6 +62,9 @@ func (r *relay) fresh(p *peer, items []invItem) (list []consensus.Hash, orphans 
 	defer r.mu.Unlock()
 	room := r.requests.Room(p)
 	for _, item := range items {
+		if item.kind == invTx|invWitness { // so neutrino announces
+			item.kind = invTx
+		}
 		if item.kind != kind {
 			continue
 		}

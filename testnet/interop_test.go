@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -228,9 +229,10 @@ func followEachOther(t *testing.T, start func(payTo string) *bitcoinNode) {
 		t.Fatalf("the other is at %s after %d blocks", got, interopBlocks)
 	}
 	tcp := freePort(t)
-	x.lode = startNode(t, t.TempDir(), "--listen-tcp", tcp, "--advertise", "ws://127.0.0.1:1")
+	x.lode = startNode(t, t.TempDir(), "--listen-tcp", tcp, "--advertise", "ws://127.0.0.1:1", "--blockfilterindex")
 	x.connect()
 	x.agree(fmt.Sprintf("Lode to download %d blocks", interopBlocks), tip)
+	x.compareFilters(chain.Blocks)
 
 	fresh := start(x.pay)
 	fresh.call(nil, "addnode", tcp, "add")
@@ -280,6 +282,76 @@ func followEachOther(t *testing.T, start func(payTo string) *bitcoinNode) {
 	}
 	x.compareTemplates()
 	x.mineForOther()
+}
+
+// compareFilters asks btcd for the block filters (BIP158) of a chain, and compares them and
+// their headers with Lode's.
+func (x *interop) compareFilters(blocks []*consensus.Block) {
+	x.t.Helper()
+	if err := x.other.try(nil, "getcfilter", blocks[0].Header.Hash(), 0); err != nil {
+		x.t.Logf("the other has no such call: %v", err)
+		return
+	}
+	waitUpTo(x.t, interopPatience, "the filters to be built", func() bool {
+		var info map[string]struct{ Synced bool }
+		x.lode.call(&info, "getindexinfo")
+		return info["basic block filter index"].Synced
+	})
+	type request struct {
+		Version string `json:"jsonrpc"`
+		Method  string `json:"method"`
+		Params  []any  `json:"params"`
+		ID      int    `json:"id"`
+	}
+	var ask []request
+	for i, b := range blocks {
+		ask = append(ask, request{"2.0", "getblockfilter", []any{b.Header.Hash()}, i})
+	}
+	var ours []struct {
+		Result struct{ Filter, Header string }
+	}
+	x.lode.batch(ask, &ours)
+	for i, b := range blocks {
+		var filter, header string
+		x.other.call(&filter, "getcfilter", b.Header.Hash(), 0)
+		x.other.call(&header, "getcfilterheader", b.Header.Hash(), 0)
+		if got := ours[i].Result; got.Filter != filter || got.Header != header {
+			x.t.Fatalf("block %d: filter %s with header %s, and the other's %s with %s", i, got.Filter, got.Header, filter, header)
+		}
+	}
+	x.t.Logf("%d filters are the same", len(blocks))
+}
+
+// batch has a node answer many calls at once.
+func (n *node) batch(calls, into any) {
+	n.t.Helper()
+	dir := filepath.Join(n.datadir, n.network)
+	address, err := os.ReadFile(filepath.Join(dir, ".rpc-address"))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	cookie, err := os.ReadFile(filepath.Join(dir, ".cookie"))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	body, err := json.Marshal(calls)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	request, err := http.NewRequest(http.MethodPost, "http://"+strings.TrimSpace(string(address)), bytes.NewReader(body))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	user, password, _ := strings.Cut(strings.TrimSpace(string(cookie)), ":")
+	request.SetBasicAuth(user, password)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+		n.t.Fatalf("%s: %v", response.Status, err)
+	}
 }
 
 // compareTemplates asks both for work on the same tip. What the moment or the node
