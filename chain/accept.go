@@ -84,9 +84,10 @@ func (c *Chain) Busy() bool { return c.submitting.Load() > 0 }
 
 // submission is a block on its way into the ledger, and what became of it.
 type submission struct {
-	block  *consensus.CheckedBlock // nil if it did not pass the check
-	status Status
-	err    error
+	block    *consensus.CheckedBlock // nil if it did not pass the check
+	imported bool                    // with many others: what was pruned is not stored again, or the disk would fill up
+	status   Status
+	err      error
 }
 
 // submit stores blocks and makes the best chain active. Blocks that several
@@ -132,9 +133,14 @@ func (c *Chain) work() (more bool) {
 // store1 stores the block of a submission, and has it wait for the verdict if it
 // is new. The caller holds mu.
 func (c *Chain) store1(s *submission) {
-	if n, _ := c.tree.Find(s.block.Hash()); n != nil && len(c.waiting[n]) > 0 {
+	n, _ := c.tree.Find(s.block.Hash())
+	switch {
+	case n != nil && len(c.waiting[n]) > 0:
 		s.status = Duplicate // of a block whose verdict is still to come
 		c.waiting[n] = append(c.waiting[n], s)
+		return
+	case n != nil && n.Own.has(statusPruned) && s.imported:
+		s.status = Duplicate
 		return
 	}
 	n, err := c.take(s.block)
@@ -162,7 +168,7 @@ func (c *Chain) take(p *consensus.CheckedBlock) (*node, error) {
 			return nil, err
 		}
 	}
-	if n.IsStored() || n.Own.has(statusPruned) {
+	if n.IsStored() {
 		return nil, nil
 	}
 	if err := c.rules.CheckBlockAfter(n.Parent().State(), p); err != nil {

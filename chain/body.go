@@ -30,7 +30,7 @@ func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 // caller holds Chain.mu.
 func (k *kept) setBody(p blockfile.Position, payload []byte) {
 	k.body, k.sum = p, checksum(payload)
-	k.status |= statusSummed
+	k.status = k.status&^statusPruned | statusSummed // one that was pruned may be wanted again
 	k.count(payload)
 }
 

@@ -187,7 +187,7 @@ func (im *importer) submit(blocks []prepared) (known []consensus.Hash, err error
 	list := make([]*submission, len(blocks))
 	var good []*submission
 	for i, p := range blocks {
-		list[i] = &submission{block: p.checked, err: p.err}
+		list[i] = &submission{block: p.checked, imported: true, err: p.err}
 		if p.hash == im.c.rules.GenesisHash() { // exempt from the rules, and always there
 			list[i].status, list[i].err = Duplicate, nil
 		} else if p.err == nil {

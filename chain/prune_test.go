@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -467,4 +468,62 @@ func TestPruneTree(t *testing.T) {
 			t.Fatalf("UTXO set %s, and %s without pruning", a, b)
 		}
 	})
+}
+
+// TestPrunedBlockIsStoredAgain gives a pruned block to the ledger once more, as
+// getblockfrompeer and submitblock do: it is there again, after a restart too, until its
+// new file is pruned. An import does not bring back what was pruned.
+func TestPrunedBlockIsStoredAgain(t *testing.T) {
+	dir := t.TempDir()
+	c, g := openPruned(t, dir, PruneByHand, nil), newGenerator()
+	addAll(t, c, g.Extend(KeptBlocks+300))
+	if err := c.PruneTo(200); err != nil {
+		t.Fatal(err)
+	}
+	pruned, tip := c.Pruning().Height, c.Tip()
+	if pruned < 10 {
+		t.Fatalf("pruned below %d", pruned)
+	}
+	var file bytes.Buffer
+	if err := chaingen.Write(&file, testSpec, g.Blocks[1:6]...); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Import(t.Context(), bytes.NewReader(file.Bytes()), int64(file.Len()), nil); err != nil || got.Known != 5 {
+		t.Errorf("import: %+v, %v", got, err)
+	}
+	if info, _ := c.Header(g.Blocks[5].Header.Hash()); info.HaveBlock {
+		t.Error("an import brings back what was pruned")
+	}
+	block := g.Blocks[2]
+	hash := block.Header.Hash()
+	if status, err := c.SubmitBlock(block); err != nil || status != Stored {
+		t.Fatalf("status %v, %v; want it stored", status, err)
+	}
+	if status, err := c.SubmitBlock(block); err != nil || status != Duplicate {
+		t.Errorf("again: status %v, %v", status, err)
+	}
+	for range 2 {
+		info, _ := c.Header(hash)
+		got, err := c.Block(hash)
+		if err != nil || got.Header.Hash() != hash || !info.HaveBlock || info.Pruned {
+			t.Errorf("%+v, %v", info, err)
+		}
+		if c.Pruning().Height != pruned || c.Tip().Hash != tip.Hash {
+			t.Errorf("pruned below %d, before %d; the tip is at %d", c.Pruning().Height, pruned, c.Tip().Height)
+		}
+		if missing := c.MissingBlocks(c.BestHeader().Hash, 10); len(missing) > 0 {
+			t.Errorf("to be fetched: %v", missing)
+		}
+		mustClose(t, c)
+		c = openPruned(t, dir, PruneByHand, nil)
+	}
+	defer c.Close()
+	addAll(t, c, g.Extend(2*KeptBlocks))
+	if err := c.PruneTo(c.Tip().Height); err != nil {
+		t.Fatal(err)
+	}
+	if info, _ := c.Header(hash); info.HaveBlock || !info.Pruned {
+		t.Errorf("after its new file has gone: %+v", info)
+	}
+	checkPruned(t, c)
 }

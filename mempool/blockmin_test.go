@@ -117,3 +117,22 @@ func TestBlockMinExactly(t *testing.T) {
 		}
 	}
 }
+
+// TestBlockMinCountsWholeVirtualBytes pays 279 sat for 111.25 vB: more than 2,500 sat for
+// 1,000 by weight, and less for the 112 that it counts as everywhere else.
+func TestBlockMinCountsWholeVirtualBytes(t *testing.T) {
+	const least = 2500
+	policy := mempool.DefaultPolicy()
+	policy.BlockMin = least
+	w := startWorld(t, policy)
+	coins := w.coins()
+	enough := w.pay(t, 0, 1, coins[0])
+	fee := consensus.Amount((enough.VSize()*2500 + 999) / 1000)
+	enough, less := w.add(t, w.pay(t, fee, 1, coins[0])), w.add(t, w.pay(t, fee-1, 1, coins[1]))
+	if by := (fee - 1) * 4000 / consensus.Amount(less.Weight()); by < least {
+		t.Fatalf("by weight it pays %d: there is nothing to tell apart", by)
+	}
+	if got := w.selected(t, 4_000_000); !slices.Equal(got, []consensus.Hash{enough.TxID()}) {
+		t.Errorf("selected %v, want only what pays %d sat for %d vB", got, fee, enough.VSize())
+	}
+}

@@ -30,10 +30,11 @@ func (a feeWeight) compare(b feeWeight) int {
 	return compareRates(a.fee, a.weight, b.fee, b.weight)
 }
 
-// below reports whether a pays less than rate, exactly: by weight, so that of two
-// chunks the one that pays less is never the only one to pass.
+// below reports whether a pays less than rate for its virtual bytes, which are whole
+// ones, as in Bitcoin Core.
 func (a feeWeight) below(rate FeeRate) bool {
-	return compareRates(a.fee, a.weight, consensus.Amount(rate), 1000*consensus.WitnessScale) < 0
+	vsize := (a.weight + consensus.WitnessScale - 1) / consensus.WitnessScale
+	return compareRates(a.fee, vsize, consensus.Amount(rate), 1000) < 0
 }
 
 // graph is a cluster to be linearized: at most MaxClusterCount transactions, by index.
