@@ -118,17 +118,17 @@ func TestBlockMinExactly(t *testing.T) {
 	}
 }
 
-// TestBlockMinCountsWholeVirtualBytes pays 279 sat for 111.25 vB: more than 2,500 sat for
-// 1,000 by weight, and less for the 112 that it counts as everywhere else.
+// TestBlockMinCountsWholeVirtualBytes pays 422 sat for 168.5 vB: more than 2,500 sat for
+// 1,000 by weight, and less for the 169 that it counts as everywhere else.
 func TestBlockMinCountsWholeVirtualBytes(t *testing.T) {
 	const least = 2500
 	policy := mempool.DefaultPolicy()
 	policy.BlockMin = least
 	w := startWorld(t, policy)
 	coins := w.coins()
-	enough := w.pay(t, 0, 1, coins[0])
+	enough := w.pay(t, 0, 1, coins[0], coins[1])
 	fee := consensus.Amount((enough.VSize()*2500 + 999) / 1000)
-	enough, less := w.add(t, w.pay(t, fee, 1, coins[0])), w.add(t, w.pay(t, fee-1, 1, coins[1]))
+	enough, less := w.add(t, w.pay(t, fee, 1, coins[0], coins[1])), w.add(t, w.pay(t, fee-1, 1, coins[2], coins[3]))
 	if by := (fee - 1) * 4000 / consensus.Amount(less.Weight()); by < least {
 		t.Fatalf("by weight it pays %d: there is nothing to tell apart", by)
 	}
