@@ -54,14 +54,14 @@ func (r *Rules) Stored(b *Block, want *Header, hash Hash, whole bool) (*CheckedB
 		return nil, errOther
 	}
 	ids := b.TxIDs()
-	if err := checkMerkleRoot(b, ids); err != nil {
+	if err := checkMerkleRoot(b, ids, nil); err != nil {
 		return nil, err
 	}
 	if !whole {
 		if len(b.Txs) == 0 || !b.Txs[0].IsCoinbase() { // where the commitment is looked for
 			return nil, broken(ErrCoinbaseMissing, "first tx is not coinbase")
 		}
-		if err := checkWitnessCommitment(b); err != nil {
+		if err := checkWitnessCommitment(b, nil); err != nil {
 			return nil, err
 		}
 	}

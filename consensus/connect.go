@@ -69,21 +69,28 @@ func (r *Rules) connect(s State, b *Block, hash Hash, ids []Hash, coins CoinSour
 		if i > 0 {
 			spent, err := r.connectTx(u, tx, height, median, times)
 			if err != nil {
-				return nil, overwriteFirst(inTx(err, ids[i]), b, ids, coins)
+				return nil, r.overwriteFirst(inTx(err, ids[i]), b, ids, coins)
 			}
 			u.Spent = append(u.Spent, spent...)
 			u.Sigs = append(u.Sigs, SpendChecks(tx, ids[i], spent)...)
 		}
 		u.View.ApplyTx(tx, ids[i], height)
 	}
-	if limit, got := r.Subsidy(height)+u.Fees, b.Txs[0].OutputSum(); got > limit {
-		return nil, overwriteFirst(broken(ErrCoinbaseAmount, "coinbase pays too much (actual=%d vs limit=%d)", got, limit), b, ids, coins)
+	limit, got := r.Subsidy(height)+u.Fees, b.Txs[0].OutputSum()
+	if t := r.trace; t != nil {
+		t.Rule(ruleCoinbaseAmount, "pays", got, "subsidy", r.Subsidy(height), "fees", u.Fees)
+	}
+	if got > limit {
+		return nil, r.overwriteFirst(broken(ErrCoinbaseAmount, "coinbase pays too much (actual=%d vs limit=%d)", got, limit), b, ids, coins)
 	}
 	return u, nil
 }
 
 func (r *Rules) connectTx(u *Update, tx *Tx, height, median uint32, times MedianTimes) ([]Coin, error) {
 	spent, gone, ok := u.View.Inputs(tx)
+	if t := r.trace; t != nil {
+		t.Rule(ruleCoins, "inputs", len(tx.In), "first", tx.In[0].PrevOut, "missing", missingText(gone, ok))
+	}
 	if !ok {
 		return nil, missing(gone)
 	}
@@ -91,8 +98,15 @@ func (r *Rules) connectTx(u *Update, tx *Tx, height, median uint32, times Median
 	if err != nil {
 		return nil, err
 	}
-	if u.Fees += fee; u.Fees > r.MaxMoney {
+	u.Fees += fee
+	if t := r.trace; t != nil {
+		t.Rule(ruleFees, "fees so far", u.Fees, "limit", r.MaxMoney)
+	}
+	if u.Fees > r.MaxMoney {
 		return nil, broken(ErrFeeSum, "accumulated fee in the block out of range")
+	}
+	if t := r.trace; t != nil {
+		t.Rule(ruleSequence, "version", tx.Version, "relative locks", RelativeLocks(tx, spent), "height", height, "median time", median)
 	}
 	if !SequenceLocksMet(tx, spent, height, median, times) {
 		return nil, broken(ErrNonFinal, "contains a non-BIP68-final transaction")
@@ -110,15 +124,41 @@ func (r *Rules) connectTx(u *Update, tx *Tx, height, median uint32, times Median
 // (BIP34, from the first block on, and no height's push is the beginning of
 // another's), so no two coinbases of a chain are the same. Hence it is enough
 // to look when a block has failed, to give the reason that Bitcoin Core gives.
-func overwriteFirst(err error, b *Block, ids []Hash, coins CoinSource) error {
+func (r *Rules) overwriteFirst(err error, b *Block, ids []Hash, coins CoinSource) error {
+	if r.trace != nil {
+		r.trace.Fail(err)
+	}
 	for i, tx := range b.Txs {
 		for n := range tx.Out {
 			if _, ok := coins.Coin(OutPoint{ids[i], uint32(n)}); ok {
+				if t := r.trace; t != nil {
+					t.Rule(ruleOverwrite, "coin", OutPoint{ids[i], uint32(n)})
+				}
 				return inTx(broken(ErrOverwrite, "tried to overwrite transaction"), ids[i])
 			}
 		}
 	}
 	return err
+}
+
+// JudgeTx applies the rules to one transaction, not a coinbase, in the block that comes
+// after s: those that need nothing but itself, and those about the coins that it spends.
+// It gives what must still verify. ApplyBlock does the same for all of a block.
+func (r *Rules) JudgeTx(s *State, tx *Tx, id Hash, coins CoinSource, times MedianTimes) (*Update, error) {
+	if err := r.CheckTx(tx); err != nil {
+		return nil, inTx(err, id)
+	}
+	height, median := s.Height+1, s.MedianTime()
+	if err := r.checkFinal(tx, id, height, median); err != nil {
+		return nil, err
+	}
+	u := &Update{State: *s, View: NewView(coins), IDs: []Hash{id}}
+	spent, err := r.connectTx(u, tx, height, median, times)
+	if err != nil {
+		return nil, inTx(err, id)
+	}
+	u.Spent, u.Sigs = spent, SpendChecks(tx, id, spent)
+	return u, nil
 }
 
 // ErrUndo is the kind of the errors of RevertBlock.

@@ -51,6 +51,9 @@ func (r *Rules) CheckWork(h *Header) error { return r.CheckWorkOf(h, h.Hash()) }
 // CheckWorkOf is CheckWork for a header whose hash is known.
 func (r *Rules) CheckWorkOf(h *Header, hash Hash) error {
 	target, ok := TargetFromBits(h.Bits)
+	if t := r.trace; t != nil {
+		t.Rule(ruleWork, "hash", hash, "bits", hex32(h.Bits), "target", target, "limit", r.limit)
+	}
 	if !ok || target.Gt(&r.limit) || !hash.MeetsTarget(&target) {
 		return broken(ErrHighHash, "proof of work failed")
 	}
@@ -76,14 +79,28 @@ func (r *Rules) ApplyHeader(s State, h *Header, latest uint32) (State, error) {
 // CheckHeader is ApplyHeader without proof of work and without a new state, for
 // templates that are not mined yet.
 func (r *Rules) CheckHeader(s *State, h *Header, latest uint32) error {
-	if want := r.NextBits(s); h.Bits != want {
+	want := r.NextBits(s)
+	if t := r.trace; t != nil {
+		t.Rule(ruleBits, "bits", hex32(h.Bits), "want", hex32(want))
+	}
+	if h.Bits != want {
 		return broken(ErrDiffBits, "bits are %08x, want %08x", h.Bits, want)
 	}
-	if median := s.MedianTime(); h.Time <= median {
+	median := s.MedianTime()
+	if t := r.trace; t != nil {
+		t.Rule(ruleTimeOld, "time", h.Time, "median", median)
+	}
+	if h.Time <= median {
 		return broken(ErrTimeTooOld, "time %d is not above the median %d", h.Time, median)
+	}
+	if t := r.trace; t != nil {
+		t.Rule(ruleTimeNew, "time", h.Time, "latest", latest)
 	}
 	if h.Time > latest {
 		return broken(ErrTimeTooNew, "time %d is more than %d s ahead of the clock", h.Time, h.Time-latest)
+	}
+	if t := r.trace; t != nil {
+		t.Rule(ruleVersion, "version", h.Version)
 	}
 	// Versions 2 to 4 announced BIP34, BIP66 and BIP65, all long in force.
 	if h.Version < 4 {

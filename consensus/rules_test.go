@@ -33,6 +33,7 @@ func runRules(t *testing.T, cases []ruleCase) {
 			c := baseChain().Clone()
 			b := tc.block(c)
 			_, err := c.Check(b)
+			checkExplanation(t, c, b, err)
 			if tc.kind == "" {
 				if err != nil {
 					t.Fatalf("good block refused: %v", err)

@@ -33,6 +33,8 @@ type SigHasher struct {
 	tx    *Tx
 	spent []TxOut
 
+	trace *Trace // nil but for an explanation
+
 	prevouts, amounts, scripts, sequences, outputs [32]byte
 }
 

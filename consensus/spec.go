@@ -35,6 +35,8 @@ type Rules struct {
 	limit       Target
 	id          Hash
 	upgrades    []Upgrade // those of Defaults: they do not change what names the network
+
+	trace *Trace // nil but for an explanation, see Traced
 }
 
 // The values of Difficulty.Algorithm.

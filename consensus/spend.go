@@ -46,16 +46,26 @@ type Signature struct {
 // Signature is what c comes down to once its form was checked. Errors are of
 // the kinds that Bitcoin Core's script verification gives.
 func (c *SpendCheck) Signature() (Signature, error) {
-	in := &c.Tx.In[c.Input]
+	in, t := &c.Tx.In[c.Input], c.hash.trace
 	stack := in.Witness
-	switch {
-	case isFalse(c.Key):
+	if t != nil {
+		t.Rule(ruleKeyTrue, "input", c.Input, "key", HexBytes(c.Key[:]))
+	}
+	if isFalse(c.Key) {
 		// The output script leaves its key on the stack, where Bitcoin reads
 		// zero and negative zero as "false" before it looks at the witness.
 		return Signature{}, c.fail(ErrScriptFalse)
-	case len(in.ScriptSig) > 0:
+	}
+	if t != nil {
+		t.Rule(ruleScriptSig, "input", c.Input, "scriptSig", HexBytes(in.ScriptSig))
+	}
+	if len(in.ScriptSig) > 0 {
 		return Signature{}, c.fail(ErrScriptSigNotEmpty)
-	case len(stack) == 0:
+	}
+	if t != nil {
+		t.Rule(ruleWitness, "input", c.Input, "elements", len(stack))
+	}
+	if len(stack) == 0 {
 		return Signature{}, c.fail(ErrWitnessEmpty)
 	}
 	var annex []byte
@@ -63,20 +73,37 @@ func (c *SpendCheck) Signature() (Signature, error) {
 		annex, stack = last, stack[:len(stack)-1]
 	}
 	if len(stack) > 1 {
-		return Signature{}, c.fail(scriptPathError(c.Key, stack))
+		return Signature{}, c.fail(scriptPathError(c.Key, stack, t))
 	}
+	if t != nil {
+		t.Rule(ruleKeyPath, "input", c.Input, "elements", len(stack), "annex", len(annex))
+	}
+	return c.keyPath(stack[0], annex)
+}
 
-	sig, t := stack[0], SigHashDefault
+// keyPath is Signature for a witness that is nothing but sig and maybe an annex.
+func (c *SpendCheck) keyPath(sig, annex []byte) (Signature, error) {
+	t, kind := c.hash.trace, SigHashDefault
+	if t != nil {
+		t.Rule(ruleSigSize, "input", c.Input, "bytes", len(sig))
+	}
 	switch len(sig) {
 	case 64:
 	case 65:
-		if t = SigHashType(sig[64]); t == SigHashDefault {
+		kind = SigHashType(sig[64])
+		if t != nil {
+			t.Rule(ruleHashTypeWritten, "input", c.Input, "type", hexByte(kind))
+		}
+		if kind == SigHashDefault {
 			return Signature{}, c.fail(ErrSigHashType)
 		}
 	default:
 		return Signature{}, c.fail(ErrSigSize)
 	}
-	message, ok := c.hash.SigHash(c.Input, t, annex)
+	if t != nil {
+		t.Rule(ruleHashType, "input", c.Input, "type", hexByte(kind), "outputs", len(c.Tx.Out))
+	}
+	message, ok := c.hash.SigHash(c.Input, kind, annex)
 	if !ok {
 		return Signature{}, c.fail(ErrSigHashType)
 	}
@@ -112,8 +139,11 @@ func (s *Signature) Verify() bool {
 // scriptPathError says why a witness that takes the script path (BIP341) is
 // refused: for what Bitcoin would refuse too, with its reason; a script that
 // the output did commit to is outside of Lode's rules.
-func scriptPathError(key [32]byte, stack [][]byte) ErrorKind {
+func scriptPathError(key [32]byte, stack [][]byte, t *Trace) ErrorKind {
 	control, script := stack[len(stack)-1], stack[len(stack)-2]
+	if t != nil {
+		t.Rule(ruleControlSize, "bytes", len(control))
+	}
 	if len(control) < 33 || len(control) > 33+32*128 || (len(control)-33)%32 != 0 {
 		return ErrControlSize
 	}
@@ -122,8 +152,14 @@ func scriptPathError(key [32]byte, stack [][]byte) ErrorKind {
 		node = tapBranch(node, Hash(path[:32]))
 	}
 	output, odd, err := TweakKey([32]byte(control[1:33]), node[:])
+	if t != nil {
+		t.Rule(ruleControlProof, "output", HexBytes(output[:]), "key", HexBytes(key[:]))
+	}
 	if err != nil || output != key || odd != (control[0]&1 == 1) {
 		return ErrWitnessMismatch
+	}
+	if t != nil {
+		t.Rule(ruleKeyPath, "elements", len(stack))
 	}
 	return ErrScriptPath
 }

@@ -4,26 +4,46 @@ import "fmt"
 
 // CheckTx applies the rules of a transaction that need nothing but itself.
 func (r *Rules) CheckTx(tx *Tx) error {
-	switch {
-	case len(tx.In) == 0:
+	if t := r.trace; t != nil {
+		t.Rule(ruleInputs, "inputs", len(tx.In))
+	}
+	if len(tx.In) == 0 {
 		return broken(ErrNoInputs, "a transaction spends at least one coin")
-	case len(tx.Out) == 0:
+	}
+	if t := r.trace; t != nil {
+		t.Rule(ruleOutputs, "outputs", len(tx.Out))
+	}
+	if len(tx.Out) == 0 {
 		return broken(ErrNoOutputs, "a transaction has at least one output")
-	case tx.StrippedSize()*WitnessScale > r.MaxBlockWeight:
+	}
+	if t := r.trace; t != nil {
+		t.Rule(ruleTxSize, "stripped size", tx.StrippedSize(), "limit", r.MaxBlockWeight/WitnessScale)
+	}
+	if tx.StrippedSize()*WitnessScale > r.MaxBlockWeight {
 		return broken(ErrTxOversize, "no block has room for it")
 	}
 	if err := r.checkOutputs(tx); err != nil {
 		return err
 	}
+	if t := r.trace; t != nil {
+		t.Rule(ruleInputsOnce, "inputs", len(tx.In))
+	}
 	if o, ok := repeatedInput(tx); ok {
 		return broken(ErrDuplicateInputs, "%s is spent twice", o) // CVE-2018-17144
 	}
 	if tx.IsCoinbase() {
-		if n := len(tx.In[0].ScriptSig); n < 2 || n > 100 {
+		n := len(tx.In[0].ScriptSig)
+		if t := r.trace; t != nil {
+			t.Rule(ruleCoinbaseLength, "bytes", n)
+		}
+		if n < 2 || n > 100 {
 			return broken(ErrCoinbaseLength, "the script of a coinbase has 2 to 100 bytes, not %d", n)
 		}
 	} else {
 		for i := range tx.In {
+			if t := r.trace; t != nil {
+				t.Rule(ruleNullInput, "input", i, "coin", tx.In[i].PrevOut)
+			}
 			if tx.In[i].PrevOut.IsNull() {
 				return broken(ErrNullInput, "only a coinbase has a null input")
 			}
@@ -31,6 +51,9 @@ func (r *Rules) CheckTx(tx *Tx) error {
 	}
 	// Last, so that what Bitcoin refuses too is refused with its reason.
 	for i := range tx.Out {
+		if t := r.trace; t != nil {
+			t.Rule(ruleOutputType, "output", i, "script", HexBytes(tx.Out[i].Script))
+		}
 		if _, ok := TaprootKey(tx.Out[i].Script); !ok && !IsDataScript(tx.Out[i].Script) {
 			return broken(ErrOutputType, "output %d is neither Taproot (BIP341) nor OP_RETURN", i)
 		}
@@ -42,13 +65,22 @@ func (r *Rules) CheckTx(tx *Tx) error {
 func (r *Rules) checkOutputs(tx *Tx) error {
 	var sum Amount
 	for i := range tx.Out {
-		switch v := tx.Out[i].Value; {
-		case v < 0:
+		v := tx.Out[i].Value
+		if t := r.trace; t != nil {
+			t.Rule(ruleNotNegative, "output", i, "value", v)
+		}
+		if v < 0 {
 			return broken(ErrNegativeOutput, "output %d", i)
-		case v > r.MaxMoney:
+		}
+		if t := r.trace; t != nil {
+			t.Rule(ruleOutputMoney, "output", i, "value", v, "limit", r.MaxMoney)
+		}
+		if v > r.MaxMoney {
 			return broken(ErrOutputTooLarge, "output %d", i)
-		default:
-			sum += v // both are at most 2^53
+		}
+		sum += v // both are at most 2^53
+		if t := r.trace; t != nil {
+			t.Rule(ruleOutputsMoney, "outputs", i+1, "sum", sum, "limit", r.MaxMoney)
 		}
 		if sum > r.MaxMoney {
 			return broken(ErrOutputsTooLarge, "the first %d outputs together", i+1)
@@ -148,14 +180,25 @@ func (r *Rules) CheckInputs(tx *Tx, coins []Coin, height uint32) (fee Amount, er
 	var sum Amount
 	for i := range coins {
 		c := &coins[i]
-		if depth := int64(height) - int64(c.Height); c.Coinbase && depth < int64(r.Maturity) {
+		depth := int64(height) - int64(c.Height)
+		if t := r.trace; t != nil {
+			t.Rule(ruleMature, "input", i, "coinbase", c.Coinbase, "depth", depth, "maturity", r.Maturity)
+		}
+		if c.Coinbase && depth < int64(r.Maturity) {
 			return 0, broken(ErrImmature, "tried to spend coinbase at depth %d", depth)
 		}
-		if sum += c.Value; c.Value < 0 || c.Value > r.MaxMoney || sum > r.MaxMoney {
+		sum += c.Value
+		if t := r.trace; t != nil {
+			t.Rule(ruleInputMoney, "inputs", i+1, "sum", sum, "limit", r.MaxMoney)
+		}
+		if c.Value < 0 || c.Value > r.MaxMoney || sum > r.MaxMoney {
 			return 0, broken(ErrInputRange, "the first %d inputs together", i+1)
 		}
 	}
 	out := tx.OutputSum()
+	if t := r.trace; t != nil {
+		t.Rule(ruleBelowOutputs, "in", sum, "out", out)
+	}
 	if sum < out {
 		return 0, broken(ErrBelowOutputs, "value in (%s) < value out (%s)", FormatMoney(sum), FormatMoney(out))
 	}

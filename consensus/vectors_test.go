@@ -193,7 +193,7 @@ func TestBIP341OutputKeys(t *testing.T) {
 			if control = append(control, paths[n]...); !bytes.Equal(control, v.Expected.ScriptPathControlBlocks[n]) {
 				t.Errorf("%d: control block %d is %x, want %x", i, n, control, v.Expected.ScriptPathControlBlocks[n])
 			}
-			if got := scriptPathError(key, [][]byte{scripts[n], control}); got != ErrScriptPath {
+			if got := scriptPathError(key, [][]byte{scripts[n], control}, nil); got != ErrScriptPath {
 				t.Errorf("%d: script %d of the output: %v", i, n, got)
 			}
 		}
