@@ -236,14 +236,8 @@ func (c *Chain) acceptHeader(h *consensus.Header, hash consensus.Hash) (*node, e
 		}
 		return n, nil
 	}
-	parent, ok := c.tree.Find(h.Prev)
-	if !ok {
-		return nil, fmt.Errorf("%w: block %s has the parent %s", ErrUnknownParent, hash, h.Prev)
-	}
-	if parent.IsBroken() {
-		return nil, fmt.Errorf("%w: block %s has the parent %s", ErrInvalidParent, hash, h.Prev)
-	}
-	if err := c.rules.CheckHeader(parent.State(), h, c.latest()); err != nil {
+	parent, err := c.judgeHeader(c.rules, h, hash, nil)
+	if err != nil {
 		return nil, err
 	}
 	n, err := c.tree.Add(headertree.Saved{Header: *h, Hash: hash, Faults: parent.Faults()}, kept{})
@@ -255,6 +249,28 @@ func (c *Chain) acceptHeader(h *consensus.Header, hash consensus.Hash) (*node, e
 		return n, fmt.Errorf("%w: the parent %s of block %s was %w", ErrInvalidParent, h.Prev, hash, ErrInvalidated)
 	}
 	return n, nil
+}
+
+// judgeHeader finds the parent of a header that is not known, and applies the rules of
+// headers; t is nil but for an explanation. The caller holds mu, if only for reading.
+func (c *Chain) judgeHeader(rules *consensus.Rules, h *consensus.Header, hash consensus.Hash, t *consensus.Trace) (parent *node, err error) {
+	parent, ok := c.tree.Find(h.Prev)
+	if t != nil {
+		t.Rule(ruleParent, "parent", h.Prev, "known", ok)
+	}
+	if !ok {
+		return nil, fmt.Errorf("%w: block %s has the parent %s", ErrUnknownParent, hash, h.Prev)
+	}
+	if t != nil {
+		t.Rule(ruleParentValid, "parent", h.Prev, "height", parent.Height(), "broken", parent.IsBroken())
+	}
+	if parent.IsBroken() {
+		return nil, fmt.Errorf("%w: block %s has the parent %s", ErrInvalidParent, hash, h.Prev)
+	}
+	if err := rules.CheckHeader(parent.State(), h, c.latest()); err != nil {
+		return nil, err
+	}
+	return parent, nil
 }
 
 // AddHeaders adds headers, each the parent of the next, to the index. Those

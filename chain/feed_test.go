@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"lode/chain"
@@ -73,6 +75,9 @@ func replay(t *testing.T, name string) {
 	for i, line := range lines {
 		switch {
 		case line.Hex != "":
+			if strings.Contains(name, "feed-a") {
+				checkExplanation(t, c, line)
+			}
 			if got := submit(t, c, line.Hex); got != line.Result {
 				t.Errorf("line %d (%s): result %q, want %q", i, line.Label, got, line.Result)
 			}
@@ -89,6 +94,33 @@ func replay(t *testing.T, name string) {
 	}
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// checkExplanation wants the explanation of a block, before it is submitted, to be what
+// Bitcoin Core says of it, as far as the ledger's own memory plays no part.
+func checkExplanation(t *testing.T, c *chain.Chain, line feedLine) {
+	raw, err := hex.DecodeString(line.Hex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := consensus.NewDecoder(raw)
+	block := d.Block()
+	if d.Err() != nil {
+		return
+	}
+	block.FillReservedValue()
+	var trace consensus.Trace
+	err = c.Explain(block, &trace)
+	got, _ := chain.Reason(err)
+	steps := trace.Steps()
+	switch want := line.Result; {
+	case want == "duplicate" || want == "duplicate-invalid" || want == "duplicate-inconclusive":
+	case want == "inconclusive":
+	case got != want:
+		t.Errorf("%s: the explanation ends with %q, the verdict is %q", line.Label, got, want)
+	case err != nil && (len(steps) == 0 || !slices.ContainsFunc(steps, func(s consensus.Step) bool { return s.Err != nil })):
+		t.Errorf("%s: no step says %v", line.Label, err)
 	}
 }
 

@@ -11,13 +11,14 @@ import (
 type candidate struct {
 	*node
 	coins     []consensus.Coin
-	data      []int          // the inputs that spend a data output of the pool, which nothing can
-	tip       consensus.Hash // that the coins were looked up at
-	confirmed bool           // all of the coins are
-	replaced  []*node        // what must go, parents before children
-	change    *change        // as staged
-	seen      uint64         // the change of the pool that it was staged at
-	limit     FeeRate        // what it may pay at most, or 0
+	data      []int            // the inputs that spend a data output of the pool, which nothing can
+	tip       consensus.Hash   // that the coins were looked up at
+	confirmed bool             // all of the coins are
+	replaced  []*node          // what must go, parents before children
+	change    *change          // as staged
+	seen      uint64           // the change of the pool that it was staged at
+	limit     FeeRate          // what it may pay at most, or 0
+	trace     *consensus.Trace // nil but for an explanation
 }
 
 // terms are on what a transaction comes in.
@@ -33,20 +34,29 @@ const (
 	// returning waives fees: what was in a block or in the pool before a
 	// reorganization was relayed already.
 	returning
+
+	// inside is a transaction of the pool, which is looked at once more.
+	inside
 )
 
 // prepare applies what needs nothing but the transaction, with no lock held.
-func (p *Pool) prepare(tx *consensus.Tx) (*candidate, error) {
-	if err := p.cfg.Ledger.Rules().CheckTx(tx); err != nil {
+func (p *Pool) prepare(tx *consensus.Tx) (*candidate, error) { return p.prepareTraced(tx, nil) }
+
+// prepareTraced is prepare, and has t told of each rule if it is not nil.
+func (p *Pool) prepareTraced(tx *consensus.Tx, t *consensus.Trace) (*candidate, error) {
+	if err := p.rules(t).CheckTx(tx); err != nil {
 		return nil, bare(err)
+	}
+	if t != nil {
+		t.Rule(ruleNoCoinbase, "coinbase", tx.IsCoinbase())
 	}
 	if tx.IsCoinbase() {
 		return nil, refuse(ErrCoinbase, "")
 	}
-	if err := p.cfg.Policy.checkStandard(tx); err != nil {
+	if err := p.cfg.Policy.checkStandard(tx, t); err != nil {
 		return nil, err
 	}
-	return &candidate{node: &node{
+	return &candidate{trace: t, node: &node{
 		Entry: Entry{Tx: tx, TxID: tx.TxID(), WTxID: tx.WTxID(), Size: tx.VSize(), Weight: tx.Weight(), Sigops: tx.SigopsCost()},
 		usage: usage(tx),
 	}}, nil
@@ -80,10 +90,18 @@ func (p *Pool) again(r *chain.Reader, c *candidate) error {
 }
 
 func (p *Pool) known(c *candidate) error {
-	if _, ok := p.byWTxID[c.WTxID]; ok {
+	_, ok := p.byWTxID[c.WTxID]
+	if t := c.trace; t != nil {
+		t.Rule(ruleKnown, "wtxid", c.WTxID, "in the mempool", ok)
+	}
+	if ok {
 		return refuse(ErrKnown, "")
 	}
-	if _, ok := p.byTxID[c.TxID]; ok {
+	_, ok = p.byTxID[c.TxID]
+	if t := c.trace; t != nil {
+		t.Rule(ruleSameTxID, "txid", c.TxID, "in the mempool", ok)
+	}
+	if ok {
 		return refuse(ErrSameTxID, "")
 	}
 	return nil
@@ -92,20 +110,28 @@ func (p *Pool) known(c *candidate) error {
 // look checks c against the ledger. with are the transactions before it in its
 // package.
 func (p *Pool) look(r *chain.Reader, c *candidate, t terms, with []*candidate) (err error) {
-	rules, policy, tx := p.cfg.Ledger.Rules(), &p.cfg.Policy, c.Tx
+	rules, tx := p.rules(c.trace), c.Tx
 	tip := r.Tip()
 	height, median := tip.Height+1, tip.MedianTime()
+	if t := c.trace; t != nil {
+		t.Rule(ruleFinal, "lock time", tx.LockTime, "height", height, "median time", median)
+	}
 	if !tx.IsFinal(height, median) {
 		return refuse(ErrNonFinal, "")
 	}
-	if err := p.known(c); err != nil {
-		return err
+	if t != inside {
+		if err := p.known(c); err != nil {
+			return err
+		}
 	}
 	if t == tested && len(p.conflicts(tx)) > 0 {
 		return refuse(ErrNoReplacement, "")
 	}
 	if err := p.findCoins(r, c, with); err != nil {
 		return err
+	}
+	if t := c.trace; t != nil {
+		t.Rule(ruleSequence, "version", tx.Version, "relative locks", consensus.RelativeLocks(tx, c.coins), "height", height, "median time", median)
 	}
 	if !consensus.SequenceLocksMet(tx, c.coins, height, median, r.MedianTime) {
 		return refuse(ErrNonBIP68Final, "")
@@ -116,16 +142,36 @@ func (p *Pool) look(r *chain.Reader, c *candidate, t terms, with []*candidate) (
 	c.Time, c.Height, c.fee = p.cfg.Now(), tip.Height, modified(c.Fee, p.deltas[c.TxID])
 	c.tip = tip.Hash
 	c.volatile = isVolatile(tx, c.coins)
+	return p.lookPolicy(c, t)
+}
+
+// lookPolicy is the part of look that is about what this node wants of c, whose coins and
+// fee are known.
+func (p *Pool) lookPolicy(c *candidate, t terms) error {
+	policy, tx := &p.cfg.Policy, c.Tx
+	if t := c.trace; t != nil {
+		t.Rule(ruleStandardWitness, "inputs", len(tx.In))
+	}
 	if err := checkWitness(tx, c.data); err != nil {
 		return err
+	}
+	if t := c.trace; t != nil {
+		t.Rule(ruleDustFee, "fee", c.fee, "dust outputs", policy.dustOutputs(tx))
 	}
 	if (c.Fee != 0 || c.fee != 0) && policy.dustOutputs(tx) > 0 {
 		return refuse(ErrDust, "tx with dust output must be 0-fee")
 	}
-	if least := policy.MinRelay.Fee(c.Size); t != returning && tx.Version != trucVersion && c.fee < least {
+	least := policy.MinRelay.Fee(c.Size)
+	if t := c.trace; t != nil {
+		t.Rule(ruleMinRelay, "fee", c.fee, "least", least, "virtual bytes", c.Size)
+	}
+	if t != returning && tx.Version != trucVersion && c.fee < least {
 		return refuse(ErrMinRelayFee, "%d < %d", c.fee, least)
 	}
 	if t == alone || t == tested {
+		if t := c.trace; t != nil {
+			t.Rule(ruleMempoolFee, "fee", c.fee, "least", p.minFee().Fee(c.Size), "virtual bytes", c.Size)
+		}
 		return p.checkFee(feeSize{c.fee, c.Size})
 	}
 	return nil
@@ -212,12 +258,18 @@ func (p *Pool) findCoins(r *chain.Reader, c *candidate, with []*candidate) error
 	if !ok && source.err == nil {
 		for i := range c.Tx.Out {
 			if _, made := source.Coin(consensus.OutPoint{TxID: c.TxID, Index: uint32(i)}); made {
+				if t := c.trace; t != nil {
+					t.Rule(ruleConfirmed, "txid", c.TxID)
+				}
 				return refuse(ErrConfirmed, "")
 			}
 		}
 	}
 	if source.err != nil {
 		return source.err
+	}
+	if t := c.trace; t != nil {
+		t.Rule(ruleCoins, "inputs", len(c.Tx.In), "all there", ok, "missing", gone)
 	}
 	if !ok {
 		return refuse(consensus.ErrMissingInputs, "coin %s", gone)
@@ -246,6 +298,9 @@ func (p *Pool) fit(c *candidate, t terms) (err error) {
 	sibling := false
 	if t != returning {
 		var evict *node
+		if t := c.trace; t != nil {
+			t.Rule(ruleTRUC, "version", c.Tx.Version, "unconfirmed parents", len(c.parents), "virtual bytes", c.Size)
+		}
 		if evict, err = checkTRUC(c.node, c.parents, direct); err != nil {
 			return err
 		}
@@ -256,6 +311,9 @@ func (p *Pool) fit(c *candidate, t terms) (err error) {
 	p.seq++
 	c.seq = p.seq
 	if c.replaced = nil; len(direct) == 0 {
+		if t := c.trace; t != nil {
+			t.Rule(ruleCluster, "unconfirmed parents", len(c.parents), "most transactions", p.cfg.Policy.MaxCluster, "most virtual bytes", p.cfg.Policy.MaxClusterSize)
+		}
 		c.change, err = p.stage(nil, []*node{c.node})
 	} else {
 		err = p.replace(c, direct, sibling)
@@ -266,6 +324,9 @@ func (p *Pool) fit(c *candidate, t terms) (err error) {
 	c.seen = p.change
 	if err := c.checkLimit(); err != nil {
 		return err
+	}
+	if t := c.trace; t != nil {
+		t.Rule(ruleDustSpent, "unconfirmed parents", len(c.parents))
 	}
 	return p.checkDustSpent(c.node)
 }

@@ -113,26 +113,44 @@ func (p *Policy) dustOutputs(tx *consensus.Tx) (n int) {
 }
 
 // checkStandard applies the policy that needs nothing but the transaction.
-func (p *Policy) checkStandard(tx *consensus.Tx) error {
-	switch {
-	case tx.Version < minVersion || tx.Version > maxVersion:
+func (p *Policy) checkStandard(tx *consensus.Tx, t *consensus.Trace) error {
+	if t != nil {
+		t.Rule(ruleVersion, "version", tx.Version, "least", minVersion, "most", maxVersion)
+	}
+	if tx.Version < minVersion || tx.Version > maxVersion {
 		return refuse(ErrVersion, "")
-	case tx.Weight() > p.MaxWeight:
+	}
+	if t != nil {
+		t.Rule(ruleTxSize, "weight", tx.Weight(), "limit", p.MaxWeight)
+	}
+	if tx.Weight() > p.MaxWeight {
 		return refuse(ErrTxSize, "")
 	}
 	for i := range tx.In {
+		if t != nil {
+			t.Rule(ruleScriptSigSize, "input", i, "bytes", len(tx.In[i].ScriptSig), "limit", maxScriptSig)
+		}
 		if len(tx.In[i].ScriptSig) > maxScriptSig {
 			return refuse(ErrScriptSigSize, "")
+		}
+		if t != nil {
+			t.Rule(ruleScriptSigPush, "input", i, "scriptSig", consensus.HexBytes(tx.In[i].ScriptSig))
 		}
 		if !consensus.IsPushOnly(tx.In[i].ScriptSig) {
 			return refuse(ErrScriptSigNotPush, "")
 		}
 	}
-	if err := p.checkData(tx); err != nil {
+	if err := p.checkData(tx, t); err != nil {
 		return err
+	}
+	if t != nil {
+		t.Rule(ruleDust, "dust outputs", p.dustOutputs(tx))
 	}
 	if p.dustOutputs(tx) > 1 {
 		return refuse(ErrDust, "")
+	}
+	if t != nil {
+		t.Rule(ruleTxSmall, "stripped size", tx.StrippedSize(), "least", minStrippedSize)
 	}
 	if tx.StrippedSize() < minStrippedSize {
 		return refuse(ErrTxSizeSmall, "")
@@ -143,17 +161,24 @@ func (p *Policy) checkStandard(tx *consensus.Tx) error {
 // checkData refuses data outputs that are too large together or do more than push. What
 // only pushes has no signature operations (bad-txns-too-many-sigops), nor has what pays
 // to Taproot.
-func (p *Policy) checkData(tx *consensus.Tx) error {
+func (p *Policy) checkData(tx *consensus.Tx, t *consensus.Trace) error {
 	room := p.MaxData
 	for i := range tx.Out {
 		script := tx.Out[i].Script
 		if !consensus.IsDataScript(script) {
 			continue
 		}
+		if t != nil {
+			t.Rule(ruleDataPush, "output", i, "script", consensus.HexBytes(script))
+		}
 		if !consensus.IsPushOnly(script[1:]) {
 			return refuse(ErrScriptPubKey, "")
 		}
-		if room -= len(script); room < 0 {
+		room -= len(script)
+		if t != nil {
+			t.Rule(ruleData, "output", i, "bytes left", room, "limit", p.MaxData)
+		}
+		if room < 0 {
 			return refuse(ErrDataCarrier, "")
 		}
 	}

@@ -60,7 +60,7 @@ func TestDataOutputsHaveALimit(t *testing.T) {
 		for _, script := range c.scripts {
 			tx.Out = append(tx.Out, consensus.TxOut{Script: script})
 		}
-		if err := p.checkStandard(tx); !errors.Is(err, c.want) {
+		if err := p.checkStandard(tx, nil); !errors.Is(err, c.want) {
 			t.Errorf("room for %d bytes, scripts %.20x: %v, want %v", c.room, c.scripts, err, c.want)
 		}
 	}

@@ -206,6 +206,7 @@ func (w *world) addRandom(t *rapid.T) {
 	tx, fee := w.drawTx(t)
 	before := w.pool.Stats()
 	tested, testErr := w.pool.Test(tx)
+	w.checkExplanation(t, tx, testErr)
 	if now := w.pool.Stats(); now.Count != before.Count || now.Memory != before.Memory {
 		t.Fatalf("a test has changed the pool from %+v to %+v", before, now)
 	}

@@ -31,10 +31,31 @@ func (w *world) vary(t failer, tx *consensus.Tx, change func(*consensus.Tx)) *co
 func (w *world) reason(t *testing.T, tx *consensus.Tx) string {
 	t.Helper()
 	_, err := w.pool.Test(tx)
+	w.checkExplanation(t, tx, err)
 	if err == nil {
 		return ""
 	}
 	return answer(t, err)
+}
+
+// checkExplanation wants the explanation of tx to end as a test of it did.
+func (w *world) checkExplanation(t failer, tx *consensus.Tx, verdict error) {
+	t.Helper()
+	var trace consensus.Trace
+	_, err := w.pool.Explain(tx, &trace)
+	if errors.Is(verdict, mempool.ErrKnown) { // it is looked at as if it were not there
+		if err == nil {
+			return
+		}
+	}
+	if (err == nil) != (verdict == nil) || err != nil && err.Error() != verdict.Error() {
+		t.Fatalf("explained it is %v, otherwise %v", err, verdict)
+	}
+	steps := trace.Steps()
+	failed := slices.ContainsFunc(steps, func(s consensus.Step) bool { return s.Err != nil })
+	if failed != (err != nil) {
+		t.Fatalf("of %d steps one failed: %v; the verdict is %v", len(steps), failed, err)
+	}
 }
 
 // answer is an error in the words of Bitcoin Core, but for the input that it is

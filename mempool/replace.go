@@ -21,22 +21,39 @@ func (p *Pool) replace(c *candidate, direct []*node, sibling bool) error {
 			clusters = append(clusters, n.cluster)
 		}
 	}
-	if most := p.cfg.Policy.MaxReplaced; len(clusters) > most {
+	most := p.cfg.Policy.MaxReplaced
+	if t := c.trace; t != nil {
+		t.Rule(siblingRule(ruleManyReplaced, sibling), "conflicting clusters", len(clusters), "limit", most)
+	}
+	if len(clusters) > most {
 		return refuse(many, "rejecting replacement %s; too many conflicting clusters (%d > %d)", c.TxID, len(clusters), most)
 	}
 	c.replaced = family(direct, (*node).down)
-	if detail, ok := p.paysFor(feeSize{c.fee, c.Size}, c.replaced, c.TxID); !ok {
+	detail, ok := p.paysFor(feeSize{c.fee, c.Size}, c.replaced, c.TxID)
+	if t := c.trace; t != nil {
+		t.Rule(siblingRule(ruleReplaceFee, sibling), "fee", c.fee, "replaced transactions", len(c.replaced), "increment", p.cfg.Policy.Increment.Fee(c.Size))
+	}
+	if !ok {
 		return tooCheap(refuse(fee, "%s", detail))
 	}
 	var err error
+	if t := c.trace; t != nil {
+		t.Rule(ruleCluster, "unconfirmed parents", len(c.parents), "most transactions", p.cfg.Policy.MaxCluster, "most virtual bytes", p.cfg.Policy.MaxClusterSize)
+	}
 	if c.change, err = p.stage(c.replaced, []*node{c.node}); err != nil {
 		return err
+	}
+	if t := c.trace; t != nil {
+		t.Rule(ruleReplaceRate, "improves", c.change.improves())
 	}
 	if !c.change.improves() {
 		return tooCheap(refuse(ErrReplaceRate, "insufficient feerate: does not improve feerate diagram"))
 	}
 	ancestors := family(slices.Clone(c.parents), (*node).up)
 	sortByTxID(ancestors)
+	if t := c.trace; t != nil {
+		t.Rule(ruleSpendsConflict, "unconfirmed ancestors", len(ancestors), "replaced", len(direct))
+	}
 	for _, n := range ancestors {
 		if slices.Contains(direct, n) {
 			return refuse(ErrSpendsConflict, "%s spends conflicting transaction %s", c.TxID, n.TxID)
