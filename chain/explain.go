@@ -213,3 +213,20 @@ func coinsSpent(block *consensus.Block, spent []consensus.Coin) consensus.Coins 
 	}
 	return coins
 }
+
+// ExplainHeader is Explain for a header alone.
+func (c *Chain) ExplainHeader(h *consensus.Header, t *consensus.Trace) error {
+	rules, hash := c.rules.Traced(t), h.Hash()
+	if hash == c.rules.GenesisHash() {
+		return nil
+	}
+	err := rules.CheckWorkOf(h, hash)
+	if err == nil {
+		err = c.Read(func(*Reader) error {
+			_, err := c.judgeHeader(rules, h, hash, t)
+			return err
+		})
+	}
+	t.Fail(err)
+	return err
+}

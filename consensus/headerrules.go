@@ -52,7 +52,7 @@ func (r *Rules) CheckWork(h *Header) error { return r.CheckWorkOf(h, h.Hash()) }
 func (r *Rules) CheckWorkOf(h *Header, hash Hash) error {
 	target, ok := TargetFromBits(h.Bits)
 	if t := r.trace; t != nil {
-		t.Rule(ruleWork, "hash", hash, "bits", hex32(h.Bits), "target", target, "limit", r.limit)
+		t.Rule(ruleWork, "hash", hash, "bits", hex32(h.Bits), "target", target.Hex(), "limit", r.limit.Hex())
 	}
 	if !ok || target.Gt(&r.limit) || !hash.MeetsTarget(&target) {
 		return broken(ErrHighHash, "proof of work failed")

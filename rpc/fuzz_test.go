@@ -44,7 +44,7 @@ func FuzzServe(f *testing.F) {
 		"converttopsbt": fmt.Sprintf(`%q,true,true`, hexTx(payment)), "createpsbt": fmt.Sprintf(`[{"txid":%q,"vout":0}],[{"data":"00"}]`, payment.TxID()),
 		"signrawtransactionwithkey": fmt.Sprintf(`%q,[],[{"txid":%q,"vout":0,"scriptPubKey":"51","amount":1}],"NONE"`, hexTx(payment), payment.TxID()),
 		"scantxoutset":              fmt.Sprintf(`"start",["addr(%s)",{"desc":"raw(51)","range":[0,5]}]`, n.address), "getdescriptorinfo": `"raw(51)#8lvh9jxk"`,
-		"deriveaddresses": `"raw(51)#8lvh9jxk",[0,1]`, "decodescript": `"51"`, "importmempool": `"mempool.dat",{"use_current_time":false}`, "estimaterawfee": `6,0.5`,
+		"deriveaddresses": `"raw(51)#8lvh9jxk",[0,1]`, "decodescript": `"51"`, "importmempool": `"mempool.dat",{"use_current_time":false}`, "estimaterawfee": `6,0.5`, "explain": `"0"`,
 		"signmessagewithprivkey": `"cVpF924EspNh8KjYsfhgY96mmxvT6DgdWiTYMtMjuM74hJaU5psW","m"`, "verifymessage": fmt.Sprintf(`%q,"AUA=","m"`, n.address),
 		"logging": `["net"],["all"]`, "getchaintxstats": fmt.Sprintf(`1,%q`, hash), "verifychain": `4,2`, "generatetodescriptor": `1,"raw(51)",5`,
 		"disconnectnode": `"",5`, "getaddednodeinfo": `"10.0.0.1:1"`, "setmocktime": `1900000000`, "getmemoryinfo": `"stats"`, "help": `"help"`,

@@ -21,7 +21,7 @@ import (
 var allMethods = strings.Fields(`
 	addconnection addnode addpeeraddress analyzepsbt clearbanned combinepsbt combinerawtransaction converttopsbt
 	createpsbt createrawtransaction decodepsbt decoderawtransaction decodescript deriveaddresses descriptorprocesspsbt
-	disconnectnode dumptxoutset echo echoipc echojson estimaterawfee estimatesmartfee finalizepsbt generateblock
+	disconnectnode dumptxoutset echo echoipc echojson estimaterawfee estimatesmartfee explain finalizepsbt generateblock
 	generatetoaddress generatetodescriptor getaddednodeinfo getaddressbalance getaddressdeltas getaddresstxids
 	getaddrmaninfo getbestblockhash getblock getblockchaininfo getblockcount getblockfilter getblockfrompeer getblockhash
 	getblockheader getblockstats getblocktemplate getchainstates getchaintips getchaintxstats getconnectioncount

@@ -14,7 +14,7 @@ var pageCalls = map[string]bool{"getblock": true, "getrawtransaction": true, "ge
 // newPage makes the page of this node.
 func (s *Server) newPage() http.Handler {
 	cfg := web.Config{
-		Spec: s.cfg.Spec, Chain: s.cfg.Chain, Pool: s.cfg.Pool, Network: s.cfg.Network, Call: s.pageCall, Warnings: s.warnings,
+		Spec: s.cfg.Spec, Chain: s.cfg.Chain, Pool: s.cfg.Pool, Network: s.cfg.Network, Call: s.pageCall, Explain: s.explainer, Warnings: s.warnings,
 		Now: s.cfg.Clock.Wall.Now, Version: s.cfg.Version, Local: isLocal,
 	}
 	if s.cfg.Templates != nil {

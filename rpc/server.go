@@ -22,6 +22,7 @@ import (
 	"lode/internal/clock"
 	"lode/mempool"
 	"lode/miner"
+	"lode/rpc/explain"
 	"lode/rpc/httpd"
 	"lode/rpc/web"
 	"lode/wallet/descriptor"
@@ -101,6 +102,7 @@ type Server struct {
 	scan        coinScan
 	filterScan  filterScan
 	running     running
+	explainer   *explain.Explainer
 	descriptors descriptor.Network
 }
 
@@ -133,6 +135,7 @@ func New(cfg Config) *Server {
 		s.waiting = s.working // a call that waits keeps its place
 	}
 	s.bodies, s.spools = newShares(allBodies, userBodies, users), newSpools(cfg.Dir, users)
+	s.explainer = explain.New(cfg.Chain, cfg.Pool)
 	s.table, s.metrics = s.methods(), s.newMetrics()
 	if cfg.Page {
 		s.page = s.newPage()

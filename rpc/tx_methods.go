@@ -19,6 +19,7 @@ func (s *Server) txCalls() calls {
 		"combinerawtransaction": s.combineRawTransaction,
 		"sendrawtransaction":    s.sendRawTransaction,
 		"testmempoolaccept":     s.testMempoolAccept,
+		"explain":               s.explainCall,
 	}
 }
 

@@ -9,10 +9,11 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 
-	"lode/chain"
 	"lode/consensus"
+	"lode/rpc/explain"
 )
 
 // act does what a page of the same origin asks for by POST.
@@ -49,7 +50,7 @@ func (h *Handler) act(w http.ResponseWriter, r *http.Request, name string) {
 	if name == "mine" {
 		v, err = h.mine(ctx, body)
 	} else {
-		v, err = h.check(body)
+		v, err = h.check(ctx, body)
 	}
 	h.reply(w, v, err)
 }
@@ -94,17 +95,10 @@ func (h *Handler) mine(ctx context.Context, body []byte) (any, error) {
 	return map[string]any{"hashes": hashes}, nil
 }
 
-// step is a group of rules and what became of it.
-type step struct {
-	Name   string `json:"name"` // encoding, work, contents, header, ledger, policy
-	OK     bool   `json:"ok"`
-	Reason string `json:"reason,omitempty"` // BIP22's
-	Text   string `json:"text,omitempty"`
-}
-
-// check says what the node would make of a block or a transaction in hex. It changes
-// nothing, and nothing of it is remembered.
-func (h *Handler) check(body []byte) (any, error) {
+// check says what the node would make of a block or a transaction in hex: what its
+// rules say of it, one after the other. It changes nothing, and nothing of it is
+// remembered.
+func (h *Handler) check(ctx context.Context, body []byte) (any, error) {
 	var q struct {
 		Block string `json:"block"`
 		Tx    string `json:"tx"`
@@ -116,84 +110,44 @@ func (h *Handler) check(body []byte) (any, error) {
 	if err != nil {
 		return nil, badInput("this is not hexadecimal")
 	}
-	var steps []step
 	if q.Block != "" {
-		steps, err = h.checkBlock(raw)
-	} else {
-		steps, err = h.checkTx(raw)
+		b, err := consensus.DecodeBlock(raw)
+		if err != nil {
+			return nil, badInput("these bytes are no block: " + err.Error())
+		}
+		return h.explained(h.cfg.Explain.Block(ctx, b))
 	}
-	if err != nil {
-		return nil, err
-	}
-	return map[string]any{"steps": steps, "ok": steps[len(steps)-1].OK}, nil
-}
-
-func outcome(name string, err error) step {
-	if err == nil {
-		return step{Name: name, OK: true}
-	}
-	reason, _ := chain.Reason(err)
-	return step{name, false, reason, err.Error()}
-}
-
-func (h *Handler) checkBlock(raw []byte) (steps []step, err error) {
-	b, err := consensus.DecodeBlock(raw)
-	steps = append(steps, outcome("encoding", err))
-	if err != nil {
-		return steps, nil
-	}
-	if len(b.Txs) == 0 {
-		return append(steps, outcome("contents", errors.New("a block without transactions"))), nil
-	}
-	rules := h.cfg.Chain.Rules()
-	work := outcome("work", rules.CheckWork(&b.Header))
-	if steps = append(steps, work); !work.OK {
-		return steps, nil // the node looks no further
-	}
-	checked, err := rules.CheckBlock(b)
-	contents := outcome("contents", err)
-	if steps = append(steps, contents); !contents.OK {
-		return steps, nil
-	}
-	parent, ok := h.cfg.Chain.State(b.Prev)
-	if !ok {
-		return append(steps, step{"header", false, "prev-blk-not-found", "the node knows no block " + b.Prev.String() + ", on which this one builds"}), nil
-	}
-	latest := uint32(h.cfg.Now().Unix()) + h.cfg.Spec.Defaults.MaxDrift
-	if s := outcome("header", rules.CheckHeader(&parent, &b.Header, latest)); !s.OK {
-		return append(steps, s), nil
-	}
-	steps = append(steps, step{Name: "header", OK: true})
-	if s := outcome("place", rules.CheckBlockAfter(&parent, checked)); !s.OK {
-		return append(steps, s), nil
-	}
-	steps = append(steps, step{Name: "place", OK: true})
-	if info, known := h.cfg.Chain.Header(b.Header.Hash()); known && info.Connected {
-		return append(steps, step{Name: "ledger", OK: true, Text: "duplicate"}), nil
-	}
-	err = h.cfg.Chain.TestBlock(b)
-	if errors.Is(err, chain.ErrFatal) {
-		return nil, err
-	}
-	if errors.Is(err, chain.ErrNotOnTip) {
-		return append(steps, step{Name: "ledger", OK: true, Text: "fork"}), nil
-	}
-	return append(steps, outcome("ledger", err)), nil
-}
-
-func (h *Handler) checkTx(raw []byte) (steps []step, err error) {
 	tx, err := consensus.DecodeTx(raw)
-	steps = append(steps, outcome("encoding", err))
 	if err != nil {
-		return steps, nil
+		return nil, badInput("these bytes are no transaction: " + err.Error())
 	}
-	s := outcome("contents", h.cfg.Chain.Rules().CheckTx(tx))
-	if steps = append(steps, s); !s.OK {
-		return steps, nil
-	}
-	_, err = h.cfg.Pool.Test(tx)
-	if errors.Is(err, chain.ErrFatal) {
+	return h.explained(h.cfg.Explain.Tx(ctx, tx))
+}
+
+// explained has the errors of an explanation be for people.
+func (h *Handler) explained(a *explain.Answer, err error) (any, error) {
+	switch {
+	case errors.Is(err, explain.ErrUnknown):
+		return nil, notFound(err.Error())
+	case errors.Is(err, explain.ErrInput):
+		return nil, badInput(err.Error())
+	case errors.Is(err, explain.ErrBusy):
+		return nil, &problem{http.StatusServiceUnavailable, err.Error()}
+	case err != nil:
 		return nil, err
 	}
-	return append(steps, outcome("mempool", err)), nil
+	return a, nil
+}
+
+// why explains what is known by a hash, a height or an id.
+func (h *Handler) why(r *http.Request, args []string) (any, error) {
+	var in *consensus.Hash
+	if text := r.URL.Query().Get("block"); text != "" {
+		hash, err := consensus.ParseHash(text)
+		if err != nil {
+			return nil, badInput("a block is named by 64 hexadecimal digits")
+		}
+		in = &hash
+	}
+	return h.explained(h.cfg.Explain.Text(r.Context(), strings.Join(args, "/"), in))
 }

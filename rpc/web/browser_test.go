@@ -189,7 +189,7 @@ func TestPageChangesABlock(t *testing.T) {
 	b.sees("#newhash", hashOf(n.gen.Blocks[4]))
 	b.sees("#later", "points to the block above")
 	b.do(`document.querySelector("#ask").click()`)
-	b.sees("#verdict", "It is the block that the node has")
+	b.sees("#verdict", "It is part of the chain, and keeps every rule")
 	// A byte of a transaction: its version.
 	b.do(`{ const p = document.querySelector("#pick"); p.value = 1; p.dispatchEvent(new Event("change")); }`)
 	b.do(`{ const a = document.querySelector("#txbytes"); a.value = "07" + a.value.slice(2); a.dispatchEvent(new Event("input")); }`)

@@ -23,6 +23,7 @@ import (
 	"lode/chain"
 	"lode/consensus"
 	"lode/mempool"
+	"lode/rpc/explain"
 )
 
 // Call makes a call of the node's JSON-RPC, of those that only read.
@@ -47,6 +48,7 @@ type Config struct {
 	Pool     *mempool.Pool
 	Network  Network
 	Call     Call
+	Explain  *explain.Explainer
 	Miner    Miner
 	Warnings func() []string
 	Now      func() time.Time
@@ -83,7 +85,7 @@ func New(cfg Config) *Handler {
 	h.queries = map[string]query{
 		"home": h.home, "blocks": h.recentBlocks, "chart": h.chart, "block": h.block, "tx": h.tx, "address": h.address,
 		"mempool": h.mempool, "peers": h.peers, "pool": h.miners, "rules": h.rules, "tree": h.tree, "fate": h.fate,
-		"search": h.search, "raw": h.raw, "json": h.rawJSON,
+		"search": h.search, "why": h.why, "raw": h.raw, "json": h.rawJSON,
 	}
 	return h
 }

@@ -322,14 +322,18 @@ func TestVerdicts(t *testing.T) {
 	} {
 		status, answer := n.post("check", map[string]string{"block": hex.EncodeToString(test.block.Bytes())})
 		var v struct {
-			OK    bool
-			Steps []struct{ Reason string }
+			Verdict, Reason string
+			Steps           []struct {
+				Rule string
+				OK   bool
+			}
 		}
 		if err := json.Unmarshal([]byte(answer), &v); err != nil || status != 200 {
 			t.Fatalf("%s: %d %s", test.name, status, answer)
 		}
-		if got := v.Steps[len(v.Steps)-1].Reason; got != test.reason || v.OK != (test.reason == "") {
-			t.Errorf("%s: %s, want %q", test.name, answer, test.reason)
+		last := v.Steps[len(v.Steps)-1]
+		if v.Reason != test.reason || (v.Verdict == "valid") != (test.reason == "") || last.OK != (test.reason == "") || !last.OK && last.Rule != test.reason {
+			t.Errorf("%s: %.300s, want %q", test.name, answer, test.reason)
 		}
 	}
 	if tip := n.chain.Tip(); tip.Height != 8 {

@@ -4,6 +4,7 @@ import { h, section, rows, empty, number, scaled, span, hashes, short } from "./
 import { get, post, text } from "./api.js";
 import { hash256 } from "./sha256.js";
 import { fromHex, toHex, hashHex, hashBytes, header, parseBlock, parseTx, block, merkleRoot, target, meets } from "./codec.js";
+import { explanation } from "./why.js";
 import { t } from "./text.js";
 
 const integer = (low, high) => v => { const n = /^0x[0-9a-f]+$/i.test(v) ? parseInt(v, 16) : /^-?\d+$/.test(v) ? Number(v) : NaN; return n >= low && n <= high ? n : null; };
@@ -119,9 +120,7 @@ function edit(root, info, original, later, wanted) {
   const ask = h("button", { type: "button", id: "ask", onclick: async () => {
     verdict.replaceChildren(empty(t.asking));
     try {
-      const { steps, ok } = await post("check", { block: toHex(block(head, txs)) }), last = steps.at(-1);
-      const summary = !ok ? t.verdictNo : last.text === "duplicate" ? t.verdictDuplicate : last.text === "fork" ? t.verdictFork : t.verdictOK;
-      verdict.replaceChildren(h("p", {}, h("b", { class: ok ? "good" : "bad" }, summary), !ok && [" ", h("code", { class: "mono", id: "reason" }, last.reason || "")]), h("ul", { class: "verdict" }, steps.map(x => h("li", { class: x.ok ? "" : "no" }, t.step(x.name), !x.ok && x.text && h("div", { class: "soft mono" }, x.text)))));
+      verdict.replaceChildren(...explanation(await post("check", { block: toHex(block(head, txs)) })).flat(9).filter(Boolean));
     } catch (e) { verdict.replaceChildren(empty(e.message)); }
   } }, t.ask);
 

@@ -5,7 +5,7 @@ import home from "./home.js";
 
 const views = {
   "": home, block: () => import("./block.js"), tx: () => import("./tx.js"), address: () => import("./address.js"), mempool: () => import("./mempool.js"), forks: () => import("./forks.js"),
-  peers: () => import("./peers.js"), peer: () => import("./peers.js"), pool: () => import("./pool.js"), rules: () => import("./rules.js"), change: () => import("./change.js"),
+  peers: () => import("./peers.js"), peer: () => import("./peers.js"), pool: () => import("./pool.js"), rules: () => import("./rules.js"), change: () => import("./change.js"), why: () => import("./why.js"),
 };
 const menu = [["", t.home], ["forks", t.forks], ["mempool", t.pool], ["peers", t.peers], ["pool", t.miners], ["rules", t.rules]];
 const main = document.getElementById("main"), news = document.getElementById("news");

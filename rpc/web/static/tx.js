@@ -24,7 +24,7 @@ export default function (id, query) {
     const confirmations = x.block && x.active ? x.tip - x.height + 1 : 0;
     root.replaceChildren(...[
       h("h1", {}, t.tx, h("small", { class: "state" }, h("span", { class: confirmations ? "good" : "" }, state))), h("p", { class: "lead mono" }, x.txid),
-      h("p", { class: "links" }, h("a", { href: `/page/raw/tx/${x.txid}` + (x.block ? "?block=" + x.block : "") }, t.raw), h("a", { href: `/page/json/tx/${x.txid}` + (x.block ? "?block=" + x.block : "") }, t.json), x.block && h("a", { href: `#/change/${x.block}?tx=${x.txid}` }, t.change)),
+      h("p", { class: "links" }, h("a", { href: `#/why/${x.txid}` + (x.block ? "?block=" + x.block : "") }, t.whyLink), h("a", { href: `/page/raw/tx/${x.txid}` + (x.block ? "?block=" + x.block : "") }, t.raw), h("a", { href: `/page/json/tx/${x.txid}` + (x.block ? "?block=" + x.block : "") }, t.json), x.block && h("a", { href: `#/change/${x.block}?tx=${x.txid}` }, t.change)),
       section("", figures([t.confirmations, h("span", { id: "confirmations" }, number(confirmations))], [t.fee, x.fee === undefined ? "–" : number(x.fee), t.sat], [t.feeRate, x.fee === undefined ? "–" : number(x.fee / x.vsize, 2), t.satvB], [t.size, number(x.vsize), t.vB], [t.value, coins(x.out.reduce((n, o) => n + o.value, 0)), t.coin])),
       x.wait && why(x),
       h("div", { class: "grid" }, h("section", { class: "w6" }, h("h2", {}, t.inputs, h("small", {}, number(x.ins))), x.in.map(i => x.coinbase
