@@ -38,6 +38,11 @@ func (n *network) rpcURL(c *cli.Context) (string, error) {
 	if s := c.String("rpc"); s != "" {
 		return s, nil
 	}
+	return n.ownURL()
+}
+
+// ownURL is what the node in the data directory says, else the port of the network.
+func (n *network) ownURL() (string, error) {
 	path := filepath.Join(n.dir, rpcAddressFile)
 	b, err := readSmall(path, maxAddressFile)
 	if errors.Is(err, os.ErrNotExist) {

@@ -259,6 +259,9 @@ func (e *Explainer) block(b *consensus.Block) (*Answer, error) {
 	if errors.Is(err, chain.ErrFatal) {
 		return nil, err
 	}
+	if consensus.IsMutation(err) { // of the block of this hash, which may be known
+		a.Place = Nowhere
+	}
 	a.Steps = steps(&t)
 	a.judge(err, chain.Reason)
 	return a, nil
