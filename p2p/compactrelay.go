@@ -44,8 +44,7 @@ func (p *peer) setCompact(m msgSendCmpct) {
 
 // offerCompact tells the peer that compact blocks are understood here.
 func (p *peer) offerCompact() {
-	const since = 70014 // BIP152
-	if p.version >= since {
+	if p.version >= compactBlockVersion {
 		p.send(msgSendCmpct{false, compactVersion})
 	}
 }
@@ -87,7 +86,7 @@ func (n *Node) submit(block consensus.HashedBlock) (chain.Status, error) {
 // wantCompact lists the peers that want a new block before it is judged.
 func (n *Node) wantCompact() (peers []*peer) {
 	for _, p := range n.ready() {
-		if p.wantsCompact() {
+		if p.version >= uncheckedBlockVersion && p.wantsCompact() {
 			peers = append(peers, p)
 		}
 	}

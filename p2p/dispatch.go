@@ -23,7 +23,9 @@ func (n *Node) handle(p *peer, m message) error {
 	case msgPing:
 		p.tellAddrs(n.wall.Now()) // what is due goes first
 		n.askFirst(p)
-		p.send(msgPong(m))
+		if p.version >= pingNonceVersion {
+			p.send(msgPong(m))
+		}
 	case msgPong:
 		p.gotPong(m)
 	case shortPong:
@@ -107,6 +109,8 @@ func (n *Node) handleEmpty(p *peer, m msgEmpty) error {
 		n.answerGetAddr(p)
 	case cmdMempool:
 		return n.answerMempool(p)
+	case cmdFilterLoad, cmdFilterAdd, cmdFilterClear:
+		return fmt.Errorf("%w: %s", errBloom, string(m))
 	}
 	return nil
 }
@@ -161,8 +165,15 @@ func (p *peer) ping(now time.Time) {
 		f.pingNonce, f.pingSent = randomNonce()|1, now // never zero
 	}
 	nonce := f.pingNonce
+	if p.version < pingNonceVersion {
+		f.pingNonce = 0 // it answers none
+	}
 	p.mu.Unlock()
-	if !waits {
+	switch {
+	case waits:
+	case p.version < pingNonceVersion:
+		p.send(msgEmpty(cmdPing))
+	default:
 		p.send(msgPing(nonce))
 	}
 }

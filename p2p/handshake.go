@@ -31,7 +31,7 @@ func (n *Node) handshake(p *peer) error {
 			return err
 		}
 	}
-	if p.version >= ProtocolVersion {
+	if p.version >= featuresVersion {
 		for _, feature := range []msgEmpty{cmdWTxIDRelay, cmdSendAddrV2, cmdSendAddrURL} {
 			if err := p.writeMessage(feature); err != nil {
 				return err
@@ -164,7 +164,7 @@ func (p *peer) readFeatures() error {
 		case cmdVerack:
 			return nil
 		case cmdWTxIDRelay:
-			p.wtxidRelay = p.version >= ProtocolVersion
+			p.wtxidRelay = p.version >= featuresVersion
 		case cmdSendAddrV2:
 			p.addrV2 = true
 		case cmdSendAddrURL:

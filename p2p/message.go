@@ -11,9 +11,17 @@ import (
 // the first with transaction relay by witness id (BIP339).
 const ProtocolVersion = 70016
 
-// minProtocolVersion is the oldest that is accepted: the first whose version
-// message always ends with the relay flag (BIP37).
-const minProtocolVersion = 70001
+// What changes with the version that both sides speak, as in Bitcoin Core
+// (node/protocol_version.h).
+const (
+	minProtocolVersion    = 31800 // the oldest that is accepted
+	pingNonceVersion      = 60001 // the first whose pings have a nonce, and are answered (BIP31)
+	sendHeadersVersion    = 70012 // BIP130
+	feeFilterVersion      = 70013 // BIP133
+	compactBlockVersion   = 70014 // BIP152
+	uncheckedBlockVersion = 70015 // the first that bans nobody for an invalid block in compact form
+	featuresVersion       = 70016 // wtxidrelay and sendaddrv2 (BIP339, BIP155)
+)
 
 // maxPayload bounds every message, in bytes. No valid block is longer.
 const maxPayload = 4_000_000
@@ -31,7 +39,10 @@ const (
 	cmdPing        = "ping"        // BIP31
 	cmdPong        = "pong"
 	cmdGetAddr     = "getaddr"
-	cmdMempool     = "mempool" // BIP35
+	cmdMempool     = "mempool"    // BIP35
+	cmdFilterLoad  = "filterload" // BIP37, like the next two
+	cmdFilterAdd   = "filteradd"
+	cmdFilterClear = "filterclear"
 	cmdAddr        = "addr"
 	cmdAddrV2      = "addrv2"
 	cmdInv         = "inv"

@@ -69,7 +69,12 @@ type msgVersion struct {
 	userAgent   string
 	startHeight int32
 	relay       bool // whether transactions may be announced (BIP37)
+	without     int  // how many of its last parts an old program leaves out, see versionTail
 }
+
+// versionTail is how many parts of a version message came with later versions of the
+// protocol: the sender with the nonce, the user agent, the height, and the relay flag.
+const versionTail = 4
 
 func decodeVersion(d *consensus.Decoder) message {
 	m := &msgVersion{
@@ -77,16 +82,22 @@ func decodeVersion(d *consensus.Decoder) message {
 		services: d.Uint64(),
 		time:     int64(d.Uint64()),
 		to:       readNetAddr(d),
-		from:     readNetAddr(d),
-		nonce:    d.Uint64(),
 	}
-	m.userAgent = string(d.Bytes(readCount(d, 1, maxUserAgent)))
-	m.startHeight = int32(d.Uint32())
-	switch relay := d.Uint8(); relay {
-	case 0, 1:
-		m.relay = relay == 1
-	default:
-		d.Fail("relay flag %d", relay)
+	m.nonce, m.startHeight, m.relay = 1, -1, true // as Bitcoin Core has what is left out
+	for m.without = versionTail; m.without > 0 && len(d.Rest()) > 0; m.without-- {
+		switch m.without {
+		case 4:
+			m.from, m.nonce = readNetAddr(d), d.Uint64()
+		case 3:
+			m.userAgent = string(d.Bytes(readCount(d, 1, maxUserAgent)))
+		case 2:
+			m.startHeight = int32(d.Uint32())
+		case 1:
+			relay := d.Uint8()
+			if m.relay = relay == 1; relay > 1 {
+				d.Fail("relay flag %d", relay)
+			}
+		}
 	}
 	return m
 }
@@ -98,20 +109,35 @@ func (m *msgVersion) append(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint64(b, m.services)
 	b = binary.LittleEndian.AppendUint64(b, uint64(m.time))
 	b = m.to.append(b)
-	b = m.from.append(b)
-	b = binary.LittleEndian.AppendUint64(b, m.nonce)
-	b = consensus.AppendVarBytes(b, []byte(m.userAgent))
-	b = binary.LittleEndian.AppendUint32(b, uint32(m.startHeight))
-	if m.relay {
-		return append(b, 1)
+	if m.without < 4 {
+		b = m.from.append(b)
+		b = binary.LittleEndian.AppendUint64(b, m.nonce)
 	}
-	return append(b, 0)
+	if m.without < 3 {
+		b = consensus.AppendVarBytes(b, []byte(m.userAgent))
+	}
+	if m.without < 2 {
+		b = binary.LittleEndian.AppendUint32(b, uint32(m.startHeight))
+	}
+	if m.without < 1 {
+		var relay byte
+		if m.relay {
+			relay = 1
+		}
+		b = append(b, relay)
+	}
+	return b
 }
 
 // msgPing asks for a pong with the same nonce (BIP31).
 type msgPing uint64
 
-func decodePing(d *consensus.Decoder) message { return msgPing(d.Uint64()) }
+func decodePing(d *consensus.Decoder) message {
+	if len(d.Rest()) == 0 { // of an old program, which wants no answer
+		return msgEmpty(cmdPing)
+	}
+	return msgPing(d.Uint64())
+}
 
 func (m msgPing) command() string        { return cmdPing }
 func (m msgPing) append(b []byte) []byte { return binary.LittleEndian.AppendUint64(b, uint64(m)) }

@@ -29,7 +29,7 @@ var (
 	errTooDeep          = errors.New("asked a pruned node for an old block")
 	errMissing          = errors.New("lacks a block of the chain that it has shown")
 	errFilters          = errors.New("asked for block filters that it cannot have")
-	errBloom            = errors.New("asked for the mempool, which only peers with that permission may")
+	errBloom            = errors.New("asked for a bloom filter, or for the mempool without that permission")
 	errSelf             = errors.New("it is this node itself")
 	errHandshakeTimeout = errors.New("version handshake timeout, no handshake")
 	errSlowReader       = errors.New("does not take what it is sent")

@@ -360,8 +360,7 @@ func (n *Node) keepLoop(ctx context.Context) {
 // sendFeeFilter tells the peer, if it is to announce transactions at all, the least fee
 // rate of the pool when that is due.
 func (p *peer) sendFeeFilter(rates filterRates, now time.Time) {
-	const since = 70013                                                                                 // BIP133
-	if p.version < since || p.kind == kindBlocks || p.node.cfg.BlocksOnly || p.may.Has(MayForceRelay) { // those decide for themselves
+	if p.version < feeFilterVersion || p.kind == kindBlocks || p.node.cfg.BlocksOnly || p.may.Has(MayForceRelay) { // those decide for themselves
 		return
 	}
 	p.mu.Lock()
@@ -422,7 +421,9 @@ func (n *Node) acceptAs(conn Conn, may Permissions) {
 
 // welcome begins the conversation after the handshake.
 func (n *Node) welcome(p *peer) {
-	p.send(msgEmpty(cmdSendHeaders)) // before anything that others may begin with the peer
+	if p.version >= sendHeadersVersion {
+		p.send(msgEmpty(cmdSendHeaders)) // before anything that others may begin with the peer
+	}
 	p.offerCompact()
 	p.sendFeeFilter(n.filterRates(), n.wall.Now())
 	n.relay.add(p, n.pool.Changes())

@@ -188,6 +188,8 @@ func (p *peer) read() (message, error) {
 		}
 		m, err := decodeMessage(command, payload)
 		switch {
+		case command == cmdFilterLoad || command == cmdFilterAdd || command == cmdFilterClear: // whatever they hold
+			return msgEmpty(command), nil
 		case errors.Is(err, errUnknownCommand):
 			p.node.log.Debug(fmt.Sprintf("Unknown message type %q from peer=%d", command, p.id))
 			continue

@@ -124,8 +124,15 @@ func cleanTCP(u *url.URL) (string, error) {
 
 // CheckURL gives the one way to write the URL of a peer that an operator wrote.
 // A host alone, or with a port, is a peer by TCP where the network has a TCP
-// port, as users of Bitcoin Core expect, and a WebSocket elsewhere.
+// port, as users of Bitcoin Core expect, and a WebSocket elsewhere. tcp://host without
+// a port has that one, too.
 func CheckURL(s string, ports consensus.Ports) (string, error) {
+	if host, ok := strings.CutPrefix(s, schemeTCP+"://"); ok && ports.TCP != 0 {
+		if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
+			host = host[1 : len(host)-1]
+		}
+		s = schemeTCP + "://" + WithPort(host, ports.TCP)
+	}
 	if !strings.Contains(s, "://") {
 		scheme, port := "ws://", ports.WebSocket
 		if ports.TCP != 0 {

@@ -343,7 +343,11 @@ func (a *actor) shakeAs(v *msgVersion) {
 	}
 	a.say(msgEmpty(cmdVerack))
 	a.hear(cmdVerack)
-	a.hear(cmdSendHeaders) // the first thing after the other side has got the verack
+	if v.version >= sendHeadersVersion {
+		a.hear(cmdSendHeaders) // the first thing after the other side has got the verack
+	} else {
+		a.hear(cmdPing)
+	}
 }
 
 // key is the one that every coinbase of the tests pays to.
