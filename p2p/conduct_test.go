@@ -160,6 +160,16 @@ var conducts = map[error]func(w *world, s *station) *actor{
 		a.say(msgHeaders{mineOn(w.spec, w.spec.Rules.GenesisState(), 1).Header})
 		a.hear(cmdGetData)
 	}),
+	errHoldsUp: func(w *world, s *station) *actor {
+		blocks := longChain(w.t, downloadWindow+1)
+		first := w.call(s, culprit)
+		first.shake(ProtocolVersion)
+		first.say(headersOf(blocks))
+		first.hear(cmdGetData)
+		go first.listenTo()
+		w.withholder(s, 1, kindOutbound, blocks, 0).tell(headersOf(blocks))
+		return first
+	},
 	errOutdated: func(w *world, s *station) *actor {
 		a := w.choose(s, kindBlocks, culprit)
 		a.welcome(serviceNetwork | serviceWitness)

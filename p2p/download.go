@@ -41,6 +41,9 @@ type downloader struct {
 	history path                     // before the snapshot that the ledger began with
 	tips    map[consensus.Hash]*tipBlock
 	alarm   *clock.Timer // when to look again
+
+	patience patience // with those that hold the window up
+	height   uint32   // of the tip when that was last looked at
 }
 
 func newDownloader(n *Node) *downloader {
@@ -52,7 +55,8 @@ func newDownloader(n *Node) *downloader {
 // path is the next missing blocks on the way to a header, lowest first.
 type path struct {
 	blocks []chain.MissingBlock
-	full   bool // there may be more behind them
+	full   bool    // there may be more behind them
+	idle   []*peer // could send only what is beyond the window, and owe nothing that they were asked first
 }
 
 // schedule asks every peer that has missing blocks and is free for the lowest
@@ -99,6 +103,8 @@ func (d *downloader) schedule(now time.Time) {
 		}
 	}
 	d.paths = used
+	d.followTip(tip.Height)
+	d.noteHoldUps(now)
 	if at := d.askMore(ways, now); !at.IsZero() && (again.IsZero() || at.Before(again)) {
 		again = at
 	}
@@ -137,6 +143,7 @@ func (d *downloader) pathTo(target consensus.Hash) *path {
 	if way == nil {
 		way = &path{full: true}
 	}
+	way.idle = nil
 	known := len(way.blocks)
 	if way.blocks = d.node.chain.StillMissing(way.blocks); len(way.blocks) < known {
 		d.node.sync.movedOn(target)
@@ -188,13 +195,17 @@ func (s *syncer) assign(p *peer, best headerRef, way *path, now time.Time) (item
 	}
 	// A peer that finds nothing else to do helps with what another is slow to send:
 	// who sends all but the lowest block must not hold up the window.
-	limit, free := p.sync.limit(), s.free
+	limit, free, ends := p.sync.limit(), s.free, false
 	for _, help := range []bool{false, true} {
 		if help {
 			limit, free = limit/helpShare, func(hash consensus.Hash, now time.Time) bool { return s.needsHelp(hash, p, now) }
 		}
 		for _, b := range way.blocks {
-			if len(p.sync.blocks) >= limit || b.Height >= way.blocks[0].Height+downloadWindow {
+			if len(p.sync.blocks) >= limit {
+				break
+			}
+			if b.Height >= way.blocks[0].Height+downloadWindow {
+				ends = ends || p.serves(b.Height, best.height)
 				break
 			}
 			if _, owes := p.sync.blocks[b.Hash]; owes || !p.serves(b.Height, best.height) || !free(b.Hash, now) {
@@ -205,6 +216,9 @@ func (s *syncer) assign(p *peer, best headerRef, way *path, now time.Time) (item
 			s.requests[b.Hash] = blockRequest{peer: p, at: now, asked: append(r.asked, p), parts: r.parts}
 			items = append(items, invItem{invBlock | invWitness, b.Hash})
 		}
+	}
+	if ends && !s.owesFirst(p) {
+		way.idle = append(way.idle, p)
 	}
 	return items
 }
@@ -262,6 +276,7 @@ func (s *syncer) received(p *peer, hash consensus.Hash, size int) bool {
 		return false
 	}
 	delete(p.sync.blocks, hash)
+	p.sync.holdUp.came()
 	p.sync.came(p.waited(s.wall.Now()))
 	p.sync.size = (7*p.sync.size + size) / 8
 	p.sync.judged++
@@ -308,6 +323,7 @@ func (s *syncer) arrived(p *peer, hash consensus.Hash, good bool) {
 	_, owed := p.sync.blocks[hash]
 	if owed {
 		delete(p.sync.blocks, hash)
+		p.sync.holdUp.came()
 		p.sync.progress = p.waited(s.wall.Now())
 		if good {
 			p.sync.trial.came(s.wall.Now())

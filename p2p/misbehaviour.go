@@ -101,6 +101,7 @@ var conduct = []struct {
 	{errOutdated, ignorant},         // it may be cut off from the others
 	{errMute, ignorant},             // slow
 	{errStalled, ignorant},          // slow
+	{errHoldsUp, ignorant},          // slow
 	{errNoPong, ignorant},           // gone
 
 	{errClosed, blameless},

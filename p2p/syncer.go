@@ -52,6 +52,7 @@ type peerSync struct {
 	late int // compact blocks in a row that it sent unasked when the block was here
 
 	catchUp catchUp
+	holdUp  holdUp
 	trial   trial  // of its claim to have a better chain
 	fork    forkOf // where best leaves the active chain, if that was looked for
 
@@ -246,6 +247,7 @@ func (n *Node) syncLoop(ctx context.Context, announced consensus.Hash) {
 		if tick {
 			n.sweepHeaders(now)
 			n.sync.dropStalled(now)
+			d.dropHoldUps(now)
 			n.dropMute(now)
 		}
 	}
