@@ -60,11 +60,15 @@ func (n *Node) Open(ctx context.Context, address, kind string) error {
 	return nil
 }
 
-// Send sends a peer a message as it is.
+// errNotSent is the kind of the error for a message by hand for which there is no room.
+var errNotSent = errors.New("too much waits to be sent to the peer, or the message is too long")
+
+// Send sends a peer a message as it is, of at most 8 MB: it may be one that no peer
+// takes.
 func (n *Node) Send(id int64, command string, payload []byte) error {
 	p, err := n.byID(id)
-	if err == nil {
-		p.sendRaw(command, payload)
+	if err == nil && !p.out.pushByHand(outMessage{command, payload}) {
+		err = fmt.Errorf("%w: %d bytes", errNotSent, len(payload))
 	}
 	return err
 }

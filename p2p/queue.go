@@ -17,6 +17,8 @@ const (
 	maxQueuedRequests = 10_000
 	// maxQueuedPlaces bounds how many transactions of blocks are among them.
 	maxQueuedPlaces = 2 * maxBlockTxs
+	// maxByHand bounds a message, in bytes, that the operator has sent.
+	maxByHand = 2 * maxPayload
 )
 
 // outMessage is an encoded message.
@@ -35,6 +37,7 @@ type sendQueue struct {
 	mu       sync.Mutex // guards what follows
 	messages []outMessage
 	bytes    int
+	long     bool // one of them is longer than maxQueuedBytes, see pushByHand
 	requests []request
 	places   int // that all requests name
 }
@@ -79,6 +82,22 @@ func (q *sendQueue) drain(bytes int, gone <-chan struct{}) bool {
 			return false
 		}
 	}
+}
+
+// pushByHand is push for a message that the operator sends. It may be longer than
+// others, as long as no other such waits.
+func (q *sendQueue) pushByHand(m outMessage) bool {
+	if len(m.payload) <= maxQueuedBytes {
+		return q.push(m)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.messages) >= maxQueuedMessages || q.long || len(m.payload) > maxByHand {
+		return false
+	}
+	q.messages, q.long = append(q.messages, m), true
+	poke(q.wake)
+	return true
 }
 
 // request adds things that the peer asked for, or reports false if there are
@@ -132,8 +151,12 @@ func (q *sendQueue) nextMessage() (m outMessage, ok bool) {
 	}
 	m, q.messages[0] = q.messages[0], outMessage{} // the array must not hold the payload
 	q.messages = q.messages[1:]
-	q.bytes -= len(m.payload)
 	poke(q.eased)
+	if len(m.payload) > maxQueuedBytes {
+		q.long = false
+	} else {
+		q.bytes -= len(m.payload)
+	}
 	if len(q.messages) == 0 {
 		q.messages = nil // lets go of the array
 	}
