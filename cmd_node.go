@@ -68,6 +68,7 @@ type nodeConfig struct {
 	dialFrom       netip.Addr // none for the system's choice
 	private        bool       // peers in private networks
 	blocksOnly     bool
+	capture        bool // messages of peers
 	advertise      []string
 	strangers      bool // on loopback, for tests
 	allowHosts     []string

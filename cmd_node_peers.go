@@ -38,6 +38,7 @@ func peerFlags() []cli.Flag {
 		&cli.IntFlag{Name: "maxconnections", Value: p2p.MaxConnections, Usage: "have at most `N` peers besides those given, 11 of which this node dials"},
 		&cli.IntFlag{Name: "peertimeout", Value: int(p2p.DefaultPeerTimeout.Seconds()), Usage: "end a connection without a handshake after `SECONDS`"},
 		&cli.IntFlag{Name: "bantime", Value: int(rpc.DefaultBan.Seconds()), Usage: "have setban ban for `SECONDS` where it is not told otherwise"},
+		&cli.BoolFlag{Name: "capturemessages", Usage: "write every message of peers to message_capture in the directory of the network, up to 1 GiB a peer and direction, for developers"},
 		&cli.StringFlag{Name: "link", Usage: "be as slow and lossy as a link like `LINK` in what is sent to peers: latency=50ms,jitter=10ms,loss=1%,rate=20mbit, each optional; for networks on one machine"},
 		&cli.StringFlag{Name: "dial-from", Hidden: true, Usage: "dial peers from this `IP`, one of this machine's"},
 		&cli.BoolFlag{Name: "loopback-is-public", Hidden: true, Usage: "treat 127.0.0.0/8 but 127.0.0.1 as addresses of strangers, for attacks in tests"},
@@ -52,7 +53,7 @@ func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
 	ports := n.spec.Defaults.Ports
 	n.connect, n.seeds, n.outbound = c.StringSlice("connect"), c.StringSlice("seed"), c.Int("outbound")
 	n.origins, n.advertise = c.StringSlice("allow-origin"), c.StringSlice("advertise")
-	n.strangers, n.private, n.blocksOnly = c.Bool("loopback-is-public"), c.Bool("private-peers"), c.Bool("blocksonly")
+	n.strangers, n.private, n.blocksOnly, n.capture = c.Bool("loopback-is-public"), c.Bool("private-peers"), c.Bool("blocksonly"), c.Bool("capturemessages")
 	switch n.listen = c.String("listen"); n.listen {
 	case "":
 		n.listen = fmt.Sprintf(":%d", ports.WebSocket)
@@ -254,6 +255,6 @@ func (n *nodeConfig) newPeers(ledger *chain.Chain, pool *mempool.Pool, ports *po
 		Spec: n.spec, Chain: ledger, Pool: pool, Listen: n.listenOver(ports.socket), ListenTCP: n.listenOver(ports.tcp), Binds: binds, TLS: n.tls, TrustProxies: n.proxies,
 		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, MaxInbound: orNone(n.places.inbound), MaxUpload: n.maxUpload, Advertise: n.advertise, Pruned: n.prune != chain.PruneNever,
 		Dir: n.dir, AllowOrigins: n.origins, UserAgent: n.userAgent, Clock: n.clock, Log: n.log, LoopbackIsPublic: n.strangers,
-		PrivatePeers: n.private, BlocksOnly: n.blocksOnly, Filters: n.filtersFor(ledger), Grants: n.grants, PeerTimeout: n.peerTimeout, DialFrom: n.dialFrom, Link: n.overLink,
+		PrivatePeers: n.private, BlocksOnly: n.blocksOnly, Capture: n.capture, Filters: n.filtersFor(ledger), Grants: n.grants, PeerTimeout: n.peerTimeout, DialFrom: n.dialFrom, Link: n.overLink,
 	})
 }

@@ -31,10 +31,13 @@ func TestLongMessagesByHand(t *testing.T) {
 		if err := a.Send(0, "unknown", make([]byte, maxByHand+1)); !errors.Is(err, errNotSent) {
 			t.Errorf("longer than may be: %v", err)
 		}
-		if err := a.Send(0, "unknown", make([]byte, maxPayload+1)); err != nil {
+		if err := a.Send(0, cmdAddr, make([]byte, maxPayload+1)); err != nil {
 			t.Error(err)
 		}
-		w.until("who sends more than a message may have is cut", func() bool { return len(b.Peers()) == 0 })
+		w.until("who sends more than a message may have is cut, and comes again", func() bool {
+			p := b.Peers()
+			return len(p) == 1 && p[0].ID > 0
+		})
 	})
 }
 

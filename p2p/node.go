@@ -81,6 +81,7 @@ type Config struct {
 	Pruned       bool           // old blocks are not served: of those more than 288 below the tip, none (BIP159)
 	UserAgent    string         // such as /Satoshi:30.0.0/Lode:0.1.0/, at most 256 bytes
 	TxInterval   time.Duration  // between announcements of transactions; 0 means DefaultTxInterval
+	Capture      bool           // all messages are written to Dir, see capture
 	BlocksOnly   bool           // transactions of peers are refused, but of those with MayRelay
 	Filters      Filters        // are served to peers (BIP157); nil means none
 

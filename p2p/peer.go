@@ -70,6 +70,7 @@ type peer struct {
 	misfit   consensus.Hash                   // the block of which it has sent transactions that did not fit
 	tried    consensus.Hash                   // the block of which it last sent a compact form that was tried
 	node     *Node
+	capture  *capture      // nil for none
 	holds    bool          // a slot of Node.large
 	hasTurn  bool          // of reading
 	hasRoom  bool          // of receiving
@@ -150,6 +151,7 @@ func (p *peer) write(command string, payload []byte) error {
 	if err := p.conn.WriteMessage(command, payload); err != nil {
 		return err
 	}
+	p.capture.keep(capturedOut, command, payload)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stats.sent.count(p.node.wall.Now(), command, p.headSize()+len(payload))
@@ -180,6 +182,7 @@ func (p *peer) read() (message, error) {
 		if err != nil {
 			return nil, err
 		}
+		p.capture.keep(capturedIn, command, payload)
 		p.mu.Lock()
 		p.stats.received.count(p.node.wall.Now(), command, p.headSize()+p.lastSize(payload))
 		p.mu.Unlock()
@@ -278,6 +281,7 @@ func (n *Node) newPeer(ctx context.Context, conn Conn, kind connectionKind, url 
 	p.sync.blocks = make(map[consensus.Hash]time.Time)
 	p.relay.known = newRecentSet(maxKnownTxs)
 	p.partials = make(map[consensus.Hash]*partialBlock)
+	p.capture = n.newCapture(conn)
 	return p
 }
 
