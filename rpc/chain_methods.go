@@ -58,10 +58,6 @@ func (s *Server) getBlockchainInfo(context.Context, *params) (any, error) {
 	tip, best := s.cfg.Chain.Tip(), s.cfg.Chain.BestHeader()
 	bits := s.bitsOf(tip.Hash)
 	initial, syncing := s.cfg.Network.InitialBlockDownload(), s.cfg.Network.Syncing()
-	progress := 1.0
-	if (initial || syncing) && best.Height > 0 {
-		progress = math.Min(1, float64(tip.Height)/float64(best.Height))
-	}
 	pruning := s.cfg.Chain.Pruning()
 	var pruneHeight *uint32
 	var autoPruning *bool
@@ -92,9 +88,24 @@ func (s *Server) getBlockchainInfo(context.Context, *params) (any, error) {
 		Syncing       bool           `json:"syncing"` // templates wait for blocks
 	}{
 		s.cfg.Spec.Name, tip.Height, best.Height, tip.Hash, consensus.Bits(bits).String(), targetHex(bits), difficulty(bits),
-		tip.Time, tip.MedianTime(), progress, initial, workHex(&tip.Work), s.cfg.Chain.DiskSize(), pruning.Enabled, pruneHeight, autoPruning, pruning.Target, s.warnings(),
+		tip.Time, tip.MedianTime(), s.progress(tip.Height, best.Height, tip.Time), initial, workHex(&tip.Work), s.cfg.Chain.DiskSize(), pruning.Enabled, pruneHeight, autoPruning, pruning.Target, s.warnings(),
 		hexOf(s.cfg.Spec.Rules.ID()), syncing,
 	}, nil
+}
+
+// progress is which part of the chain there is up to a height, as far as one can tell:
+// by the headers that are known, or where the tip is not recent by how many blocks
+// should have come since.
+func (s *Server) progress(height, headers, tipTime uint32) float64 {
+	const recent = 2 * 60 * 60 // seconds, as in Bitcoin Core
+	missing := int64(headers) - int64(height)
+	if age := s.cfg.Clock.Wall.Now().Unix() - int64(tipTime); age > recent {
+		missing = max(missing, age/int64(s.cfg.Spec.Rules.TargetSpacing))
+	}
+	if missing <= 0 {
+		return 1
+	}
+	return float64(height) / float64(int64(height)+missing)
 }
 
 // hexOf is the hex of a hash in the order of its bytes.

@@ -4,8 +4,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"lode/consensus"
 	"lode/wallet/descriptor"
@@ -269,6 +271,14 @@ func TestChainNumbers(t *testing.T) {
 	n.net.initial = true
 	info = ok[object](n, "getblockchaininfo")
 	same(t, []any{info["initialblockdownload"], info["syncing"], info["verificationprogress"]}, []any{true, false, 1})
+	// A tip that is not recent lacks the blocks of the time since.
+	for after, want := range map[uint32]float64{2 * 60 * 60: 1, 2*60*60 + 1: 3. / (3 + 12)} {
+		n.clock.Set(time.Unix(int64(tip.Time+after), 0))
+		if got := ok[object](n, "getblockchaininfo")["verificationprogress"]; got != json.Number(strconv.FormatFloat(want, 'g', -1, 64)) {
+			t.Errorf("%d s after the tip: verificationprogress %v, want %v", after, got, want)
+		}
+	}
+	n.clock.Set(time.Time{})
 	n.net.initial, n.net.syncing = false, true
 	info = ok[object](n, "getblockchaininfo")
 	same(t, []any{info["initialblockdownload"], info["syncing"]}, []any{false, true})

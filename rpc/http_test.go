@@ -139,6 +139,14 @@ func TestHostAndOrigin(t *testing.T) {
 			t.Errorf("host %q, origin %q: status %d, want %d", test.host, test.origin, resp.StatusCode, test.status)
 		}
 	}
+	// Programs read JSON alone, people whatever there is.
+	for method, want := range map[string]string{http.MethodPost: `{"result":null,"error":{"code":-32600,"message":"this server is not known by that name`, http.MethodGet: "this server is not known"} {
+		r := authorized(`{"method":"getblockcount","id":1}`)
+		r.Method, r.Host = method, "bitcoin:18443"
+		if body, _ := io.ReadAll(n.do(r).Body); !strings.HasPrefix(string(body), want) || !strings.Contains(string(body), "--rpc-allow-host") {
+			t.Errorf("%s by a name that was not allowed: %s", method, body)
+		}
+	}
 }
 
 func TestOtherRequests(t *testing.T) {
@@ -154,6 +162,7 @@ func TestOtherRequests(t *testing.T) {
 		{"another path", func(r *http.Request) { r.URL.Path = "/walle/x" }, 404},
 		{"a path that leads back", func(r *http.Request) { r.URL.Path = "/x/.." }, 404},
 		{"GET of another path", func(r *http.Request) { r.Method, r.URL.Path = http.MethodGet, "/x" }, 404},
+		{"another path by a foreign name", func(r *http.Request) { r.Host, r.URL.Path = "evil.example", "/x" }, 404},
 	} {
 		r := authorized(`{"method":"stop","id":1}`)
 		test.change(r)

@@ -332,6 +332,10 @@ func (s *Server) getNetworkHashRate(_ context.Context, p *params) (any, error) {
 	return s.networkHashRate(count, height)
 }
 
+// day is how many blocks a fixed difficulty is taken to last in getnetworkhashps, as
+// on Bitcoin Core's regtest: those of a day.
+func day(r *consensus.Rules) int64 { return max(1, 24*60*60/int64(r.TargetSpacing)) }
+
 // networkHashRate is how many hashes a second were needed for count blocks up to
 // a height, -1 for all since the difficulty changed.
 func (s *Server) networkHashRate(count, height int64) (float64, error) {
@@ -339,7 +343,11 @@ func (s *Server) networkHashRate(count, height int64) (float64, error) {
 	if err != nil || height == 0 {
 		return 0, err
 	}
-	if count == -1 {
+	switch rules := s.cfg.Chain.Rules(); {
+	case count != -1:
+	case rules.Difficulty.HalfLife == 0:
+		count = height%day(rules) + 1
+	default:
 		count = 0
 		for h := last; count < height && h.Header.Bits == last.Header.Bits; count++ {
 			if h, err = s.header(h.Header.Prev); err != nil {

@@ -268,13 +268,15 @@ func TestGetNetworkHashRate(t *testing.T) {
 	near(whole, 100000)
 	near(whole, -1)
 	near(whole, 120, -1)
+	n.mine(140) // of a fixed difficulty the last part of a day counts: 150 % 144 + 1 blocks
+	same(t, ok[any](n, "getnetworkhashps", -1), ok[any](n, "getnetworkhashps", 7))
 	zero(100, 0)
 	zero(-1, 0)
 	near(2/float64(n.block(1).Time-n.block(0).Time), 100, 1)
 	for _, count := range []int{0, -2, -100} {
 		n.refused(-8, "Invalid nblocks. Must be a positive number or -1.", "getnetworkhashps", count)
 	}
-	for _, height := range []int{11, -2, 1 << 30} {
+	for _, height := range []int{151, -2, 1 << 30} {
 		n.refused(-8, "Block does not exist at specified height", "getnetworkhashps", 100, height)
 	}
 	n.refused(-3, "Wrong type passed:\n{\n    \"Position 1 (nblocks)\": \"JSON value of type string is not of expected type number\"\n}", "getnetworkhashps", "a")

@@ -158,9 +158,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !s.callerAllowed(r):
 		http.Error(w, "calls from this address are not allowed; allow them with --rpc-allow-ip", http.StatusForbidden)
 		return
+	case !s.serves(r.URL.Path): // of which nobody learns anything by another name either
+		http.NotFound(w, r)
+		return
 	case !s.hostAllowed(r):
 		// A page of another site that has its name point here (DNS rebinding).
-		http.Error(w, "this server is not known by that name; allow it with --rpc-allow-host", http.StatusForbidden)
+		s.refuseHost(w, r)
 		return
 	case s.cfg.Esplora != nil && strings.HasPrefix(r.URL.Path, apiPath):
 		s.serveAPI(w, r)
@@ -171,7 +174,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/metrics":
 		s.serveMetrics(w, r)
 		return
-	case s.page != nil && web.Serves(r.URL.Path) && (r.Method != http.MethodPost || r.URL.Path != "/"):
+	case s.servesPage(r.URL.Path) && (r.Method != http.MethodPost || r.URL.Path != "/"):
 		s.servePage(w, r)
 		return
 	case r.URL.Path == "/ws" && s.cfg.Events != nil:
@@ -179,9 +182,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case r.URL.Path == "/events" && s.cfg.Events != nil:
 		s.serveEvents(w, r)
-		return
-	case r.URL.Path != "/" && !strings.HasPrefix(r.URL.Path, walletPath):
-		http.NotFound(w, r)
 		return
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
@@ -196,6 +196,30 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	httpd.Trust(r.Context())
 	name, named := strings.CutPrefix(r.URL.Path, walletPath)
 	s.serveCaller(w, r, caller{user, WalletPath{name, named}})
+}
+
+// serves reports whether anything is at a path.
+func (s *Server) serves(path string) bool {
+	switch {
+	case path == "/" || path == "/metrics" || strings.HasPrefix(path, walletPath) || s.servesPage(path):
+		return true
+	case s.cfg.Esplora != nil && strings.HasPrefix(path, apiPath):
+		return true
+	}
+	return s.cfg.Events != nil && (path == "/ws" || path == "/events")
+}
+
+func (s *Server) servesPage(path string) bool { return s.page != nil && web.Serves(path) }
+
+// refuseHost answers a request for a name that this server may not have. Programs that
+// call the node by the name of its container read JSON alone.
+func (s *Server) refuseHost(w http.ResponseWriter, r *http.Request) {
+	const why = "this server is not known by that name; allow it with --rpc-allow-host"
+	if r.Method != http.MethodPost {
+		http.Error(w, why, http.StatusForbidden)
+		return
+	}
+	writeJSON(w, http.StatusForbidden, (&request{id: nullID}).answer(nil, &Error{codeInvalidRequest, why}))
 }
 
 // walletPath begins the paths of wallets in Bitcoin Core: calls to the node are

@@ -265,6 +265,10 @@ func (c *Client) post(ctx context.Context, v any) ([]byte, error) {
 // word where its user may not make the call.
 func forbidden(body []byte) string {
 	const most = 200
+	var answer struct{ Error Error }
+	if json.Unmarshal(body, &answer) == nil && answer.Error.Message != "" {
+		body = []byte(answer.Error.Message)
+	}
 	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
 	if line == "" {
 		return "nothing more: perhaps its --rpc-whitelist does not name the method for this user"

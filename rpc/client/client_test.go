@@ -124,7 +124,7 @@ func TestBadAnswers(t *testing.T) {
 
 // TestForbidden says why a node refuses a call, as far as it says so.
 func TestForbidden(t *testing.T) {
-	for text, want := range map[string]string{"": "--rpc-whitelist", "not known by that name\nx": `"not known by that name"`} {
+	for text, want := range map[string]string{"": "--rpc-whitelist", "not known by that name\nx": `"not known by that name"`, `{"result":null,"error":{"code":-32600,"message":"not known"}}`: `says "not known"`} {
 		cl := serve(t, func([]byte) (int, string) { return 403, text })
 		if err := cl.Call(t.Context(), "m", nil, new(any)); !errors.Is(err, client.ErrForbidden) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %v", text, err)
