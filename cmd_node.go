@@ -114,6 +114,8 @@ type nodeConfig struct {
 	commands       commands
 	loadBlocks     []string // files
 	pidFile        string   // empty for none
+	stopAt         uint     // height; 0 for never
+	mocked         bool     // the time is that of a flag
 	clock          *clock.Clock
 	places         places // set by takePlaces
 }

@@ -14,6 +14,7 @@ import (
 	"lode/chain"
 	"lode/consensus"
 	"lode/internal/notify"
+	"lode/rpc"
 )
 
 // The commands of an operator come from the command line or the environment alone,
@@ -30,6 +31,8 @@ func notifyFlags() []cli.Flag {
 		&cli.StringFlag{Name: "startupnotify", Usage: "run `COMMAND` in a shell when the node has started"},
 		&cli.StringFlag{Name: "shutdownnotify", Usage: "run `COMMAND` in a shell before the node stops, and wait for it ten seconds"},
 		&cli.StringSliceFlag{Name: "loadblock", Usage: "take in the blocks of `FILE`, a bootstrap.dat, while the node runs; may be repeated"},
+		&cli.UintFlag{Name: "stopatheight", Usage: "stop once the active chain has a block at height `N`; 0 never"},
+		&cli.Int64Flag{Name: "mocktime", Usage: "the time is `SECONDS` since 1970 and stands still, as after setmocktime, on networks for tests; 0 is the machine's"},
 		&cli.StringFlag{Name: "pid", Usage: "write the number of the process to `FILE` while the node runs; a relative name begins in the network's directory"},
 	)
 }
@@ -37,6 +40,14 @@ func notifyFlags() []cli.Flag {
 func (n *nodeConfig) readNotifyFlags(c *cli.Context) error {
 	n.commands = commands{c.String("blocknotify"), c.String("alertnotify"), c.String("startupnotify"), c.String("shutdownnotify")}
 	n.loadBlocks, n.pidFile = c.StringSlice("loadblock"), c.String("pid")
+	n.stopAt = c.Uint("stopatheight")
+	if s := c.Int64("mocktime"); s != 0 {
+		if s < 0 || s > rpc.LatestMockTime || !n.spec.Defaults.MockClock {
+			return usageError(c.Command.HelpName, "--mocktime %d: want 0 to %d, and a network whose chainspec allows other clocks", s, rpc.LatestMockTime)
+		}
+		n.mocked = true
+		n.clock.Wall.Set(time.Unix(s, 0))
+	}
 	for _, name := range n.loadBlocks {
 		if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
 			return usageError(c.Command.HelpName, "--loadblock %s: there is no such file", name)

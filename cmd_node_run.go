@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"lode/chain"
+	"lode/consensus"
 	"lode/consensus/sigcheck"
 	"lode/internal/notify"
 	"lode/mempool"
@@ -66,6 +68,9 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, ledger.Close()) }()
+	if err := n.checkTime(ledger.Tip()); err != nil {
+		return err
+	}
 	p := &nodeParts{ledger: ledger}
 	p.pool = mempool.New(mempool.Config{Ledger: ledger, Sigs: sigs, Policy: n.policy, Now: n.clock.Wall.Now, Log: n.log})
 	p.peers = n.newPeers(ledger, p.pool, ports)
@@ -109,14 +114,27 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 		"rpc", ports.callers(), "peers", n.listen, "tcp", n.listenTCP, "directory", n.dir)
 	n.warnAlone(p)
 	run.Run(n.commands.startup, "")
-	err = n.serve(ctx, p, server, ports, run)
+	err = n.serve(ctx, p, server, ports, run, stop)
 	n.log.Info("node stopped", "height", ledger.Tip().Height)
 	return err
 }
 
+// checkTime refuses a clock by which the tip is from the future: no block could follow
+// it, and none would be believed. Where the time may be moved by a call the tip may be
+// from such a time, unless a flag says what time it is.
+func (n *nodeConfig) checkTime(tip consensus.State) error {
+	drift := time.Duration(n.spec.Defaults.MaxDrift) * time.Second
+	ahead := time.Unix(int64(tip.Time), 0).Sub(n.clock.Wall.Now())
+	if ahead <= drift || n.spec.Defaults.MockClock && !n.mocked {
+		return nil
+	}
+	return fmt.Errorf("the ledger contains a block which appears to be from the future: that at height %d is %s ahead of this machine's clock; set the clock right and start again",
+		tip.Height, ahead.Round(time.Second))
+}
+
 // serve runs the parts of a node until ctx ends or one of them fails, and saves
-// what is kept beside the ledger.
-func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server, ports *ports, run *notify.Runner) error {
+// what is kept beside the ledger. stop ends it.
+func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server, ports *ports, run *notify.Runner, stop func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Serve(ctx, ports.rpc...) })
 	group.Go(func() error { return p.peers.Run(ctx) })
@@ -126,7 +144,7 @@ func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server
 	group.Go(func() error { n.loadFiles(ctx, p.ledger); return nil })
 	group.Go(func() error { <-ctx.Done(); run.Run(n.commands.shutdown, ""); return nil })
 	group.Go(func() error { return p.ledger.RunIndexes(ctx) })
-	group.Go(func() error { return n.follow(ctx, p) })
+	group.Go(func() error { return n.follow(ctx, p, stop) })
 	group.Go(func() error { return n.report(ctx, p) })
 	group.Go(func() error { return p.ledger.RunSnapshot(ctx) })
 	group.Go(func() error { return p.templates.Run(ctx) })
@@ -185,8 +203,8 @@ func (n *nodeConfig) keepEstimates(ctx context.Context, pool *mempool.Pool, file
 }
 
 // follow keeps the pool up to date, logs new tips, and ends with an error when
-// the ledger has failed.
-func (n *nodeConfig) follow(ctx context.Context, p *nodeParts) error {
+// the ledger has failed. stop is called at the height where the node is to stop.
+func (n *nodeConfig) follow(ctx context.Context, p *nodeParts, stop func()) error {
 	ledger, pool := p.ledger, p.pool
 	poked := make(chan struct{}, 1)
 	cancel := ledger.Subscribe(func() {
@@ -216,6 +234,10 @@ func (n *nodeConfig) follow(ctx context.Context, p *nodeParts) error {
 			due.Reset(every)
 		}
 		tip := ledger.Tip()
+		if n.stopAt > 0 && uint(tip.Height) >= n.stopAt && ctx.Err() == nil {
+			n.log.Info("the height of --stopatheight is reached", "height", tip.Height)
+			stop()
+		}
 		if p.source != nil && p.source.HasMined(tip.Hash) { // it has a line already
 			last = tip
 		}

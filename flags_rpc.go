@@ -133,9 +133,12 @@ func (l *lines) String() string { return "" }
 // rpcUserFlags are the flags of a node about who may call it beside the owner of
 // its cookie, and what.
 func rpcUserFlags() []cli.Flag {
-	return append(withEnv(
+	return append(append(withEnv(
 		&cli.StringSliceFlag{Name: "rpc-auth", Usage: "let in `USER:SALT$HMAC` too, as `lode rpc-auth USER` prints it; may be repeated"},
 		&cli.StringFlag{Name: "rpc-whitelist-default", DefaultText: "1 if there is a --rpc-whitelist, else 0", Usage: "`N` is 1: users without --rpc-whitelist may call nothing, and that goes for the cookie, too; 0: everything"},
+	), // Those of the environment with these names are a client's.
+		&cli.StringFlag{Name: "rpc-user", Usage: "let in `USER` with --rpc-password too; --rpc-auth has no need to know the password"},
+		&cli.StringFlag{Name: "rpc-password", Usage: "the password of --rpc-user is `PASSWORD`: its place is the file of --conf, as everybody on a machine sees the flags of all programs"},
 	), &cli.GenericFlag{Name: "rpc-whitelist", EnvVars: []string{"LODE_RPC_WHITELIST"}, Value: new(lines),
 		Usage: "let a user call these methods alone, `USER:METHOD,METHOD`; may be repeated"})
 }
@@ -148,6 +151,16 @@ func rpcUsers(c *cli.Context) (users []rpc.Credential, allowed rpc.Whitelist, er
 			return nil, allowed, usageError(c.Command.HelpName, "--rpc-auth: %v", err) // it is not repeated: it may be a password
 		}
 		users = append(users, user)
+	}
+	if user, password := c.String("rpc-user"), c.String("rpc-password"); user != "" || password != "" {
+		if user == "" || password == "" {
+			return nil, allowed, usageError(c.Command.HelpName, "--rpc-user and --rpc-password: want both")
+		}
+		credential, err := rpc.NewCredential(user, password)
+		if err != nil {
+			return nil, allowed, usageError(c.Command.HelpName, "--rpc-user: %v", err)
+		}
+		users = append(users, credential)
 	}
 	var open *bool
 	switch s := c.String("rpc-whitelist-default"); s {

@@ -120,9 +120,9 @@ func (s *Server) logging(_ context.Context, p *params) (any, error) {
 	return s.cfg.Logging.State(), nil
 }
 
-// latestMockTime is Bitcoin Core's limit, in Unix seconds: as many nanoseconds are an
+// LatestMockTime is Bitcoin Core's limit, in Unix seconds: as many nanoseconds are an
 // int64.
-const latestMockTime = math.MaxInt64 / int64(time.Second)
+const LatestMockTime = math.MaxInt64 / int64(time.Second)
 
 func (s *Server) setMockTime(_ context.Context, p *params) (any, error) {
 	seconds := p.integer(0, 0, math.MinInt64, math.MaxInt64)
@@ -132,8 +132,8 @@ func (s *Server) setMockTime(_ context.Context, p *params) (any, error) {
 	if !s.cfg.Spec.Defaults.MockClock {
 		return nil, fail(codeMisc, "setmocktime is not allowed on %s", s.cfg.Spec.Name)
 	}
-	if seconds < 0 || seconds > latestMockTime {
-		return nil, fail(codeParameter, "Mocktime must be in the range [0, %d], not %d.", latestMockTime, seconds)
+	if seconds < 0 || seconds > LatestMockTime {
+		return nil, fail(codeParameter, "Mocktime must be in the range [0, %d], not %d.", LatestMockTime, seconds)
 	}
 	var t time.Time
 	if seconds > 0 {
