@@ -137,8 +137,8 @@ func rpcUserFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "rpc-auth", Usage: "let in `USER:SALT$HMAC` too, as `lode rpc-auth USER` prints it; may be repeated"},
 		&cli.StringFlag{Name: "rpc-whitelist-default", DefaultText: "1 if there is a --rpc-whitelist, else 0", Usage: "`N` is 1: users without --rpc-whitelist may call nothing, and that goes for the cookie, too; 0: everything"},
 	), // Those of the environment with these names are a client's.
-		&cli.StringFlag{Name: "rpc-user", Usage: "let in `USER` with --rpc-password too; --rpc-auth has no need to know the password"},
-		&cli.StringFlag{Name: "rpc-password", Usage: "the password of --rpc-user is `PASSWORD`: its place is the file of --conf, as everybody on a machine sees the flags of all programs"},
+		&cli.StringFlag{Name: "rpc-user", Usage: "let in `USER` too, with --rpc-password"},
+		&cli.StringFlag{Name: "rpc-password", Usage: "the `PASSWORD` of that user: its place is the file of settings, as everybody on a machine sees the flags of all programs"},
 	), &cli.GenericFlag{Name: "rpc-whitelist", EnvVars: []string{"LODE_RPC_WHITELIST"}, Value: new(lines),
 		Usage: "let a user call these methods alone, `USER:METHOD,METHOD`; may be repeated"})
 }
