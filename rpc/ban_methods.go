@@ -109,7 +109,7 @@ func (s *Server) getNodeAddresses(_ context.Context, p *params) (any, error) {
 		return nil, fail(codeParameter, "Address count out of range")
 	}
 	isCore := func(n networkJSON) bool { return n.Name == only }
-	if only != "" && !slices.Contains(knownNetworks, only) && !slices.ContainsFunc(networks, isCore) {
+	if !p.absent(1) && !slices.Contains(knownNetworks, only) && !slices.ContainsFunc(networks, isCore) {
 		return nil, fail(codeParameter, "Network not recognized: %.80s", only)
 	}
 	type address struct {

@@ -108,6 +108,9 @@ func pick(v any, wanted []string) (any, error) {
 // hashOrHeight is the block that argument i names, either way.
 func (s *Server) hashOrHeight(p *params, i int) (info chain.HeaderInfo, err error) {
 	if jsonType(p.values[i]) != "number" {
+		if t := jsonType(p.values[i]); t != "string" {
+			return info, fail(codeType, "JSON value of type %s is not of expected type string", t)
+		}
 		hash := p.hash(i, "hash_or_height")
 		if p.err != nil {
 			return info, p.err

@@ -56,7 +56,7 @@ func (s *Server) getTxOutSetInfo(ctx context.Context, p *params) (any, error) {
 		return nil, p.err
 	}
 	if kind != hashSerial && kind != hashMu && kind != hashNone {
-		return nil, fail(codeParameter, "'%.40s' is not a valid hash_type", kind)
+		return nil, fail(codeParameter, "'%.80s' is not a valid hash_type", kind)
 	}
 	built, kept := s.indexInfo(chain.CoinStatsIndex)
 	tip := s.cfg.Chain.Tip()

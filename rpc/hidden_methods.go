@@ -110,7 +110,7 @@ func (s *Server) getOrphanTxs(_ context.Context, p *params) (any, error) {
 	if jsonType(p.values[0]) == "bool" {
 		return nil, fail(codeType, "Verbosity was boolean but only integer allowed")
 	}
-	verbosity := p.integer(0, 0, math.MinInt32, math.MaxInt32)
+	verbosity := p.verbosity(0, 0)
 	if p.err != nil {
 		return nil, p.err
 	}

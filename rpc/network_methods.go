@@ -323,7 +323,7 @@ func (s *Server) connectOnce(ctx context.Context, url string) {
 }
 
 func (s *Server) getAddedNodeInfo(_ context.Context, p *params) (any, error) {
-	only := p.text(0, "")
+	only, all := p.text(0, ""), p.absent(0)
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -337,12 +337,12 @@ func (s *Server) getAddedNodeInfo(_ context.Context, p *params) (any, error) {
 		Addresses []address `json:"addresses"`
 	}
 	list := []added{}
-	if clean, err := p2p.CheckURL(only, s.cfg.Spec.Defaults.Ports); only != "" && err == nil {
+	if clean, err := p2p.CheckURL(only, s.cfg.Spec.Defaults.Ports); !all && err == nil {
 		only = clean // as the list has it
 	}
 	peers := s.cfg.Network.Peers()
 	for _, node := range s.cfg.Network.AddedNodes() {
-		if only != "" && only != node.URL {
+		if !all && only != node.URL {
 			continue
 		}
 		a := added{Node: node.Name, Addresses: []address{}}
@@ -354,7 +354,7 @@ func (s *Server) getAddedNodeInfo(_ context.Context, p *params) (any, error) {
 		}
 		list = append(list, a)
 	}
-	if only != "" && len(list) == 0 {
+	if !all && len(list) == 0 {
 		return nil, fail(codeNodeNotAdded, "Error: Node has not been added.")
 	}
 	return list, nil
@@ -365,10 +365,13 @@ func (s *Server) disconnectNode(_ context.Context, p *params) (any, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	if (addr == "") == p.absent(1) {
+	if byID := !p.absent(1) && addr == ""; !byID && (p.absent(0) || !p.absent(1)) {
 		return nil, fail(codeInvalidParams, "Only one of address and nodeid should be provided.")
 	}
-	err := s.cfg.Network.Disconnect(id, addr)
+	err := p2p.ErrNoPeer
+	if addr != "" || !p.absent(1) {
+		err = s.cfg.Network.Disconnect(id, addr)
+	}
 	if errors.Is(err, p2p.ErrNoPeer) {
 		return nil, fail(codeNotConnected, "Node not found in connected nodes")
 	}

@@ -160,7 +160,7 @@ func TestPeers(t *testing.T) {
 	same(t, n.net.dropped, []string{"8.8.4.4:9555", "127.0.0.1:50000", "8.8.4.4:9555"})
 	const one = "Only one of address and nodeid should be provided."
 	n.refused(-32602, one, "disconnectnode")
-	n.refused(-32602, one, "disconnectnode", "")
+	n.refused(-29, "Node not found in connected nodes", "disconnectnode", "")
 	n.refused(-32602, one, "disconnectnode", "8.8.4.4:9555", 2)
 	n.refused(-29, "Node not found in connected nodes", "disconnectnode", "1.2.3.4:5")
 	n.refused(-29, "Node not found in connected nodes", "disconnectnode", "", -1)

@@ -68,6 +68,9 @@ func packageRaws(p *params) (raws []json.RawMessage, err error) {
 
 // packageTx reads one transaction of several.
 func packageTx(raw json.RawMessage) (*consensus.Tx, error) {
+	if t := jsonType(raw); t != "string" {
+		return nil, fail(codeType, "JSON value of type %s is not of expected type string", t)
+	}
 	one := single("rawtx", raw)
 	text := one.text(0, "")
 	return one.tx(0, "TX decode failed: "+text+" Make sure the tx has at least one input."), one.err

@@ -201,11 +201,16 @@ func (p *params) integer(i int, otherwise, least, most int64) int64 {
 
 // verbosity reads a number, or a bool as 0 or 1.
 func (p *params) verbosity(i int, otherwise int64) int64 {
-	if jsonType(p.values[i]) == "bool" {
+	switch t := jsonType(p.values[i]); t {
+	case "bool":
 		if p.flag(i, false) {
 			return 1
 		}
 		return 0
+	case "number", "null":
+	default:
+		p.fail(fail(codeType, "JSON value of type %s is not of expected type number", t))
+		return otherwise
 	}
 	return p.integer(i, otherwise, math.MinInt32, math.MaxInt32)
 }

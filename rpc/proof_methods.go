@@ -111,12 +111,12 @@ func (s *Server) verifyTxOutProof(_ context.Context, p *params) (any, error) {
 		return nil, p.err
 	}
 	raw, err := hex.DecodeString(text)
-	if err != nil {
+	if err != nil || text == "" {
 		return nil, fail(codeParameter, "proof must be hexadecimal string (not '%.80s')", text)
 	}
 	proof, err := consensus.DecodeMerkleBlock(raw)
 	if err != nil {
-		return nil, fail(codeDecode, "Proof decode failed: %v", err)
+		return nil, fail(codeMisc, "DataStream::read(): end of data: iostream error") // Bitcoin Core's, for whatever is wrong
 	}
 	none := []consensus.Hash{}
 	ids, err := proof.Matches(s.cfg.Chain.Rules().MaxBlockWeight)

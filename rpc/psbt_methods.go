@@ -181,12 +181,12 @@ func (s *Server) combinePSBT(_ context.Context, p *params) (any, error) {
 }
 
 func (s *Server) joinPSBTs(_ context.Context, p *params) (any, error) {
-	list := p.psbts(0)
-	switch {
-	case p.err != nil:
-		return nil, p.err
-	case len(list) <= 1:
+	if p.err == nil && len(p.list(0)) <= 1 {
 		return nil, fail(codeParameter, "At least two PSBTs are required to join PSBTs.")
+	}
+	list := p.psbts(0)
+	if p.err != nil {
+		return nil, p.err
 	}
 	all, err := psbt.Join(mathrand.Shuffle, list...)
 	if e, ok := errors.AsType[*psbt.TwiceError](err); ok {

@@ -49,7 +49,7 @@ func (s *Server) rangedDescriptor(raw json.RawMessage) (d *descriptor.Descriptor
 }
 
 func (s *Server) utxoUpdatePSBT(ctx context.Context, p *params) (any, error) {
-	packet, ring := p.psbt(0), s.ring(ctx, p, 1)
+	ring, packet := s.ring(ctx, p, 1), p.psbt(0) // the errors of descriptors come first, as in Bitcoin Core
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -149,7 +149,7 @@ func (s *Server) anyTx(ctx context.Context, id consensus.Hash) (*consensus.Tx, e
 }
 
 func (s *Server) descriptorProcessPSBT(ctx context.Context, p *params) (any, error) {
-	packet, ring, t := p.psbt(0), s.ring(ctx, p, 1), p.sigHash(2)
+	ring, packet, t := s.ring(ctx, p, 1), p.psbt(0), p.sigHash(2)
 	ring.HideOrigins = !p.flag(3, true)
 	finalize := p.flag(4, true)
 	if p.err != nil {

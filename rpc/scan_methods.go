@@ -82,7 +82,7 @@ func (s *Server) scanTxOutSet(ctx context.Context, p *params) (any, error) {
 		return s.scan.abort(), nil
 	case "start":
 	default:
-		return nil, fail(codeParameter, "Invalid action '%.40s'", action)
+		return nil, fail(codeParameter, "Invalid action '%.80s'", action)
 	}
 	scanned, ok := s.scan.begin(ctx)
 	if !ok {

@@ -65,12 +65,12 @@ func (s *Server) indexInfo(name string) (info chain.IndexInfo, kept bool) {
 // pruneBlockchain reads a number above a billion as a time, as Bitcoin Core does.
 func (s *Server) pruneBlockchain(_ context.Context, p *params) (any, error) {
 	const leastTime, window = 1_000_000_000, 2 * 60 * 60 // a block's time may be off by so much
+	if !s.cfg.Chain.Pruning().Enabled {
+		return nil, fail(codeMisc, "Cannot prune blocks because node is not in prune mode.")
+	}
 	height := p.integer(0, 0, math.MinInt32, math.MaxInt32)
 	if p.err != nil {
 		return nil, p.err
-	}
-	if !s.cfg.Chain.Pruning().Enabled {
-		return nil, fail(codeMisc, "Cannot prune blocks because node is not in prune mode.")
 	}
 	if height < 0 {
 		return nil, fail(codeParameter, "Negative block height.")

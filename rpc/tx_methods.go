@@ -169,7 +169,7 @@ func tooExpensive(e *mempool.Entry, limit mempool.FeeRate) bool {
 const malformedTx = "TX decode failed. Make sure the tx has at least one input."
 
 func (s *Server) sendRawTransaction(_ context.Context, p *params) (any, error) {
-	tx, limit, burn := p.tx(0, malformedTx), p.maxFeeRate(1), p.amount(2, 0, s.cfg.Spec.Rules.MaxMoney)
+	burn, tx, limit := p.amount(2, 0, s.cfg.Spec.Rules.MaxMoney), p.tx(0, malformedTx), p.maxFeeRate(1) // as Bitcoin Core looks at them
 	if p.err != nil {
 		return nil, p.err
 	}

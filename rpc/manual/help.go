@@ -30,6 +30,9 @@ func (m *Method) Usage() string {
 
 // inLine is an argument within one line.
 func (n *Node) inLine() string {
+	if n.Usage != "" {
+		return n.Usage
+	}
 	switch n.form() {
 	case "":
 		if n.Type == "string" || n.Type == "hex" {

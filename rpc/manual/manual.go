@@ -63,6 +63,7 @@ type Node struct {
 	Optional bool
 	Type     string
 	Default  string // in JSON or in words
+	Usage    string // of an argument, where it does not follow from the rest
 	About    string
 	Parts    []*Node // of {} and []
 }

@@ -101,8 +101,9 @@ func (p *parser) method(head line, m *Method) error {
 	return nil
 }
 
-// nodeLine is a type with its default, and what it is.
-var nodeLine = regexp.MustCompile(`^([a-z{}\[\]|]+)(?:=("[^"]*"|\S+))?(?:\s+(.*))?$`)
+// nodeLine is a type with its default, how an argument looks in the usage where that
+// does not follow from the rest, in back quotes, and what it is.
+var nodeLine = regexp.MustCompile("^([a-z{}\\[\\]|]+)(?:=(\"[^\"]*\"|\\S+))?(?:\\s+`([^`]*)`)?(?:\\s+(.*))?$")
 
 var types = map[string]bool{
 	"string": true, "hex": true, "num": true, "amount": true, "time": true, "bool": true, "null": true, "any": true, "{}": true, "[]": true,
@@ -129,7 +130,7 @@ func (p *parser) add(list []*Node, l line, named bool) ([]*Node, error) {
 	if found == nil {
 		return nil, p.fail(l, "has no type")
 	}
-	n.Type, n.Default, n.About = found[1], strings.Trim(found[2], `"`), found[3]
+	n.Type, n.Default, n.Usage, n.About = found[1], strings.Trim(found[2], `"`), found[3], found[4]
 	n.Optional = n.Optional || n.Default != ""
 	if len(n.Type) > 2 && n.Type[0] == '[' && n.Type[1] != ']' {
 		n.Parts = []*Node{{Type: n.Type[1 : len(n.Type)-1]}}

@@ -72,8 +72,11 @@ func Parse(b []byte) (*Packet, error) {
 	if len(b) > MaxSize {
 		return nil, malformed("", "more than %d bytes", MaxSize)
 	}
-	if !strings.HasPrefix(string(b[:min(len(b), len(magic))]), magic) {
-		return nil, malformed("", "Invalid PSBT magic bytes")
+	switch { // with what Bitcoin Core's library adds to its words
+	case len(b) < len(magic):
+		return nil, malformed("", "DataStream::read(): end of data: iostream error")
+	case string(b[:len(magic)]) != magic:
+		return nil, malformed("", "Invalid PSBT magic bytes: iostream error")
 	}
 	r := &reader{d: consensus.NewDecoder([]byte(string(b[len(magic):]))), budget: maxRecords}
 	p := new(Packet)
