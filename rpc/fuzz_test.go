@@ -52,7 +52,7 @@ func FuzzServe(f *testing.F) {
 		"sendmsgtopeer": `0,"ping","00"`, "mockscheduler": `60`, "setclockahead": `-5`, "setgenerate": `true,1000`,
 		"scanblocks": fmt.Sprintf(`"start",["addr(%s)"],0,2,"basic",{"filter_false_positives":true}`, n.address), "getblockfilter": fmt.Sprintf(`%q,"basic"`, hash),
 		"getdescriptoractivity": fmt.Sprintf(`[%q],["addr(%s)",{"desc":"raw(51)","range":[0,5]}],true`, hash, n.address),
-		"getsilentblocks": `1,10`, "getsilentmempool": `"x-1"`,
+		"getsilentblocks":       `1,10`, "getsilentmempool": `"x-1"`,
 	} {
 		seeds = append(seeds, fmt.Sprintf(`{"jsonrpc":"2.0","method":%q,"params":[%s],"id":1}`, method, params))
 	}
