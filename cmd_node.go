@@ -63,6 +63,7 @@ type nodeConfig struct {
 	binds          []bind
 	maxConnections int
 	peerTimeout    time.Duration
+	maxTipAge      time.Duration
 	banTime        time.Duration // of setban
 	link           link.Config
 	dialFrom       netip.Addr // none for the system's choice

@@ -23,7 +23,7 @@ func nodeLedgerFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "silentindex", Usage: "keep an index of what finds silent payments (BIP352), for wallets and getsilentblocks; without it the index is removed"},
 		&cli.BoolFlag{Name: "blockfilterindex", Usage: "keep an index of block filters (BIP158), for light clients, getblockfilter and scanblocks; without it the index is removed"},
 		&cli.BoolFlag{Name: "peerblockfilters", Usage: "serve block filters to peers (BIP157); needs --blockfilterindex"},
-		&cli.BoolFlag{Name: "reindex", Usage: "build the ledger anew from the block files"},
+		&cli.BoolFlag{Name: "reindex", Aliases: []string{"reindex-chainstate"}, Usage: "build the ledger anew from the block files; as --reindex-chainstate it is the same"},
 		&cli.StringFlag{Name: "snapshot", Usage: "begin a fresh ledger with the coins in `FILE`, and verify the history before it in the background"},
 		&cli.StringFlag{Name: "snapshot-hash", DefaultText: "what the chainspec says", Usage: "the UTXO hash (hash_serialized_3) of --snapshot is `HASH`"},
 	)

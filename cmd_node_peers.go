@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"time"
@@ -36,6 +37,7 @@ func peerFlags() []cli.Flag {
 		&cli.IntFlag{Name: "whitelistrelay", Value: 1, Usage: "with 0 for `BIT`, relay is not among the permissions where none is named: noban, download, mempool, relay"},
 		&cli.IntFlag{Name: "whitelistforcerelay", Usage: "with 1 for `BIT`, forcerelay is among them"},
 		&cli.IntFlag{Name: "maxconnections", Value: p2p.MaxConnections, Usage: "have at most `N` peers besides those given, 11 of which this node dials"},
+		&cli.Int64Flag{Name: "maxtipage", Value: int64(p2p.DefaultMaxTipAge.Seconds()), Usage: "count a tip that is older than `SECONDS` as one of the initial block download"},
 		&cli.IntFlag{Name: "peertimeout", Value: int(p2p.DefaultPeerTimeout.Seconds()), Usage: "end a connection without a handshake after `SECONDS`"},
 		&cli.IntFlag{Name: "bantime", Value: int(rpc.DefaultBan.Seconds()), Usage: "have setban ban for `SECONDS` where it is not told otherwise"},
 		&cli.BoolFlag{Name: "capturemessages", Usage: "write every message of peers to message_capture in the directory of the network, up to 1 GiB a peer and direction, for developers"},
@@ -103,6 +105,11 @@ func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
 	}
 	if n.peerTimeout = time.Duration(c.Int("peertimeout")) * time.Second; n.peerTimeout <= 0 || c.Int("peertimeout") > 1e9 {
 		return usageError(c.Command.HelpName, "--peertimeout %d: peertimeout must be a positive integer, at most 1000000000", c.Int("peertimeout"))
+	}
+	if age := c.Int64("maxtipage"); age < 1 {
+		return usageError(c.Command.HelpName, "--maxtipage %d: want seconds, at least 1", age)
+	} else {
+		n.maxTipAge = time.Duration(min(age, math.MaxInt64/int64(time.Second))) * time.Second
 	}
 	if n.banTime = time.Duration(c.Int("bantime")) * time.Second; n.banTime <= 0 || c.Int("bantime") > 1e9 {
 		return usageError(c.Command.HelpName, "--bantime %d: want seconds, at least 1", c.Int("bantime"))
@@ -255,6 +262,6 @@ func (n *nodeConfig) newPeers(ledger *chain.Chain, pool *mempool.Pool, ports *po
 		Spec: n.spec, Chain: ledger, Pool: pool, Listen: n.listenOver(ports.socket), ListenTCP: n.listenOver(ports.tcp), Binds: binds, TLS: n.tls, TrustProxies: n.proxies,
 		Connect: n.connect, Seeds: n.seeds, Outbound: n.outbound, MaxInbound: orNone(n.places.inbound), MaxUpload: n.maxUpload, Advertise: n.advertise, Pruned: n.prune != chain.PruneNever,
 		Dir: n.dir, AllowOrigins: n.origins, UserAgent: n.userAgent, Clock: n.clock, Log: n.log, LoopbackIsPublic: n.strangers,
-		PrivatePeers: n.private, BlocksOnly: n.blocksOnly, Capture: n.capture, Filters: n.filtersFor(ledger), Grants: n.grants, PeerTimeout: n.peerTimeout, DialFrom: n.dialFrom, Link: n.overLink,
+		PrivatePeers: n.private, BlocksOnly: n.blocksOnly, Capture: n.capture, Filters: n.filtersFor(ledger), Grants: n.grants, PeerTimeout: n.peerTimeout, MaxTipAge: n.maxTipAge, DialFrom: n.dialFrom, Link: n.overLink,
 	})
 }

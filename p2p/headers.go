@@ -353,9 +353,9 @@ func (s *syncer) mayFollow(p *peer, block consensus.Hash, recent bool) bool {
 	return first
 }
 
-// isRecent reports whether the best header is of the last day.
+// isRecent reports whether the best header is no older than the tip may be.
 func (n *Node) isRecent() bool {
-	return int64(n.chain.BestHeader().Header.Time) > n.wall.Now().Add(-maxTipAge).Unix()
+	return int64(n.chain.BestHeader().Header.Time) > n.wall.Now().Unix()-int64(n.maxTipAge()/time.Second)
 }
 
 // asksAll reports whether every peer is asked for headers as soon as one has given its

@@ -1,20 +1,23 @@
 package p2p
 
 import (
+	"cmp"
 	"time"
 
 	"lode/consensus"
 )
 
-// maxTipAge is how old the tip may be when the initial download ends, as in
-// Bitcoin Core (validation.h, DEFAULT_MAX_TIP_AGE).
-const maxTipAge = 24 * time.Hour
+// DefaultMaxTipAge is how old the tip may be when the initial download ends, as in
+// Bitcoin Core (validation.h).
+const DefaultMaxTipAge = 24 * time.Hour
+
+func (n *Node) maxTipAge() time.Duration { return cmp.Or(n.cfg.MaxTipAge, DefaultMaxTipAge) }
 
 // initialDownload tells whether a node is still in its initial block download, by
 // the rule of Bitcoin Core (validation.cpp, IsInitialBlockDownload):
 //
 //	in it  until the tip has the work that the network's chain is known to have,
-//	       and is younger than maxTipAge
+//	       and is younger than it may be, a day
 //	over   from then on, whatever comes
 //
 // It governs what Core gates by it: no transaction is asked for or looked at, and
@@ -22,10 +25,11 @@ const maxTipAge = 24 * time.Hour
 // The zero value is in it.
 type initialDownload struct{ over bool }
 
-// step looks at the tip, and reports whether the download is still under way.
-func (d *initialDownload) step(tip *consensus.State, least *consensus.Work, now time.Time) bool {
+// step looks at the tip, which may be as old as age, and reports whether the download is
+// still under way.
+func (d *initialDownload) step(tip *consensus.State, least *consensus.Work, age time.Duration, now time.Time) bool {
 	if !d.over {
-		d.over = !tip.Work.Lt(least) && int64(tip.Time) >= now.Add(-maxTipAge).Unix()
+		d.over = !tip.Work.Lt(least) && int64(tip.Time) >= now.Unix()-int64(age/time.Second)
 	}
 	return !d.over
 }
@@ -40,7 +44,7 @@ func (n *Node) InitialBlockDownload() bool {
 	tip, now := n.chain.Tip(), n.wall.Now()
 	n.sync.mu.Lock()
 	defer n.sync.mu.Unlock()
-	if n.sync.initial.step(&tip, &n.minWork, now) {
+	if n.sync.initial.step(&tip, &n.minWork, n.maxTipAge(), now) {
 		return true
 	}
 	n.sync.initialOver.Store(true)

@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,19 +24,26 @@ func TestInitialDownloadIsLatched(t *testing.T) {
 		in  bool
 	}{
 		{tip(99, 0), true},
-		{tip(100, maxTipAge+time.Second), true},
-		{tip(99, maxTipAge), true},
-		{tip(100, maxTipAge), false},
-		{tip(100, 30*maxTipAge), false}, // latched
+		{tip(100, DefaultMaxTipAge+time.Second), true},
+		{tip(99, DefaultMaxTipAge), true},
+		{tip(100, DefaultMaxTipAge), false},
+		{tip(100, 30*DefaultMaxTipAge), false}, // latched
 		{tip(1, 0), false},
 	} {
-		if got := d.step(c.tip, &least, start); got != c.in {
+		if got := d.step(c.tip, &least, DefaultMaxTipAge, start); got != c.in {
 			t.Errorf("step %d: in the initial download: %v, want %v", i, got, c.in)
 		}
 	}
 	var ahead initialDownload
-	if ahead.step(tip(100, -time.Hour), &least, start) {
+	if ahead.step(tip(100, -time.Hour), &least, DefaultMaxTipAge, start) {
 		t.Error("a tip from the future counts as old")
+	}
+	var hour, ever initialDownload
+	if !hour.step(tip(100, 2*time.Hour), &least, time.Hour, start) || hour.step(tip(100, time.Hour), &least, time.Hour, start) {
+		t.Error("an hour is not what the tip may be old")
+	}
+	if ever.step(&consensus.State{Work: work(100)}, &least, math.MaxInt64, start) {
+		t.Error("a tip from 1970 is too old where none is")
 	}
 }
 

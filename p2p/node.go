@@ -77,6 +77,7 @@ type Config struct {
 	Grants       []Grant        // permissions by address
 	Binds        []Bind         // where peers by TCP get permissions; Run closes them
 	PeerTimeout  time.Duration  // for the handshake; 0 means DefaultPeerTimeout
+	MaxTipAge    time.Duration  // of a tip that ends the initial download; 0 means DefaultMaxTipAge
 	AllowOrigins []string       // web origins whose pages may connect
 	Pruned       bool           // old blocks are not served: of those more than 288 below the tip, none (BIP159)
 	UserAgent    string         // such as /Satoshi:30.0.0/Lode:0.1.0/, at most 256 bytes

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 
 	"lode/consensus"
 )
@@ -59,14 +60,22 @@ type Descriptor struct {
 	root *node
 }
 
-// maxLength bounds a descriptor, in bytes.
-const maxLength = 100_000
+// maxLength bounds a descriptor, in bytes, and maxRaw one that holds nothing but a script
+// in hex, which may fill a block.
+const (
+	maxLength = 100_000
+	maxRaw    = 2_000_100
+)
 
 // Parse reads a descriptor of a network. Its checksum may be missing, but not be
 // wrong.
 func Parse(text string, net Network) (*Descriptor, error) {
-	if len(text) > maxLength {
-		return nil, fail(maxLength, "longer than %d characters", maxLength)
+	most := maxLength
+	if strings.HasPrefix(text, "raw(") {
+		most = maxRaw
+	}
+	if len(text) > most {
+		return nil, fail(most, "longer than %d characters", most)
 	}
 	body, err := cutChecksum(text)
 	if err != nil {

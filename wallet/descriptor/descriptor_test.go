@@ -120,6 +120,12 @@ func TestErrorsSayWhere(t *testing.T) {
 	if _, err := Parse(strings.Repeat("(", maxLength+1), net); err == nil {
 		t.Error("a very long descriptor passed")
 	}
+	if _, err := Parse("raw(6a"+strings.Repeat("ff", 65536)+")", net); err != nil {
+		t.Errorf("the script of a large data output: %v", err)
+	}
+	if _, err := Parse("raw(6a"+strings.Repeat("ff", 1<<20)+")", net); err == nil {
+		t.Error("a script that fits no block passed")
+	}
 }
 
 // TestForeignScriptsAreRefused: they are read and written back, and nothing is
