@@ -17,6 +17,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/internal/syncdir"
 )
 
 // jsonFlag asks for a result that a program may read.
@@ -62,7 +63,13 @@ func chainExport(c *cli.Context) error {
 		if err = errors.Join(err, out.Flush()); err != nil {
 			return fmt.Errorf("export to %s: %w", name, err)
 		}
-		if err := errors.Join(f.Sync(), os.Rename(f.Name(), name)); err != nil {
+		if err = f.Sync(); err == nil {
+			err = os.Rename(f.Name(), name)
+		}
+		if err == nil {
+			err = syncdir.Sync(filepath.Dir(name))
+		}
+		if err != nil {
 			return err
 		}
 		if c.Bool("json") {

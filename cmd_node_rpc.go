@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"lode/internal/atomicfile"
 	"lode/rpc"
 	"lode/rpc/stream"
 )
@@ -37,7 +38,7 @@ func (n *nodeConfig) publish(address net.Addr) (release func(), password string,
 	if password, err = rpc.WriteCookie(cookie); err != nil {
 		return nil, "", err
 	}
-	if err := os.WriteFile(where, []byte(address.String()+"\n"), 0o600); err != nil {
+	if err := atomicfile.Write(where, []byte(address.String()+"\n")); err != nil {
 		return nil, "", errors.Join(err, os.Remove(cookie))
 	}
 	return func() {

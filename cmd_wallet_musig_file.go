@@ -1,14 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
-	"lode/internal/syncdir"
+	"lode/internal/atomicfile"
 	"lode/wallet"
 	"lode/wallet/psbt"
 )
@@ -62,29 +60,10 @@ func (f *psbtFile) write(s *walletSession, to string) error {
 		_, err := s.App.Writer.Write(b)
 		return err
 	}
-	if err := replaceFile(to, b); err != nil {
+	if err := atomicfile.Write(to, b); err != nil {
 		return fmt.Errorf("writing the PSBT: %w", err)
 	}
 	return nil
-}
-
-// replaceFile leaves the old content or the new, whatever happens.
-func replaceFile(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncdir.Sync(filepath.Dir(path))
 }
 
 // wantYes asks a question; any answer but yes is an error.

@@ -11,12 +11,11 @@ import (
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"lode/consensus"
-	"lode/internal/syncdir"
+	"lode/internal/atomicfile"
 )
 
 // FileName is that of a saved pool in the directory of a network.
@@ -49,24 +48,16 @@ func (p *Pool) Save(path string, unbroadcast ...consensus.Hash) error {
 // replaceFile replaces a file by what write writes and the SHA-256 of that, as a
 // whole. The writer's first error sticks, so that write need not look at any.
 func replaceFile(path string, write func(*bufio.Writer)) error {
-	unfinished := path + ".new"
-	f, err := os.OpenFile(unfinished, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
+	return atomicfile.Replace(path, func(f io.Writer) error {
+		hash := sha256.New()
+		w := bufio.NewWriterSize(io.MultiWriter(f, hash), 1<<16)
+		write(w)
+		if err := w.Flush(); err != nil {
+			return err
+		}
+		_, err := f.Write(hash.Sum(nil))
 		return err
-	}
-	hash := sha256.New()
-	w := bufio.NewWriterSize(io.MultiWriter(f, hash), 1<<16)
-	write(w)
-	if err = w.Flush(); err == nil {
-		_, err = f.Write(hash.Sum(nil))
-	}
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(unfinished, path); err != nil {
-		return err
-	}
-	return syncdir.Sync(filepath.Dir(path))
+	})
 }
 
 // readFile reads a file of at most most bytes.

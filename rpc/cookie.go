@@ -3,10 +3,10 @@ package rpc
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
+
+	"lode/internal/atomicfile"
 )
 
 // CookieUser is the user name that goes with a cookie.
@@ -21,18 +21,13 @@ func WriteCookie(name string) (password string, err error) {
 		return "", err
 	}
 	password = hex.EncodeToString(secret)
-	// CreateTemp makes the file with mode 0600; the rename replaces whatever a
-	// node that was killed has left.
-	f, err := os.CreateTemp(filepath.Dir(name), ".cookie-*")
-	if err != nil {
-		return "", fmt.Errorf("make cookie: %w", err)
-	}
-	_, err = f.WriteString(CookieUser + ":" + password)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
+	// It takes the place of whatever a node that was killed has left.
+	temp, err := atomicfile.WriteTemp(filepath.Dir(name), ".cookie-*", []byte(CookieUser+":"+password))
+	if err == nil {
+		err = atomicfile.Rename(temp, name)
 	}
 	if err != nil {
-		return "", errors.Join(fmt.Errorf("write cookie %s: %w", name, err), os.Remove(f.Name()))
+		return "", fmt.Errorf("write cookie %s: %w", name, err)
 	}
 	return password, nil
 }

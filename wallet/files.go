@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"lode/internal/syncdir"
+	"lode/internal/atomicfile"
 )
 
 // Kinds of errors of the files of a wallet.
@@ -101,30 +101,17 @@ func writeFile(path string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(temp, path); err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", path, err), os.Remove(temp))
+	if err := atomicfile.Rename(temp, path); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	return syncdir.Sync(filepath.Dir(path)) // so that the rename lasts through a power cut
+	return nil
 }
 
 // writeTemp writes what is to become a file, under another name beside it.
 func writeTemp(path string, content []byte) (temp string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
+	temp, err = atomicfile.WriteTemp(filepath.Dir(path), "."+filepath.Base(path)+".*", content)
 	if err != nil {
-		return "", fmt.Errorf("writing %s: %w", path, err)
+		err = fmt.Errorf("writing %s: %w", path, err)
 	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-			err = fmt.Errorf("writing %s: %w", path, err)
-		}
-	}()
-	if _, err = f.Write(content); err != nil {
-		return "", err
-	}
-	if err = f.Sync(); err != nil {
-		return "", err
-	}
-	return f.Name(), f.Close()
+	return temp, err
 }

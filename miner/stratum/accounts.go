@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/internal/atomicfile"
 	"lode/internal/plainly"
-	"lode/internal/syncdir"
 )
 
 // accounts is who has worked, and what is owed to whom: the state of the pool. It
@@ -304,17 +304,5 @@ func writeFile(file string, doc any) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*.new") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(b, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncdir.Sync(filepath.Dir(file)) // so that the new name outlasts a power cut
+	return atomicfile.Write(file, append(b, '\n'))
 }

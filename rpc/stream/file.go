@@ -14,7 +14,7 @@ import (
 	"path/filepath"
 
 	"lode/consensus"
-	"lode/internal/syncdir"
+	"lode/internal/atomicfile"
 )
 
 // FileName is that of what is kept over a restart, in the directory of a network.
@@ -88,20 +88,12 @@ func (l *Log) save(dir string, tip consensus.Hash) error {
 }
 
 // writeFile replaces a file so that a crash leaves the old one or the new.
-func writeFile(path string, b []byte) (err error) {
+func writeFile(path string, b []byte) error {
 	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
+	return atomicfile.Replace(path, func(f io.Writer) error {
+		_, err := f.Write(b)
 		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return syncdir.Sync(filepath.Dir(path))
+	})
 }
 
 func readFile(path string) (l *Log, tip consensus.Hash, whole bool, err error) {

@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 
-	"lode/internal/syncdir"
+	"lode/internal/atomicfile"
 )
 
 // SettingsFile is the name of the file with what calls have set, in the directory
@@ -70,29 +69,12 @@ func (s *settings) set(name string, load *bool) error {
 	s.others["wallet"] = raw
 	b, err := json.MarshalIndent(s.others, "", "    ")
 	if err == nil {
-		err = replaceFile(s.path, append(b, '\n'))
+		if err = atomicfile.Write(s.path, append(b, '\n')); err != nil {
+			err = fmt.Errorf("writing %s: %w", s.path, err)
+		}
 	}
 	if err == nil {
 		s.wallets = wallets
 	}
 	return err
-}
-
-// replaceFile replaces a file so that a crash leaves the old content or the new.
-func replaceFile(path string, content []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", path, err), os.Remove(f.Name()))
-	}
-	return syncdir.Sync(filepath.Dir(path))
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"lode/internal/atomicfile"
 	"lode/rpc/client"
 	"lode/wallet"
 )
@@ -155,7 +156,7 @@ func (n *Network) makeNode(ctx context.Context, node *Node) error {
 	if err = errors.Join(err, w.Close()); err != nil {
 		return fmt.Errorf("the wallet of node %d: %w", node.Index, err)
 	}
-	return writeFile(filepath.Join(dir, "settings.json"), fmt.Appendf(nil, "{\n \"wallet\": [\n  %q\n ]\n}\n", walletName))
+	return atomicfile.Write(filepath.Join(dir, "settings.json"), fmt.Appendf(nil, "{\n \"wallet\": [\n  %q\n ]\n}\n", walletName))
 }
 
 // launch starts the process of a node, and waits until it answers. It mines nothing

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/internal/atomicfile"
 	"lode/miner"
 )
 
@@ -157,7 +158,7 @@ func (n *Network) SetSpec(index int, file string) error {
 		return fmt.Errorf("%w: %s has another name, or other rules, than the network", ErrUsage, file)
 	}
 	node.Spec = fmt.Sprintf("node%d.json", index)
-	if err := writeFile(n.path(node.Spec), doc); err != nil {
+	if err := atomicfile.Write(n.path(node.Spec), doc); err != nil {
 		return err
 	}
 	return n.save()

@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/internal/atomicfile"
 	"lode/internal/filelock"
 	"lode/internal/plainly"
-	"lode/internal/syncdir"
 	"lode/rpc/client"
 )
 
@@ -216,27 +216,7 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, append(doc, '\n'))
-}
-
-func writeFile(path string, doc []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.new")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.Write(doc)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncdir.Sync(filepath.Dir(path))
+	return atomicfile.Write(path, append(doc, '\n'))
 }
 
 // Node is node I.

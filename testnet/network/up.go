@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"lode/consensus"
+	"lode/internal/atomicfile"
 	"lode/p2p/link"
 )
 
@@ -207,7 +208,7 @@ func (n *Network) fill(ctx context.Context, s Settings, port int) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(n.SpecFile(), doc); err != nil {
+	if err := atomicfile.Write(n.SpecFile(), doc); err != nil {
 		return err
 	}
 	n.State = State{Version: stateVersion, Name: s.Name, BlockTime: s.BlockTime, Link: s.Link.String()}

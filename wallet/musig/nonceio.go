@@ -14,7 +14,7 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"lode/consensus"
-	"lode/internal/syncdir"
+	"lode/internal/atomicfile"
 )
 
 // nonceVersion is the version of the nonce files that this program writes.
@@ -144,20 +144,9 @@ func writeNonce(path string, d *nonceDoc) (err error) {
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, tempPattern) // mode 0600
+	temp, err := atomicfile.WriteTemp(filepath.Dir(path), tempPattern, append(b, '\n'))
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(b, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncdir.Sync(dir)
+	return atomicfile.Rename(temp, path)
 }
