@@ -14,6 +14,7 @@ import (
 	"lode/chain"
 	"lode/consensus"
 	"lode/internal/notify"
+	"lode/internal/poke"
 	"lode/rpc"
 )
 
@@ -116,13 +117,8 @@ func (p *nodeParts) warnings() []string {
 // watch logs new warnings, and runs the commands for those and for blocks, until ctx
 // ends.
 func (n *nodeConfig) watch(ctx context.Context, p *nodeParts, run *notify.Runner) {
-	poked := make(chan struct{}, 1)
-	cancel := p.ledger.Subscribe(func() {
-		select {
-		case poked <- struct{}{}:
-		default:
-		}
-	})
+	poked := poke.New()
+	cancel := p.ledger.Subscribe(func() { poke.Send(poked) })
 	defer cancel()
 	ticker := time.NewTicker(alertEvery)
 	defer ticker.Stop()

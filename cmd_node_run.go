@@ -15,6 +15,7 @@ import (
 	"lode/consensus"
 	"lode/consensus/sigcheck"
 	"lode/internal/notify"
+	"lode/internal/poke"
 	"lode/mempool"
 	"lode/miner"
 	"lode/miner/stratum"
@@ -206,13 +207,8 @@ func (n *nodeConfig) keepEstimates(ctx context.Context, pool *mempool.Pool, file
 // the ledger has failed. stop is called at the height where the node is to stop.
 func (n *nodeConfig) follow(ctx context.Context, p *nodeParts, stop func()) error {
 	ledger, pool := p.ledger, p.pool
-	poked := make(chan struct{}, 1)
-	cancel := ledger.Subscribe(func() {
-		select {
-		case poked <- struct{}{}:
-		default:
-		}
-	})
+	poked := poke.New()
+	cancel := ledger.Subscribe(func() { poke.Send(poked) })
 	defer cancel()
 	const every = 2 * time.Second // while many blocks come at once, a line in a while is enough
 	last, due := ledger.Tip(), time.NewTimer(every)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"lode/internal/pause"
 	"lode/wallet"
 )
 
@@ -111,10 +112,8 @@ func (s *walletSession) readyToPay(w *wallet.Wallet) error {
 		if err := w.Release(); err != nil { // others may use it meanwhile
 			return err
 		}
-		select {
-		case <-time.After(loadPoll):
-		case <-s.Context.Done():
-			return s.Context.Err()
+		if err := pause.For(s.Context.Context, loadPoll); err != nil {
+			return err
 		}
 		if err := w.Acquire(s.Context.Context); err != nil {
 			return err

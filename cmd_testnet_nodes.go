@@ -13,6 +13,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	testnet "lode/testnet/network"
+
+	"lode/internal/pause"
 )
 
 func testnetNodeCommands() []*cli.Command {
@@ -95,10 +97,8 @@ func testnetStatus(c *cli.Context) error {
 			if err := printStatus(c, n, list); err != nil || !c.Bool("watch") {
 				return err
 			}
-			select {
-			case <-c.Context.Done():
+			if pause.For(c.Context, time.Second) != nil {
 				return nil
-			case <-time.After(time.Second):
 			}
 			next, err := testnet.Look(n.Options) // others may have changed it
 			if err != nil {
@@ -209,10 +209,8 @@ func testnetLogs(c *cli.Context, n *testnet.Network) error {
 		}
 	}
 	for c.Bool("follow") {
-		select {
-		case <-c.Context.Done():
+		if pause.For(c.Context, 200*time.Millisecond) != nil {
 			return nil
-		case <-time.After(200 * time.Millisecond):
 		}
 		for _, t := range tails {
 			if err := t.more(c.App.Writer); err != nil {

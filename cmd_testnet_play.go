@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"lode/consensus"
+	"lode/internal/pause"
 	testnet "lode/testnet/network"
 )
 
@@ -215,10 +216,8 @@ func testnetChurn(c *cli.Context) error {
 		return usageError(c.Command.HelpName, "--depth %d --every %v --count %d: want 1 or more, a time, and 0 or more", most, every, count)
 	}
 	for i := 0; count == 0 || i < count; i++ {
-		select {
-		case <-c.Context.Done():
+		if pause.For(c.Context, every) != nil {
 			return nil
-		case <-time.After(every):
 		}
 		n, err := testnet.Open(c.Context, o)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"lode/consensus"
+	"lode/internal/pause"
 	"lode/wallet"
 	"lode/wallet/uri"
 )
@@ -207,10 +208,8 @@ func (n *walletNode) waitForChange(ctx context.Context, tip wallet.Point, key [3
 	query := wallet.PoolQuery{Keys: [][32]byte{key}}
 	before, err := n.Pending(ctx, query)
 	for err == nil {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(poolPoll):
+		if err := pause.For(ctx, poolPoll); err != nil {
+			return err
 		}
 		var now wallet.PoolAnswer
 		if now, err = n.Pending(ctx, query); err == nil && len(now.Txs) != len(before.Txs) {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"lode/internal/poke"
 )
 
 // Limits of a log.
@@ -85,12 +87,7 @@ func (w *logWriter) close() {
 	}
 }
 
-func (w *logWriter) poke() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
+func (w *logWriter) poke() { poke.Send(w.wake) }
 
 func (w *logWriter) run() {
 	defer close(w.done)

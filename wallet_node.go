@@ -11,6 +11,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/internal/pause"
 	"lode/rpc/client"
 	"lode/rpc/code"
 	"lode/wallet"
@@ -82,10 +83,8 @@ func (n *walletNode) Blocks(ctx context.Context, hashes []consensus.Hash) ([][]b
 		if !hasCode(err, code.Database) || retries == damageRetries {
 			return nil, err
 		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(n.retry):
+		if err := pause.For(ctx, n.retry); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"lode/consensus"
+	"lode/internal/poke"
 )
 
 // The optional indexes follow the active chain from behind, each in a goroutine
@@ -175,13 +176,8 @@ func (x *index) run(ctx context.Context) error {
 	if err := x.load(ctx); err != nil {
 		return err
 	}
-	poked := make(chan struct{}, 1)
-	cancel := x.c.Subscribe(func() {
-		select {
-		case poked <- struct{}{}:
-		default:
-		}
-	})
+	poked := poke.New()
+	cancel := x.c.Subscribe(func() { poke.Send(poked) })
 	defer cancel()
 	const every = 10 * time.Second
 	told := time.Now()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/internal/poke"
 )
 
 // A ledger may begin with a snapshot instead of with the genesis block. What is
@@ -265,13 +266,8 @@ func (c *Chain) RunSnapshot(ctx context.Context) error {
 }
 
 func (c *Chain) runSnapshot(ctx context.Context) error {
-	poked := make(chan struct{}, 1)
-	cancel := c.Subscribe(func() {
-		select {
-		case poked <- struct{}{}:
-		default:
-		}
-	})
+	poked := poke.New()
+	cancel := c.Subscribe(func() { poke.Send(poked) })
 	defer cancel()
 	if err := c.awaitBase(ctx, poked); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"lode/consensus"
+	"lode/internal/poke"
 )
 
 // maxJournal is how many changes of the pool are remembered for those who follow it.
@@ -34,10 +35,7 @@ func (j *journal) add(id consensus.Hash) {
 // wake pokes all that follow.
 func (j *journal) wake() {
 	for f := range j.followers {
-		select {
-		case f.poked <- struct{}{}:
-		default:
-		}
+		poke.Send(f.poked)
 	}
 }
 
@@ -51,7 +49,7 @@ type Follower struct {
 
 // Follow begins to follow the pool.
 func (p *Pool) Follow() *Follower {
-	f := &Follower{p: p, poked: make(chan struct{}, 1), whole: true}
+	f := &Follower{p: p, poked: poke.New(), whole: true}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.journal.followers == nil {

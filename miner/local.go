@@ -10,6 +10,8 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/internal/pause"
+	"lode/internal/poke"
 )
 
 // Local is the source of work in the node itself.
@@ -63,7 +65,7 @@ func (l *Local) Run(ctx context.Context, work func(*Job)) error {
 				l.log.Warn("cannot mine yet", "error", err)
 			}
 			work(nil)
-			sleep(ctx, retryAfter)
+			_ = pause.For(ctx, retryAfter)
 			continue
 		}
 		said = ""
@@ -131,7 +133,7 @@ func (l *Local) Submit(_ context.Context, f *Found) (v Verdict, err error) {
 		return v, nil
 	}
 	undo()
-	poke(l.again)
+	poke.Send(l.again)
 	if errors.Is(err, chain.ErrFatal) {
 		return v, err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"lode/internal/pause"
 )
 
 // pacer keeps blocks apart: where the difficulty is fixed that keeps the subsidy
@@ -20,7 +22,7 @@ func (p *pacer) rest(ctx context.Context) bool {
 	p.mu.Lock()
 	wait := time.Until(p.until)
 	p.mu.Unlock()
-	sleep(ctx, wait)
+	_ = pause.For(ctx, wait)
 	return wait > 0
 }
 
@@ -34,17 +36,5 @@ func (p *pacer) found() (undo func()) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.until = before
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }

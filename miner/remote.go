@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"lode/internal/pause"
 	"lode/rpc/client"
 	"lode/rpc/code"
 )
@@ -94,7 +95,7 @@ func (r *Remote) Run(ctx context.Context, work func(*Job)) error {
 				said = kind
 				r.cfg.Log.Warn("no work from the node, trying again until there is", "error", r.cfg.Explain(err))
 			}
-			sleep(ctx, wait)
+			_ = pause.For(ctx, wait)
 			id, wait = "", min(2*wait, lastRetry)
 			continue
 		}
@@ -199,7 +200,7 @@ func (r *Remote) hasten(job *Job) {
 func (r *Remote) wait(ctx context.Context, d time.Duration) {
 	ctx, done := r.begin(ctx, true)
 	defer done()
-	sleep(ctx, d)
+	_ = pause.For(ctx, d)
 }
 
 // call calls the node. After an error that is not the node's own, the next call
@@ -264,7 +265,7 @@ func (r *Remote) submit(ctx context.Context, block string) (Verdict, error) {
 		case ctx.Err() != nil || time.Since(began) > submitFor || errors.Is(err, client.ErrForbidden):
 			return Verdict{}, fmt.Errorf("submitblock: %w", err)
 		}
-		sleep(ctx, wait)
+		_ = pause.For(ctx, wait)
 	}
 }
 

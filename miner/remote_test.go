@@ -18,6 +18,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/internal/poke"
 	"lode/miner/kernel"
 	"lode/rpc/client"
 )
@@ -94,7 +95,7 @@ func (n *fakeNode) answer(ctx context.Context, method string, param json.RawMess
 		n.waiting.Add(1)
 		defer n.waiting.Add(-1)
 		moved := make(chan struct{}, 1)
-		defer n.ledger.Subscribe(func() { poke(moved) })()
+		defer n.ledger.Subscribe(func() { poke.Send(moved) })()
 		for n.ledger.Tip().Hash.String() == request.LongPollID {
 			select {
 			case <-moved:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/internal/poke"
 )
 
 // TemplatesConfig says where templates come from.
@@ -92,7 +93,7 @@ func (t *Templates) Last() *Template {
 // or of the ledger.
 func (t *Templates) Current() (*Template, <-chan struct{}, error) {
 	if now := time.Now().Unix(); t.used.Swap(now) < now-int64(unusedAfter/time.Second) {
-		poke(t.wanted)
+		poke.Send(t.wanted)
 	}
 	return t.get(true)
 }
@@ -148,7 +149,7 @@ func (t *Templates) replace(current *Template, given bool) (changed <-chan struc
 
 // Run keeps the template up to date until ctx ends.
 func (t *Templates) Run(ctx context.Context) error {
-	cancel := t.cfg.Ledger.Subscribe(func() { poke(t.poked) })
+	cancel := t.cfg.Ledger.Subscribe(func() { poke.Send(t.poked) })
 	defer cancel()
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
@@ -167,12 +168,5 @@ func (t *Templates) Run(ctx context.Context) error {
 		if _, _, err := t.get(false); err != nil {
 			t.cfg.Log.Debug("no template", "error", err) // whoever asks is told
 		}
-	}
-}
-
-func poke(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
 	}
 }

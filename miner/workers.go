@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lode/internal/pause"
 	"lode/miner/kernel"
 )
 
@@ -190,7 +191,7 @@ func (w *Workers) yield(ctx context.Context, s *space) {
 		time.Sleep(busyEvery)
 	}
 	for d := w.slow.rest(); d > 0 && w.current.Load() == s && ctx.Err() == nil; d = w.slow.rest() {
-		sleep(ctx, d)
+		_ = pause.For(ctx, d)
 	}
 }
 
@@ -198,7 +199,7 @@ func (w *Workers) yield(ctx context.Context, s *space) {
 func (w *Workers) rest(ctx context.Context, s *space) {
 	const look = 5 * time.Millisecond
 	for d := w.slow.wait(time.Now()); d > 0 && w.current.Load() == s && ctx.Err() == nil; d = w.slow.wait(time.Now()) {
-		sleep(ctx, min(d, look))
+		_ = pause.For(ctx, min(d, look))
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"lode/chain"
 	"lode/consensus"
 	"lode/internal/clock"
+	"lode/internal/pause"
 	"lode/mempool"
 	"lode/miner"
 	"lode/rpc/explain"
@@ -232,10 +233,7 @@ func (s *Server) unauthorized(w http.ResponseWriter, r *http.Request) {
 	httpd.Distrust(r.Context())
 	if r.Header.Get("Authorization") != "" {
 		s.warn("RPC call with a wrong password", "from", r.RemoteAddr)
-		select {
-		case <-time.After(guessDelay):
-		case <-r.Context().Done():
-		}
+		_ = pause.For(r.Context(), guessDelay)
 	}
 	w.Header().Set("WWW-Authenticate", `Basic realm="jsonrpc"`)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/internal/poke"
 )
 
 // waited is what the calls give that wait for a block: the tip.
@@ -47,13 +48,8 @@ func (p *params) patience(i int) time.Duration {
 
 // news is poked when the ledger has changed, until cancel is called.
 func (s *Server) news() (poked <-chan struct{}, cancel func()) {
-	c := make(chan struct{}, 1)
-	return c, s.cfg.Chain.Subscribe(func() {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
-	})
+	c := poke.New()
+	return c, s.cfg.Chain.Subscribe(func() { poke.Send(c) })
 }
 
 // waitForTip waits until the tip is as it should be, and gives it; or the tip

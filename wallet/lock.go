@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"lode/internal/filelock"
+	"lode/internal/pause"
 )
 
 // ErrBusy is the kind of the error for a wallet that another process uses.
@@ -51,11 +52,8 @@ func (f Files) lock(ctx context.Context, patience time.Duration) (*os.File, erro
 			err = fmt.Errorf("wallet %s is %w: wait until it is done", f.Secret, ErrBusy)
 		default:
 			kept = isKept(file)
-			select {
-			case <-time.After(lockPoll):
+			if err = pause.For(ctx, lockPoll); err == nil {
 				continue
-			case <-ctx.Done():
-				err = ctx.Err()
 			}
 		}
 		file.Close()

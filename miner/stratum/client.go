@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"lode/internal/pause"
 	"lode/miner"
 )
 
@@ -89,7 +90,7 @@ func (c *Client) Run(ctx context.Context, work func(*miner.Job)) error {
 		}
 		if m, moved := errors.AsType[*move](err); moved {
 			c.address = m.address
-			sleep(ctx, leastBackoff) // it may send its miners round in a circle
+			_ = pause.For(ctx, leastBackoff) // it may send its miners round in a circle
 			continue
 		}
 		c.address = c.home // where it has sent to may be gone for good
@@ -98,7 +99,7 @@ func (c *Client) Run(ctx context.Context, work func(*miner.Job)) error {
 			c.greeted = false
 		}
 		down = true
-		sleep(ctx, backoff/2+rand.N(backoff/2)) // not all miners at once
+		_ = pause.For(ctx, backoff/2+rand.N(backoff/2)) // not all miners at once
 		backoff = min(2*backoff, mostBackoff)
 	}
 	return nil

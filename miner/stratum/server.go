@@ -16,7 +16,9 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/internal/pause"
 	"lode/internal/places"
+	"lode/internal/poke"
 	"lode/miner"
 	"lode/miner/kernel"
 )
@@ -217,7 +219,7 @@ func (s *Server) accept(ctx context.Context, l net.Listener, wg *sync.WaitGroup)
 		if err != nil { // no files left, or a connection that has gone
 			s.cfg.Log.Warn("a stratum connection could not be taken", "error", err)
 			<-s.sockets
-			sleep(ctx, retryAfter)
+			_ = pause.For(ctx, retryAfter)
 			continue
 		}
 		wg.Go(func() {
@@ -318,7 +320,7 @@ func (s *Server) hand(ctx context.Context) error {
 				said = err.Error()
 				s.cfg.Log.Warn("no work for miners yet", "error", err)
 			}
-			sleep(ctx, retryAfter)
+			_ = pause.For(ctx, retryAfter)
 			continue
 		}
 		said = ""
@@ -400,10 +402,7 @@ func (s *Server) found(c *conn, w *worker, i *issue, sol solution, h consensus.H
 // credit counts an accepted share.
 func (s *Server) credit(payee string, score uint64) {
 	if s.accounts.add(payee, score) {
-		select {
-		case s.refresh <- struct{}{}:
-		default:
-		}
+		poke.Send(s.refresh)
 	}
 }
 
@@ -435,14 +434,5 @@ func (s *Server) keep(ctx context.Context) {
 			rate, t := s.workers.total(time.Now())
 			s.cfg.Log.Info("pool", "connections", len(conns), "hashes_per_second", uint64(rate), "accepted", t.Accepted, "refused", t.Low+t.Invalid+t.Duplicate, "stale", t.Stale)
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
 	}
 }

@@ -11,7 +11,9 @@ import (
 	"sync"
 	"time"
 
+	"lode/internal/pause"
 	"lode/internal/places"
+	"lode/internal/poke"
 )
 
 // conn is the connection of one client. One goroutine reads requests and works on
@@ -122,7 +124,7 @@ func (c *conn) serve(ctx context.Context) error {
 		}
 		cost := reply.cost + float64(time.Since(began))/float64(unit)
 		if wait := c.s.charge(c, cost); wait > 0 {
-			sleep(ctx, wait)
+			_ = pause.For(ctx, wait)
 		}
 		if err := c.drained(ctx); err != nil {
 			return err
@@ -180,12 +182,7 @@ func (c *conn) enqueue(r reply) {
 	c.wake()
 }
 
-func (c *conn) wake() {
-	select {
-	case c.ready <- struct{}{}:
-	default:
-	}
-}
+func (c *conn) wake() { poke.Send(c.ready) }
 
 // write writes what is ready, until ctx ends.
 func (c *conn) write(ctx context.Context) {
@@ -209,10 +206,7 @@ func (c *conn) write(ctx context.Context) {
 		c.mu.Lock()
 		c.unread -= size
 		c.mu.Unlock()
-		select {
-		case c.read <- struct{}{}:
-		default:
-		}
+		poke.Send(c.read)
 		if err != nil {
 			c.cut(err)
 			return

@@ -17,6 +17,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/internal/pause"
 	"lode/internal/places"
 	"lode/rpc/scripthash"
 )
@@ -151,7 +152,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 				break
 			}
 			s.cfg.Log.Warn("a connection could not be taken", "error", err) // no files left, or it has gone
-			sleep(ctx, time.Second)
+			_ = pause.For(ctx, time.Second)
 			continue
 		}
 		group.Go(func() error {
@@ -292,13 +293,4 @@ func (s *Server) subscribed(c *conn, change int) bool {
 	}
 	c.account.subs += change
 	return true
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

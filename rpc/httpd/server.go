@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"lode/internal/pause"
 	"lode/internal/places"
 )
 
@@ -137,7 +138,7 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 // accept takes connections until ctx ends or the listener is closed.
 func (s *Server) accept(ctx context.Context, l net.Listener, wg *sync.WaitGroup) error {
 	const longest = time.Second
-	for pause := 5 * time.Millisecond; ; {
+	for rest := 5 * time.Millisecond; ; {
 		select {
 		case s.sockets <- struct{}{}:
 		case <-ctx.Done():
@@ -145,7 +146,7 @@ func (s *Server) accept(ctx context.Context, l net.Listener, wg *sync.WaitGroup)
 		}
 		nc, err := l.Accept()
 		if err == nil {
-			pause = 5 * time.Millisecond
+			rest = 5 * time.Millisecond
 			wg.Go(func() {
 				defer func() { <-s.sockets }()
 				s.serve(ctx, nc)
@@ -160,12 +161,10 @@ func (s *Server) accept(ctx context.Context, l net.Listener, wg *sync.WaitGroup)
 			return err
 		}
 		s.cfg.Log.Warn("a connection could not be taken", "error", err) // no files left, or it has gone
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if pause.For(ctx, rest) != nil {
 			return nil
 		}
-		pause = min(2*pause, longest)
+		rest = min(2*rest, longest)
 	}
 }
 
@@ -206,10 +205,7 @@ func (s *Server) enter(ctx context.Context, c *conn, from net.Addr) bool {
 		if entered, wait := s.tryEnter(c, origin); !wait {
 			return entered
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(newCheck):
-		}
+		_ = pause.For(ctx, newCheck)
 	}
 	return false
 }

@@ -6,6 +6,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/internal/poke"
 )
 
 // Changes is what has happened since the last time.
@@ -32,13 +33,8 @@ type Feed struct {
 
 // Feed begins to follow the scripts from the tip as it is now.
 func (x *Index) Feed() *Feed {
-	f := &Feed{x: x, poked: make(chan struct{}, 1)}
-	f.cancel = x.ledger.Subscribe(func() {
-		select {
-		case f.poked <- struct{}{}:
-		default:
-		}
-	})
+	f := &Feed{x: x, poked: poke.New()}
+	f.cancel = x.ledger.Subscribe(func() { poke.Send(f.poked) })
 	f.point = x.ledger.Tip().Hash
 	x.mu.Lock()
 	defer x.mu.Unlock()

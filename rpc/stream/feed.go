@@ -9,6 +9,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/internal/poke"
 	"lode/mempool"
 	"lode/miner"
 	"lode/miner/stratum"
@@ -93,12 +94,7 @@ func (f *Feed) Move(m mempool.Move) {
 	f.poke()
 }
 
-func (f *Feed) poke() {
-	select {
-	case f.poked <- struct{}{}:
-	default:
-	}
-}
+func (f *Feed) poke() { poke.Send(f.poked) }
 
 // Run makes events until ctx ends, and keeps them for the next start.
 func (f *Feed) Run(ctx context.Context) error {

@@ -12,6 +12,8 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/internal/pause"
+	"lode/internal/poke"
 	"lode/mempool"
 	"lode/rpc"
 	"lode/wallet"
@@ -71,7 +73,7 @@ func New(cfg Config) (*Manager, error) {
 		return nil, err
 	}
 	m := &Manager{
-		cfg: cfg, node: &localNode{cfg.Chain, cfg.Pool, cfg.Broadcast}, poked: make(chan struct{}, 1),
+		cfg: cfg, node: &localNode{cfg.Chain, cfg.Pool, cfg.Broadcast}, poked: poke.New(),
 		wallets: make(map[string]*open), coming: make(map[string]bool), slots: make(chan struct{}, maxFollowed), settings: s, notify: newNotifier(cfg.Notify, cfg.Log),
 	}
 	m.cancel = cfg.Chain.Subscribe(m.poke)
@@ -79,12 +81,7 @@ func New(cfg Config) (*Manager, error) {
 	return m, nil
 }
 
-func (m *Manager) poke() {
-	select {
-	case m.poked <- struct{}{}:
-	default:
-	}
-}
+func (m *Manager) poke() { poke.Send(m.poked) }
 
 // LoadAll opens the wallets that are to be loaded at the start. One that cannot be
 // is said in the log, and the others are loaded.
@@ -113,10 +110,8 @@ func (m *Manager) Run(ctx context.Context) error {
 		case <-m.poked:
 		}
 		if now := m.cfg.Chain.Tip().Hash; now == tip { // it is about the mempool: not for each of a thousand
-			select {
-			case <-ctx.Done():
+			if pause.For(ctx, poolPause) != nil {
 				return nil
-			case <-time.After(poolPause):
 			}
 		} else {
 			tip = now

@@ -16,6 +16,7 @@ import (
 	"lode/consensus"
 	"lode/internal/atomicfile"
 	"lode/internal/filelock"
+	"lode/internal/pause"
 	"lode/internal/plainly"
 	"lode/rpc/client"
 )
@@ -146,7 +147,7 @@ func hold(ctx context.Context, o Options) (*Network, error) {
 			f.Close()
 			return nil, fmt.Errorf("%w (%s): wait until it has ended, or stop it", ErrBusy, o.Dir)
 		}
-		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
 			f.Close()
 			return nil, err
 		}
@@ -237,17 +238,6 @@ func (n *Network) Running() (list []*Node) {
 	return list
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
-}
-
 // waitFor asks again and again until it is done. what completes "waiting for".
 func waitFor(ctx context.Context, limit time.Duration, what string, done func() (bool, error)) error {
 	const every = 50 * time.Millisecond
@@ -259,7 +249,7 @@ func waitFor(ctx context.Context, limit time.Duration, what string, done func() 
 		if time.Now().After(end) {
 			return fmt.Errorf("gave up after %v waiting for %s", limit, what)
 		}
-		if err := sleep(ctx, every); err != nil {
+		if err := pause.For(ctx, every); err != nil {
 			return err
 		}
 	}
