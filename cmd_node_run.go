@@ -199,7 +199,7 @@ func (n *nodeConfig) keepEstimates(ctx context.Context, pool *mempool.Pool, file
 			n.log.Warn("fee estimates are not saved", "error", err)
 			continue
 		}
-		n.log.Debug("Flushed fee estimates to " + mempool.EstimatesFileName + ".") // Bitcoin Core's words
+		n.log.Info("Flushed fee estimates to " + mempool.EstimatesFileName + ".") // Bitcoin Core's words
 	}
 }
 

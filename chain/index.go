@@ -143,6 +143,13 @@ func (c *Chain) IndexReady(ctx context.Context, name string) (ready bool, err er
 		return false, err
 	}
 	tip := c.Tip()
+	turned := make(chan struct{}, 1) // the tip, maybe back to where the index stands
+	defer c.Subscribe(func() {
+		select {
+		case turned <- struct{}{}:
+		default:
+		}
+	})()
 	for {
 		x.mu.Lock()
 		synced, point, moved := x.synced, x.point, x.moved
@@ -164,6 +171,7 @@ func (c *Chain) IndexReady(ctx context.Context, name string) (ready bool, err er
 		case <-c.closing:
 			return false, errClosed
 		case <-moved:
+		case <-turned:
 		}
 	}
 }

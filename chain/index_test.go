@@ -9,10 +9,12 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -644,4 +646,40 @@ func killIndexed(t *testing.T, c *Chain, cfg *Config, dir string) *Chain {
 	c.Close()
 	cfg.Dir = dir
 	return openIndexedWith(t, *cfg)
+}
+
+// TestIndexIsReadyWhenTheTipComesBack has somebody wait for an index that is a block
+// behind: the block is taken back, so that there is nothing left for the index to do.
+func TestIndexIsReadyWhenTheTipComesBack(t *testing.T) {
+	c, err := Open(t.Context(), Config{Dir: "/d", Spec: testSpec, TxIndex: true, disk: newFaultDisk(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	g := chaingen.New(&testSpec.Rules, chaingen.Params{Seed: 2})
+	addBlocks(t, c, g.Extend(2))
+	x, _ := c.keptIndex(TxIndex)
+	x.synced, x.point = true, c.Tip() // nobody runs it
+	addBlocks(t, c, g.Extend(1))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	done := make(chan bool, 1)
+	go func() {
+		ready, err := c.IndexReady(ctx, TxIndex)
+		done <- ready && err == nil
+	}()
+	waits := func() bool {
+		c.subMu.Lock()
+		defer c.subMu.Unlock()
+		return len(c.subs) > 0
+	}
+	for !waits() && ctx.Err() == nil {
+		runtime.Gosched()
+	}
+	if err := c.InvalidateBlock(g.Blocks[3].Header.Hash()); err != nil {
+		t.Fatal(err)
+	}
+	if !<-done {
+		t.Error("it waits on for a block that is gone")
+	}
 }

@@ -14,7 +14,9 @@ func (p *Pool) trim() {
 	for p.usage > p.cfg.Policy.MaxMemory {
 		worst := p.order.worst()
 		size := (worst.weight + consensus.WitnessScale - 1) / consensus.WitnessScale
-		p.floor.raise(rateOf(worst.fee, size) + p.cfg.Policy.Increment)
+		if p.floor.raise(rateOf(worst.fee, size) + p.cfg.Policy.Increment) {
+			p.cfg.Log.Debug("rolling minimum fee bumped", "sat_per_kvb", int64(p.floor.rate))
+		}
 		gone := slices.Clone(worst.txs())
 		sortBySeq(gone)
 		p.removeAll(gone)
@@ -34,10 +36,13 @@ type floor struct {
 	at      time.Time // of rate
 }
 
-func (f *floor) raise(to FeeRate) {
-	if float64(to) > f.rate {
-		f.rate, f.falling = float64(to), false
+// raise makes it higher, and reports whether it has.
+func (f *floor) raise(to FeeRate) bool {
+	if float64(to) <= f.rate {
+		return false
 	}
+	f.rate, f.falling = float64(to), false
+	return true
 }
 
 // block notes that a block was found.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/syndtr/goleveldb/leveldb/storage"
 
@@ -53,13 +55,17 @@ func (f osFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
-// Open opens a file to read and write, and makes it if create says so.
+// Open opens a file to read and write, and makes it if create says so. One that is there
+// and must not be written can be read.
 func (OS) Open(name string, create bool) (File, error) {
 	flag := os.O_RDWR
 	if create {
 		flag |= os.O_CREATE
 	}
 	f, err := os.OpenFile(name, flag, 0o600)
+	if !create && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)) {
+		f, err = os.OpenFile(name, os.O_RDONLY, 0) // old block files may lie where nothing can be written
+	}
 	if err != nil {
 		return nil, err
 	}
