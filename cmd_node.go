@@ -74,6 +74,7 @@ type nodeConfig struct {
 	strangers      bool // on loopback, for tests
 	allowHosts     []string
 	openMetrics    bool
+	rest           bool
 	openPage       bool
 	walletRPC      bool             // wallets are served
 	walletNotify   string           // a command, empty for none

@@ -25,6 +25,7 @@ func rpcServerFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "rpc-allow-ip", Usage: "answer RPC calls from `ADDRESS` (or addr/bits) and from loopback alone; may be repeated"},
 		&cli.IntFlag{Name: "rpc-workqueue", DefaultText: "64, and half of the connections that wait", Usage: "answer at most `N` RPC calls at once, with those that wait for something; others are told to come again"},
 		&cli.IntFlag{Name: "rpc-servertimeout", DefaultText: "10 for the head of a request, 60 for its body, 300 between two", Usage: "end an RPC connection that says nothing for `SECONDS`"},
+		&cli.BoolFlag{Name: "rest", Usage: "answer Bitcoin Core's REST requests (/rest) on the RPC port, without a password, from this machine and from --rpc-allow-ip"},
 		&cli.BoolFlag{Name: "open-metrics", Usage: "let other machines read /metrics on the RPC port too, without a password"},
 		&cli.BoolFlag{Name: "open-page", Usage: "let other machines see the page and /events on the RPC port too, without a password; peers' addresses are left out"},
 		&cli.StringSliceFlag{Name: "rpc-allow-host", Usage: "answer RPC calls made to the host `NAME` too; may be repeated"},
@@ -50,7 +51,7 @@ func (n *nodeConfig) publish(address net.Addr) (release func(), password string,
 
 // readRPCFlags reads the flags about who may call the node.
 func (n *nodeConfig) readRPCFlags(c *cli.Context) error {
-	n.allowHosts, n.openMetrics = c.StringSlice("rpc-allow-host"), c.Bool("open-metrics")
+	n.allowHosts, n.openMetrics, n.rest = c.StringSlice("rpc-allow-host"), c.Bool("open-metrics"), c.Bool("rest")
 	if n.maxCalls, n.rpcTimeout = c.Int("rpc-workqueue"), time.Duration(c.Int("rpc-servertimeout"))*time.Second; n.maxCalls < 0 || n.rpcTimeout < 0 {
 		return usageError(c.Command.HelpName, "--rpc-workqueue and --rpc-servertimeout: want 1 or more")
 	}
@@ -126,6 +127,7 @@ func (n *nodeConfig) rpcConfig(p *nodeParts, password string, stop func()) rpc.C
 		Dir: n.dir, User: rpc.CookieUser, Password: password, Users: n.users, Whitelist: n.whitelist, AllowHosts: n.allowHosts, AllowCallers: n.allowCallers, OpenMetrics: n.openMetrics, MaxConnections: n.places.rpc, MaxCalls: n.maxCalls, Timeout: n.rpcTimeout,
 		LogFile: n.logPath, Logging: n.logLevels, BanTime: n.banTime,
 	}
+	cfg.REST = n.rest
 	cfg.Esplora, cfg.OpenEsplora, cfg.AllowOrigins = p.esplora, n.openEsplora, n.origins
 	if p.mining != nil {
 		cfg.Mining = p.mining

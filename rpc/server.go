@@ -59,6 +59,7 @@ type Config struct {
 	OpenMetrics    bool           // /metrics answers not only callers on loopback
 	Wallets        Wallets        // nil if the node serves none
 	Esplora        http.Handler   // of what is below /api; nil if the node serves none
+	REST           bool           // what is below /rest is served
 	OpenEsplora    bool           // /api answers not only callers on loopback
 	AllowOrigins   []string       // of web pages that may use /api, and nothing else
 	Events         Events         // nil if the node tells of none
@@ -104,6 +105,7 @@ type Server struct {
 	filterScan  filterScan
 	running     running
 	explainer   *explain.Explainer
+	rest        *rest
 	descriptors descriptor.Network
 }
 
@@ -137,6 +139,7 @@ func New(cfg Config) *Server {
 	}
 	s.bodies, s.spools = newShares(allBodies, userBodies, users), newSpools(cfg.Dir, users)
 	s.explainer = explain.New(cfg.Chain, cfg.Pool)
+	s.rest = newREST()
 	s.table, s.metrics = s.methods(), s.newMetrics()
 	if cfg.Page {
 		s.page = s.newPage()
@@ -171,6 +174,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case !originAllowed(r):
 		http.Error(w, "requests from other web pages are refused", http.StatusForbidden)
+		return
+	case s.cfg.REST && strings.HasPrefix(r.URL.Path, restPath):
+		s.serveREST(w, r)
 		return
 	case r.URL.Path == "/metrics":
 		s.serveMetrics(w, r)

@@ -10,6 +10,7 @@ import (
 	"lode/consensus"
 	"lode/consensus/sigcheck"
 	"lode/mempool"
+	"lode/rpc"
 )
 
 // large mines blocks of nearly 1 MB.
@@ -75,9 +76,9 @@ func TestPruneBlockchain(t *testing.T) {
 }
 
 // indexed is a node with both indexes, which run until the test ends.
-func indexed(t *testing.T, blocks int) *testNode {
+func indexed(t *testing.T, blocks int, change ...func(*rpc.Config)) *testNode {
 	t.Helper()
-	n := newNodeWith(t, chain.Config{TxIndex: true, AddrIndex: true, SilentIndex: true, CoinStatsIndex: true, FilterIndex: true}, "regtest", blocks)
+	n := newNodeWith(t, chain.Config{TxIndex: true, AddrIndex: true, SilentIndex: true, CoinStatsIndex: true, FilterIndex: true}, "regtest", blocks, change...)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- n.chain.RunIndexes(ctx) }()

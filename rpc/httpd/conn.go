@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -88,7 +89,11 @@ func (c *conn) serve(ctx context.Context) {
 		_ = c.net.SetReadDeadline(time.Now().Add(c.s.cfg.HeadTimeout))
 		req, err := readRequest(c.in)
 		if errors.Is(err, errBad) {
-			c.refuse(http.StatusBadRequest, err.Error())
+			text := err.Error()
+			if _, ok := errors.AsType[*url.Error](err); ok {
+				text = "URI parsing failed, it likely contained RFC 3986 invalid characters" // Bitcoin Core's words
+			}
+			c.refuse(http.StatusBadRequest, text)
 			return
 		}
 		if err != nil || !c.answer(ctx, req) {

@@ -140,7 +140,7 @@ func readRequest(r *bufio.Reader) (*http.Request, error) {
 	}
 	req, err := http.ReadRequest(r)
 	if err != nil {
-		return nil, bad("%v", err)
+		return nil, fmt.Errorf("%w: %w", errBad, err)
 	}
 	return req, nil
 }
