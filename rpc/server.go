@@ -210,7 +210,7 @@ func (s *Server) serves(path string) bool {
 	switch {
 	case path == "/" || path == "/metrics" || strings.HasPrefix(path, walletPath) || s.servesPage(path):
 		return true
-	case s.cfg.Esplora != nil && strings.HasPrefix(path, apiPath):
+	case s.cfg.Esplora != nil && strings.HasPrefix(path, apiPath), s.cfg.REST && strings.HasPrefix(path, restPath):
 		return true
 	}
 	return s.cfg.Events != nil && (path == "/ws" || path == "/events")
