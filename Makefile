@@ -123,8 +123,8 @@ wallet-histories: ## hold wallets to the ledger through SEEDS (1000) histories o
 	LODE_TEST_WALLET_SEEDS=$(SEEDS) $(GO) test ./wallet -run 'Test(AnyHistory|SilentHistories)$$' -count 1 -timeout 0 -v | grep -v -e '--- PASS: TestAnyHistory/' -e '=== RUN'
 
 .PHONY: page
-page: ## let a browser (CHROMIUM, Debian's chromium) watch the page of a node while blocks, payments and reorganizations happen
-	LODE_TEST_CHROMIUM="$$(command -v $(or $(CHROMIUM),chromium))" $(GO) test ./rpc/web -run 'Page' -count 1 -timeout 20m -v
+page: ## let a browser (CHROMIUM, Debian's chromium) watch the pages of a node and of a testnet while blocks, payments and reorganizations happen
+	LODE_TEST_CHROMIUM="$$(command -v $(or $(CHROMIUM),chromium))" $(GO) test ./rpc/web ./testnet -run 'Page' -count 1 -timeout 20m -v
 
 .PHONY: wallet-payments
 wallet-payments: ## let two wallets pay each other 500 times under mining and reorganizations

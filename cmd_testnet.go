@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,7 +22,7 @@ func testnetCommand() *cli.Command {
 		Description: "Each node is a process of its own that mines with real proof of work, gossips over WebSocket\n" +
 			"on loopback, and holds a wallet. Everything of a network is in one directory. `lode testnet up`\n" +
 			"makes and starts one; the nodes go on until `lode testnet down`. Nodes are named by number.",
-		Subcommands: append(append(append([]*cli.Command{}, testnetUpCommands()...), testnetNodeCommands()...), testnetPlayCommands()...),
+		Subcommands: slices.Concat(testnetUpCommands(), testnetNodeCommands(), testnetPlayCommands(), []*cli.Command{testnetPageCommand()}),
 	}
 }
 

@@ -1,136 +1,24 @@
 package web_test
 
 import (
-	"bufio"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"regexp"
-	"strings"
 	"testing"
-	"time"
-
-	"github.com/gorilla/websocket"
 
 	"lode/consensus"
+	"lode/internal/browser"
 	"lode/p2p"
 )
 
-// tab is a page in Chromium, driven by its DevTools protocol.
-type tab struct {
-	t       *testing.T
-	ws      *websocket.Conn
-	session string
-	id      int
-}
+// tab is a page in a browser.
+type tab struct{ *browser.Tab }
 
-// openTab starts the browser that LODE_TEST_CHROMIUM names with a page of this node.
-func openTab(t *testing.T, url string) *tab {
-	t.Helper()
-	program := os.Getenv("LODE_TEST_CHROMIUM")
-	if program == "" {
-		t.Skip("set LODE_TEST_CHROMIUM to a Chromium, or call make page")
-	}
-	dir, err := os.MkdirTemp("", "chromium")
-	check(t, err)
-	cmd := exec.Command(program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--remote-debugging-port=0", "--remote-debugging-address=127.0.0.1",
-		"--remote-allow-origins=*", "--user-data-dir="+dir, "--window-size=1200,900", "about:blank")
-	out, err := cmd.StderrPipe()
-	check(t, err)
-	check(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		_ = os.RemoveAll(dir) // its children may still be ending
-	})
-	address := ""
-	for lines := bufio.NewScanner(out); address == "" && lines.Scan(); {
-		if m := regexp.MustCompile(`ws://\S+`).FindString(lines.Text()); m != "" {
-			address = m
-		}
-	}
-	go func() { _, _ = bufio.NewReader(out).WriteTo(discard{}) }()
-	b := &tab{t: t}
-	b.ws, _, err = websocket.DefaultDialer.Dial(address, nil)
-	check(t, err)
-	t.Cleanup(func() { _ = b.ws.Close() })
-	var made struct{ TargetID string }
-	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &made)
-	var attached struct{ SessionID string }
-	b.call("Target.attachToTarget", map[string]any{"targetId": made.TargetID, "flatten": true}, &attached)
-	b.session = attached.SessionID
-	b.call("Page.navigate", map[string]any{"url": url}, nil)
-	return b
-}
+func openTab(t *testing.T, url string) tab { return tab{browser.Open(t, url)} }
 
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
-
-// call makes a call of the protocol; what else is said meanwhile is passed over.
-func (b *tab) call(method string, params any, into any) {
-	b.t.Helper()
-	b.id++
-	check(b.t, b.ws.WriteJSON(map[string]any{"id": b.id, "method": method, "params": params, "sessionId": b.session}))
-	for {
-		_ = b.ws.SetReadDeadline(time.Now().Add(time.Minute))
-		var answer struct {
-			ID     int
-			Result json.RawMessage
-			Error  *struct{ Message string }
-		}
-		check(b.t, b.ws.ReadJSON(&answer))
-		if answer.ID != b.id {
-			continue
-		}
-		if answer.Error != nil {
-			b.t.Fatalf("%s: %s", method, answer.Error.Message)
-		}
-		if into != nil {
-			check(b.t, json.Unmarshal(answer.Result, into))
-		}
-		return
-	}
-}
-
-// eval runs a script in the page, as its developer would.
-func (b *tab) eval(script string) (text string, err error) {
-	b.t.Helper()
-	var v struct {
-		Result           struct{ Value any }
-		ExceptionDetails *struct{ Text string }
-	}
-	b.call("Runtime.evaluate", map[string]any{"expression": script, "returnByValue": true, "awaitPromise": true}, &v)
-	if v.ExceptionDetails != nil {
-		return "", errors.New(v.ExceptionDetails.Text)
-	}
-	return fmt.Sprint(v.Result.Value), nil
-}
-
-// sees waits until a part of the page holds a text, without loading it again.
-func (b *tab) sees(selector, text string) {
-	b.t.Helper()
-	got := ""
-	for end := time.Now().Add(40 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		got, _ = b.eval(fmt.Sprintf(`[...document.querySelectorAll(%q)].map(e => e.textContent).join(" | ")`, selector))
-		if strings.Contains(got, text) {
-			return
-		}
-	}
-	b.t.Fatalf("%s does not show %q but %.500q", selector, text, got)
-}
-
-func (b *tab) do(script string) {
-	b.t.Helper()
-	if _, err := b.eval(script); err != nil {
-		b.t.Fatalf("%s: %v", script, err)
-	}
-}
-
-// goTo follows a link, which loads nothing anew.
-func (b *tab) goTo(hash string) { b.do(fmt.Sprintf("location.hash = %q", hash)) }
+func (b tab) eval(script string) (string, error) { return b.Eval(script) }
+func (b tab) sees(selector, text string)         { b.T.Helper(); b.Sees(selector, text) }
+func (b tab) do(script string)                   { b.T.Helper(); b.Do(script) }
+func (b tab) goTo(hash string)                   { b.T.Helper(); b.GoTo(hash) }
 
 // TestPageShowsWhatHappens lets blocks, a payment and a reorganization happen before the
 // eyes of a browser that never loads the page again.

@@ -236,6 +236,16 @@ var load = sync.OnceValue(func() map[string]*file {
 	return files
 })
 
+// File is one of the page's files, such as "dom.js", for pages of other servers that
+// use its modules.
+func File(name string) (kind string, content []byte, ok bool) {
+	f := load()["/static/"+name]
+	if f == nil {
+		return "", nil, false
+	}
+	return f.kind, f.plain, true
+}
+
 func (h *Handler) serveFile(w http.ResponseWriter, r *http.Request) {
 	f := h.files[r.URL.Path]
 	if f == nil {

@@ -220,6 +220,10 @@ func writeJSON(path string, v any) error {
 	return atomicfile.Write(path, append(doc, '\n'))
 }
 
+// Reload takes note of what other commands have changed meanwhile. It is for a network
+// that is looked at.
+func (n *Network) Reload() error { return n.load() }
+
 // Node is node I.
 func (n *Network) Node(index int) (*Node, error) {
 	if index < 1 || index > len(n.Nodes) {

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"lode/consensus"
+	"lode/rpc/client"
 )
 
 // NodeStatus is how a node is.
@@ -27,14 +28,23 @@ type NodeStatus struct {
 	RPCURL   string         `json:"rpc_url"`
 	DataDir  string         `json:"datadir"`
 	Address  string         `json:"address"`
+	Work     string         `json:"chainwork,omitempty"` // of the tip's chain, in hex of one length
 }
 
 // Status is how all nodes are, each at one moment.
-func (n *Network) Status(ctx context.Context) []NodeStatus {
+func (n *Network) Status(ctx context.Context) []NodeStatus { return n.Watch(ctx, nil) }
+
+// Watch is Status for somebody who asks again and again: the UTXO set, which costs a
+// node as much as there are coins, is looked at where the tip is another than before.
+func (n *Network) Watch(ctx context.Context, before []NodeStatus) []NodeStatus {
 	list := make([]NodeStatus, len(n.Nodes))
 	var wg sync.WaitGroup
 	for i, node := range n.Nodes {
-		wg.Go(func() { list[i] = n.status(ctx, node) })
+		var last NodeStatus
+		if i < len(before) {
+			last = before[i]
+		}
+		wg.Go(func() { list[i] = n.status(ctx, node, last) })
 	}
 	wg.Wait()
 	for p, part := range n.parts() {
@@ -45,7 +55,7 @@ func (n *Network) Status(ctx context.Context) []NodeStatus {
 	return list
 }
 
-func (n *Network) status(ctx context.Context, node *Node) NodeStatus {
+func (n *Network) status(ctx context.Context, node *Node, last NodeStatus) NodeStatus {
 	s := NodeStatus{
 		Index: node.Index, State: "stopped", Clock: node.Clock, PeerURL: node.URL(), RPCURL: "http://" + node.rpcAddress(),
 		DataDir: n.DataDir(node), Address: node.Address,
@@ -56,21 +66,10 @@ func (n *Network) status(ctx context.Context, node *Node) NodeStatus {
 	if s.PID, s.State = node.Process.PID, "ended"; !node.Process.alive() {
 		return s
 	}
-	var coins struct {
-		Height int            `json:"height"`
-		Tip    consensus.Hash `json:"bestblock"`
-		Hash   consensus.Hash `json:"hash_serialized_3"`
-	}
-	var mining struct {
-		Rate    float64 `json:"localhashps"`
-		Mempool int     `json:"pooledtx"`
-	}
 	s.State = "silent"
-	if n.Call(ctx, node, &coins, "gettxoutsetinfo") != nil || n.Call(ctx, node, &mining, "getmininginfo") != nil ||
-		n.Call(ctx, node, &s.Peers, "getconnectioncount") != nil {
+	if !n.ask(ctx, node, last, &s) {
 		return s
 	}
-	s.Height, s.Tip, s.UTXOHash, s.HashRate, s.Mempool = coins.Height, coins.Tip, coins.Hash, mining.Rate, mining.Mempool
 	switch {
 	case n.Paused:
 		s.State = "paused"
@@ -80,6 +79,35 @@ func (n *Network) status(ctx context.Context, node *Node) NodeStatus {
 		s.State = "mining"
 	}
 	return s
+}
+
+// ask has a node tell how it is, and reports whether it does.
+func (n *Network) ask(ctx context.Context, node *Node, last NodeStatus, s *NodeStatus) bool {
+	var now tip
+	var mining struct {
+		Rate    float64 `json:"localhashps"`
+		Mempool int     `json:"pooledtx"`
+	}
+	calls := []client.Request{
+		{Method: "getblockchaininfo", Result: &now}, {Method: "getmininginfo", Result: &mining}, {Method: "getconnectioncount", Result: &s.Peers},
+	}
+	if n.batch(ctx, node, calls) != nil {
+		return false
+	}
+	s.Height, s.Tip, s.Work, s.HashRate, s.Mempool = now.Height, now.Hash, now.Work, mining.Rate, mining.Mempool
+	if s.UTXOHash = last.UTXOHash; last.Tip == s.Tip && s.UTXOHash != (consensus.Hash{}) {
+		return true
+	}
+	var coins struct {
+		Height int            `json:"height"`
+		Tip    consensus.Hash `json:"bestblock"`
+		Hash   consensus.Hash `json:"hash_serialized_3"`
+	}
+	if n.Call(ctx, node, &coins, "gettxoutsetinfo") != nil {
+		return false
+	}
+	s.Height, s.Tip, s.UTXOHash = coins.Height, coins.Tip, coins.Hash // of one moment, later than the work
+	return true
 }
 
 // short is as much of a hash as tells it from others at a glance.
