@@ -75,13 +75,13 @@ func TestPageOfANetwork(t *testing.T) {
 	b.Sees("#node-3 .state", "ended")
 	press("#node-3 [data-do=start]")
 	b.Sees("#node-3 .state", "paused")
-	set("clock", "node", "3")
-	press("#do-clock button")
-	b.Sees("#node-3", "+30 s")
 	press("#do-reorg button")
 	b.Sees("#story", "All nodes left 2 blocks")
 	press("#do-double-spend button")
 	b.Sees("#story", "The payment is gone on every node")
+	set("clock", "node", "3")
+	press("#do-clock button")
+	b.Sees("#node-3", "+30 s")
 	for _, width := range []int{390, 1440} {
 		if png := b.Screenshot(width); len(png) < 10_000 {
 			t.Errorf("no picture at %d pixels", width)
