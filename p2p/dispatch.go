@@ -24,7 +24,7 @@ func (n *Node) handle(p *peer, m message) error {
 		p.tellAddrs(n.wall.Now()) // what is due goes first
 		n.askFirst(p)
 		if p.version >= pingNonceVersion {
-			p.send(msgPong(m))
+			p.pong(msgPong(m))
 		}
 	case msgPong:
 		p.gotPong(m)
@@ -153,6 +153,13 @@ func (p *peer) keepAlive(now time.Time) {
 		p.drop(errNoPong)
 	} else if since >= pingInterval {
 		p.ping(now)
+	}
+}
+
+// pong answers a ping.
+func (p *peer) pong(nonce msgPong) {
+	if !p.out.answerPing(nonce) {
+		p.drop(errSlowReader)
 	}
 }
 

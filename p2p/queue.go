@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"encoding/binary"
 	"sync"
 
 	"lode/consensus"
@@ -47,6 +48,7 @@ type request struct {
 	invItem
 	places  []uint16 // of the transactions of a block (BIP152); nil for everything else
 	mempool bool     // all ids of it, and nothing else
+	pong    bool     // with the nonce that hash begins with, see answerPing
 }
 
 func newSendQueue() *sendQueue {
@@ -140,6 +142,21 @@ func (q *sendQueue) requestTxs(block consensus.Hash, places []uint16) bool {
 	q.places += len(places)
 	poke(q.wake)
 	return true
+}
+
+// answerPing adds a pong. It comes behind what the peer has asked for before, as in
+// Bitcoin Core: whoever gets it knows that all of that was answered.
+func (q *sendQueue) answerPing(nonce msgPong) bool {
+	q.mu.Lock()
+	asked := len(q.requests)
+	if asked > 0 && asked < maxQueuedRequests {
+		r := request{pong: true}
+		binary.LittleEndian.PutUint64(r.hash[:], uint64(nonce))
+		q.requests = append(q.requests, r)
+		poke(q.wake)
+	}
+	q.mu.Unlock()
+	return asked > 0 && asked < maxQueuedRequests || asked == 0 && q.push(outMessage{nonce.command(), nonce.append(nil)})
 }
 
 // nextMessage takes the message that has waited longest.

@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -28,7 +29,7 @@ func (n *Node) writeLoop(ctx context.Context, p *peer) error {
 			continue
 		}
 		req, asked := p.out.nextRequest()
-		if asked {
+		if asked && !req.pong {
 			found, err := n.serveItem(p, req)
 			if err != nil {
 				return err
@@ -37,11 +38,16 @@ func (n *Node) writeLoop(ctx context.Context, p *peer) error {
 				missing = append(missing, req.invItem)
 			}
 		}
-		if len(missing) > 0 && (!asked || len(missing) == maxGetData) {
+		if len(missing) > 0 && (!asked || req.pong || len(missing) == maxGetData) {
 			if err := p.writeMessage(&msgInv{cmdNotFound, missing}); err != nil {
 				return err
 			}
 			missing = nil
+		}
+		if req.pong {
+			if err := p.writeMessage(msgPong(binary.LittleEndian.Uint64(req.hash[:]))); err != nil {
+				return err
+			}
 		}
 		if !asked {
 			select {

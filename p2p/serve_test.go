@@ -73,3 +73,44 @@ func TestNoHeadersBelowTheLeastWork(t *testing.T) {
 		ask(other, 2)
 	})
 }
+
+// A pong comes behind all that was asked for before the ping, what is missing included,
+// though the answers have to wait for their turn.
+func TestPongComesBehindTheAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add("s", nil)
+		blocks := longChain(t, 40)
+		s.feed(blocks...)
+		a := w.call(s, "203.0.113.1:1")
+		a.shake(ProtocolVersion)
+		a.stillThere()
+		items := []invItem{{invTx, consensus.Hash{1}}}
+		for i := range 20 {
+			items = append(items, invItem{invBlock | invWitness, blocks[i].Header.Hash()})
+		}
+		a.say(&msgInv{cmdGetData, items})
+		a.say(msgPing(1))
+		a.say(&msgInv{cmdGetData, items[:5]})
+		a.say(msgPing(2))
+		var got []string
+		for n := 0; n < 2; {
+			command, payload, err := a.ReadMessage()
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch command {
+			case cmdBlock, cmdNotFound:
+				got = append(got, command)
+			case cmdPong:
+				n++
+				if m, err := decodeMessage(command, payload); err != nil || m != msgPong(n) {
+					t.Errorf("pong %v, %v; want %d", m, err, n)
+				}
+				if want := []int{0, 21, 26}[n]; len(got) != want {
+					t.Errorf("pong %d came after %d answers of %d: %v", n, len(got), want, got)
+				}
+			}
+		}
+	})
+}
