@@ -87,7 +87,8 @@ var conducts = map[error]func(w *world, s *station) *actor{
 		a.say(msgHeaders{h})
 	}),
 
-	errBloom: says(func(_ *world, a *actor) { a.say(msgEmpty(cmdMempool)) }),
+	errOversized: says(func(_ *world, a *actor) { _ = a.WriteMessage(cmdBlock, make([]byte, maxPayload+1)) }),
+	errBloom:     says(func(_ *world, a *actor) { a.say(msgEmpty(cmdMempool)) }),
 	errFilters: says(func(w *world, a *actor) {
 		a.say(&msgGetFilters{cmd: cmdGetCFHeaders, stop: w.spec.Rules.GenesisHash()}) // of a node that serves none
 	}),

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"lode/consensus"
 )
 
 // Of those that come through a trusted proxy each address is counted that it
@@ -85,18 +87,28 @@ func TestNoBan(t *testing.T) {
 		all[1].say(msgBlock{mine(w.spec, w.spec.Rules.GenesisState(), 9, 2)[1]}) // without a parent
 		time.Sleep(time.Second)                                                  // virtual
 		all[1].stillThere()
-		bad := func(a *actor) {
-			_ = a.WriteMessage(cmdPing, make([]byte, minPayloadLimit+1)) // longer than it may be
-			a.isCut()
-			synctest.Wait()
+		// Nor does a message that is longer than its command may have, or names what there
+		// is not; no message of more bytes than any may have is read.
+		bad := func(a *actor) { _ = a.WriteMessage(cmdPing, make([]byte, minPayloadLimit+1)) }
+		bad(all[1])
+		tooMany := make([]invItem, maxInv+1)
+		for i := range tooMany {
+			tooMany[i] = invItem{invTx, consensus.Hash{1}}
 		}
-		bad(all[0])
+		all[1].say(&msgInv{cmdInv, tooMany})
+		all[1].say(&msgGetBlockTxn{w.spec.Rules.GenesisHash(), []uint16{1}})
+		all[1].stillThere()
+		_ = all[0].WriteMessage(cmdBlock, make([]byte, maxPayload+1))
+		all[0].isCut()
+		synctest.Wait()
 		if s.bans.banned(netip.MustParseAddr("198.51.1.0")) {
 			t.Error("a friend is discouraged")
 		}
 		stranger := w.call(s, "9.9.9.9:1")
 		stranger.shake(ProtocolVersion)
 		bad(stranger)
+		stranger.isCut()
+		synctest.Wait()
 		if !s.bans.banned(netip.MustParseAddr("9.9.9.9")) {
 			t.Error("a stranger is not discouraged")
 		}

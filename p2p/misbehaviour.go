@@ -83,6 +83,7 @@ var conduct = []struct {
 	{errInvalidBlock, proven},     // received in full; its hash commits to what is wrong
 	{errInvalidHeader, proven},    // without the work that it claims, or breaking another rule, or not in a chain
 
+	{errOversized, ignorant},        // no such message is read, so it is not known what it is
 	{errFlood, ignorant},            // others may queue more
 	{errMutated, ignorant},          // its hash does not commit to the change: it may have been passed on unseen
 	{errOutside, ignorant},          // valid in Bitcoin

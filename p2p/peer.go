@@ -179,6 +179,10 @@ func (p *peer) read() (message, error) {
 			p.skipped(p.lastSize(payload), err)
 			continue
 		}
+		if p.forgives(err) {
+			p.skipped(0, err)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -191,6 +195,8 @@ func (p *peer) read() (message, error) {
 		}
 		m, err := decodeMessage(command, payload)
 		switch {
+		case p.forgives(err):
+			continue
 		case command == cmdFilterLoad || command == cmdFilterAdd || command == cmdFilterClear: // whatever they hold
 			return msgEmpty(command), nil
 		case errors.Is(err, errUnknownCommand):
@@ -202,6 +208,12 @@ func (p *peer) read() (message, error) {
 		}
 		return m, err
 	}
+}
+
+// forgives reports whether a message is too long for its command and comes from a peer
+// that the operator wants: it is passed over, as in Bitcoin Core.
+func (p *peer) forgives(err error) bool {
+	return errors.Is(err, errTooLong) && p.node.kept(p, err) == nil
 }
 
 // lastSize is how long the payload was that came last, in bytes: one that was not

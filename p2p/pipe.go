@@ -153,10 +153,13 @@ func (p *pipe) ReadMessage() (string, []byte, error) {
 	if !p.end.sleep(m.due) || p.deaf.Load() {
 		return "", nil, errClosed
 	}
+	if len(m.payload) > maxPayload {
+		return "", nil, errOversized
+	}
 	if _, ok := formats[m.command]; !ok {
 		m.payload = nil
 	} else if limit := payloadLimit(m.command); len(m.payload) > limit {
-		return "", nil, tooLong(m.command, limit)
+		return m.command, nil, tooLong(m.command, limit)
 	}
 	return m.command, m.payload, nil
 }

@@ -149,7 +149,7 @@ func (n *Node) serveBlock(p *peer, r request) (found bool, err error) {
 	if err := n.serving.begin(p.ctx.Done(), p.writing, kind, n.answerSize(kind, b, r)); err != nil {
 		return false, err
 	}
-	a, err := n.answer(r, depth)
+	a, err := n.answer(p, r, depth)
 	if err != nil || a.payload == nil {
 		return false, err
 	}
@@ -192,7 +192,7 @@ type answer struct {
 
 // answer makes the message that a peer gets who asks for a block at a depth below
 // the tip, as Bitcoin Core does: beyond some depth, the whole.
-func (n *Node) answer(r request, depth uint32) (a answer, err error) {
+func (n *Node) answer(p *peer, r request, depth uint32) (a answer, err error) {
 	if depth <= maxTxsDepth {
 		b, ok := n.compact(r.hash)
 		switch {
@@ -201,7 +201,7 @@ func (n *Node) answer(r request, depth uint32) (a answer, err error) {
 		case r.places != nil:
 			m, err := partsOf(b, r.places)
 			if err != nil {
-				return answer{}, err
+				return answer{}, n.kept(p, err)
 			}
 			return answer{cmdBlockTxn, m.append(make([]byte, 0, partsSize(b.block, r.places)+40)), false}, nil
 		case r.kind == invCmpct && depth <= maxCompactDepth:

@@ -45,6 +45,7 @@ type framed struct {
 	long  longFunc      // set before the first message is read
 	heard bool          // something has come; likewise
 	size  int           // of the payload that came last, in bytes; likewise
+	left  int64         // bytes of the last message that were too many and not read; likewise
 	in    atomic.Uint64 // bytes that have come, those of a message that is not complete included
 	w     *bufio.Writer // only the writer uses it
 	once  sync.Once
@@ -96,14 +97,24 @@ func (f *framed) ReadMessage() (string, []byte, error) {
 	if err := f.c.SetReadDeadline(deadline(messageTimeout)); err != nil {
 		return "", nil, err
 	}
+	if f.left > 0 {
+		if _, err := io.CopyN(io.Discard, f.r, f.left); err != nil {
+			return "", nil, noEOF(err)
+		}
+		f.left = 0
+		return f.ReadMessage()
+	}
 	command, payload, size, err := readFrame(f.r, f.magic, f.long)
 	f.size = size
+	if errors.Is(err, errTooLong) {
+		f.left = int64(size)
+	}
 	return command, payload, err
 }
 
 // readFrame reads one message of a stream. What is not of this network is not
-// read further than the magic, and what is longer than its command allows not
-// further than the header. With errChecksum and errCommand the message was read to its
+// read further than the magic, and what is longer than its command allows, or any
+// may be, not further than the header. With errChecksum and errCommand the message was read to its
 // end. size is how long its payload was, in bytes.
 func readFrame(r io.Reader, magic [magicSize]byte, long longFunc) (command string, payload []byte, size int, err error) {
 	var head [frameSize]byte
@@ -119,10 +130,13 @@ func readFrame(r io.Reader, magic [magicSize]byte, long longFunc) (command strin
 	rest := head[magicSize:]
 	command, noCommand := parseCommand([commandSize]byte(rest))
 	length := int64(binary.LittleEndian.Uint32(rest[commandSize:]))
-	if limit := payloadLimit(command); length > int64(limit) {
-		return "", nil, 0, tooLong(command, limit)
+	if length > maxPayload {
+		return "", nil, 0, fmt.Errorf("%w: %.12q, of %d", errOversized, command, length)
 	}
 	size = int(length)
+	if limit := payloadLimit(command); size > limit {
+		return command, nil, size, tooLong(command, limit)
+	}
 	body, sum := io.LimitedReader{R: r, N: length}, sha256.New()
 	if payload, err = readPayload(command, io.TeeReader(&body, sum), size, long); err != nil {
 		return "", nil, 0, err

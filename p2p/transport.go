@@ -20,7 +20,8 @@ import (
 type Conn interface {
 	// ReadMessage waits for the next message. The payload of a command that
 	// is not understood is dropped unread and nil. Errors of kind
-	// consensus.ErrDecode are the other side's fault.
+	// consensus.ErrDecode are the other side's fault. After one of kind errTooLong
+	// the next message can be read; what is left of that one is dropped then.
 	ReadMessage() (command string, payload []byte, err error)
 	// WriteMessage keeps neither command nor payload.
 	WriteMessage(command string, payload []byte) error
@@ -170,6 +171,10 @@ func readPayload(command string, r io.Reader, size int, long longFunc) (payload 
 	}
 	return payload, nil
 }
+
+// errOversized is the kind of the error for a message of more than maxPayload bytes,
+// whatever its command is. Nothing more can be read then.
+var errOversized = errors.New("sent a message of more than 4000000 bytes")
 
 // errTooLong is the kind of the error for a message that has more than its command
 // allows. It is of kind consensus.ErrDecode, too.

@@ -318,7 +318,7 @@ func (s *socket) ReadMessage() (string, []byte, error) {
 // escaped.
 func socketError(err error) error {
 	if errors.Is(err, websocket.ErrReadLimit) {
-		return fmt.Errorf("%w: a message of more than %d bytes", consensus.ErrDecode, socketReadLimit)
+		return errOversized
 	}
 	if e, ok := errors.AsType[*websocket.CloseError](err); ok {
 		return fmt.Errorf("closed by the peer: %.100q", e.Text)

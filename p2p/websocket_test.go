@@ -230,8 +230,39 @@ func TestSocketRefuses(t *testing.T) {
 	} {
 		raw, conn := socketPair(t)
 		go func() { _ = send(raw) }()
-		if _, _, err := conn.ReadMessage(); !errors.Is(err, consensus.ErrDecode) {
+		want := consensus.ErrDecode
+		if strings.Contains(name, "huge") {
+			want = errOversized
+		}
+		if _, _, err := conn.ReadMessage(); !errors.Is(err, want) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What is too long for its command can be passed over, on each transport.
+func TestTooLongIsPassedOver(t *testing.T) {
+	socket, bySocket := socketPair(t)
+	stream, byTCP := framedPair(t)
+	long := make([]byte, 60_000)
+	for _, send := range []func([]byte){
+		func(b []byte) {
+			head := putCommand(cmdPing)
+			_ = socket.WriteMessage(websocket.BinaryMessage, append(head[:], b...))
+		},
+		func(b []byte) { _, _ = stream.Write(frame(t, cmdPing, b)) }, // which waits for the reader
+	} {
+		go func() {
+			send(long)
+			send(long[:8])
+		}()
+	}
+	for name, conn := range map[string]Conn{"WebSocket": bySocket, "TCP": byTCP} {
+		if command, _, err := conn.ReadMessage(); !errors.Is(err, errTooLong) {
+			t.Errorf("%s: %s, %v", name, command, err)
+		}
+		if command, payload, err := conn.ReadMessage(); err != nil || command != cmdPing || len(payload) != 8 {
+			t.Errorf("%s: then %s of %d bytes, %v", name, command, len(payload), err)
 		}
 	}
 }
