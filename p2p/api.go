@@ -55,7 +55,8 @@ func (n *Node) Peers() []PeerInfo {
 	n.mu.Lock()
 	var peers []*peer
 	infos := make(map[*peer]PeerInfo, len(n.peers))
-	for p, ready := range n.peers {
+	for p := range n.connections() {
+		ready := n.peers[p]
 		peers = append(peers, p)
 		infos[p] = PeerInfo{
 			ID: p.id, Addr: p.addr, LocalAddr: localAddr(p.conn), SeenAs: p.seenAs, Transport: p.conn.Transport(), URL: p.url, Kind: string(p.kind), Inbound: p.inbound(),
@@ -253,7 +254,7 @@ func (n *Node) disconnect(name string, match func(*peer) bool) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	found := false
-	for p := range n.peers {
+	for p := range n.connections() {
 		if match(p) {
 			p.drop(errAsked)
 			found = true
@@ -271,7 +272,7 @@ func (n *Node) SetActive(active bool) {
 	defer n.mu.Unlock()
 	n.quiet = !active
 	if n.quiet {
-		for p := range n.peers {
+		for p := range n.connections() {
 			p.drop(errQuiet)
 		}
 	}

@@ -276,7 +276,7 @@ func (n *Node) Ban(subnet Subnet, until time.Time) error {
 		return ErrBansFull
 	}
 	n.mu.Lock()
-	for p := range n.peers {
+	for p := range n.connections() {
 		if subnet.IsValid() && subnet.Contains(p.host) {
 			p.drop(errBanned)
 		}

@@ -154,6 +154,7 @@ type Node struct {
 	peers    map[*peer]bool     // true once the handshake is over
 	inbound  int                // peers that have a place
 	waiting  map[*peer]struct{} // that wait for one, see places.go
+	knocking map[*peer]struct{} // of which no byte has come
 	nextID   int64
 	nonces   map[uint64]string     // of version messages under way, and the URL that was dialled
 	added    map[string]*addedNode // by URL
@@ -174,7 +175,7 @@ func New(cfg Config) *Node {
 		wall: c.Wall, steady: c.Steady, chores: c.Chores,
 		sync: newSyncer(c.Wall), relay: newRelay(cfg.TxInterval, c.Wall), dialWake: make(chan struct{}, 1),
 		serving: newServer(servingRates(), c.Steady), readers: newServer(receivingRates(), c.Steady), large: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))), judging: semaphore.NewWeighted(maxJudged),
-		peers: make(map[*peer]bool), nonces: make(map[uint64]string), waiting: make(map[*peer]struct{}), added: make(map[string]*addedNode),
+		peers: make(map[*peer]bool), nonces: make(map[uint64]string), waiting: make(map[*peer]struct{}), knocking: make(map[*peer]struct{}), added: make(map[string]*addedNode),
 	}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
@@ -396,10 +397,7 @@ func (n *Node) admit(host netip.Addr, forwarded bool, may Permissions) error {
 
 // Accept takes over a connection that somebody else opened to this node. It does
 // not wait, and begins nothing for those for whom there is no room.
-func (n *Node) Accept(conn Conn) { n.acceptAs(conn, 0) }
-
-// acceptAs is Accept for a peer that has permissions for where it came in.
-func (n *Node) acceptAs(conn Conn, may Permissions) {
+func (n *Node) Accept(conn Conn) {
 	n.mu.Lock()
 	ctx := n.ctx
 	n.mu.Unlock()
@@ -407,7 +405,11 @@ func (n *Node) acceptAs(conn Conn, may Permissions) {
 		_ = conn.Close(errStopping.Error())
 		return
 	}
-	p := n.newPeer(ctx, conn, kindInbound, "", may)
+	n.receive(n.newPeer(ctx, conn, kindInbound, "", 0))
+}
+
+// receive has an inbound peer arrive, or ends its connection.
+func (n *Node) receive(p *peer) {
 	err := n.arrive(p)
 	if err == nil {
 		if n.begin(func() { _ = n.host(p) }) {
@@ -418,7 +420,7 @@ func (n *Node) acceptAs(conn Conn, may Permissions) {
 	}
 	n.punish(p, err)
 	p.drop(err)
-	_ = conn.Close(err.Error())
+	_ = p.conn.Close(err.Error())
 }
 
 // welcome begins the conversation after the handshake.

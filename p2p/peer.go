@@ -280,7 +280,7 @@ func cleanUserAgent(s string) string {
 
 func (n *Node) newPeer(ctx context.Context, conn Conn, kind connectionKind, url string, may Permissions) *peer {
 	p := &peer{
-		conn: conn, kind: kind, url: url, addr: conn.RemoteAddr().String(), host: hostOf(conn.RemoteAddr()),
+		id: -1, startHeight: -1, conn: conn, kind: kind, url: url, addr: conn.RemoteAddr().String(), host: hostOf(conn.RemoteAddr()),
 		connected: n.wall.Now(), out: newSendQueue(), telling: make(chan struct{}, 1), node: n,
 	}
 	p.ctx, p.drop = context.WithCancelCause(ctx)

@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"iter"
 	"net/netip"
 	"slices"
 )
@@ -9,6 +10,7 @@ import (
 // goroutines have ended: nobody else has it meanwhile. Of an inbound one:
 //
 //	state     Node.peers   goes on when
+//	knocking  no           its first bytes come (TCP alone): until then it is in Node.knocking, has a number and no place
 //	waiting   no           a peer that leaves, whose heir it is, has left (turn is closed); or it gives up after placeTimeout
 //	placed    false        its handshake is over
 //	ready     true         its connection ends, or its place is given to another
@@ -92,11 +94,45 @@ func inboundCount(p *peer) int {
 	return 0
 }
 
-// place gives the peer a number. The caller holds mu.
+// place gives the peer a number, unless it has one. The caller holds mu.
 func (n *Node) place(p *peer) {
+	if p.id < 0 {
+		p.id = n.nextID
+		n.nextID++
+	}
+	n.peers[p] = false
+}
+
+// knocks notes that somebody has connected of whom no byte has come.
+func (n *Node) knocks(p *peer) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	p.id = n.nextID
 	n.nextID++
-	n.peers[p] = false
+	n.knocking[p] = struct{}{}
+}
+
+// hasKnocked notes that it has become a peer or gone.
+func (n *Node) hasKnocked(p *peer) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.knocking, p)
+}
+
+// connections lists all who are connected. The caller holds mu.
+func (n *Node) connections() iter.Seq[*peer] {
+	return func(yield func(*peer) bool) {
+		for p := range n.peers {
+			if !yield(p) {
+				return
+			}
+		}
+		for p := range n.knocking {
+			if !yield(p) {
+				return
+			}
+		}
+	}
 }
 
 // awaitPlace waits until the peer has the place that arrive has found for it.

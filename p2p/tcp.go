@@ -245,12 +245,15 @@ func (n *Node) serveTCPAs(ctx context.Context, l net.Listener, may Permissions) 
 }
 
 // greet waits for the first bytes on a connection: only who speaks the network's
-// protocol becomes a peer and takes a place among them.
+// protocol becomes a peer and takes a place among them. Before that it is listed, and
+// can be disconnected, like a peer.
 func (n *Node) greet(ctx context.Context, f *framed, may Permissions) {
-	stop := context.AfterFunc(ctx, func() { _ = f.Close("") })
+	p := n.newPeer(ctx, f, kindInbound, "", may)
+	stop := context.AfterFunc(p.ctx, func() { _ = f.Close("") })
 	defer stop()
+	n.knocks(p)
 	silent := n.wall.AfterFunc(n.peerTimeout(), func() {
-		n.log.Debug("socket no message in first seconds, disconnecting", "address", f.RemoteAddr().String())
+		n.log.Debug(fmt.Sprintf("socket no message in first %.0f seconds, never sent to peer, disconnecting peer=%d", n.peerTimeout().Seconds(), p.id))
 		_ = f.Close("")
 	})
 	defer silent.Stop()
@@ -261,13 +264,14 @@ func (n *Node) greet(ctx context.Context, f *framed, may Permissions) {
 			err = errMagic
 		}
 	}
-	if err != nil {
+	if n.hasKnocked(p); err != nil {
 		n.log.Debug("no peer", "address", f.RemoteAddr().String(), "why", err)
+		p.drop(errNoWord)
 		_ = f.Close("")
 		return
 	}
 	settle(f.c)
-	n.acceptAs(f, may)
+	n.receive(p)
 }
 
 // How long to wait after a connection could not be accepted; each further

@@ -256,7 +256,20 @@ func TestSilenceOnTCP(t *testing.T) {
 		go func() {
 			_ = newFramed(speaks, w.spec).WriteMessage(cmdVersion, actorVersion(ProtocolVersion).append(nil))
 		}()
-		w.until("one peer", func() bool { return len(s.Peers()) == 1 })
+		heard := func() (n int) {
+			for _, p := range s.Peers() {
+				if p.Version != 0 {
+					n++
+				}
+			}
+			return n
+		}
+		w.until("both are listed", func() bool { return len(s.Peers()) == 2 && heard() == 1 })
+		s.mu.Lock()
+		if s.inbound != 1 {
+			t.Errorf("%d places are taken", s.inbound)
+		}
+		s.mu.Unlock()
 		start := time.Now()
 		if _, err := silent.Read(make([]byte, 1)); err == nil || time.Since(start) > headerTimeout {
 			t.Errorf("after %v: %v", time.Since(start), err)
@@ -264,6 +277,45 @@ func TestSilenceOnTCP(t *testing.T) {
 		if n := len(s.Peers()); n != 1 {
 			t.Errorf("%d peers", n)
 		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		_ = speaks.Close()
+		w.until("gone", func() bool { return len(s.Peers()) == 0 })
+	})
+}
+
+// Who has said nothing is listed with a number, as in Bitcoin Core, and can be
+// disconnected by it; who comes next has the next.
+func TestSilentPeersHaveNumbers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add("s", nil)
+		l := &oneListener{conns: make(chan net.Conn, 2), closed: make(chan struct{})}
+		silent, here := net.Pipe()
+		l.conns <- here
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- s.serveTCP(ctx, l) }()
+		w.until("it is listed", func() bool { return len(s.Peers()) == 1 })
+		if p := s.Peers()[0]; p.ID != 0 || p.Version != 0 || p.StartingHeight != -1 || p.SyncedHeaders != -1 || p.SyncedBlocks != -1 ||
+			!p.Inbound || p.RelayTxs || p.HandshakeIsOver || p.Transport != transportTCP {
+			t.Errorf("%+v", p)
+		}
+		speaks, there := net.Pipe()
+		l.conns <- there
+		go func() {
+			_ = newFramed(speaks, w.spec).WriteMessage(cmdVersion, actorVersion(ProtocolVersion).append(nil))
+		}()
+		w.until("the other is listed", func() bool { p := s.Peers(); return len(p) == 2 && p[1].ID == 1 && p[1].Version != 0 })
+		if err := s.Disconnect(0, ""); err != nil {
+			t.Error(err)
+		}
+		if _, err := silent.Read(make([]byte, 1)); err == nil {
+			t.Error("it is still connected")
+		}
+		w.until("it is not listed any more", func() bool { p := s.Peers(); return len(p) == 1 && p[0].ID == 1 })
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)

@@ -198,9 +198,6 @@ type peerJSON struct {
 func (s *Server) getPeerInfo(context.Context, *params) (any, error) {
 	peers := []peerJSON{}
 	for _, p := range s.cfg.Network.Peers() {
-		if !p.HandshakeIsOver {
-			continue
-		}
 		j := peerJSON{
 			ID: p.ID, Addr: p.Addr, AddrBind: p.LocalAddr, AddrLocal: p.SeenAs, LastInv: p.LastInv, ToAnnounce: p.TxsToAnnounce, PresyncHeight: p.PresyncHeight, URL: p.URL, Network: networkName(p.Addr), Services: fmt.Sprintf("%016x", p.Services), ServiceNames: p2p.ServiceNames(p.Services),
 			RelayTxs: p.RelayTxs, LastSend: unix(p.Sent.Last), LastRecv: unix(p.Received.Last), LastTx: unix(p.LastTx), LastBlock: unix(p.LastBlock),

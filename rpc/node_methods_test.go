@@ -123,7 +123,7 @@ func TestPeers(t *testing.T) {
 	same(t, ok[any](n, "getpeerinfo"), []any{})
 	at := time.Unix(1_800_000_000, 0)
 	n.net.peers = []p2p.PeerInfo{
-		{ID: 1, Addr: "8.8.8.8:9555", HandshakeIsOver: false},
+		{ID: 1, Addr: "8.8.8.8:9555", Transport: "v1", Kind: "inbound", Inbound: true, StartingHeight: -1, PresyncHeight: -1, SyncedHeaders: -1, SyncedBlocks: -1, Connected: at}, // of which no byte has come
 		{
 			ID: 2, Addr: "8.8.4.4:9555", LocalAddr: "10.0.0.7:50000", SeenAs: "8.8.8.8:50000", LastInv: 77, TxsToAnnounce: 5, PresyncHeight: 4000, Transport: "websocket", URL: "ws://8.8.4.4:9555/p2p", Kind: "manual", Version: 70016, Services: 0x8c09, SubVer: "/Lode:1.0.0/", StartingHeight: 7,
 			TimeOffset: -2, RelayTxs: true, SyncedHeaders: 8, SyncedBlocks: 7, InFlight: []uint32{8}, FeeFilter: 100, CompactTo: true, Connected: at, LastBlock: at.Add(1e9), LastTx: at.Add(2e9),
@@ -134,6 +134,13 @@ func TestPeers(t *testing.T) {
 		{ID: 3, Addr: "127.0.0.1:50000", Transport: "v1", Kind: "inbound", Inbound: true, PresyncHeight: -1, SyncedHeaders: -1, SyncedBlocks: -1, Connected: at, HandshakeIsOver: true},
 	}
 	same(t, ok[any](n, "getpeerinfo"), []any{
+		object{
+			"id": 1, "addr": "8.8.8.8:9555", "last_inv_sequence": 0, "inv_to_send": 0, "presynced_headers": -1, "network": "ipv4", "services": "0000000000000000", "servicesnames": []any{}, "relaytxes": false,
+			"lastsend": 0, "lastrecv": 0, "last_transaction": 0, "last_block": 0, "bytessent": 0, "bytesrecv": 0, "conntime": 1_800_000_000, "timeoffset": 0,
+			"version": 0, "subver": "", "inbound": true, "startingheight": -1, "synced_headers": -1, "synced_blocks": -1, "inflight": []any{}, "bip152_hb_to": false, "bip152_hb_from": false, "addr_relay_enabled": false, "addr_processed": 0,
+			"addr_rate_limited": 0, "permissions": []any{}, "session_id": "",
+			"minfeefilter": btc("0.00000000"), "bytessent_per_msg": object{}, "bytesrecv_per_msg": object{}, "connection_type": "inbound", "transport_protocol_type": "v1",
+		},
 		object{
 			"id": 2, "addr": "8.8.4.4:9555", "addrbind": "10.0.0.7:50000", "addrlocal": "8.8.8.8:50000", "last_inv_sequence": 77, "inv_to_send": 5, "presynced_headers": 4000, "url": "ws://8.8.4.4:9555/p2p", "network": "ipv4", "services": "0000000000008c09",
 			"servicesnames": []any{"NETWORK", "WITNESS", "NETWORK_LIMITED", "P2P_V2", "UNKNOWN[2^15]"}, "relaytxes": true, "lastsend": 1_800_000_003, "lastrecv": 1_800_000_004,

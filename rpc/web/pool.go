@@ -116,6 +116,9 @@ func (h *Handler) peers(r *http.Request, _ []string) (any, error) {
 	}
 	shown := []map[string]any{}
 	for _, p := range list {
+		if p["version"] == 0. { // it has said nothing yet
+			continue
+		}
 		one := make(map[string]any)
 		for _, field := range []string{
 			"id", "inbound", "connection_type", "transport_protocol_type", "version", "subver", "services", "servicesnames", "startingheight", "synced_headers", "synced_blocks",
