@@ -143,7 +143,7 @@ func (n *Node) handleCompact(p *peer, m *msgCmpctBlock) error {
 		!known && n.lowWork(parent.Work, msgHeaders{m.header}) {
 		return nil
 	}
-	if err := n.addHeaders(p, msgHeaders{m.header}, false); err != nil {
+	if err := n.addHeaders(p, hashedHeaders{msgHeaders{m.header}, []consensus.Hash{hash}}, false); err != nil {
 		n.fatal(err)
 		if errors.Is(err, errNoRoom) {
 			return nil

@@ -145,44 +145,55 @@ func (n *Node) handleHeaders(p *peer, headers msgHeaders) error {
 		n.endHeaders(p)
 		return nil
 	}
+	hashed := hashedHeaders{headers, make([]consensus.Hash, len(headers))}
 	for i := range headers {
-		if i > 0 && headers[i].Prev != headers[i-1].Hash() {
+		hashed.hashes[i] = headers[i].Hash()
+		if i > 0 && headers[i].Prev != hashed.hashes[i-1] {
 			return fmt.Errorf("%w: number %d of %d does not follow the one before", errInvalidHeader, i, len(headers))
 		}
-		if err := n.cfg.Spec.Rules.CheckWork(&headers[i]); err != nil {
+		if err := n.cfg.Spec.Rules.CheckWorkOf(&headers[i], hashed.hashes[i]); err != nil {
 			return fmt.Errorf("%w: %w", errInvalidHeader, err)
 		}
 	}
 	if p.presync.follows(headers) {
 		n.sync.answered(p)
-		return n.presyncHeaders(p, headers)
+		return n.presyncHeaders(p, hashed)
 	}
 	parent, ok := n.chain.Header(headers[0].Prev)
 	if !ok {
-		return n.unconnected(p, headers)
+		return n.unconnected(p, hashed)
 	}
 	n.sync.answered(p)
-	if _, known := n.chain.Header(headers[len(headers)-1].Hash()); !known && n.lowWork(parent.Work, headers) {
-		return n.beginPresync(p, parent, headers)
+	if _, known := n.chain.Header(hashed.last()); !known && n.lowWork(parent.Work, headers) {
+		return n.beginPresync(p, parent, hashed)
 	}
-	return n.takeHeaders(p, headers, false)
+	return n.takeHeaders(p, hashed, false)
 }
+
+// hashedHeaders are the headers of one message, each the parent of the next, with their
+// hashes, which cost more than what else is done with them. There is at least one.
+type hashedHeaders struct {
+	msgHeaders
+	hashes []consensus.Hash
+}
+
+func (h hashedHeaders) last() consensus.Hash { return h.hashes[len(h.hashes)-1] }
 
 // unconnected deals with headers whose parent is not known here. They cannot be
 // the answer to getheaders, which follows something in its locator, but an
 // honest peer's announcements look like this until the answer comes.
-func (n *Node) unconnected(p *peer, headers msgHeaders) error {
-	if len(headers) > maxAnnounced && n.sync.countUnconnected(p) > maxUnconnected {
+func (n *Node) unconnected(p *peer, headers hashedHeaders) error {
+	if len(headers.hashes) > maxAnnounced && n.sync.countUnconnected(p) > maxUnconnected {
 		return fmt.Errorf("%w: headers that hang in the air", errProtocol)
 	}
-	n.sync.hearOf(p, headers[len(headers)-1].Hash())
+	n.sync.hearOf(p, headers.last())
 	n.askHeadersOnce(p)
 	return nil
 }
 
 // takeHeaders adds headers of a chain with enough work to the index. proven says
 // that this work was shown before.
-func (n *Node) takeHeaders(p *peer, headers msgHeaders, proven bool) error {
+func (n *Node) takeHeaders(p *peer, headers hashedHeaders, proven bool) error {
 	err := n.addHeaders(p, headers, proven)
 	n.fatal(err)
 	if errors.Is(err, errNoRoom) {
@@ -192,20 +203,20 @@ func (n *Node) takeHeaders(p *peer, headers msgHeaders, proven bool) error {
 	if fault := n.chainFault(p, err, errInvalidHeader); fault != nil {
 		return fault
 	}
-	for _, h := range slices.Backward(headers) { // the last may have been refused
-		if n.noteShown(p, h.Hash()) {
+	for _, hash := range slices.Backward(headers.hashes) { // the last may have been refused
+		if n.noteShown(p, hash) {
 			break
 		}
 	}
-	last := headers[len(headers)-1].Hash()
-	if len(headers) == maxHeaders && err == nil && n.sync.goesOn(p, last) {
+	last := headers.last()
+	if len(headers.hashes) == maxHeaders && err == nil && n.sync.goesOn(p, last) {
 		n.askHeaders(p, last)
 		return nil
 	}
 	n.fetchDirect(p, last)
 	n.endHeaders(p)
 	if errors.Is(err, consensus.ErrTimeTooNew) {
-		n.fromFuture(p, &headers[len(headers)-1])
+		n.fromFuture(p, &headers.msgHeaders[len(headers.hashes)-1])
 	}
 	return nil
 }

@@ -18,28 +18,24 @@ var errNoRoom = errors.New("no room for more headers without blocks")
 // addHeaders adds headers, each the parent of the next, to the index, and charges
 // p those that are new. The error is errNoRoom, and none is added, where it may
 // not bring more now; else it is one of the ledger.
-func (n *Node) addHeaders(p *peer, headers msgHeaders, proven bool) error {
-	known := sort.Search(len(headers), func(i int) bool {
-		_, known := n.chain.Header(headers[i].Hash())
+func (n *Node) addHeaders(p *peer, headers hashedHeaders, proven bool) error {
+	known := sort.Search(len(headers.hashes), func(i int) bool {
+		_, known := n.chain.Header(headers.hashes[i])
 		return !known
 	})
-	fresh := headers[known:]
+	fresh := headers.hashes[known:]
 	if len(fresh) == 0 {
-		return n.chain.AddHeaders(headers)
+		return n.chain.AddHeaders(headers.msgHeaders)
 	}
 	if !n.roomForHeaders(p, len(fresh), proven) {
 		return errNoRoom
 	}
-	hashes := make([]consensus.Hash, len(fresh))
-	for i := range fresh {
-		hashes[i] = fresh[i].Hash()
-	}
 	n.sync.mu.Lock()
-	n.sync.hold.add(p.id, fresh[0].Prev, hashes)
+	n.sync.hold.add(p.id, headers.msgHeaders[known].Prev, fresh)
 	n.sync.mu.Unlock()
-	err := n.chain.AddHeaders(headers)
+	err := n.chain.AddHeaders(headers.msgHeaders)
 	if err != nil {
-		n.recount(hashes)
+		n.recount(fresh)
 	}
 	return err
 }
@@ -154,10 +150,9 @@ func (n *Node) sweepHeaders(now time.Time) {
 }
 
 // pauseHeaders notes that there is no room for headers that p has sent.
-func (n *Node) pauseHeaders(p *peer, headers msgHeaders) {
-	last := headers[0].Prev
-	for i := range headers {
-		hash := headers[i].Hash()
+func (n *Node) pauseHeaders(p *peer, headers hashedHeaders) {
+	last := headers.msgHeaders[0].Prev
+	for _, hash := range headers.hashes {
 		if _, known := n.chain.Header(hash); !known {
 			break
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 // TestSyncChecksBlocksOnce: a block that comes from a peer passes CheckBlock once,
-// whatever the order in which blocks come.
+// whatever the order in which blocks come, and its header is hashed a few times.
 func TestSyncChecksBlocksOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -23,6 +23,9 @@ func TestSyncChecksBlocksOnce(t *testing.T) {
 		w.agree(blocks[len(blocks)-1].Header.Hash(), fresh)
 		hashes, checks = consensus.HashedHeaders.Load()-hashes, consensus.CheckedBlocks.Load()-checks
 		t.Logf("%d headers hashed, %d blocks checked, of %d", hashes, checks, len(blocks))
+		if most := int64(5 * len(blocks)); hashes > most { // here, by the ledger, and when the block comes
+			t.Errorf("%d headers were hashed, at most %d need be", hashes, most)
+		}
 		if checks != int64(len(blocks)) {
 			t.Errorf("%d blocks were checked, want %d", checks, len(blocks))
 		}

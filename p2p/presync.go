@@ -89,27 +89,27 @@ func (n *Node) lowWork(before consensus.Work, headers msgHeaders) bool {
 
 // beginPresync looks at headers with too little work that follow base. If there
 // are more behind them these may have enough.
-func (n *Node) beginPresync(p *peer, base chain.HeaderInfo, headers msgHeaders) error {
+func (n *Node) beginPresync(p *peer, base chain.HeaderInfo, headers hashedHeaders) error {
 	p.presync = &presync{base: base, last: base.Hash, work: base.Work}
 	return n.presyncHeaders(p, headers)
 }
 
 // presyncHeaders takes the next headers of either pass, which follow s.last.
-func (n *Node) presyncHeaders(p *peer, headers msgHeaders) error {
+func (n *Node) presyncHeaders(p *peer, headers hashedHeaders) error {
 	s := p.presync
 	if s.second {
 		return n.secondPass(p, headers)
 	}
-	s.last = headers[len(headers)-1].Hash()
-	s.work = addWork(s.work, headers)
+	s.last = headers.last()
+	s.work = addWork(s.work, headers.msgHeaders)
 	s.hashes = append(s.hashes, shortHash(s.last))
-	s.size = len(headers)
+	s.size = len(headers.hashes)
 	if enough := n.enoughWork(); !s.work.Lt(&enough) {
 		s.second, s.last = true, s.base.Hash
 		n.askHeaders(p, s.last)
 		return nil
 	}
-	if len(headers) < maxHeaders { // it has no more
+	if len(headers.hashes) < maxHeaders { // it has no more
 		n.log.Debug("headers with too little work", "peer", p.String(), "after", s.base.Height)
 		n.endHeaders(p)
 		return nil
@@ -122,13 +122,13 @@ func (n *Node) presyncHeaders(p *peer, headers msgHeaders) error {
 }
 
 // secondPass keeps headers that are the same as in the first pass.
-func (n *Node) secondPass(p *peer, headers msgHeaders) error {
+func (n *Node) secondPass(p *peer, headers hashedHeaders) error {
 	s := p.presync
 	size, final := maxHeaders, s.next == len(s.hashes)-1
 	if final {
 		size = s.size
 	}
-	if len(headers) < size || shortHash(headers[size-1].Hash()) != s.hashes[s.next] {
+	if len(headers.hashes) < size || shortHash(headers.hashes[size-1]) != s.hashes[s.next] {
 		// It may have changed over to another chain.
 		p.presync = nil
 		if n.sync.countUnconnected(p) > maxUnconnected {
@@ -137,11 +137,11 @@ func (n *Node) secondPass(p *peer, headers msgHeaders) error {
 		n.askHeaders(p, consensus.Hash{})
 		return nil
 	}
-	if !n.roomForHeaders(p, len(headers), true) {
+	if !n.roomForHeaders(p, len(headers.hashes), true) {
 		n.sync.pause(p, s.last) // and then this message comes again
 		return nil
 	}
-	s.last = headers[len(headers)-1].Hash()
+	s.last = headers.last()
 	s.next++
 	if final {
 		p.presync = nil
