@@ -116,24 +116,24 @@ func connected(nodes []*node) (groups [][]*node) {
 // linearized makes a cluster of a connected group, whose order so far is a
 // start.
 func linearized(group []*node) *cluster {
-	g := newGraph(len(group))
+	g := NewGraph(len(group))
 	hint := make([]int, len(group))
 	c := &cluster{txs: make([]*node, len(group)), seq: group[0].seq}
 	for i, n := range group {
-		n.staged, hint[i], g.of[i] = i, i, feeWeight{n.fee, n.Weight}
+		n.staged, hint[i], g.Of[i] = i, i, FeeWeight{n.fee, n.Weight}
 		c.seq = min(c.seq, n.seq)
 		for _, parent := range n.parents {
 			if parent.staged != isGone {
-				g.depend(i, parent.staged)
+				g.Depend(i, parent.staged)
 			}
 		}
 	}
-	order, sums := g.linearize(hint, linearizeCost)
+	order, sums := g.Linearize(hint, Cost)
 	c.chunks = make([]chunk, len(sums))
 	at := 0
 	for i, sum := range sums {
-		c.chunks[i] = chunk{feeWeight: sum, cluster: c, begin: at}
-		for weight := 0; weight < sum.weight; at++ {
+		c.chunks[i] = chunk{FeeWeight: sum, cluster: c, begin: at}
+		for weight := 0; weight < sum.Weight; at++ {
 			c.txs[at] = group[order[at]]
 			weight += c.txs[at].Weight
 		}

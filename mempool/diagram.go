@@ -7,39 +7,39 @@ import (
 
 // sortedChunks lists the chunks of clusters from the best paying on: their fee
 // rate diagram.
-func sortedChunks(clusters []*cluster) (chunks []feeWeight) {
+func sortedChunks(clusters []*cluster) (chunks []FeeWeight) {
 	for _, c := range clusters {
 		for i := range c.chunks {
-			chunks = append(chunks, c.chunks[i].feeWeight)
+			chunks = append(chunks, c.chunks[i].FeeWeight)
 		}
 	}
-	slices.SortFunc(chunks, func(a, b feeWeight) int { return b.compare(a) })
+	slices.SortFunc(chunks, func(a, b FeeWeight) int { return b.Compare(a) })
 	return chunks
 }
 
-// improves reports whether the fee rate diagram of chunks a, the fees of the
+// Improves reports whether the fee rate diagram of chunks a, the fees of the
 // best part of every size, is nowhere below that of b and somewhere above it.
 // Where one ends its fees stay the same. Both are sorted.
-func improves(a, b []feeWeight) bool {
+func Improves(a, b []FeeWeight) bool {
 	above := false
-	var atA, atB feeWeight // the corners before
+	var atA, atB FeeWeight // the corners before
 	for len(a) > 0 || len(b) > 0 {
 		// The next corner in the direction of size, and the line of the other
 		// diagram over it.
-		fromA := len(b) == 0 || len(a) > 0 && atA.weight+a[0].weight <= atB.weight+b[0].weight
-		var corner, line, slope feeWeight
+		fromA := len(b) == 0 || len(a) > 0 && atA.Weight+a[0].Weight <= atB.Weight+b[0].Weight
+		var corner, line, slope FeeWeight
 		if fromA {
-			corner, line = atA.plus(a[0]), atB
+			corner, line = atA.Plus(a[0]), atB
 			atA, a = corner, a[1:]
 			slope = next(b)
 		} else {
-			corner, line = atB.plus(b[0]), atA
+			corner, line = atB.Plus(b[0]), atA
 			atB, b = corner, b[1:]
 			slope = next(a)
 		}
-		c := corner.minus(line).compare(slope)
-		if corner.weight == line.weight { // no line, only a height
-			c = cmp.Compare(corner.fee, line.fee)
+		c := corner.Minus(line).Compare(slope)
+		if corner.Weight == line.Weight { // no line, only a height
+			c = cmp.Compare(corner.Fee, line.Fee)
 		}
 		if !fromA {
 			c = -c
@@ -53,9 +53,9 @@ func improves(a, b []feeWeight) bool {
 }
 
 // next is the slope of a diagram that goes on with chunks.
-func next(chunks []feeWeight) feeWeight {
+func next(chunks []FeeWeight) FeeWeight {
 	if len(chunks) == 0 {
-		return feeWeight{0, 1}
+		return FeeWeight{0, 1}
 	}
 	return chunks[0]
 }

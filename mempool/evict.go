@@ -13,8 +13,8 @@ import (
 func (p *Pool) trim() {
 	for p.usage > p.cfg.Policy.MaxMemory {
 		worst := p.order.worst()
-		size := (worst.weight + consensus.WitnessScale - 1) / consensus.WitnessScale
-		if p.floor.raise(rateOf(worst.fee, size) + p.cfg.Policy.Increment) {
+		size := (worst.Weight + consensus.WitnessScale - 1) / consensus.WitnessScale
+		if p.floor.raise(rateOf(worst.Fee, size) + p.cfg.Policy.Increment) {
 			p.cfg.Log.Debug("rolling minimum fee bumped", "sat_per_kvb", int64(p.floor.rate))
 		}
 		gone := slices.Clone(worst.txs())

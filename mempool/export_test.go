@@ -37,7 +37,7 @@ func (p *Pool) Verify() error {
 	}
 	ordered := slices.Collect(p.order.best)
 	for i, c := range ordered {
-		if i > 0 && (!ordered[i-1].before(c) || ordered[i-1].compare(c.feeWeight) < 0) {
+		if i > 0 && (!ordered[i-1].before(c) || ordered[i-1].Compare(c.FeeWeight) < 0) {
 			return fmt.Errorf("chunk %d is out of order", i)
 		}
 	}
@@ -65,14 +65,14 @@ func (p *Pool) Verify() error {
 func (c *cluster) verify(p *Pool, count int) error {
 	weight, at := 0, 0
 	for i := range c.chunks {
-		var sum feeWeight
+		var sum FeeWeight
 		for _, n := range c.chunks[i].txs() {
-			sum = sum.plus(feeWeight{n.fee, n.Weight})
+			sum = sum.Plus(FeeWeight{n.fee, n.Weight})
 		}
-		if sum != c.chunks[i].feeWeight || c.chunks[i].begin != at || i > 0 && c.chunks[i-1].compare(sum) < 0 {
+		if sum != c.chunks[i].FeeWeight || c.chunks[i].begin != at || i > 0 && c.chunks[i-1].Compare(sum) < 0 {
 			return fmt.Errorf("chunk %d does not add up, or pays more than the one before", i)
 		}
-		weight, at = weight+sum.weight, c.chunks[i].end
+		weight, at = weight+sum.Weight, c.chunks[i].end
 	}
 	groups := connected(slices.Clone(c.txs))
 	if count != len(c.txs) || at != count || count > p.cfg.Policy.MaxCluster || weight > p.cfg.Policy.MaxClusterSize*consensus.WitnessScale || len(groups) != 1 {
@@ -83,7 +83,7 @@ func (c *cluster) verify(p *Pool, count int) error {
 
 // Diagrams gives the chunks of every cluster of up to most transactions, and
 // those of the best order that there is.
-func (p *Pool) Diagrams(most int) (have, best [][]feeWeight) {
+func (p *Pool) Diagrams(most int) (have, best [][]FeeWeight) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range maps.Keys(clustersOf(p)) {
@@ -104,12 +104,12 @@ func clustersOf(p *Pool) map[*cluster]struct{} {
 	return all
 }
 
-func graphOf(c *cluster) *graph {
-	g := newGraph(len(c.txs))
+func graphOf(c *cluster) *Graph {
+	g := NewGraph(len(c.txs))
 	for i, n := range c.txs {
-		g.of[i] = feeWeight{n.fee, n.Weight}
+		g.Of[i] = FeeWeight{n.fee, n.Weight}
 		for _, parent := range n.parents {
-			g.depend(i, parent.at)
+			g.Depend(i, parent.at)
 		}
 	}
 	return g

@@ -51,7 +51,7 @@ func (n *node) info() Info {
 	c, ancestors := n.chunk(), n.relatives((*node).up)
 	return Info{
 		Entry: n.Entry, Modified: n.fee, Depends: txids(n.parents), SpentBy: txids(n.children),
-		Ancestors: sum(ancestors), Descendants: sum(n.relatives((*node).down)), Chunk: sum(c.txs()), ChunkWeight: c.weight,
+		Ancestors: sum(ancestors), Descendants: sum(n.relatives((*node).down)), Chunk: sum(c.txs()), ChunkWeight: c.Weight,
 		Signals: slices.ContainsFunc(ancestors, (*node).signals),
 	}
 }
@@ -113,10 +113,10 @@ func (p *Pool) Diagram() []Corner {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	corners := []Corner{{}}
-	var sum feeWeight
+	var sum FeeWeight
 	for c := range p.order.best {
-		sum = sum.plus(c.feeWeight)
-		corners = append(corners, Corner{sum.weight, sum.fee})
+		sum = sum.Plus(c.FeeWeight)
+		corners = append(corners, Corner{sum.Weight, sum.Fee})
 	}
 	return corners
 }

@@ -1,6 +1,7 @@
 package mempool
 
 import (
+	"cmp"
 	"math/bits"
 
 	"lode/consensus"
@@ -10,51 +11,62 @@ import (
 // are sets of bits.
 const MaxClusterCount = 64
 
-// linearizeCost bounds the search for a better order, in dependencies looked at:
+// Cost bounds the search for a better order, in dependencies looked at:
 // about a millisecond. Clusters that have no pattern made against the search
 // need a hundredth of it.
-const linearizeCost = 200_000
+const Cost = 200_000
 
-// feeWeight is a fee in sat, prioritised or not, for a weight in weight units:
+// FeeWeight is a fee in sat, prioritised or not, for a weight in weight units:
 // of a transaction, or of several.
-type feeWeight struct {
-	fee    consensus.Amount
-	weight int
+type FeeWeight struct {
+	Fee    consensus.Amount
+	Weight int
 }
 
-func (a feeWeight) plus(b feeWeight) feeWeight  { return feeWeight{a.fee + b.fee, a.weight + b.weight} }
-func (a feeWeight) minus(b feeWeight) feeWeight { return feeWeight{a.fee - b.fee, a.weight - b.weight} }
+func (a FeeWeight) Plus(b FeeWeight) FeeWeight  { return FeeWeight{a.Fee + b.Fee, a.Weight + b.Weight} }
+func (a FeeWeight) Minus(b FeeWeight) FeeWeight { return FeeWeight{a.Fee - b.Fee, a.Weight - b.Weight} }
 
-// compare compares fee rates exactly. Weights must not be negative.
-func (a feeWeight) compare(b feeWeight) int {
-	return compareRates(a.fee, a.weight, b.fee, b.weight)
+// Compare compares fee rates exactly. Weights must not be negative.
+func (a FeeWeight) Compare(b FeeWeight) int {
+	return CompareRates(a.Fee, a.Weight, b.Fee, b.Weight)
 }
 
-// below reports whether a pays less than rate for its virtual bytes, which are whole
-// ones, as in Bitcoin Core.
-func (a feeWeight) below(rate FeeRate) bool {
-	vsize := (a.weight + consensus.WitnessScale - 1) / consensus.WitnessScale
-	return compareRates(a.fee, vsize, consensus.Amount(rate), 1000) < 0
+// CompareRates compares fees per size exactly. The products need more than 64
+// bits. Sizes are not negative; fees may be, once they are prioritised.
+func CompareRates(feeA consensus.Amount, sizeA int, feeB consensus.Amount, sizeB int) int {
+	highA, lowA := product(feeA, sizeB)
+	highB, lowB := product(feeB, sizeA)
+	return cmp.Or(cmp.Compare(highA, highB), cmp.Compare(lowA, lowB))
 }
 
-// graph is a cluster to be linearized: at most MaxClusterCount transactions, by index.
-type graph struct {
-	of       []feeWeight
+// product is fee times size, in two's complement.
+func product(fee consensus.Amount, size int) (high int64, low uint64) {
+	h, low := bits.Mul64(uint64(fee), uint64(size))
+	high = int64(h)
+	if fee < 0 {
+		high -= int64(size)
+	}
+	return high, low
+}
+
+// Graph is a cluster to be linearized: at most MaxClusterCount transactions, by index.
+type Graph struct {
+	Of       []FeeWeight
 	parents  []uint64 // of each the set of those that it spends from
 	children []uint64
 }
 
-func newGraph(n int) *graph {
+func NewGraph(n int) *Graph {
 	sets := make([]uint64, 2*n)
-	return &graph{of: make([]feeWeight, n), parents: sets[:n], children: sets[n:]}
+	return &Graph{Of: make([]FeeWeight, n), parents: sets[:n], children: sets[n:]}
 }
 
-func (g *graph) depend(child, parent int) {
+func (g *Graph) Depend(child, parent int) {
 	g.parents[child] |= 1 << parent
 	g.children[parent] |= 1 << child
 }
 
-// linearize gives an order of g, parents before children, and cuts it into
+// Linearize gives an order of g, parents before children, and cuts it into
 // chunks of falling fee rate: each is the best paying of all sets that may come
 // next. order is any order of g with parents before children; the new one is at
 // least as good. It is optimal unless the search takes more than cost.
@@ -65,13 +77,13 @@ func (g *graph) depend(child, parent int) {
 // nothing is left to do, no chunk has a part that pays better and could come
 // first, so the order is optimal (the spanning-forest linearization of Bitcoin
 // Core; it is the simplex method on the problem of maximum ratio closure).
-func (g *graph) linearize(order []int, cost int) (better []int, chunks []feeWeight) {
+func (g *Graph) Linearize(order []int, cost int) (better []int, chunks []FeeWeight) {
 	if len(order) == 1 {
-		return order, g.of
+		return order, g.Of
 	}
-	f := forest{graph: g, tree: make([]uint64, len(g.of)), sum: make([]feeWeight, len(g.of)), up: make([]uint64, len(g.of)), down: make([]uint64, len(g.of)), cost: cost, random: 1}
+	f := forest{Graph: g, tree: make([]uint64, len(g.Of)), sum: make([]FeeWeight, len(g.Of)), up: make([]uint64, len(g.Of)), down: make([]uint64, len(g.Of)), cost: cost, random: 1}
 	for _, i := range order {
-		f.tree[i], f.sum[i] = 1<<i, g.of[i]
+		f.tree[i], f.sum[i] = 1<<i, g.Of[i]
 		f.joinUp(i)
 	}
 	f.optimize()
@@ -81,9 +93,9 @@ func (g *graph) linearize(order []int, cost int) (better []int, chunks []feeWeig
 
 // forest is the state of the search.
 type forest struct {
-	*graph
+	*Graph
 	tree     []uint64    // by transaction: the chunk that it is in
-	sum      []feeWeight // by transaction: of that chunk
+	sum      []FeeWeight // by transaction: of that chunk
 	up, down []uint64    // by transaction: its parents and children by active dependencies
 	cost     int
 	random   uint64
@@ -92,7 +104,7 @@ type forest struct {
 func lowest(set uint64) int { return bits.TrailingZeros64(set) }
 
 // setTree makes set, which adds up to sum, one chunk.
-func (f *forest) setTree(set uint64, sum feeWeight) {
+func (f *forest) setTree(set uint64, sum FeeWeight) {
 	for rest := set; rest != 0; rest &= rest - 1 {
 		i := lowest(rest)
 		f.tree[i], f.sum[i] = set, sum
@@ -123,7 +135,7 @@ func (f *forest) join(lower, upper int) {
 			break
 		}
 	}
-	f.setTree(low|high, f.sum[lower].plus(f.sum[upper]))
+	f.setTree(low|high, f.sum[lower].Plus(f.sum[upper]))
 }
 
 func (f *forest) next() uint64 { // xorshift64
@@ -139,7 +151,7 @@ func (f *forest) joinUp(i int) {
 	for {
 		worst := -1
 		for rest := neighbours(f.parents, f.tree[i]); rest != 0; rest &^= f.tree[lowest(rest)] {
-			if k := lowest(rest); f.sum[k].compare(f.sum[i]) <= 0 && (worst < 0 || f.sum[k].compare(f.sum[worst]) < 0) {
+			if k := lowest(rest); f.sum[k].Compare(f.sum[i]) <= 0 && (worst < 0 || f.sum[k].Compare(f.sum[worst]) < 0) {
 				worst = k
 			}
 		}
@@ -156,7 +168,7 @@ func (f *forest) joinDown(i int) {
 	for {
 		best := -1
 		for rest := neighbours(f.children, f.tree[i]); rest != 0; rest &^= f.tree[lowest(rest)] {
-			if k := lowest(rest); f.sum[k].compare(f.sum[i]) >= 0 && (best < 0 || f.sum[k].compare(f.sum[best]) > 0) {
+			if k := lowest(rest); f.sum[k].Compare(f.sum[i]) >= 0 && (best < 0 || f.sum[k].Compare(f.sum[best]) > 0) {
 				best = k
 			}
 		}
@@ -185,13 +197,13 @@ func (f *forest) optimize() {
 }
 
 // all is the set of all transactions.
-func (f *forest) all() uint64 { return 1<<len(f.of) - 1 }
+func (f *forest) all() uint64 { return 1<<len(f.Of) - 1 }
 
 // edge is an active dependency, and what lies above it in its chunk.
 type edge struct {
 	parent, child int
 	top           uint64
-	sum           feeWeight
+	sum           FeeWeight
 }
 
 // cut deactivates the dependency in the chunk of i whose upper side pays best
@@ -200,10 +212,10 @@ func (f *forest) cut(i int) (top, bottom int, ok bool) {
 	var best edge
 	most := 0.0
 	f.edges(i, func(e edge) {
-		if e.sum.compare(f.sum[i]) <= 0 {
+		if e.sum.Compare(f.sum[i]) <= 0 {
 			return
 		}
-		gain := float64(e.sum.fee)*float64(f.sum[i].weight) - float64(f.sum[i].fee)*float64(e.sum.weight)
+		gain := float64(e.sum.Fee)*float64(f.sum[i].Weight) - float64(f.sum[i].Fee)*float64(e.sum.Weight)
 		gain *= float64(1<<10 + f.next()%(1<<10)) // for the same reason as in join
 		if !ok || gain > most {
 			best, most, ok = e, gain, true
@@ -220,14 +232,14 @@ func (f *forest) deactivate(e edge) {
 	f.down[e.parent] &^= 1 << e.child
 	whole, sum := f.tree[e.parent], f.sum[e.parent]
 	f.setTree(e.top, e.sum)
-	f.setTree(whole&^e.top, sum.minus(e.sum))
+	f.setTree(whole&^e.top, sum.Minus(e.sum))
 }
 
 // edges calls visit for every active dependency of the chunk of i.
 func (f *forest) edges(i int, visit func(edge)) {
-	var walk func(at, from int) (uint64, feeWeight)
-	walk = func(at, from int) (set uint64, sum feeWeight) {
-		set, sum = 1<<at, f.of[at]
+	var walk func(at, from int) (uint64, FeeWeight)
+	walk = func(at, from int) (set uint64, sum FeeWeight) {
+		set, sum = 1<<at, f.Of[at]
 		for rest := (f.up[at] | f.down[at]) &^ (1 << from); rest != 0; rest &= rest - 1 {
 			f.cost--
 			k := lowest(rest)
@@ -235,9 +247,9 @@ func (f *forest) edges(i int, visit func(edge)) {
 			if f.up[at]&(1<<k) != 0 {
 				visit(edge{k, at, below, belowSum})
 			} else {
-				visit(edge{at, k, f.tree[i] &^ below, f.sum[i].minus(belowSum)})
+				visit(edge{at, k, f.tree[i] &^ below, f.sum[i].Minus(belowSum)})
 			}
-			set, sum = set|below, sum.plus(belowSum)
+			set, sum = set|below, sum.Plus(belowSum)
 		}
 		return set, sum
 	}
@@ -251,7 +263,7 @@ func (f *forest) split() {
 		i := lowest(dirty)
 		var found edge
 		f.edges(i, func(e edge) {
-			if found.top == 0 && e.sum.compare(f.sum[i]) == 0 && neighbours(f.parents, e.top)&f.tree[i] == 0 {
+			if found.top == 0 && e.sum.Compare(f.sum[i]) == 0 && neighbours(f.parents, e.top)&f.tree[i] == 0 {
 				found = e
 			}
 		})
@@ -265,8 +277,8 @@ func (f *forest) split() {
 
 // emit lists the chunks, the best paying first, and their members, parents
 // before children.
-func (f *forest) emit(hint []int) (order []int, chunks []feeWeight) {
-	order, chunks = make([]int, 0, len(hint)), make([]feeWeight, 0, len(hint))
+func (f *forest) emit(hint []int) (order []int, chunks []FeeWeight) {
+	order, chunks = make([]int, 0, len(hint)), make([]FeeWeight, 0, len(hint))
 	for left := f.all(); left != 0; {
 		best := -1
 		for _, i := range hint {
@@ -282,7 +294,7 @@ func (f *forest) emit(hint []int) (order []int, chunks []feeWeight) {
 		for inside := f.tree[best]; inside != 0; {
 			next := -1
 			for _, i := range hint {
-				if inside&(1<<i) != 0 && f.parents[i]&inside == 0 && (next < 0 || f.of[i].compare(f.of[next]) > 0) {
+				if inside&(1<<i) != 0 && f.parents[i]&inside == 0 && (next < 0 || f.Of[i].Compare(f.Of[next]) > 0) {
 					next = i
 				}
 			}
@@ -294,9 +306,9 @@ func (f *forest) emit(hint []int) (order []int, chunks []feeWeight) {
 }
 
 // better prefers the higher fee rate and then the smaller.
-func better(a, b feeWeight) bool {
-	if c := a.compare(b); c != 0 {
+func better(a, b FeeWeight) bool {
+	if c := a.Compare(b); c != 0 {
 		return c > 0
 	}
-	return a.weight < b.weight
+	return a.Weight < b.Weight
 }

@@ -12,14 +12,14 @@ import (
 )
 
 // drawGraph is a graph of n transactions whose fees make equal rates common.
-func drawGraph(t *rapid.T, n int) *graph {
-	g := newGraph(n)
+func drawGraph(t *rapid.T, n int) *Graph {
+	g := NewGraph(n)
 	density := rapid.IntRange(1, 6).Draw(t, "density")
 	for i := range n {
-		g.of[i] = feeWeight{consensus.Amount(rapid.IntRange(-3, 30).Draw(t, "fee")), rapid.IntRange(1, 12).Draw(t, "weight")}
+		g.Of[i] = FeeWeight{consensus.Amount(rapid.IntRange(-3, 30).Draw(t, "fee")), rapid.IntRange(1, 12).Draw(t, "weight")}
 		for k := range i {
 			if rapid.IntRange(0, density).Draw(t, "depends") == 0 {
-				g.depend(i, k)
+				g.Depend(i, k)
 			}
 		}
 	}
@@ -28,13 +28,13 @@ func drawGraph(t *rapid.T, n int) *graph {
 
 // bestOf is the diagram of the best order, by trying every set that may come
 // next: the best paying one, and the largest of equals, until none is left.
-func bestOf(g *graph) (chunks []feeWeight) {
-	n := len(g.of)
-	sums := make([]feeWeight, 1<<n)
+func bestOf(g *Graph) (chunks []FeeWeight) {
+	n := len(g.Of)
+	sums := make([]FeeWeight, 1<<n)
 	closed := make([]bool, 1<<n)
 	for set := 1; set < 1<<n; set++ {
 		i := lowest(uint64(set))
-		sums[set] = sums[set&(set-1)].plus(g.of[i])
+		sums[set] = sums[set&(set-1)].Plus(g.Of[i])
 		closed[set] = true
 		for rest := uint64(set); rest != 0; rest &= rest - 1 {
 			closed[set] = closed[set] && g.parents[lowest(rest)]&^uint64(set) == 0
@@ -46,52 +46,52 @@ func bestOf(g *graph) (chunks []feeWeight) {
 			if set&done != done || set == done || !closed[set] {
 				continue
 			}
-			a, b := sums[set].minus(sums[done]), sums[best].minus(sums[done])
-			if best == 0 || a.compare(b) > 0 || a.compare(b) == 0 && a.weight > b.weight {
+			a, b := sums[set].Minus(sums[done]), sums[best].Minus(sums[done])
+			if best == 0 || a.Compare(b) > 0 || a.Compare(b) == 0 && a.Weight > b.Weight {
 				best = set
 			}
 		}
-		chunks = append(chunks, sums[best].minus(sums[done]))
+		chunks = append(chunks, sums[best].Minus(sums[done]))
 		done = best
 	}
 	return chunks
 }
 
 // checkLinear makes sure that order and chunks are of g.
-func checkLinear(t *rapid.T, g *graph, order []int, chunks []feeWeight) {
+func checkLinear(t *rapid.T, g *Graph, order []int, chunks []FeeWeight) {
 	var done uint64
 	at := 0
 	for i, c := range chunks {
-		if i > 0 && chunks[i-1].compare(c) < 0 {
+		if i > 0 && chunks[i-1].Compare(c) < 0 {
 			t.Fatalf("chunk %d pays more than the one before", i)
 		}
-		var sum feeWeight
-		for sum.weight < c.weight {
+		var sum FeeWeight
+		for sum.Weight < c.Weight {
 			if g.parents[order[at]]&^done != 0 {
 				t.Fatalf("%d comes before what it spends", order[at])
 			}
 			done |= 1 << order[at]
-			sum = sum.plus(g.of[order[at]])
+			sum = sum.Plus(g.Of[order[at]])
 			at++
 		}
 		if sum != c {
 			t.Fatalf("chunk %d is %v, not %v", i, sum, c)
 		}
 	}
-	if bits.OnesCount64(done) != len(g.of) || at != len(order) {
-		t.Fatalf("%d of %d transactions", at, len(g.of))
+	if bits.OnesCount64(done) != len(g.Of) || at != len(order) {
+		t.Fatalf("%d of %d transactions", at, len(g.Of))
 	}
 }
 
 // same reports whether two diagrams are the same line.
-func same(a, b []feeWeight) bool {
-	total := func(chunks []feeWeight) (sum feeWeight) {
+func same(a, b []FeeWeight) bool {
+	total := func(chunks []FeeWeight) (sum FeeWeight) {
 		for _, c := range chunks {
-			sum = sum.plus(c)
+			sum = sum.Plus(c)
 		}
 		return sum
 	}
-	return total(a) == total(b) && !improves(a, b) && !improves(b, a)
+	return total(a) == total(b) && !Improves(a, b) && !Improves(b, a)
 }
 
 // TestLinearizeSmall compares the diagram of graphs of up to 12 transactions
@@ -100,7 +100,7 @@ func TestLinearizeSmall(t *testing.T) {
 	manyChecks(t, 2000)
 	rapid.Check(t, func(t *rapid.T) {
 		g := drawGraph(t, 12-rapid.IntRange(0, 11).Draw(t, "fewer")) // small draws are common
-		order, chunks := g.linearize(drawOrder(t, g), linearizeCost)
+		order, chunks := g.Linearize(drawOrder(t, g), Cost)
 		checkLinear(t, g, order, chunks)
 		if best := bestOf(g); !same(best, chunks) {
 			t.Fatalf("%v, best is %v", chunks, best)
@@ -109,8 +109,8 @@ func TestLinearizeSmall(t *testing.T) {
 }
 
 // drawOrder is any order with parents before children.
-func drawOrder(t *rapid.T, g *graph) (order []int) {
-	for left := uint64(1)<<len(g.of) - 1; left != 0; {
+func drawOrder(t *rapid.T, g *Graph) (order []int) {
+	for left := uint64(1)<<len(g.Of) - 1; left != 0; {
 		var ready []int
 		for rest := left; rest != 0; rest &= rest - 1 {
 			if i := lowest(rest); g.parents[i]&left == 0 {
@@ -132,15 +132,15 @@ func TestLinearizeLarge(t *testing.T) {
 		g := drawGraph(t, rapid.IntRange(13, 64).Draw(t, "n"))
 		start := drawOrder(t, g)
 		before := chunksOf(g, start)
-		for _, cost := range []int{0, rapid.IntRange(0, 500).Draw(t, "cost"), linearizeCost} {
-			order, chunks := g.linearize(start, cost)
+		for _, cost := range []int{0, rapid.IntRange(0, 500).Draw(t, "cost"), Cost} {
+			order, chunks := g.Linearize(start, cost)
 			checkLinear(t, g, order, chunks)
-			if !same(chunks, before) && !improves(chunks, before) {
+			if !same(chunks, before) && !Improves(chunks, before) {
 				t.Fatalf("cost %d: %v is worse than %v", cost, chunks, before)
 			}
 			start, before = order, chunks
 		}
-		if _, chunks := g.linearize(drawOrder(t, g), linearizeCost); !same(chunks, before) {
+		if _, chunks := g.Linearize(drawOrder(t, g), Cost); !same(chunks, before) {
 			t.Fatalf("%v from one start, %v from another", chunks, before)
 		}
 	})
@@ -148,11 +148,11 @@ func TestLinearizeLarge(t *testing.T) {
 
 // chunksOf cuts an order into chunks: what pays better is joined with what
 // comes before it.
-func chunksOf(g *graph, order []int) (chunks []feeWeight) {
+func chunksOf(g *Graph, order []int) (chunks []FeeWeight) {
 	for _, i := range order {
-		chunks = append(chunks, g.of[i])
-		for n := len(chunks); n > 1 && chunks[n-1].compare(chunks[n-2]) > 0; n-- {
-			chunks[n-2] = chunks[n-2].plus(chunks[n-1])
+		chunks = append(chunks, g.Of[i])
+		for n := len(chunks); n > 1 && chunks[n-1].Compare(chunks[n-2]) > 0; n-- {
+			chunks[n-2] = chunks[n-2].Plus(chunks[n-1])
 			chunks = chunks[:n-1]
 		}
 	}

@@ -5,7 +5,7 @@ import "cmp"
 // chunk is a run of transactions in the order of a cluster that goes into a
 // block, or out of the pool, as a whole.
 type chunk struct {
-	feeWeight
+	FeeWeight
 	cluster    *cluster
 	begin, end int // in cluster.txs
 
@@ -19,7 +19,7 @@ func (c *chunk) txs() []*node { return c.cluster.txs[c.begin:c.end] }
 // before orders all chunks of the pool: the best paying first. Among equals the
 // oldest cluster comes first, and the chunks of one in their order.
 func (c *chunk) before(d *chunk) bool {
-	return cmp.Or(d.compare(c.feeWeight), cmp.Compare(c.cluster.seq, d.cluster.seq), cmp.Compare(c.begin, d.begin)) < 0
+	return cmp.Or(d.Compare(c.FeeWeight), cmp.Compare(c.cluster.seq, d.cluster.seq), cmp.Compare(c.begin, d.begin)) < 0
 }
 
 // order is the chunks of all clusters, from the one that a miner wants first to

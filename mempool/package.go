@@ -329,7 +329,7 @@ func (p *Pool) replaceTogether(list []*candidate, direct []*node, f feeSize) err
 	if detail, ok := p.paysFor(f, parent.replaced, child.TxID); !ok {
 		return refuse(ErrPackageFee, "%s", detail)
 	}
-	if compareRates(f.fee, f.size, parent.fee, parent.Size) <= 0 {
+	if CompareRates(f.fee, f.size, parent.fee, parent.Size) <= 0 {
 		return refuse(ErrPackageRate, "package feerate %s <= parent feerate is %s", rateText(f), rateText(feeSize{parent.fee, parent.Size}))
 	}
 	var err error

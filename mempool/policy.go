@@ -1,7 +1,6 @@
 package mempool
 
 import (
-	"cmp"
 	"math"
 	"math/bits"
 	"slices"
@@ -30,22 +29,11 @@ func (r FeeRate) Fee(size int) consensus.Amount {
 // rateOf is the fee rate of a transaction or several, rounded down.
 func rateOf(fee consensus.Amount, size int) FeeRate { return FeeRate(int64(fee) * 1000 / int64(size)) }
 
-// compareRates compares fees per size exactly. The products need more than 64
-// bits. Sizes are not negative; fees may be, once they are prioritised.
-func compareRates(feeA consensus.Amount, sizeA int, feeB consensus.Amount, sizeB int) int {
-	highA, lowA := product(feeA, sizeB)
-	highB, lowB := product(feeB, sizeA)
-	return cmp.Or(cmp.Compare(highA, highB), cmp.Compare(lowA, lowB))
-}
-
-// product is fee times size, in two's complement.
-func product(fee consensus.Amount, size int) (high int64, low uint64) {
-	h, low := bits.Mul64(uint64(fee), uint64(size))
-	high = int64(h)
-	if fee < 0 {
-		high -= int64(size)
-	}
-	return high, low
+// below reports whether what pays f is below a rate for its virtual bytes, which are
+// whole ones, as in Bitcoin Core.
+func below(f FeeWeight, rate FeeRate) bool {
+	vsize := (f.Weight + consensus.WitnessScale - 1) / consensus.WitnessScale
+	return CompareRates(f.Fee, vsize, consensus.Amount(rate), 1000) < 0
 }
 
 // Policy is what a node wants of unconfirmed transactions beyond the rules.

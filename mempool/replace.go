@@ -80,4 +80,4 @@ func (p *Pool) paysFor(f feeSize, gone []*node, id consensus.Hash) (detail strin
 
 // improves reports whether the fee rate diagram of the clusters that change gets
 // better.
-func (c *change) improves() bool { return improves(sortedChunks(c.new), sortedChunks(c.old)) }
+func (c *change) improves() bool { return Improves(sortedChunks(c.new), sortedChunks(c.old)) }

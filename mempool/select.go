@@ -3,6 +3,7 @@ package mempool
 import (
 	"cmp"
 	"iter"
+	"math/bits"
 	"slices"
 
 	"lode/chain"
@@ -75,10 +76,10 @@ func (p *Pool) fill(s *Selection, weight, sigops int) {
 	best := &filling{weight: weight, sigops: sigops, least: p.cfg.Policy.BlockMin}
 	best.run(p.order.best, nil)
 	for _, c := range best.missed {
-		if c.weight > weight {
+		if c.Weight > weight {
 			continue
 		}
-		other := &filling{weight: weight - c.weight, sigops: sigops, least: p.cfg.Policy.BlockMin}
+		other := &filling{weight: weight - c.Weight, sigops: sigops, least: p.cfg.Policy.BlockMin}
 		if other.run(p.order.best, c); other.worth > best.worth {
 			best = other
 		}
@@ -96,16 +97,16 @@ func (f *filling) run(all iter.Seq[*chunk], reserved *chunk) {
 	opened := make(map[*cluster]struct{})
 	for c := range all {
 		if c == reserved {
-			f.weight += c.weight
+			f.weight += c.Weight
 			reserved = nil
 		}
 		if _, ok := opened[c.cluster]; ok {
 			continue
 		}
-		if c.below(f.least) { // and so are all that follow
+		if below(c.FeeWeight, f.least) { // and so are all that follow
 			break
 		}
-		f.takeRest(c.feeWeight)
+		f.takeRest(c.FeeWeight)
 		if full := misses >= patience || f.weight < minStrippedSize*consensus.WitnessScale; full && reserved == nil {
 			break
 		}
@@ -120,7 +121,7 @@ func (f *filling) run(all iter.Seq[*chunk], reserved *chunk) {
 		opened[c.cluster] = struct{}{}
 		f.add(&remainder{cluster: c.cluster, taken: 1<<c.begin - 1})
 	}
-	f.takeRest(feeWeight{-consensus.Amount(1) << 60, 1})
+	f.takeRest(FeeWeight{-consensus.Amount(1) << 60, 1})
 }
 
 // take puts transactions into the block if all of them fit.
@@ -145,11 +146,11 @@ func (f *filling) take(txs []*node) bool {
 
 // takeRest takes what pays better than a chunk from the clusters that do not go
 // in as they are.
-func (f *filling) takeRest(than feeWeight) {
+func (f *filling) takeRest(than FeeWeight) {
 	for len(f.rest) > 0 {
 		last := len(f.rest) - 1
 		r := f.rest[last]
-		if r.best.compare(than) < 0 {
+		if r.best.Compare(than) < 0 {
 			return
 		}
 		f.rest = f.rest[:last]
@@ -171,7 +172,7 @@ type remainder struct {
 	*cluster
 	taken uint64    // of its transactions, by index
 	set   uint64    // what to take next: a transaction and the ancestors that it needs
-	best  feeWeight // of set
+	best  FeeWeight // of set
 }
 
 // add finds the best part of r that still fits, and remembers r if there is one.
@@ -186,14 +187,14 @@ func (f *filling) add(r *remainder) {
 		for _, parent := range n.parents {
 			ancestors[i] |= ancestors[parent.at]
 		}
-		var sum feeWeight
+		var sum FeeWeight
 		sigops := 0
 		for set := ancestors[i]; set != 0; set &= set - 1 {
-			m := r.txs[lowest(set)]
-			sum = sum.plus(feeWeight{m.fee, m.Weight})
+			m := r.txs[bits.TrailingZeros64(set)]
+			sum = sum.Plus(FeeWeight{m.fee, m.Weight})
 			sigops += m.Sigops
 		}
-		if sum.weight <= f.weight && sigops <= f.sigops && !sum.below(f.least) && (r.set == 0 || sum.compare(r.best) > 0) {
+		if sum.Weight <= f.weight && sigops <= f.sigops && !below(sum, f.least) && (r.set == 0 || sum.Compare(r.best) > 0) {
 			r.set, r.best = ancestors[i], sum
 		}
 	}
@@ -201,7 +202,7 @@ func (f *filling) add(r *remainder) {
 		return
 	}
 	at, _ := slices.BinarySearchFunc(f.rest, r, func(a, b *remainder) int {
-		return cmp.Or(a.best.compare(b.best), cmp.Compare(b.seq, a.seq))
+		return cmp.Or(a.best.Compare(b.best), cmp.Compare(b.seq, a.seq))
 	})
 	f.rest = slices.Insert(f.rest, at, r)
 }
