@@ -10,6 +10,7 @@ import (
 
 	"lode/consensus"
 	"lode/mempool"
+	"lode/mempool/linearize"
 	"lode/wallet"
 )
 
@@ -74,7 +75,7 @@ func policyOf(c *cli.Context) (mempool.Policy, error) {
 		set         func(int)
 	}{
 		{"maxmempool", 5, 1_000_000, func(v int) { p.MaxMemory = v * 1_000_000 }},
-		{"limitclustercount", 1, mempool.MaxClusterCount, func(v int) { p.MaxCluster = v }},
+		{"limitclustercount", 1, linearize.MaxCount, func(v int) { p.MaxCluster = v }},
 		{"limitclustersize", 1, 1000, func(v int) { p.MaxClusterSize = v * 1000 }},
 		{"datacarriersize", 0, 1_000_000, func(v int) { p.MaxData = v }},
 		{"datacarrier", 0, 1, func(v int) { p.MaxData *= v }}, // after the size

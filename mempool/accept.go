@@ -5,6 +5,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/mempool/linearize"
 )
 
 // candidate is a transaction that may come in.
@@ -333,7 +334,7 @@ func (p *Pool) fit(c *candidate, t terms) (err error) {
 
 // checkLimit makes sure that c does not pay more than whoever sent it wanted.
 func (c *candidate) checkLimit() error {
-	if c.limit > 0 && CompareRates(c.fee, c.Size, consensus.Amount(c.limit), 1000) > 0 {
+	if c.limit > 0 && linearize.CompareRates(c.fee, c.Size, consensus.Amount(c.limit), 1000) > 0 {
 		return refuse(ErrMaxFeeRate, "")
 	}
 	return nil

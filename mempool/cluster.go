@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"lode/consensus"
+	"lode/mempool/linearize"
 )
 
 // cluster is a connected group of transactions, linearized.
@@ -116,11 +117,11 @@ func connected(nodes []*node) (groups [][]*node) {
 // linearized makes a cluster of a connected group, whose order so far is a
 // start.
 func linearized(group []*node) *cluster {
-	g := NewGraph(len(group))
+	g := linearize.New(len(group))
 	hint := make([]int, len(group))
 	c := &cluster{txs: make([]*node, len(group)), seq: group[0].seq}
 	for i, n := range group {
-		n.staged, hint[i], g.Of[i] = i, i, FeeWeight{n.fee, n.Weight}
+		n.staged, hint[i], g.Of[i] = i, i, linearize.FeeWeight{Fee: n.fee, Weight: n.Weight}
 		c.seq = min(c.seq, n.seq)
 		for _, parent := range n.parents {
 			if parent.staged != isGone {
@@ -128,7 +129,7 @@ func linearized(group []*node) *cluster {
 			}
 		}
 	}
-	order, sums := g.Linearize(hint, Cost)
+	order, sums := g.Linearize(hint, linearize.Cost)
 	c.chunks = make([]chunk, len(sums))
 	at := 0
 	for i, sum := range sums {

@@ -12,6 +12,7 @@ import (
 
 	"lode/consensus"
 	"lode/mempool/fees"
+	"lode/mempool/linearize"
 )
 
 // Verify recounts everything that the pool keeps about its transactions.
@@ -65,9 +66,9 @@ func (p *Pool) Verify() error {
 func (c *cluster) verify(p *Pool, count int) error {
 	weight, at := 0, 0
 	for i := range c.chunks {
-		var sum FeeWeight
+		var sum linearize.FeeWeight
 		for _, n := range c.chunks[i].txs() {
-			sum = sum.Plus(FeeWeight{n.fee, n.Weight})
+			sum = sum.Plus(linearize.FeeWeight{Fee: n.fee, Weight: n.Weight})
 		}
 		if sum != c.chunks[i].FeeWeight || c.chunks[i].begin != at || i > 0 && c.chunks[i-1].Compare(sum) < 0 {
 			return fmt.Errorf("chunk %d does not add up, or pays more than the one before", i)
@@ -83,7 +84,7 @@ func (c *cluster) verify(p *Pool, count int) error {
 
 // Diagrams gives the chunks of every cluster of up to most transactions, and
 // those of the best order that there is.
-func (p *Pool) Diagrams(most int) (have, best [][]FeeWeight) {
+func (p *Pool) Diagrams(most int) (have, best [][]linearize.FeeWeight) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range maps.Keys(clustersOf(p)) {
@@ -91,7 +92,7 @@ func (p *Pool) Diagrams(most int) (have, best [][]FeeWeight) {
 			continue
 		}
 		have = append(have, sortedChunks([]*cluster{c}))
-		best = append(best, bestOf(graphOf(c)))
+		best = append(best, linearize.Best(graphOf(c)))
 	}
 	return have, best
 }
@@ -104,10 +105,10 @@ func clustersOf(p *Pool) map[*cluster]struct{} {
 	return all
 }
 
-func graphOf(c *cluster) *Graph {
-	g := NewGraph(len(c.txs))
+func graphOf(c *cluster) *linearize.Graph {
+	g := linearize.New(len(c.txs))
 	for i, n := range c.txs {
-		g.Of[i] = FeeWeight{n.fee, n.Weight}
+		g.Of[i] = linearize.FeeWeight{Fee: n.fee, Weight: n.Weight}
 		for _, parent := range n.parents {
 			g.Depend(i, parent.at)
 		}
@@ -189,7 +190,7 @@ func (p *Pool) Fill(weight int) (s Selection) {
 func (p *Pool) BestDiagrams(most int) (n int, ok bool) {
 	have, best := p.Diagrams(most)
 	for i := range have {
-		if !same(have[i], best[i]) {
+		if !linearize.Same(have[i], best[i]) {
 			return len(have), false
 		}
 	}

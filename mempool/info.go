@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"lode/consensus"
+	"lode/mempool/linearize"
 )
 
 // Info is a transaction of the pool and its relatives there.
@@ -113,7 +114,7 @@ func (p *Pool) Diagram() []Corner {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	corners := []Corner{{}}
-	var sum FeeWeight
+	var sum linearize.FeeWeight
 	for c := range p.order.best {
 		sum = sum.Plus(c.FeeWeight)
 		corners = append(corners, Corner{sum.Weight, sum.Fee})

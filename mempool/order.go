@@ -1,11 +1,15 @@
 package mempool
 
-import "cmp"
+import (
+	"cmp"
+
+	"lode/mempool/linearize"
+)
 
 // chunk is a run of transactions in the order of a cluster that goes into a
 // block, or out of the pool, as a whole.
 type chunk struct {
-	FeeWeight
+	linearize.FeeWeight
 	cluster    *cluster
 	begin, end int // in cluster.txs
 

@@ -7,6 +7,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/mempool/linearize"
 )
 
 // The limits and the reasons of packages, as Bitcoin Core has them.
@@ -329,7 +330,7 @@ func (p *Pool) replaceTogether(list []*candidate, direct []*node, f feeSize) err
 	if detail, ok := p.paysFor(f, parent.replaced, child.TxID); !ok {
 		return refuse(ErrPackageFee, "%s", detail)
 	}
-	if CompareRates(f.fee, f.size, parent.fee, parent.Size) <= 0 {
+	if linearize.CompareRates(f.fee, f.size, parent.fee, parent.Size) <= 0 {
 		return refuse(ErrPackageRate, "package feerate %s <= parent feerate is %s", rateText(f), rateText(feeSize{parent.fee, parent.Size}))
 	}
 	var err error

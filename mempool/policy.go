@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"lode/consensus"
+	"lode/mempool/linearize"
 )
 
 // FeeRate is in sat per 1,000 virtual bytes.
@@ -31,9 +32,9 @@ func rateOf(fee consensus.Amount, size int) FeeRate { return FeeRate(int64(fee) 
 
 // below reports whether what pays f is below a rate for its virtual bytes, which are
 // whole ones, as in Bitcoin Core.
-func below(f FeeWeight, rate FeeRate) bool {
+func below(f linearize.FeeWeight, rate FeeRate) bool {
 	vsize := (f.Weight + consensus.WitnessScale - 1) / consensus.WitnessScale
-	return CompareRates(f.Fee, vsize, consensus.Amount(rate), 1000) < 0
+	return linearize.CompareRates(f.Fee, vsize, consensus.Amount(rate), 1000) < 0
 }
 
 // Policy is what a node wants of unconfirmed transactions beyond the rules.
@@ -44,7 +45,7 @@ type Policy struct {
 	BlockMin   FeeRate // chunks that pay less are not put into blocks; 0 leaves out only what was prioritised below zero
 	MaxWeight  int     // of one transaction, weight units
 	MaxData    int     // of the scripts of its data outputs together, bytes; 0 refuses such outputs
-	MaxCluster int     // transactions that hang together, at most MaxClusterCount
+	MaxCluster int     // transactions that hang together, at most linearize.MaxCount
 	// MaxClusterSize bounds transactions that hang together, in virtual bytes.
 	MaxClusterSize int
 	MaxReplaced    int // clusters of which one transaction may replace some

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"lode/consensus"
+	"lode/mempool/linearize"
 )
 
 // TestFeeArithmetic compares fees and rates, up to the largest that there can
@@ -20,7 +21,7 @@ func TestFeeArithmetic(t *testing.T) {
 		feeA, feeB, sizeA, sizeB := fee.Draw(t, "feeA"), fee.Draw(t, "feeB"), size.Draw(t, "sizeA"), size.Draw(t, "sizeB")
 		a := new(big.Int).Mul(big.NewInt(feeA), big.NewInt(int64(sizeB)))
 		b := new(big.Int).Mul(big.NewInt(feeB), big.NewInt(int64(sizeA)))
-		if got := CompareRates(consensus.Amount(feeA), sizeA, consensus.Amount(feeB), sizeB); got != a.Cmp(b) {
+		if got := linearize.CompareRates(consensus.Amount(feeA), sizeA, consensus.Amount(feeB), sizeB); got != a.Cmp(b) {
 			t.Fatalf("rates compare as %d, want %d", got, a.Cmp(b))
 		}
 		rate := rateOf(consensus.Amount(feeA), sizeA)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"lode/consensus"
+	"lode/mempool/linearize"
 )
 
 // replace stages c in the place of those that it conflicts with and all that
@@ -80,4 +81,16 @@ func (p *Pool) paysFor(f feeSize, gone []*node, id consensus.Hash) (detail strin
 
 // improves reports whether the fee rate diagram of the clusters that change gets
 // better.
-func (c *change) improves() bool { return Improves(sortedChunks(c.new), sortedChunks(c.old)) }
+func (c *change) improves() bool { return linearize.Improves(sortedChunks(c.new), sortedChunks(c.old)) }
+
+// sortedChunks lists the chunks of clusters from the best paying on: their fee
+// rate diagram.
+func sortedChunks(clusters []*cluster) (chunks []linearize.FeeWeight) {
+	for _, c := range clusters {
+		for i := range c.chunks {
+			chunks = append(chunks, c.chunks[i].FeeWeight)
+		}
+	}
+	slices.SortFunc(chunks, func(a, b linearize.FeeWeight) int { return b.Compare(a) })
+	return chunks
+}

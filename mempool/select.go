@@ -8,6 +8,7 @@ import (
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/mempool/linearize"
 )
 
 // Selection is what to put into the next block.
@@ -121,7 +122,7 @@ func (f *filling) run(all iter.Seq[*chunk], reserved *chunk) {
 		opened[c.cluster] = struct{}{}
 		f.add(&remainder{cluster: c.cluster, taken: 1<<c.begin - 1})
 	}
-	f.takeRest(FeeWeight{-consensus.Amount(1) << 60, 1})
+	f.takeRest(linearize.FeeWeight{Fee: -consensus.Amount(1) << 60, Weight: 1})
 }
 
 // take puts transactions into the block if all of them fit.
@@ -146,7 +147,7 @@ func (f *filling) take(txs []*node) bool {
 
 // takeRest takes what pays better than a chunk from the clusters that do not go
 // in as they are.
-func (f *filling) takeRest(than FeeWeight) {
+func (f *filling) takeRest(than linearize.FeeWeight) {
 	for len(f.rest) > 0 {
 		last := len(f.rest) - 1
 		r := f.rest[last]
@@ -170,15 +171,15 @@ func (f *filling) takeRest(than FeeWeight) {
 // remainder is what is left of a cluster that does not fit as it is.
 type remainder struct {
 	*cluster
-	taken uint64    // of its transactions, by index
-	set   uint64    // what to take next: a transaction and the ancestors that it needs
-	best  FeeWeight // of set
+	taken uint64              // of its transactions, by index
+	set   uint64              // what to take next: a transaction and the ancestors that it needs
+	best  linearize.FeeWeight // of set
 }
 
 // add finds the best part of r that still fits, and remembers r if there is one.
 func (f *filling) add(r *remainder) {
 	r.set = 0
-	var ancestors [MaxClusterCount]uint64
+	var ancestors [linearize.MaxCount]uint64
 	for i, n := range r.txs {
 		if r.taken&(1<<i) != 0 {
 			continue
@@ -187,11 +188,11 @@ func (f *filling) add(r *remainder) {
 		for _, parent := range n.parents {
 			ancestors[i] |= ancestors[parent.at]
 		}
-		var sum FeeWeight
+		var sum linearize.FeeWeight
 		sigops := 0
 		for set := ancestors[i]; set != 0; set &= set - 1 {
 			m := r.txs[bits.TrailingZeros64(set)]
-			sum = sum.Plus(FeeWeight{m.fee, m.Weight})
+			sum = sum.Plus(linearize.FeeWeight{Fee: m.fee, Weight: m.Weight})
 			sigops += m.Sigops
 		}
 		if sum.Weight <= f.weight && sigops <= f.sigops && !below(sum, f.least) && (r.set == 0 || sum.Compare(r.best) > 0) {

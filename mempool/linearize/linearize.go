@@ -1,4 +1,10 @@
-package mempool
+// Package linearize finds the best order of transactions that spend each other, and
+// cuts it into the runs that go into a block as a whole. It is pure: it knows of each
+// transaction its fee, its weight and what it spends from.
+//
+// Read it in this order: linearize.go (the search), diagram.go (which of two orders is
+// better), best.go (the best of all, slowly, for tests).
+package linearize
 
 import (
 	"cmp"
@@ -7,9 +13,9 @@ import (
 	"lode/consensus"
 )
 
-// MaxClusterCount is the most transactions that are linearized together: they
+// MaxCount is the most transactions that are linearized together: they
 // are sets of bits.
-const MaxClusterCount = 64
+const MaxCount = 64
 
 // Cost bounds the search for a better order, in dependencies looked at:
 // about a millisecond. Clusters that have no pattern made against the search
@@ -49,14 +55,14 @@ func product(fee consensus.Amount, size int) (high int64, low uint64) {
 	return high, low
 }
 
-// Graph is a cluster to be linearized: at most MaxClusterCount transactions, by index.
+// Graph is a cluster to be linearized: at most MaxCount transactions, by index.
 type Graph struct {
 	Of       []FeeWeight
 	parents  []uint64 // of each the set of those that it spends from
 	children []uint64
 }
 
-func NewGraph(n int) *Graph {
+func New(n int) *Graph {
 	sets := make([]uint64, 2*n)
 	return &Graph{Of: make([]FeeWeight, n), parents: sets[:n], children: sets[n:]}
 }

@@ -1,21 +1,6 @@
-package mempool
+package linearize
 
-import (
-	"cmp"
-	"slices"
-)
-
-// sortedChunks lists the chunks of clusters from the best paying on: their fee
-// rate diagram.
-func sortedChunks(clusters []*cluster) (chunks []FeeWeight) {
-	for _, c := range clusters {
-		for i := range c.chunks {
-			chunks = append(chunks, c.chunks[i].FeeWeight)
-		}
-	}
-	slices.SortFunc(chunks, func(a, b FeeWeight) int { return b.Compare(a) })
-	return chunks
-}
+import "cmp"
 
 // Improves reports whether the fee rate diagram of chunks a, the fees of the
 // best part of every size, is nowhere below that of b and somewhere above it.
