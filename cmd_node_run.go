@@ -145,7 +145,8 @@ func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server
 	group.Go(func() error { n.loadFiles(ctx, p.ledger); return nil })
 	group.Go(func() error { <-ctx.Done(); run.Run(n.commands.shutdown, ""); return nil })
 	group.Go(func() error { return p.ledger.RunIndexes(ctx) })
-	group.Go(func() error { return n.follow(ctx, p, stop) })
+	group.Go(func() error { return p.pool.Run(ctx) })
+	group.Go(func() error { return n.tellTips(ctx, p, stop) })
 	group.Go(func() error { return n.report(ctx, p) })
 	group.Go(func() error { return p.ledger.RunSnapshot(ctx) })
 	group.Go(func() error { return p.templates.Run(ctx) })
@@ -203,10 +204,10 @@ func (n *nodeConfig) keepEstimates(ctx context.Context, pool *mempool.Pool, file
 	}
 }
 
-// follow keeps the pool up to date, logs new tips, and ends with an error when
-// the ledger has failed. stop is called at the height where the node is to stop.
-func (n *nodeConfig) follow(ctx context.Context, p *nodeParts, stop func()) error {
-	ledger, pool := p.ledger, p.pool
+// tellTips logs new tips, and ends with an error when the ledger has failed. stop is
+// called at the height where the node is to stop.
+func (n *nodeConfig) tellTips(ctx context.Context, p *nodeParts, stop func()) error {
+	ledger := p.ledger
 	poked := poke.New()
 	cancel := ledger.Subscribe(func() { poke.Send(poked) })
 	defer cancel()
@@ -221,9 +222,6 @@ func (n *nodeConfig) follow(ctx context.Context, p *nodeParts, stop func()) erro
 		case <-ledger.Failed():
 			return ledger.Err()
 		case <-poked:
-			if err := pool.Sync(); err != nil {
-				return err
-			}
 			quiet = ledger.Tip().Height != last.Height+1
 		case <-due.C:
 			quiet = false

@@ -13,8 +13,13 @@ import (
 // already, consensus.ErrMissingInputs if it spends a coin that is not there,
 // and others; see IsRefusal. What several goroutines add at the same time is
 // verified together.
-func (p *Pool) Add(tx *consensus.Tx) error {
-	a := &adding{tx: tx, done: make(chan struct{})}
+func (p *Pool) Add(tx *consensus.Tx) error { return p.AddWithin(tx, 0) }
+
+// AddWithin is Add for a transaction whose own fee is not more than most for its size,
+// if most is not 0. The error is ErrMaxFee for one whose fee is more, and to which
+// nothing else was to be said.
+func (p *Pool) AddWithin(tx *consensus.Tx, most FeeRate) error {
+	a := &adding{tx: tx, most: most, done: make(chan struct{})}
 	p.queue.add(p, a)
 	if a.err == nil {
 		p.announce(a.entry)
@@ -65,6 +70,7 @@ type adding struct {
 	entry *Entry
 	err   error
 	time  time.Time // of an entry that was saved, or zero
+	most  FeeRate   // see AddWithin
 
 	// As one of a package, eviction waits for the others.
 	packaged bool
@@ -146,6 +152,9 @@ func (p *Pool) addRound(list []*adding) {
 	each(func(r *chain.Reader, a *adding) error {
 		if err := p.again(r, a.candidate); err != nil {
 			return err
+		}
+		if a.most > 0 && a.candidate.Fee > a.most.Fee(a.candidate.Size) {
+			return refuse(ErrMaxFee, "")
 		}
 		return p.accept(a)
 	})

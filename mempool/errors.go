@@ -36,6 +36,7 @@ const (
 	ErrReplaceRate      consensus.ErrorKind = "replacement-failed"
 	ErrTRUC             consensus.ErrorKind = "TRUC-violation"
 	ErrDustUnspent      consensus.ErrorKind = "missing-ephemeral-spends"
+	ErrMaxFee           consensus.ErrorKind = "max-fee-exceeded" // see AddWithin
 
 	// What a replacement would also evict is another child of its parent (BIP431).
 	ErrManyReplacedSibling consensus.ErrorKind = "too many potential replacements (including sibling eviction)"

@@ -21,6 +21,7 @@ import (
 type Ledger interface {
 	Rules() *consensus.Rules
 	Read(func(*chain.Reader) error) error
+	Subscribe(poke func()) (cancel func())
 }
 
 // Verifier verifies signatures, as sigcheck.Checker does. The pool has no lock

@@ -1,11 +1,13 @@
 package mempool
 
 import (
+	"context"
 	"errors"
 	"slices"
 
 	"lode/chain"
 	"lode/consensus"
+	"lode/internal/poke"
 	"lode/mempool/fees"
 )
 
@@ -16,8 +18,25 @@ const updateLimit = 16
 // reorganization. The oldest are kept, on which others may depend.
 const maxReturned = 20_000_000
 
+// Run follows the ledger until ctx ends. The error is one of the ledger.
+func (p *Pool) Run(ctx context.Context) error {
+	poked := poke.New()
+	defer p.cfg.Ledger.Subscribe(func() { poke.Send(poked) })()
+	poke.Send(poked) // for what came before
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-poked:
+		}
+		if err := p.Sync(); err != nil {
+			return err
+		}
+	}
+}
+
 // Sync brings the pool up to date with the ledger. Everything else that needs
-// it does so by itself; this is for whoever was told of a new tip.
+// it does so by itself.
 func (p *Pool) Sync() error {
 	return p.locked(func(*chain.Reader) error { return nil })
 }

@@ -186,20 +186,15 @@ func (s *Server) sendRawTransaction(_ context.Context, p *params) (any, error) {
 		s.cfg.Network.Broadcast(id)
 		return id, nil // that is all that was asked, whatever its witness
 	}
-	if limit > 0 {
-		entry, err := s.cfg.Pool.Test(tx)
-		switch {
-		case err != nil:
-			return nil, txError(tx, err)
-		case tooExpensive(entry, limit):
-			return nil, fail(codeVerify, "Fee exceeds maximum configured by user (e.g. -maxtxfee, maxfeerate)")
-		}
-	}
 	s.cfg.Network.Broadcast(id)
-	if err := s.cfg.Pool.Add(tx); err != nil && !errors.Is(err, mempool.ErrKnown) && !errors.Is(err, mempool.ErrSameTxID) {
+	switch err := s.cfg.Pool.AddWithin(tx, limit); {
+	case err == nil, errors.Is(err, mempool.ErrKnown), errors.Is(err, mempool.ErrSameTxID):
+		return id, nil
+	case errors.Is(err, mempool.ErrMaxFee):
+		return nil, fail(codeVerify, "Fee exceeds maximum configured by user (e.g. -maxtxfee, maxfeerate)")
+	default:
 		return nil, txError(tx, err)
 	}
-	return id, nil
 }
 
 // confirmed reports whether the active chain has a coin that tx made.
