@@ -24,13 +24,16 @@ type WrittenSnapshot struct {
 	Hash   consensus.Hash // hash_serialized_3: what whoever starts from the file must know
 }
 
+// ErrFileTaken is the kind of error for a name that WriteSnapshot must not use.
+var ErrFileTaken = errors.New("is there already")
+
 // WriteSnapshot writes all coins at the tip to a file, in the format of Bitcoin
 // Core's dumptxoutset, under a name that must not be taken. Whoever is killed,
 // or loses power, leaves the whole file or none under that name. The ledger goes
 // on meanwhile. progress, if not nil, is told how far it is: ids are spread
 // evenly, so the first of their bytes tell.
 func (c *Chain) WriteSnapshot(ctx context.Context, name string, progress func(done, total int64)) (w WrittenSnapshot, err error) {
-	taken := fmt.Errorf("%s is there already and is left as it is: choose another name", name)
+	taken := fmt.Errorf("%s %w and is left as it is: choose another name", name, ErrFileTaken)
 	if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
 		return w, errors.Join(err, taken)
 	}

@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 
 	"lode/chain"
 	"lode/consensus"
@@ -27,7 +29,12 @@ func (s *Server) dumpTxOutSet(ctx context.Context, p *params) (any, error) {
 		return nil, err
 	}
 	got, err := s.cfg.Chain.WriteSnapshot(ctx, path, nil)
-	if err != nil {
+	switch {
+	case errors.Is(err, chain.ErrFileTaken):
+		return nil, fail(codeParameter, "%s already exists. If you are sure this is what you want, move it out of the way first.", path)
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
+		return nil, fail(codeParameter, "Couldn't open file %s.incomplete for writing", path)
+	case err != nil:
 		return nil, err
 	}
 	count, known, err := s.cfg.Chain.TxCount(ctx, got.Base)

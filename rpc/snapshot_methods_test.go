@@ -29,7 +29,7 @@ func TestDumpTxOutSet(t *testing.T) {
 	same(t, a, b)
 
 	_, failure := n.call("dumptxoutset", "coins")
-	wantError(t, failure, -1, filepath.Join(dir, "coins")+" is there already and is left as it is: choose another name")
+	wantError(t, failure, -8, filepath.Join(dir, "coins")+" already exists. If you are sure this is what you want, move it out of the way first.")
 	_, failure = n.call("dumptxoutset", "coins", "rollback")
 	wantError(t, failure, -8, `Invalid snapshot type "rollback" specified. Please specify "latest"`)
 	_, failure = n.call("dumptxoutset", "")
