@@ -21,13 +21,16 @@ import (
 
 func mineCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "mine",
-		Usage: "mine for a node that runs elsewhere or for a pool, or measure how fast this machine mines",
+		Name:      "mine",
+		ArgsUsage: "[N]",
+		Usage:     "mine for a node that runs elsewhere or for a pool, or measure how fast this machine mines",
 		Description: "With --address it mines for the node at --rpc, which may be Bitcoin Core's on regtest: it\n" +
 			"asks for work (getblocktemplate), waits for news by long polling, and comes back by\n" +
 			"itself when the node was away or has no work yet. A node mines by itself with\n" +
 			"`lode node --mine ADDRESS`.\n\n" +
 			"With --stratum it mines for a pool of SHA-256d, and connects again by itself.\n\n" +
+			"With --now it has the node at --rpc mine N blocks at once, one without N, on networks whose\n" +
+			"coins have no value. They pay to --address, or else nobody.\n\n" +
 			"With --benchmark it measures every kernel, the implementations of SHA-256d, that this\n" +
 			"CPU can run: Go's standard library (stdlib) and Lode's own. They run in short turns, so\n" +
 			"that what else the machine does falls on all alike. A hash is one try: a nonce with one\n" +
@@ -36,6 +39,7 @@ func mineCommand() *cli.Command {
 			"itself and takes the fastest.",
 		Flags: slices.Concat(networkFlags(), rpcFlags(), mineStratumFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "address", Usage: "mine for a node, and be paid at `ADDRESS`"},
+			&cli.BoolFlag{Name: "now", Usage: "have the node mine N blocks at once"},
 			&cli.BoolFlag{Name: "benchmark", Usage: "measure, and mine nothing"},
 			&cli.StringFlag{Name: "kernel", DefaultText: "the fastest; with --benchmark all", Usage: "mine with the kernel `NAME`, or measure it and the standard library"},
 			&cli.BoolFlag{Name: "one-version", Usage: "with --benchmark: try each nonce with one version, as for a pool that allows no version rolling"},
@@ -48,6 +52,12 @@ func mineCommand() *cli.Command {
 			n, err := networkOf(c)
 			if err != nil {
 				return err
+			}
+			if c.Bool("now") {
+				return mineNow(c, n)
+			}
+			if c.Args().Len() > 0 {
+				return usageError(c.Command.HelpName, "unexpected argument %q: a number of blocks is for --now", c.Args().First())
 			}
 			if c.Bool("benchmark") {
 				return runBenchmark(c)

@@ -24,7 +24,7 @@ func nodeCommand() *cli.Command {
 		Name:  "node",
 		Usage: "run a full node until it is stopped (Ctrl-C, SIGTERM or `lode rpc stop`)",
 		Flags: slices.Concat(networkFlags(), ledgerFlags(), nodeLedgerFlags(), peerFlags(), rpcServerFlags(), rpcUserFlags(), walletRPCFlags(), identityFlags(),
-			nodeMineFlags(), stratumFlags(), electrumFlags(), policyFlags(), logFlags(), notifyFlags(), []cli.Flag{confFlag()}),
+			nodeMineFlags(), stratumFlags(), electrumFlags(), faucetFlags(), policyFlags(), logFlags(), notifyFlags(), []cli.Flag{confFlag()}),
 		Action: func(c *cli.Context) error {
 			if err := readConf(c); err != nil {
 				return err
@@ -93,6 +93,8 @@ type nodeConfig struct {
 	pool           poolConfig
 	electrum       electrumConfig
 	openEsplora    bool
+	faucet         bool
+	autoMine       bool // what comes from callers
 	reindex        bool
 	cache          int64 // bytes
 	prune          int64 // bytes, see chain.Config
@@ -128,7 +130,7 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 		return nil, err
 	}
 	n := &nodeConfig{spec: net.spec, dir: net.dir, clock: clock.New(nil)}
-	for _, read := range []func(*cli.Context) error{n.readLogFlags, n.readLedgerFlags, n.readPeerFlags, n.readRPCFlags, n.readWalletFlags, n.readIdentityFlags, n.readMineFlags, n.readNotifyFlags, n.readElectrumFlags} {
+	for _, read := range []func(*cli.Context) error{n.readLogFlags, n.readLedgerFlags, n.readPeerFlags, n.readRPCFlags, n.readWalletFlags, n.readIdentityFlags, n.readMineFlags, n.readNotifyFlags, n.readElectrumFlags, n.readFaucetFlags} {
 		if err := read(c); err != nil {
 			return nil, err
 		}

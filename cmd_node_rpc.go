@@ -128,6 +128,12 @@ func (n *nodeConfig) rpcConfig(p *nodeParts, password string, stop func()) rpc.C
 		LogFile: n.logPath, Logging: n.logLevels, BanTime: n.banTime,
 	}
 	cfg.REST = n.rest
+	if p.faucet != nil {
+		cfg.Faucet = p.faucet
+	}
+	if p.autoMine != nil {
+		cfg.Submitted = p.autoMine.Submitted
+	}
 	cfg.Esplora, cfg.OpenEsplora, cfg.AllowOrigins = p.esplora, n.openEsplora, n.origins
 	if p.mining != nil {
 		cfg.Mining = p.mining

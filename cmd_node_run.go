@@ -23,6 +23,7 @@ import (
 	"lode/rpc"
 	"lode/rpc/electrum"
 	"lode/rpc/esplora"
+	"lode/rpc/faucet"
 	"lode/rpc/scripthash"
 	"lode/rpc/stream"
 	"lode/rpc/walletrpc"
@@ -43,6 +44,8 @@ type nodeParts struct {
 	summary   *scripthash.Summarizer
 	esplora   *esplora.Server
 	electrum  *electrum.Server // nil if it serves none
+	faucet    *faucet.Faucet   // nil if it pays nobody
+	autoMine  *faucet.AutoMiner
 }
 
 // run wires a node, in the order in which its parts depend on each other, and
@@ -90,6 +93,11 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	if p.wallets != nil {
 		defer func() { err = errors.Join(err, p.wallets.Close()) }()
 		p.wallets.LoadAll(ctx)
+	}
+	closeFaucet, err := n.openFaucet(ctx, p)
+	defer func() { err = errors.Join(err, closeFaucet()) }()
+	if err != nil {
+		return err
 	}
 	if err := n.openEvents(p); err != nil {
 		return err

@@ -362,5 +362,13 @@ func (s *Server) execute(ctx context.Context, who caller, call *request) (result
 	if err != nil {
 		return nil, asError(err)
 	}
+	if s.cfg.Submitted != nil && submits[m.Name] {
+		s.cfg.Submitted(ctx)
+	}
 	return result, nil
+}
+
+// submits are the calls that bring a transaction.
+var submits = map[string]bool{
+	"sendrawtransaction": true, "submitpackage": true, "sendtoaddress": true, "sendmany": true, "send": true, "sendall": true, "bumpfee": true,
 }

@@ -45,26 +45,28 @@ type Config struct {
 	LogFile   string  // empty if the log goes to no file
 	Logging   Logging // nil if the parts of the log cannot be told apart
 
-	Dir            string         // where relative paths begin
-	User, Password string         // what a caller must know, see WriteCookie; no password lets nobody in by it
-	Users          []Credential   // who else is let in
-	Whitelist      Whitelist      // what they may call
-	MaxConnections int            // callers, let in or not; who has not authenticated makes room; 0 means DefaultConnections
-	MaxCalls       int            // at once, with those that wait; 0 means 64, and half of the connections that wait
-	Timeout        time.Duration  // for what a caller says; 0 means the defaults of package httpd
-	AllowCallers   []netip.Prefix // networks besides the loopback's that calls may come from; none for all
-	AllowHosts     []string       // names besides the loopback's that callers may use for this server
-	Miners         MiningPool     // nil if the node serves no pool
-	BanTime        time.Duration  // for how long setban bans; 0 means DefaultBan
-	OpenMetrics    bool           // /metrics answers not only callers on loopback
-	Wallets        Wallets        // nil if the node serves none
-	Esplora        http.Handler   // of what is below /api; nil if the node serves none
-	REST           bool           // what is below /rest is served
-	OpenEsplora    bool           // /api answers not only callers on loopback
-	AllowOrigins   []string       // of web pages that may use /api, and nothing else
-	Events         Events         // nil if the node tells of none
-	OpenPage       bool           // the page and /events answer not only callers on loopback
-	Page           bool           // there is one
+	Dir            string                // where relative paths begin
+	User, Password string                // what a caller must know, see WriteCookie; no password lets nobody in by it
+	Users          []Credential          // who else is let in
+	Whitelist      Whitelist             // what they may call
+	MaxConnections int                   // callers, let in or not; who has not authenticated makes room; 0 means DefaultConnections
+	MaxCalls       int                   // at once, with those that wait; 0 means 64, and half of the connections that wait
+	Timeout        time.Duration         // for what a caller says; 0 means the defaults of package httpd
+	AllowCallers   []netip.Prefix        // networks besides the loopback's that calls may come from; none for all
+	AllowHosts     []string              // names besides the loopback's that callers may use for this server
+	Miners         MiningPool            // nil if the node serves no pool
+	BanTime        time.Duration         // for how long setban bans; 0 means DefaultBan
+	OpenMetrics    bool                  // /metrics answers not only callers on loopback
+	Wallets        Wallets               // nil if the node serves none
+	Esplora        http.Handler          // of what is below /api; nil if the node serves none
+	Faucet         http.Handler          // of /faucet; nil if the node gives nothing away
+	Submitted      func(context.Context) // after a call that has brought a transaction; nil for nothing
+	REST           bool                  // what is below /rest is served
+	OpenEsplora    bool                  // /api answers not only callers on loopback
+	AllowOrigins   []string              // of web pages that may use /api, and nothing else
+	Events         Events                // nil if the node tells of none
+	OpenPage       bool                  // the page and /events answer not only callers on loopback
+	Page           bool                  // there is one
 }
 
 // Logging turns parts of the log on and off, by Bitcoin Core's names for them.
@@ -178,6 +180,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case s.cfg.REST && strings.HasPrefix(r.URL.Path, restPath):
 		s.serveREST(w, r)
 		return
+	case s.cfg.Faucet != nil && r.URL.Path == faucetPath:
+		if s.cfg.OpenPage || isLocal(r) {
+			limitWrite(w)
+			s.cfg.Faucet.ServeHTTP(w, r)
+			return
+		}
+		http.Error(w, "/faucet is for this machine alone; allow others with --open-page", http.StatusForbidden)
+		return
 	case r.URL.Path == "/metrics":
 		s.serveMetrics(w, r)
 		return
@@ -205,12 +215,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.serveCaller(w, r, caller{user, WalletPath{name, named}})
 }
 
+// faucetPath is where coins are asked for.
+const faucetPath = "/faucet"
+
 // serves reports whether anything is at a path.
 func (s *Server) serves(path string) bool {
 	switch {
 	case path == "/" || path == "/metrics" || strings.HasPrefix(path, walletPath) || s.servesPage(path):
 		return true
-	case s.cfg.Esplora != nil && strings.HasPrefix(path, apiPath), s.cfg.REST && strings.HasPrefix(path, restPath):
+	case s.cfg.Esplora != nil && strings.HasPrefix(path, apiPath), s.cfg.REST && strings.HasPrefix(path, restPath), s.cfg.Faucet != nil && path == faucetPath:
 		return true
 	}
 	return s.cfg.Events != nil && (path == "/ws" || path == "/events")

@@ -60,13 +60,6 @@ const (
 	maxTries = 1 << 26
 )
 
-// nobody is an output key that nobody can spend: the point of BIP341 of which nobody
-// knows the logarithm.
-var nobody = [32]byte{
-	0x50, 0x92, 0x9b, 0x74, 0xc1, 0xa0, 0x49, 0x54, 0xb7, 0x8b, 0x4b, 0x60, 0x35, 0xe9, 0x7a, 0x5e,
-	0x07, 0x8a, 0x5a, 0x0f, 0x28, 0xec, 0x96, 0xd5, 0x47, 0xbf, 0xee, 0x9a, 0xce, 0x80, 0x3a, 0xc0,
-}
-
 // mine mines blocks, on a network for playing.
 func (h *Handler) mine(ctx context.Context, body []byte) (any, error) {
 	var q struct {
@@ -76,7 +69,7 @@ func (h *Handler) mine(ctx context.Context, body []byte) (any, error) {
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, badInput("want {\"count\": 1, \"address\": \"…\"}")
 	}
-	key := nobody
+	key := consensus.Unspendable()
 	switch {
 	case !h.cfg.Spec.Defaults.Playground || h.cfg.Miner == nil:
 		return nil, &problem{http.StatusForbidden, "blocks are mined by a button only on networks for playing"}
