@@ -126,6 +126,10 @@ wallet-histories: ## hold wallets to the ledger through SEEDS (1000) histories o
 page: ## let a browser (CHROMIUM, Debian's chromium) watch the pages of a node and of a testnet while blocks, payments and reorganizations happen
 	LODE_TEST_CHROMIUM="$$(command -v $(or $(CHROMIUM),chromium))" $(GO) test ./rpc/web ./testnet -run 'Page' -count 1 -timeout 20m -v
 
+.PHONY: zmq
+zmq: ## let a subscriber of libzmq (Debian: python3-zmq; PYTHON=FILE) hear what is published
+	LODE_TEST_ZMQ="$(or $(PYTHON),/usr/bin/python3)" $(GO) test ./rpc/zmq -count 1 -v
+
 .PHONY: wallet-payments
 wallet-payments: ## let two wallets pay each other 500 times under mining and reorganizations
 	LODE_TEST_WALLET_PAYMENTS=500 $(GO) test ./wallet -run 'TestTwoWalletsPayEachOther$$' -count 1 -timeout 0 -v

@@ -17,6 +17,7 @@ import (
 	"lode/p2p"
 	"lode/p2p/link"
 	"lode/rpc"
+	"lode/rpc/zmq"
 )
 
 func nodeCommand() *cli.Command {
@@ -24,7 +25,7 @@ func nodeCommand() *cli.Command {
 		Name:  "node",
 		Usage: "run a full node until it is stopped (Ctrl-C, SIGTERM or `lode rpc stop`)",
 		Flags: slices.Concat(networkFlags(), ledgerFlags(), nodeLedgerFlags(), peerFlags(), rpcServerFlags(), rpcUserFlags(), walletRPCFlags(), identityFlags(),
-			nodeMineFlags(), stratumFlags(), electrumFlags(), faucetFlags(), policyFlags(), logFlags(), notifyFlags(), []cli.Flag{confFlag()}),
+			nodeMineFlags(), stratumFlags(), electrumFlags(), faucetFlags(), policyFlags(), logFlags(), notifyFlags(), zmqFlags(), []cli.Flag{confFlag()}),
 		Action: func(c *cli.Context) error {
 			if err := readConf(c); err != nil {
 				return err
@@ -92,6 +93,7 @@ type nodeConfig struct {
 	minePaused     bool
 	pool           poolConfig
 	electrum       electrumConfig
+	zmq            []zmq.Notification
 	openEsplora    bool
 	faucet         bool
 	autoMine       bool // what comes from callers
@@ -130,7 +132,7 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 		return nil, err
 	}
 	n := &nodeConfig{spec: net.spec, dir: net.dir, clock: clock.New(nil)}
-	for _, read := range []func(*cli.Context) error{n.readLogFlags, n.readLedgerFlags, n.readPeerFlags, n.readRPCFlags, n.readWalletFlags, n.readIdentityFlags, n.readMineFlags, n.readNotifyFlags, n.readElectrumFlags, n.readFaucetFlags} {
+	for _, read := range []func(*cli.Context) error{n.readLogFlags, n.readLedgerFlags, n.readPeerFlags, n.readRPCFlags, n.readWalletFlags, n.readIdentityFlags, n.readMineFlags, n.readNotifyFlags, n.readZMQFlags, n.readElectrumFlags, n.readFaucetFlags} {
 		if err := read(c); err != nil {
 			return nil, err
 		}

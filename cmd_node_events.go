@@ -19,6 +19,6 @@ func (n *nodeConfig) openEvents(p *nodeParts) (err error) {
 	if p.events, err = stream.Open(n.dir, src, n.log); err != nil {
 		return fmt.Errorf("the events that are kept: %w", err)
 	}
-	p.pool.OnMove(p.events.Move)
+	p.onMove()
 	return nil
 }

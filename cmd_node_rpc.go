@@ -134,6 +134,7 @@ func (n *nodeConfig) rpcConfig(p *nodeParts, password string, stop func()) rpc.C
 	if p.autoMine != nil {
 		cfg.Submitted = p.autoMine.Submitted
 	}
+	cfg.ZMQ = p.zmqNotifications()
 	cfg.Esplora, cfg.OpenEsplora, cfg.AllowOrigins = p.esplora, n.openEsplora, n.origins
 	if p.mining != nil {
 		cfg.Mining = p.mining

@@ -27,6 +27,7 @@ import (
 	"lode/rpc/scripthash"
 	"lode/rpc/stream"
 	"lode/rpc/walletrpc"
+	"lode/rpc/zmq"
 )
 
 // nodeParts are the parts of a node that runs.
@@ -40,6 +41,7 @@ type nodeParts struct {
 	miners    *stratum.Server    // nil if it serves no pool
 	wallets   *walletrpc.Manager // nil if it serves no wallets
 	events    *stream.Feed
+	zmq       *zmq.Publisher    // nil if nothing is published
 	scripts   *scripthash.Index // what happens to scripts
 	summary   *scripthash.Summarizer
 	esplora   *esplora.Server
@@ -93,6 +95,9 @@ func (n *nodeConfig) run(ctx context.Context) (err error) {
 	if p.wallets != nil {
 		defer func() { err = errors.Join(err, p.wallets.Close()) }()
 		p.wallets.LoadAll(ctx)
+	}
+	if err := n.openZMQ(ctx, p); err != nil {
+		return err
 	}
 	closeFaucet, err := n.openFaucet(ctx, p)
 	defer func() { err = errors.Join(err, closeFaucet()) }()
@@ -170,6 +175,9 @@ func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server
 	}
 	if p.electrum != nil {
 		group.Go(func() error { return n.serveElectrum(ctx, p.electrum, ports) })
+	}
+	if p.zmq != nil {
+		group.Go(func() error { return p.zmq.Run(ctx) })
 	}
 	if p.miners != nil {
 		group.Go(func() error { return p.miners.Serve(ctx, ports.miners) })

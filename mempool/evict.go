@@ -20,7 +20,7 @@ func (p *Pool) trim() {
 		gone := slices.Clone(worst.txs())
 		sortBySeq(gone)
 		p.removeAll(gone)
-		p.left(gone, LeftEvicted, nil)
+		p.left(gone, LeftEvicted)
 	}
 }
 

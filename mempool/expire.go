@@ -63,6 +63,6 @@ func (p *Pool) expire() {
 	if len(old) > 0 {
 		gone := family(old, (*node).down)
 		p.removeAll(gone)
-		p.left(gone, LeftExpired, nil)
+		p.left(gone, LeftExpired)
 	}
 }

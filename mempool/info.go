@@ -92,15 +92,15 @@ func (p *Pool) infos(id consensus.Hash, of func(*node) []*node) (infos []Info, o
 }
 
 // TxIDs lists all transactions in the order in which a miner wants them, parents
-// before children, and the number of changes so far, see Changes.
-func (p *Pool) TxIDs() (ids []consensus.Hash, change uint64) {
+// before children, and the number of the next move, see Move.
+func (p *Pool) TxIDs() (ids []consensus.Hash, next uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ids = make([]consensus.Hash, 0, len(p.byTxID))
 	for c := range p.order.best {
 		ids = append(ids, txids(c.txs())...)
 	}
-	return ids, p.change
+	return ids, p.moves.count + 1
 }
 
 // Corner is a point of a fee rate diagram.

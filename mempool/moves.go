@@ -20,12 +20,15 @@ type Move struct {
 	Entry *Entry
 	Left  Leaving        // empty for one that has come in
 	By    consensus.Hash // the block, the transaction that replaces it, or the one in a block that spends its coins; zero if there is none
+	Seq   uint64         // moves are numbered from 1 on
+	Point consensus.Hash // the tip that the pool had followed the ledger to; of what a block takes out, the tip before it
 }
 
 // moves tells somebody of the changes of a pool. It is guarded by Pool.mu.
 type moves struct {
-	tell func(Move)
-	mute bool // takeBack tells what it comes to
+	tell  func(Move)
+	mute  bool   // takeBack tells what it comes to
+	count uint64 // of the moves so far
 }
 
 // OnMove has tell called for each transaction that comes in or leaves, in order:
@@ -38,46 +41,47 @@ func (p *Pool) OnMove(tell func(Move)) {
 	p.moves.tell = tell
 }
 
-func (m *moves) wanted() bool { return m.tell != nil && !m.mute }
-
-// came tells of transactions that came in, and of those that had to go for them.
-func (p *Pool) came(c *change) {
-	if !p.moves.wanted() {
-		return
-	}
-	for _, n := range c.gone {
-		p.moves.tell(Move{&n.Entry, LeftReplaced, c.came[len(c.came)-1].TxID})
-	}
-	for _, n := range c.came {
-		p.moves.tell(Move{Entry: &n.Entry})
+// moved numbers a move, and tells of it.
+func (p *Pool) moved(m Move) {
+	p.moves.count++
+	if p.moves.tell != nil {
+		m.Seq, m.Point = p.moves.count, p.point
+		p.moves.tell(m)
 	}
 }
 
-// left tells of transactions that left; by may be nil.
-func (p *Pool) left(gone []*node, why Leaving, by func(*node) consensus.Hash) {
-	if !p.moves.wanted() {
+// came tells of transactions that came in, and of those that had to go for them.
+func (p *Pool) came(c *change) {
+	if p.moves.mute {
+		return
+	}
+	for _, n := range c.gone {
+		p.moved(Move{Entry: &n.Entry, Left: LeftReplaced, By: c.came[len(c.came)-1].TxID})
+	}
+	for _, n := range c.came {
+		p.moved(Move{Entry: &n.Entry})
+	}
+}
+
+// left tells of transactions that left.
+func (p *Pool) left(gone []*node, why Leaving) {
+	if p.moves.mute {
 		return
 	}
 	for _, n := range gone {
-		m := Move{Entry: &n.Entry, Left: why}
-		if by != nil {
-			m.By = by(n)
-		}
-		p.moves.tell(m)
+		p.moved(Move{Entry: &n.Entry, Left: why})
 	}
 }
 
 // tookBack tells what takeBack has come to: of was, which it removed, those that
 // are not there again have left, and of list those that were not there have come.
 func (p *Pool) tookBack(was []*node, list []*candidate) {
-	if p.moves.mute = false; p.moves.tell == nil {
-		return
-	}
+	p.moves.mute = false
 	before := make(map[consensus.Hash]struct{}, len(was))
 	for _, n := range was {
 		before[n.TxID] = struct{}{}
 		if now := p.byTxID[n.TxID]; now == nil || now.WTxID != n.WTxID {
-			p.moves.tell(Move{Entry: &n.Entry, Left: LeftReorg})
+			p.moved(Move{Entry: &n.Entry, Left: LeftReorg})
 			delete(before, n.TxID)
 		}
 	}
@@ -86,6 +90,6 @@ func (p *Pool) tookBack(was []*node, list []*candidate) {
 			continue
 		}
 		before[c.TxID] = struct{}{}
-		p.moves.tell(Move{Entry: &c.Entry})
+		p.moved(Move{Entry: &c.Entry})
 	}
 }

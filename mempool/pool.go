@@ -220,6 +220,14 @@ func (p *Pool) Changes() uint64 {
 	return p.change
 }
 
+// Point is the tip that the pool has followed the ledger to; known is false before it
+// began to.
+func (p *Pool) Point() (tip consensus.Hash, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.point, p.synced
+}
+
 // Spends reports whether a transaction of the pool spends the coin.
 func (p *Pool) Spends(o consensus.OutPoint) bool {
 	_, ok := p.Spender(o)

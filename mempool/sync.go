@@ -101,33 +101,42 @@ func (p *Pool) confirm(block *consensus.Block) {
 	p.height++
 	p.estimator.Block(p.height)
 	var gone, conflicting []*node
+	var leaving []Move                      // in the order of the block, as Bitcoin Core tells of them
 	rivals := make(map[*node]*consensus.Tx) // what took the coins of those that conflict
+	seen, hash := make(map[*node]bool), block.Hash()
 	for _, tx := range block.Txs[1:] {
 		if n, ok := p.byTxID[tx.TxID()]; ok {
 			p.estimator.Confirm(n.mark, int64(n.Rate()))
 			n.mark = fees.Mark{} // it is done
 			gone = append(gone, n)
+			leaving = append(leaving, Move{Entry: &n.Entry, Left: LeftBlock, By: hash})
 			continue
 		}
-		for _, n := range p.conflicts(tx) {
-			conflicting = append(conflicting, n)
+		direct := p.conflicts(tx)
+		for _, n := range direct {
 			rivals[n] = tx
+		}
+		for _, n := range family(direct, (*node).down) {
+			if seen[n] {
+				continue
+			}
+			seen[n], conflicting = true, append(conflicting, n)
+			m := Move{Entry: &n.Entry, Left: LeftConflict}
+			if rivals[n] != nil {
+				m.By = rivals[n].TxID()
+			}
+			leaving = append(leaving, m)
 		}
 	}
 	for _, tx := range block.Txs[1:] {
 		delete(p.deltas, tx.TxID())
 	}
 	p.removeAll(gone)
-	hash := block.Hash()
-	p.left(gone, LeftBlock, func(*node) consensus.Hash { return hash })
-	conflicting = family(conflicting, (*node).down)
+	sortBySeq(conflicting)
 	p.removeAll(conflicting)
-	p.left(conflicting, LeftConflict, func(n *node) (by consensus.Hash) {
-		if tx := rivals[n]; tx != nil {
-			by = tx.TxID()
-		}
-		return by
-	})
+	for _, m := range leaving {
+		p.moved(m)
+	}
 	p.change++
 	p.floor.block(p.cfg.Now())
 }

@@ -11,11 +11,12 @@ import (
 
 func (s *Server) controlCalls() calls {
 	return calls{
-		"echo":     echo,
-		"echojson": echo,
-		"echoipc":  func(_ context.Context, p *params) (any, error) { return p.text(0, ""), p.err },
-		"help":     s.help,
-		"stop":     s.stop,
+		"echo":                echo,
+		"echojson":            echo,
+		"echoipc":             func(_ context.Context, p *params) (any, error) { return p.text(0, ""), p.err },
+		"help":                s.help,
+		"stop":                s.stop,
+		"getzmqnotifications": s.getZMQNotifications,
 		"uptime": func(context.Context, *params) (any, error) {
 			return s.cfg.Clock.Wall.Now().Unix() - s.started.Unix(), nil // in whole seconds of the clock, as Bitcoin Core counts
 		},

@@ -67,6 +67,8 @@ type Config struct {
 	Events         Events                // nil if the node tells of none
 	OpenPage       bool                  // the page and /events answer not only callers on loopback
 	Page           bool                  // there is one
+
+	ZMQ []ZMQNotification // what getzmqnotifications lists
 }
 
 // Logging turns parts of the log on and off, by Bitcoin Core's names for them.
