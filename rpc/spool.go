@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"lode/internal/diskfree"
 )
 
 // Bounds of the answers to batches, which are kept until the last is there, and of
@@ -18,16 +20,19 @@ const (
 	allSpoolFiles  = 4 << 30   // of all
 	firstSpoolPart = 4 << 10
 	spoolPart      = 1 << 20
+	spoolFree      = 1 << 30 // of the disk stay free for the ledger, which stops the node when there is no room
+	spoolLook      = 4 << 20 // written between two looks at how much that is
 )
 
 // spools is what the server has for the answers to batches.
 type spools struct {
 	dir           string // for the files
+	free          func(dir string) (int64, bool)
 	memory, files *shares
 }
 
 func newSpools(dir string, users int) *spools {
-	return &spools{dir, newShares(allSpooled, allSpooled/2, users), newShares(allSpoolFiles, allSpoolFiles/2, users)}
+	return &spools{dir, diskfree.Bytes, newShares(allSpooled, allSpooled/2, users), newShares(allSpoolFiles, allSpoolFiles/2, users)}
 }
 
 // spool keeps the answer to one batch. Close frees what it takes.
@@ -38,10 +43,14 @@ type spool struct {
 	taken int64    // of memory, or of files
 	size  int64
 	file  *os.File // nil while memory is enough
+	may   int64    // bytes that may be written before the disk is looked at again
 }
 
-// errSpool is the kind of error for an answer that is too large to be kept.
-var errSpool = errors.New("the answers are too large together: make batches smaller, or fewer calls at once")
+// The kinds of errors for an answer that is too large to be kept.
+var (
+	errSpool = errors.New("the answers are too large together: make batches smaller, or fewer calls at once")
+	errDisk  = errors.New("too little is free on the disk to keep the answers: make batches smaller")
+)
 
 // open begins an answer for a user.
 func (s *spools) open(user string) *spool { return &spool{of: s, user: user} }
@@ -104,6 +113,14 @@ func (s *spool) toFile() error {
 
 func (s *spool) writeFile(p []byte) (int, error) {
 	n := int64(len(p))
+	if s.may < n {
+		// What others write until the next look is less than what stays free.
+		if free, ok := s.of.free(s.of.dir); ok && free-n-spoolLook < spoolFree {
+			return 0, errDisk
+		}
+		s.may = n + spoolLook
+	}
+	s.may -= n
 	if s.taken+n > maxSpoolFile || !s.of.files.take(s.user, n) {
 		return 0, errSpool
 	}

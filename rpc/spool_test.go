@@ -3,6 +3,7 @@ package rpc
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -53,6 +54,29 @@ func TestSpool(t *testing.T) {
 		if names, err := os.ReadDir(dir); err != nil || len(names) > 0 {
 			t.Errorf("files are left: %v, %v", names, err)
 		}
+	}
+}
+
+// TestSpoolLeavesRoom: the ledger has need of the disk, so that an answer is refused
+// before the disk is full, and what it took is free again.
+func TestSpoolLeavesRoom(t *testing.T) {
+	t.Parallel()
+	all := newSpools(t.TempDir(), 1)
+	left := int64(spoolFree + maxSpooled + 20<<20)
+	all.free = func(string) (int64, bool) { return left, true }
+	s := all.open("a")
+	part := make([]byte, 1<<20)
+	var err error
+	for err == nil && s.size < 1<<30 {
+		if _, err = s.Write(part); s.file != nil {
+			left = spoolFree + maxSpooled + 20<<20 - s.size
+		}
+	}
+	if !errors.Is(err, errDisk) || left < spoolFree || left > spoolFree+2*spoolLook {
+		t.Errorf("%v, and %d bytes are left", err, left)
+	}
+	if err := s.Close(); err != nil || all.memory.used != 0 || all.files.used != 0 {
+		t.Errorf("%v, %d and %d are still taken", err, all.memory.used, all.files.used)
 	}
 }
 
