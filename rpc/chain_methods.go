@@ -247,6 +247,7 @@ func (s *Server) blockJSON(info chain.HeaderInfo, block *consensus.Block, verbos
 	if err != nil && (errors.Is(err, chain.ErrDamaged) || !errors.Is(err, chain.ErrNotFound)) {
 		return nil, err
 	}
+	keys := outputKeys(block.Txs...)
 	for i, tx := range block.Txs {
 		var own []consensus.Coin
 		if i > 0 && err == nil {
@@ -255,12 +256,12 @@ func (s *Server) blockJSON(info chain.HeaderInfo, block *consensus.Block, verbos
 			}
 			own, spent = spent[:len(tx.In)], spent[len(tx.In):]
 		}
-		t := s.txJSON(tx, own, true)
+		shown := own
 		if verbosity < 3 {
-			for n := range t.In {
-				t.In[n].PrevOut = nil
-			}
+			shown = nil
 		}
+		t := s.txJSONOf(tx, shown, true, keys)
+		t.Fee = feeOf(tx, own)
 		j.Txs = append(j.Txs, t)
 	}
 	return j, nil

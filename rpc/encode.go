@@ -134,9 +134,27 @@ type txOutJSON struct {
 	IsChange bool       `json:"ischange,omitempty"` // of a wallet
 }
 
+// feeOf is what a transaction pays; nil for a coinbase, and where it is not known what
+// it spends.
+func feeOf(tx *consensus.Tx, spent []consensus.Coin) *coins {
+	if spent == nil || tx.IsCoinbase() {
+		return nil
+	}
+	fee := coins(-tx.OutputSum())
+	for i := range spent {
+		fee += coins(spent[i].Value)
+	}
+	return &fee
+}
+
 // txJSON shows a transaction; spent holds the coins of its inputs where they
 // are known.
 func (s *Server) txJSON(tx *consensus.Tx, spent []consensus.Coin, withHex bool) txJSON {
+	return s.txJSONOf(tx, spent, withHex, outputKeys(tx))
+}
+
+// txJSONOf is txJSON for one transaction of many, of which all keys are known.
+func (s *Server) txJSONOf(tx *consensus.Tx, spent []consensus.Coin, withHex bool, keys map[[32]byte]bool) txJSON {
 	j := txJSON{
 		TxID: tx.TxID(), Hash: tx.WTxID(), Version: tx.Version, Size: tx.Size(), VSize: tx.VSize(), Weight: tx.Weight(),
 		LockTime: tx.LockTime, In: make([]txInJSON, len(tx.In)), Out: make([]txOutJSON, len(tx.Out)),
@@ -156,19 +174,18 @@ func (s *Server) txJSON(tx *consensus.Tx, spent []consensus.Coin, withHex bool) 
 		j.In[i].ScriptSig = &scriptSigJSON{asm, hex.EncodeToString(in.ScriptSig)}
 		if spent != nil {
 			c := &spent[i]
-			j.In[i].PrevOut = &prevOutJSON{c.Coinbase, c.Height, coins(c.Value), s.scriptJSON(consensus.TaprootScript(c.Key))}
+			j.In[i].PrevOut = &prevOutJSON{c.Coinbase, c.Height, coins(c.Value), s.keyJSON(c.Key, true)} // it has signed
 		}
 	}
 	for i := range tx.Out {
-		j.Out[i] = txOutJSON{Value: coins(tx.Out[i].Value), Index: i, Script: s.scriptJSON(tx.Out[i].Script)}
-	}
-	if spent != nil && !tx.IsCoinbase() {
-		fee := coins(-tx.OutputSum())
-		for i := range spent {
-			fee += coins(spent[i].Value)
+		j.Out[i] = txOutJSON{Value: coins(tx.Out[i].Value), Index: i}
+		if key, ok := consensus.TaprootKey(tx.Out[i].Script); ok {
+			j.Out[i].Script = s.keyJSON(key, keys[key])
+		} else {
+			j.Out[i].Script = s.scriptJSON(tx.Out[i].Script)
 		}
-		j.Fee = &fee
 	}
+	j.Fee = feeOf(tx, spent)
 	if withHex {
 		j.Hex = hex.EncodeToString(tx.Bytes())
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"lode/consensus"
+	"lode/consensus/sigcheck"
 	"lode/wallet/descriptor"
 )
 
@@ -19,16 +20,44 @@ type scriptJSON struct {
 }
 
 func (s *Server) scriptJSON(script []byte) scriptJSON {
+	if key, ok := consensus.TaprootKey(script); ok {
+		return s.keyJSON(key, sigcheck.OnCurve([][32]byte{key})[0])
+	}
 	asm, pushes := disassemble(script)
 	j := scriptJSON{
 		Asm: asm, Descriptor: descriptor.Infer(script, s.descriptors), Hex: hex.EncodeToString(script), Type: scriptType(script),
 	}
-	if key, ok := consensus.TaprootKey(script); ok {
-		j.Address = consensus.Address(s.cfg.Spec.Defaults.AddressPrefix, key)
-	} else if consensus.IsDataScript(script) && pushes {
+	if consensus.IsDataScript(script) && pushes {
 		j.Type = "nulldata"
 	}
 	return j
+}
+
+// keyJSON is scriptJSON for the Taproot output of a key.
+func (s *Server) keyJSON(key [32]byte, onCurve bool) scriptJSON {
+	text := hex.EncodeToString(key[:])
+	return scriptJSON{
+		Asm: "1 " + text, Descriptor: descriptor.InferKey(key, onCurve, s.descriptors), Hex: "5120" + text,
+		Address: consensus.Address(s.cfg.Spec.Defaults.AddressPrefix, key), Type: "witness_v1_taproot",
+	}
+}
+
+// outputKeys are those of the Taproot outputs of transactions, with whether they are on
+// the curve, which is found out for all together.
+func outputKeys(txs ...*consensus.Tx) map[[32]byte]bool {
+	var keys [][32]byte
+	for _, tx := range txs {
+		for i := range tx.Out {
+			if key, ok := consensus.TaprootKey(tx.Out[i].Script); ok {
+				keys = append(keys, key)
+			}
+		}
+	}
+	known := make(map[[32]byte]bool, len(keys))
+	for i, on := range sigcheck.OnCurve(keys) {
+		known[keys[i]] = on
+	}
+	return known
 }
 
 // scriptType names a script as Bitcoin Core does, but for nulldata. Only Taproot

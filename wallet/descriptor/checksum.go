@@ -12,22 +12,37 @@ const (
 
 var generator = [5]uint64{0xf5dee51989, 0xa9fdca3312, 0x1bab10e32d, 0x3706b1677a, 0x644d626ffd}
 
+// What Checksum would work out for every character: sums of generator by the five bits
+// that they are for, and the symbols of characters; -1 for what is none.
+var (
+	sums = func() (table [32]uint64) {
+		for top := range table {
+			for i, g := range generator {
+				if top>>i&1 == 1 {
+					table[top] ^= g
+				}
+			}
+		}
+		return table
+	}()
+	symbols = func() (table [256]int8) {
+		for c := range table {
+			table[c] = int8(strings.IndexByte(alphabet, byte(c)))
+		}
+		return table
+	}()
+)
+
 // Checksum is the one of BIP380 for a descriptor without it. ok is false if the
 // text has a character that no descriptor has; at is its place.
 func Checksum(text string) (sum string, at int, ok bool) {
 	c := uint64(1)
 	step := func(symbol int) {
-		top := c >> 35
-		c = (c&0x7ffffffff)<<5 ^ uint64(symbol)
-		for i, g := range generator {
-			if top>>i&1 == 1 {
-				c ^= g
-			}
-		}
+		c = (c&0x7ffffffff)<<5 ^ uint64(symbol) ^ sums[c>>35]
 	}
 	group, n := 0, 0 // the high bits of three characters make one more symbol
 	for i := range len(text) {
-		symbol := strings.IndexByte(alphabet, text[i])
+		symbol := int(symbols[text[i]])
 		if symbol < 0 {
 			return "", i, false
 		}

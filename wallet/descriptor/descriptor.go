@@ -196,7 +196,14 @@ func Infer(script []byte, net Network) string {
 	if !ok {
 		return AddChecksum("raw(" + hex.EncodeToString(script) + ")")
 	}
-	if _, err := parseXOnly(output[:]); err != nil {
+	_, err := parseXOnly(output[:])
+	return InferKey(output, err == nil, net)
+}
+
+// InferKey is Infer for a Taproot output of which is known whether its key is on the
+// curve.
+func InferKey(output [32]byte, onCurve bool, net Network) string {
+	if !onCurve {
 		return AddChecksum("addr(" + consensus.Address(net.AddressPrefix, output) + ")")
 	}
 	return AddChecksum("rawtr(" + hex.EncodeToString(output[:]) + ")")
