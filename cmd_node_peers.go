@@ -210,8 +210,12 @@ func prefixesOf(c *cli.Context, flag string) (list []netip.Prefix, err error) {
 	return list, nil
 }
 
-// parsePrefix reads a network, or one address as the network that holds it alone.
+// parsePrefix reads a network, or one address as the network that holds it alone. IPv6 may
+// stand in brackets.
 func parsePrefix(s string) (netip.Prefix, error) {
+	if n := len(s); n > 1 && s[0] == '[' && s[n-1] == ']' {
+		s = s[1 : n-1]
+	}
 	if ip, err := netip.ParseAddr(s); err == nil {
 		return ip.Unmap().Prefix(ip.Unmap().BitLen())
 	}

@@ -105,3 +105,16 @@ func TestPolicyFollowsOtherFlags(t *testing.T) {
 		}
 	}
 }
+
+// TestParsePrefix: a network or an address, which Bitcoin Core's users write in brackets.
+func TestParsePrefix(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.0.0.0/8": "10.0.0.0/8", "192.0.2.7": "192.0.2.7/32", "::1": "::1/128", "[::1]": "::1/128", "::ffff:192.0.2.7": "192.0.2.7/32", "fc00::/7": "fc00::/7",
+		"": "", "[": "", "[]": "", "[::1": "", "10.0.0": "", "[10.0.0.0/33]": "",
+	} {
+		got, err := parsePrefix(text)
+		if err == nil != (want != "") || want != "" && got.String() != want {
+			t.Errorf("%q: %v, %v, want %q", text, got, err, want)
+		}
+	}
+}
