@@ -15,6 +15,7 @@ import (
 	"lode/mempool"
 	"lode/miner/kernel"
 	"lode/p2p"
+	"lode/p2p/dnsseed"
 	"lode/p2p/link"
 	"lode/rpc"
 	"lode/rpc/zmq"
@@ -55,6 +56,8 @@ type nodeConfig struct {
 	rpcTimeout     time.Duration  // 0 for the defaults
 	allowCallers   []netip.Prefix // that may call beside loopback; none for everybody
 	connect, seeds []string
+	dnsSeeds       []dnsseed.Name
+	resolver       dnsseed.Resolver
 	outbound       int
 	maxUpload      uint64 // bytes a day; 0 for no limit
 	origins        []string

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -23,7 +24,8 @@ func peerFlags() []cli.Flag {
 		&cli.StringFlag{Name: "listen", DefaultText: "all addresses, the network's port", Usage: "accept peers on `HOST:PORT` by WebSocket; \"off\" for none"},
 		&cli.StringFlag{Name: "listen-tcp", DefaultText: "off", Usage: "accept peers on `HOST:PORT` by Bitcoin's TCP protocol; without a port, on that of the network"},
 		&cli.StringSliceFlag{Name: "connect", Usage: "keep a connection to the peer at `URL` (ws://host:port, wss://…, tcp://host[:port]), and make no others; may be repeated"},
-		&cli.StringSliceFlag{Name: "seed", Usage: "begin the search for peers at `URL`; may be repeated"},
+		&cli.StringSliceFlag{Name: "seed", Usage: "begin the search for peers at `URL`, or at those whom dns:HOST[:PORT] names, which is asked again while there are too few; may be repeated"},
+		&cli.StringFlag{Name: "dns-server", DefaultText: "the system's", Usage: "ask the DNS server at `IP:PORT` for --seed dns:HOST"},
 		&cli.IntFlag{Name: "outbound", Value: p2p.DefaultOutbound, Usage: "look for `N` peers to connect to, at most 10, besides those given and two for blocks alone; 0 for none"},
 		&cli.Int64Flag{Name: "max-upload", DefaultText: "no limit", Usage: "serve no blocks older than a week once `MiB` were sent to peers in a day"},
 		&cli.StringSliceFlag{Name: "allow-origin", Usage: "let web pages from `ORIGIN` connect as peers; may be repeated"},
@@ -77,6 +79,9 @@ func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
 	if n.listenTCP != "" && ports.TCP != 0 {
 		n.listenTCP = p2p.WithPort(n.listenTCP, ports.TCP)
 	}
+	if err := n.readDNSSeeds(c); err != nil {
+		return err
+	}
 	for flag, urls := range map[string][]string{"--connect": n.connect, "--seed": n.seeds} {
 		for _, url := range urls {
 			if _, err := p2p.CheckURL(url, ports); err != nil {
@@ -90,6 +95,9 @@ func (n *nodeConfig) readPeerFlags(c *cli.Context) (err error) {
 		}
 	}
 	for _, url := range n.spec.Defaults.Seeds {
+		if strings.HasPrefix(url, "dns:") {
+			continue
+		}
 		if _, err := p2p.CheckURL(url, ports); err != nil {
 			return fmt.Errorf("%s: field \"defaults.seeds\": %w", n.spec.Name, err)
 		}

@@ -152,6 +152,7 @@ func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Serve(ctx, ports.rpc...) })
 	group.Go(func() error { return p.peers.Run(ctx) })
+	group.Go(func() error { n.askSeeds(ctx, p.peers); return nil })
 	group.Go(func() error { return p.events.Run(ctx) })
 	group.Go(func() error { n.keepMemory(ctx); return nil })
 	group.Go(func() error { n.watch(ctx, p, run); return nil })

@@ -53,7 +53,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Name:            "lode",
 		Usage:           "a minimal proof-of-work blockchain node, miner and wallet",
 		Version:         version,
-		Commands:        []*cli.Command{nodeCommand(), mineCommand(), walletCommand(), rpcCommand(), explainCommand(), rpcAuthCommand(), chainCommand(), testnetCommand()},
+		Commands:        []*cli.Command{nodeCommand(), mineCommand(), walletCommand(), rpcCommand(), explainCommand(), rpcAuthCommand(), chainCommand(), testnetCommand(), seedCommand()},
 		HideHelpCommand: true,
 		Writer:          stdout,
 		ErrWriter:       stderr,

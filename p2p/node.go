@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -228,6 +229,9 @@ func (n *Node) takeURLs() (err error) {
 		n.outbound = 0
 	}
 	for _, url := range slices.Concat(n.cfg.Seeds, n.cfg.Spec.Defaults.Seeds) {
+		if strings.HasPrefix(url, dnsSource) {
+			continue // is asked by others, see LearnSeeds
+		}
 		if url, err = n.checkURL(url); err != nil {
 			return err
 		}

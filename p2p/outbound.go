@@ -89,6 +89,7 @@ type slots map[string]slot
 type slot struct {
 	kind  connectionKind
 	group string // see slotGroup
+	dns   bool   // a DNS seed told of it
 }
 
 func (s slots) count(kind connectionKind) (n int) {
@@ -116,7 +117,7 @@ func (n *Node) fillLoop(ctx context.Context) {
 		if paused == nil && look && n.Active() {
 			a, kind := n.nextDial(used, &anchors, &feeler)
 			if look = kind != ""; look {
-				used[a.URL] = slot{kind, n.space.slotGroup(a.ip, a.name)}
+				used[a.URL] = slot{kind, n.space.slotGroup(a.ip, a.name), fromDNS(&a)}
 				group.Go(func() {
 					n.tryAddress(ctx, &a, kind)
 					select {
@@ -219,7 +220,16 @@ func (n *Node) dialFilter(used slots) (allowed func(*address) bool) {
 	}
 	n.mu.Unlock()
 	groups[""] = false // no limit
+	told := 0
+	for _, s := range used {
+		if s.dns && s.kind != kindFeeler {
+			told++
+		}
+	}
 	return func(a *address) bool {
+		if fromDNS(a) && told >= max(1, (n.outbound+blockOutbound)/2) {
+			return false
+		}
 		return !urls[a.URL] && !groups[n.space.slotGroup(a.ip, a.name)] && !n.bans.banned(a.ip) && !n.bans.isBannedName(a.name)
 	}
 }
