@@ -117,6 +117,7 @@ type Estimator struct {
 // waiting is how many transactions wait.
 type waiting struct {
 	came [MaxTarget][buckets]uint32 // by the height at which they came, modulo MaxTarget
+	rows [MaxTarget]uint32          // of each height, in all: most are empty, and need no look
 	old  [buckets]uint32            // longer
 	all  [buckets]uint32
 }
@@ -158,6 +159,7 @@ func (e *Estimator) Enter(height uint32, rate int64) Mark {
 	}
 	i := bucketOf(rate)
 	e.waiting.came[height%MaxTarget][i]++
+	e.waiting.rows[height%MaxTarget]++
 	e.waiting.all[i]++
 	return Mark{height, uint8(i + 1)}
 }
@@ -171,11 +173,14 @@ func (e *Estimator) Block(height uint32) {
 	blocks := int(height - e.height)
 	if w := e.waiting; w != nil {
 		for i := range min(blocks, MaxTarget) {
-			came := &w.came[(height-uint32(i))%MaxTarget]
-			for bucket, n := range came {
+			row := (height - uint32(i)) % MaxTarget
+			if w.rows[row] == 0 {
+				continue
+			}
+			for bucket, n := range w.came[row] {
 				w.old[bucket] += n
 			}
-			*came = [buckets]uint32{}
+			w.came[row], w.rows[row] = [buckets]uint32{}, 0
 		}
 	}
 	e.height = height
@@ -219,6 +224,7 @@ func (e *Estimator) stop(m Mark) (bucket, blocks int) {
 			w.old[bucket]--
 		} else {
 			w.came[m.height%MaxTarget][bucket]--
+			w.rows[m.height%MaxTarget]--
 		}
 	}
 	return bucket, blocks
@@ -269,7 +275,11 @@ func (e *Estimator) waitingFor(blocks int) (n counts) {
 		n[i] = float64(w.all[i])
 	}
 	for age := range min(blocks, MaxTarget, int(e.height)+1) {
-		for i, came := range &w.came[(e.height-uint32(age))%MaxTarget] {
+		row := (e.height - uint32(age)) % MaxTarget
+		if w.rows[row] == 0 {
+			continue
+		}
+		for i, came := range &w.came[row] {
 			n[i] -= float64(came)
 		}
 	}
