@@ -20,6 +20,7 @@ type Move struct {
 	Entry *Entry
 	Left  Leaving        // empty for one that has come in
 	By    consensus.Hash // the block, the transaction that replaces it, or the one in a block that spends its coins; zero if there is none
+	Reorg bool           // a reorganization did it: a block that was disconnected held it, or something that it needs
 	Seq   uint64         // moves are numbered from 1 on
 	Point consensus.Hash // the tip that the pool had followed the ledger to; of what a block takes out, the tip before it
 }
@@ -81,7 +82,7 @@ func (p *Pool) tookBack(was []*node, list []*candidate) {
 	for _, n := range was {
 		before[n.TxID] = struct{}{}
 		if now := p.byTxID[n.TxID]; now == nil || now.WTxID != n.WTxID {
-			p.moved(Move{Entry: &n.Entry, Left: LeftReorg})
+			p.moved(Move{Entry: &n.Entry, Left: LeftReorg, Reorg: true})
 			delete(before, n.TxID)
 		}
 	}
@@ -90,6 +91,6 @@ func (p *Pool) tookBack(was []*node, list []*candidate) {
 			continue
 		}
 		before[c.TxID] = struct{}{}
-		p.moved(Move{Entry: &c.Entry})
+		p.moved(Move{Entry: &c.Entry, Reorg: true})
 	}
 }

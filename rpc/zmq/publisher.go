@@ -69,7 +69,9 @@ type Publisher struct {
 	mu    sync.Mutex // guards what follows
 	moves []mempool.Move
 
-	tip consensus.Hash // that was told of; of the goroutine of Run
+	// Of the goroutine of Run.
+	tip  consensus.Hash // that was told of
+	work consensus.Work // that a block must exceed to be the new tip for all
 }
 
 const (
@@ -196,6 +198,9 @@ func (p *Publisher) Run(ctx context.Context) error {
 		return err
 	}
 	p.tip, _ = p.cfg.Point()
+	if at, ok := p.cfg.Chain.Header(p.tip); ok {
+		p.work = at.Work
+	}
 	defer p.cfg.Chain.Subscribe(p.poke)()
 	var group sync.WaitGroup
 	defer group.Wait()
@@ -216,7 +221,8 @@ func (p *Publisher) Run(ctx context.Context) error {
 
 // step tells of what has happened. Each move says up to which block the pool had come:
 // what a block takes out of the mempool is told before the block, and what comes in behind
-// it after.
+// it after; what a reorganization does is told between the blocks that leave and those
+// that come. That is Bitcoin Core's order.
 func (p *Publisher) step() error {
 	if err := p.cfg.Sync(); err != nil {
 		return err
@@ -228,13 +234,20 @@ func (p *Publisher) step() error {
 	p.mu.Unlock()
 	for i := range moves {
 		m := &moves[i]
-		if m.Point != p.tip {
+		switch {
+		case m.Point == p.tip:
+		case m.Reorg:
+			p.retreat(m.Point)
+		default:
 			p.advance(m.Point)
 		}
 		p.move(m)
 	}
 	if known {
 		p.advance(point)
+	}
+	if at, ok := p.cfg.Chain.Header(p.tip); ok {
+		p.work = at.Work
 	}
 	return nil
 }
@@ -258,7 +271,6 @@ func (p *Publisher) advance(to consensus.Hash) {
 		p.tip = to
 		return
 	}
-	work := at.Work
 	var path []chain.HeaderInfo // to the target, newest first
 	for n := target; ok && at.Hash != n.Hash && len(path) < maxSteps; {
 		if at.Height >= n.Height { // above, or beside it on another branch
@@ -271,12 +283,27 @@ func (p *Publisher) advance(to consensus.Hash) {
 	}
 	for _, n := range slices.Backward(path) {
 		p.block(&n, 'C')
-		if n.Work.Gt(&work) {
-			work = n.Work
+		if n.Work.Gt(&p.work) {
+			p.work = n.Work
 			p.newTip(&n)
 		}
 	}
 	p.tip = to
+}
+
+// retreat tells of the blocks that leave on the way to a block.
+func (p *Publisher) retreat(to consensus.Hash) {
+	target, ok := p.cfg.Chain.Header(to)
+	at, known := p.cfg.Chain.Header(p.tip)
+	for ok && known && at.Hash != target.Hash {
+		if target.Height > at.Height {
+			target, ok = p.cfg.Chain.Header(target.Header.Prev)
+			continue
+		}
+		p.block(&at, 'D')
+		at, known = p.cfg.Chain.Header(at.Header.Prev)
+		p.tip = at.Hash
+	}
 }
 
 // block tells that a block was connected (C) or disconnected (D).

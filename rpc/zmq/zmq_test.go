@@ -223,11 +223,11 @@ func TestMessagesAreBitcoinCores(t *testing.T) {
 	better := w.gen.Extend(2)
 	w.add(better...)
 	e.block(next, 'D', false)
-	e.block(better[0], 'C', false)
-	e.block(better[1], 'C', true)
 	for i, tx := range next.Txs[1:] { // 3 of them were counted as they left with the block
 		e.move(tx, 'A', byte(len(next.Txs)-1+len(next.Txs)-1+i+1))
 	}
+	e.block(better[0], 'C', false)
+	e.block(better[1], 'C', true)
 	w.wants(conn, e.list...)
 }
 
