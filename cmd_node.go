@@ -26,7 +26,7 @@ func nodeCommand() *cli.Command {
 		Name:  "node",
 		Usage: "run a full node until it is stopped (Ctrl-C, SIGTERM or `lode rpc stop`)",
 		Flags: slices.Concat(networkFlags(), ledgerFlags(), nodeLedgerFlags(), peerFlags(), rpcServerFlags(), rpcUserFlags(), walletRPCFlags(), identityFlags(),
-			nodeMineFlags(), stratumFlags(), electrumFlags(), faucetFlags(), policyFlags(), logFlags(), notifyFlags(), zmqFlags(), []cli.Flag{confFlag()}),
+			nodeMineFlags(), stratumFlags(), electrumFlags(), faucetFlags(), policyFlags(), logFlags(), debugFlags(), notifyFlags(), zmqFlags(), []cli.Flag{confFlag()}),
 		Action: func(c *cli.Context) error {
 			if err := readConf(c); err != nil {
 				return err
@@ -117,7 +117,9 @@ type nodeConfig struct {
 	estimatesAge   time.Duration // saved fee estimates that are older do not count
 	logLevel       slog.Level
 	logLevels      *logcat.Levels
-	logFile        string       // empty for standard output
+	logFile        string // empty for standard output
+	logJSON        bool
+	pprof          string       // where profiles are served; empty for nowhere
 	logPath        string       // where the log goes; empty if that is no file
 	log            *slog.Logger // made by openLog
 	commands       commands
@@ -135,7 +137,7 @@ func newNodeConfig(c *cli.Context) (*nodeConfig, error) {
 		return nil, err
 	}
 	n := &nodeConfig{spec: net.spec, dir: net.dir, clock: clock.New(nil)}
-	for _, read := range []func(*cli.Context) error{n.readLogFlags, n.readLedgerFlags, n.readPeerFlags, n.readRPCFlags, n.readWalletFlags, n.readIdentityFlags, n.readMineFlags, n.readNotifyFlags, n.readZMQFlags, n.readElectrumFlags, n.readFaucetFlags} {
+	for _, read := range []func(*cli.Context) error{n.readLogFlags, n.readDebugFlags, n.readLedgerFlags, n.readPeerFlags, n.readRPCFlags, n.readWalletFlags, n.readIdentityFlags, n.readMineFlags, n.readNotifyFlags, n.readZMQFlags, n.readElectrumFlags, n.readFaucetFlags} {
 		if err := read(c); err != nil {
 			return nil, err
 		}

@@ -16,6 +16,7 @@ import (
 func logFlags() []cli.Flag {
 	return withEnv(
 		&cli.StringFlag{Name: "log-level", Value: "info", Usage: "log `LEVEL`: debug, info, warn or error"},
+		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "write the log as `FORMAT`: text, or json, an object a line"},
 		&cli.StringFlag{Name: "log-file", DefaultText: "standard output", Usage: "append the log to `FILE`, which SIGHUP opens again"},
 	)
 }
@@ -26,6 +27,13 @@ func (n *nodeConfig) readLogFlags(c *cli.Context) error {
 		return usageError(c.Command.HelpName, "--log-level %q: want debug, info, warn or error", c.String("log-level"))
 	}
 	n.logFile = c.String("log-file")
+	switch c.String("log-format") {
+	case "text":
+	case "json":
+		n.logJSON = true
+	default:
+		return usageError(c.Command.HelpName, "--log-format %.40q: want text or json", c.String("log-format"))
+	}
 	return nil
 }
 
@@ -48,7 +56,12 @@ func (n *nodeConfig) openLog(stdout io.Writer) (end func(), err error) {
 	}
 	surviveBrokenPipe()
 	n.logLevels = logcat.New(n.logLevel)
-	n.log = slog.New(n.logLevels.Handler(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	options := &slog.HandlerOptions{Level: slog.LevelDebug}
+	var lines slog.Handler = slog.NewTextHandler(out, options)
+	if n.logJSON {
+		lines = slog.NewJSONHandler(out, options)
+	}
+	n.log = slog.New(n.logLevels.Handler(lines))
 	return func() {
 		out.close()
 		hangup.Store(nil)

@@ -154,6 +154,7 @@ func (n *nodeConfig) serve(ctx context.Context, p *nodeParts, server *rpc.Server
 	group.Go(func() error { return p.peers.Run(ctx) })
 	group.Go(func() error { n.askSeeds(ctx, p.peers); return nil })
 	group.Go(func() error { return p.events.Run(ctx) })
+	group.Go(func() error { return n.serveProfiles(ctx) })
 	group.Go(func() error { n.keepMemory(ctx); return nil })
 	group.Go(func() error { n.watch(ctx, p, run); return nil })
 	group.Go(func() error { n.loadFiles(ctx, p.ledger); return nil })

@@ -190,6 +190,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		http.Error(w, "/faucet is for this machine alone; allow others with --open-page", http.StatusForbidden)
 		return
+	case r.URL.Path == "/healthz" || r.URL.Path == "/readyz":
+		s.serveHealth(w, r)
+		return
 	case r.URL.Path == "/metrics":
 		s.serveMetrics(w, r)
 		return
@@ -223,7 +226,7 @@ const faucetPath = "/faucet"
 // serves reports whether anything is at a path.
 func (s *Server) serves(path string) bool {
 	switch {
-	case path == "/" || path == "/metrics" || strings.HasPrefix(path, walletPath) || s.servesPage(path):
+	case path == "/" || path == "/metrics" || path == "/healthz" || path == "/readyz" || strings.HasPrefix(path, walletPath) || s.servesPage(path):
 		return true
 	case s.cfg.Esplora != nil && strings.HasPrefix(path, apiPath), s.cfg.REST && strings.HasPrefix(path, restPath), s.cfg.Faucet != nil && path == faucetPath:
 		return true
