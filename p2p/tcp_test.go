@@ -399,6 +399,9 @@ func FuzzTCPFrame(f *testing.F) {
 	f.Add(all)
 	f.Add(all[:len(all)-1])
 	f.Add(frame(f, "hello", []byte("x")))
+	huge := frame(f, cmdBlock, nil)
+	binary.LittleEndian.PutUint32(huge[magicSize+commandSize:], maxPayload+1)
+	f.Add(huge)
 	magic := magicOf(f)
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		r := bytes.NewReader(stream)
@@ -406,7 +409,7 @@ func FuzzTCPFrame(f *testing.F) {
 			at := len(stream) - r.Len()
 			command, payload, _, err := readFrame(r, magic, nil)
 			if err != nil {
-				for _, kind := range []error{consensus.ErrDecode, errMagic, errChecksum, io.EOF, io.ErrUnexpectedEOF} {
+				for _, kind := range []error{consensus.ErrDecode, errOversized, errMagic, errChecksum, io.EOF, io.ErrUnexpectedEOF} {
 					if errors.Is(err, kind) {
 						return
 					}
