@@ -352,10 +352,17 @@ func (n *Node) noteHeard(p *peer) {
 
 // mayFollow reports whether a peer is asked for headers because it has announced a block
 // that is not known here: where the first headers are still to come, or there are none
-// that are recent, one peer for each block besides those that were asked anyhow.
+// that are recent, one peer for each block besides those that were asked anyhow. Who
+// serves no blocks is asked once, as in Bitcoin Core: its headers help little.
 func (s *syncer) mayFollow(p *peer, block consensus.Hash, recent bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !p.has(serviceNetwork) && !p.has(serviceNetworkLimited) {
+		if p.sync.followed {
+			return false
+		}
+		p.sync.followed = true
+	}
 	if recent || p.sync.everAsked {
 		return true
 	}

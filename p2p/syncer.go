@@ -35,6 +35,7 @@ type peerSync struct {
 
 	everAsked   bool           // for headers
 	asked       time.Time      // for headers, unanswered; zero if not
+	followed    bool           // it was asked for a block that it had announced, see mayFollow
 	heardOf     consensus.Hash // the last block that it has announced and that was not known here
 	mute        time.Time      // since when it has been asked and has sent no headers
 	again       bool           // since then it has announced what the answer may not reach

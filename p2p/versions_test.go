@@ -136,6 +136,40 @@ func TestBlocksAreForwardedUncheckedToNoOldVersions(t *testing.T) {
 	})
 }
 
+// Who serves no blocks is asked for headers by its first announcement alone.
+func TestWhoServesNothingIsFollowedOnce(t *testing.T) {
+	for services, once := range map[uint64]bool{serviceWitness: true, serviceWitness | serviceNetwork: false, serviceWitness | serviceNetworkLimited: false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			s := w.add("s", nil)
+			blocks := longChain(t, 3)
+			a := w.call(s, "203.0.113.1:1")
+			v := actorVersion(ProtocolVersion)
+			v.services = services
+			a.shakeAs(v)
+			a.hear(cmdGetHeaders)
+			a.say(msgHeaders{w.spec.Rules.Genesis().Header})
+			a.stillThere()
+			asked := 0
+			for _, b := range blocks {
+				a.say(&msgInv{cmdInv, []invItem{{invBlock, b.Header.Hash()}}})
+				a.stillThere()
+				for _, m := range a.unheard {
+					if m.command() == cmdGetHeaders {
+						asked++
+					}
+				}
+				a.unheard = nil
+				a.say(msgHeaders{b.Header})
+				a.stillThere()
+			}
+			if asked == 0 || (asked == 1) != once {
+				t.Errorf("services %x: asked %d times for %d announcements", services, asked, len(blocks))
+			}
+		})
+	}
+}
+
 // Nobody may set a filter here: whoever tries is disconnected, as by Bitcoin Core
 // without -peerbloomfilters.
 func TestFiltersAreRefused(t *testing.T) {
