@@ -83,7 +83,7 @@ func (c *Chain) flush() error {
 	if err := errors.Join(c.blocks.Sync(), c.undos.Sync()); err != nil {
 		return err
 	}
-	var b batch
+	b := newBatch()
 	if err := c.flushNodes(&b); err != nil {
 		return err
 	}

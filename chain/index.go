@@ -47,8 +47,9 @@ type index struct {
 	kept     bool   // or else removed
 	change   func(b *indexBatch, block *indexedBlock, revert bool) error
 
-	limit   int  // blocks to take at a time; only run uses this and what follows
-	waiting bool // for a block that is damaged on disk
+	limit   int                  // blocks to take at a time; only run uses this and what follows
+	waiting bool                 // for a block that is damaged on disk
+	totals  map[[32]byte]*totals // by key, some of those that were written, see addrindex
 
 	mu     sync.Mutex      // guards what follows
 	point  consensus.State // after the last block it has
@@ -68,7 +69,8 @@ type indexedBlock struct {
 type indexBatch struct {
 	batch
 	c      *Chain
-	totals map[[32]byte]*totals // by script, as they will be, see addrindex
+	totals map[[32]byte]*totals // by key, as they will be, see addrindex
+	known  map[[32]byte]*totals // by key, as they were written last
 	coins  *coinSet             // as it will be, see coinstatsindex
 	last   *filterHead          // of the last block that was added, see filterindex
 }
@@ -318,7 +320,7 @@ func (c *Chain) spentAnyhow(n *node) ([]consensus.Coin, error) {
 
 // write takes the first blocks back and adds the others.
 func (x *index) write(blocks []indexedBlock, reverted int, point consensus.Hash) error {
-	b := indexBatch{c: x.c, totals: make(map[[32]byte]*totals)}
+	b := indexBatch{batch: newBatch(), c: x.c, totals: make(map[[32]byte]*totals), known: x.totals}
 	for i := range blocks {
 		if err := x.change(&b, &blocks[i], i < reverted); err != nil {
 			return err
@@ -336,7 +338,11 @@ func (x *index) write(blocks []indexedBlock, reverted int, point consensus.Hash)
 	if err := x.c.blocks.Sync(); err != nil {
 		return err
 	}
-	return x.c.store.write(&b.batch, false)
+	if err := x.c.store.write(&b.batch, false); err != nil {
+		return err
+	}
+	x.remember(b.totals)
+	return nil
 }
 
 // The state of an index in the database: a byte for the format of its entries,
@@ -372,6 +378,7 @@ func (x *index) load(ctx context.Context) error {
 	} else {
 		point = consensus.State{Hash: consensus.Hash(state[1:])} // and step will say so
 	}
+	x.totals = nil
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.point, x.synced = point, false

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/syndtr/goleveldb/leveldb"
@@ -63,7 +64,7 @@ type addrChange struct {
 // totals is the record of a key.
 type totals struct {
 	AddressTotals
-	key [32]byte
+	key, script [32]byte // script is the hash of the script; not set in what is only read
 }
 
 // scriptHash is the SHA-256 of the script that pays to a key.
@@ -71,8 +72,8 @@ func scriptHash(key [32]byte) [32]byte { return sha256.Sum256(consensus.TaprootS
 
 func changeAddrIndex(b *indexBatch, block *indexedBlock, revert bool) error {
 	spent := block.spent
+	changes := make(map[[32]byte]addrChange)
 	for i, tx := range block.Txs {
-		changes := make(map[[32]byte]addrChange)
 		for n := range tx.Out {
 			if key, ok := consensus.TaprootKey(tx.Out[n].Script); ok {
 				change := changes[key]
@@ -98,21 +99,20 @@ func changeAddrIndex(b *indexBatch, block *indexedBlock, revert bool) error {
 				return err
 			}
 		}
+		const many = 64 // to clear a map takes as long as it has ever been large
+		if len(changes) > many {
+			changes = make(map[[32]byte]addrChange)
+		}
+		clear(changes)
 	}
 	return nil
 }
 
 // changeAddr adds an entry, or takes it back.
 func (b *indexBatch) changeAddr(key [32]byte, block *indexedBlock, i int, change addrChange, revert bool) error {
-	script := scriptHash(key)
-	total, ok := b.totals[script]
-	if !ok {
-		var err error
-		if total, err = b.c.store.totals(script); err != nil {
-			return err
-		}
-		total.key = key
-		b.totals[script] = total
+	total, err := b.totalsOf(key)
+	if err != nil {
+		return err
 	}
 	entry, outs, ins := addrKey(key, block.height, uint32(i)), uint64(len(change.outs)), uint64(len(change.spends))
 	if revert {
@@ -123,6 +123,43 @@ func (b *indexBatch) changeAddr(key [32]byte, block *indexedBlock, i int, change
 	total.AddressTotals = AddressTotals{total.Received + change.received, total.Spent + change.spent, total.Txs + 1, total.Outputs + outs, total.Inputs + ins}
 	b.Put(entry, change.append(block.ids[i]))
 	return nil
+}
+
+// totalsOf finds the sums of a key as they will be: in this batch, among those that were
+// written last, or in the database.
+func (b *indexBatch) totalsOf(key [32]byte) (*totals, error) {
+	total, ok := b.totals[key]
+	if ok {
+		return total, nil
+	}
+	if last, ok := b.known[key]; ok {
+		copied := *last // of a batch that is not written nothing must stay
+		total = &copied
+	} else {
+		script := scriptHash(key)
+		var err error
+		if total, err = b.c.store.totals(script); err != nil {
+			return nil, err
+		}
+		total.key, total.script = key, script
+	}
+	b.totals[key] = total
+	return total, nil
+}
+
+// maxKnownTotals is about how many sums an index remembers beside the database: 32 MB.
+const maxKnownTotals = 200_000
+
+// remember keeps sums that were written, for the next batches.
+func (x *index) remember(written map[[32]byte]*totals) {
+	if len(written) == 0 {
+		return
+	}
+	if x.totals == nil || len(x.totals)+len(written) > maxKnownTotals {
+		x.totals = written
+		return
+	}
+	maps.Copy(x.totals, written)
 }
 
 // append encodes the entry of a transaction.
@@ -142,16 +179,18 @@ func (c *addrChange) append(id consensus.Hash) []byte {
 
 // putTotals writes the sums that have changed.
 func (b *indexBatch) putTotals() {
-	for script, t := range b.totals {
+	value := make([]byte, 0, 128)
+	for _, t := range b.totals {
 		if t.Txs == 0 {
-			b.Delete(totalsKey(script))
+			b.Delete(totalsKey(t.script))
 			continue
 		}
-		value := make([]byte, 0, 64)
+		value = value[:0]
 		for _, n := range []uint64{uint64(t.Received), uint64(t.Spent), t.Txs, t.Outputs, t.Inputs} {
 			value = consensus.AppendCompactSize(value, n)
 		}
-		b.Put(totalsKey(script), append(value, t.key[:]...))
+		value = append(value, t.key[:]...)
+		b.Put(totalsKey(t.script), value)
 	}
 }
 

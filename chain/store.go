@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"strings"
 
@@ -217,6 +218,12 @@ func (s *store) tails() (blocks, undos blockfile.Position, err error) {
 
 // batch collects changes that are made together or not at all.
 type batch struct{ leveldb.Batch }
+
+// newBatch is a batch for many small records: LevelDB's own grows by ever smaller steps,
+// and copies itself for each.
+func newBatch() batch {
+	return batch{*leveldb.MakeBatchWithConfig(&leveldb.BatchConfig{InitialCapacity: 64 << 10, GrowLimit: math.MaxInt32})}
+}
 
 func (b *batch) putNode(n *node)                    { b.Put(headerKey(n.Hash()), record(n)) }
 func (b *batch) putHash(key byte, h consensus.Hash) { b.Put([]byte{key}, h[:]) }
