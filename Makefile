@@ -124,7 +124,9 @@ wallet-histories: ## hold wallets to the ledger through SEEDS (1000) histories o
 
 .PHONY: page
 page: ## let a browser (CHROMIUM, Debian's chromium) watch the pages of a node and of a testnet while blocks, payments and reorganizations happen
-	LODE_TEST_CHROMIUM="$$(command -v $(or $(CHROMIUM),chromium))" $(GO) test ./rpc/web ./testnet -run 'Page' -count 1 -timeout 20m -v
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$$dir" axe-core@4.10.3 >/dev/null && \
+		LODE_TEST_AXE="$$dir/node_modules/axe-core/axe.min.js" \
+		LODE_TEST_CHROMIUM="$$(command -v $(or $(CHROMIUM),chromium))" $(GO) test ./rpc/web ./testnet -run 'Page' -count 1 -timeout 20m -v
 
 .PHONY: zmq
 zmq: ## let a subscriber of libzmq (Debian: python3-zmq; PYTHON=FILE) hear what is published

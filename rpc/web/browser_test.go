@@ -134,3 +134,40 @@ func TestHostileTextOnThePageIsNotRun(t *testing.T) {
 		t.Errorf("what strangers wrote was run or became elements: %s", got)
 	}
 }
+
+// TestPageIsForEverybody has axe-core look at every page in both themes, on a telephone
+// and on a large screen.
+func TestPageIsForEverybody(t *testing.T) {
+	if os.Getenv("LODE_TEST_AXE") == "" {
+		t.Skip("set LODE_TEST_AXE to the axe.min.js of axe-core (npm), or call make page")
+	}
+	axe, err := os.ReadFile(os.Getenv("LODE_TEST_AXE"))
+	check(t, err)
+	n := newNode(t)
+	n.net.peers = append(n.net.peers, p2p.PeerInfo{ID: 1, SubVer: "/Peer:1/", Addr: "192.0.2.1:1", HandshakeIsOver: true})
+	next := n.gen.Extend(1)[0]
+	for _, err := range n.pool.AddAll(next.Txs[1:]) {
+		check(t, err)
+	}
+	b := openTab(t, n.http.URL+"/")
+	b.sees("h1", "Block 8")
+	b.do(string(axe) + "; 1")
+	const drawn = `new Promise((done, fail) => { const begin = Date.now(), look = () => document.querySelector("main h1") ? done() : Date.now() - begin > 40000 ? fail("no heading") : setTimeout(look, 20); look(); })`
+	block, tx := hashOf(n.gen.Blocks[4]), next.Txs[1].TxID().String()
+	for _, width := range []int{390, 1440} {
+		b.Call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}, nil)
+		for _, theme := range []string{"light", "dark"} {
+			b.Call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": theme}}}, nil)
+			for _, page := range []string{"", "forks", "forks/" + block, "block/" + block, "tx/" + tx, "mempool", "peers", "peer/1", "pool", "rules", "why/" + block, "why/" + tx, "change/" + block, "nothing"} {
+				b.do(`document.querySelector("main").replaceChildren()`)
+				b.goTo("#/" + page)
+				b.do(drawn)
+				found, err := b.eval(`new Promise(r => setTimeout(r, 50)).then(() => axe.run()).then(r => r.violations.map(v => v.id + ": " + v.nodes.slice(0, 3).map(n => n.target.join(" ") + " " + n.failureSummary.split("\n")[1]).join("; ")).join("\n"))`)
+				check(t, err)
+				if found != "" {
+					t.Errorf("#/%.12s at %d pixels, %s:\n%s", page, width, theme, found)
+				}
+			}
+		}
+	}
+}
