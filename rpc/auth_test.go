@@ -128,14 +128,16 @@ func TestForbiddenMethodInLog(t *testing.T) {
 func TestWalletPath(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "regtest", 0)
-	none := `{"result":null,"error":{"code":-32601,"message":"Method not found: this node serves no wallets; start it with --wallet-rpc, or use ` + "`lode wallet`" + `"},"id":1}`
+	const why = ": this node serves no wallets; start it with --wallet-rpc, or use `lode wallet`\"},\"id\":1}"
+	none := `{"result":null,"error":{"code":-32601,"message":"Method not found` + why
+	noWallet := `{"result":null,"error":{"code":-18,"message":"Requested wallet does not exist or is not loaded` + why
 	for _, test := range []struct {
 		path, body, want string
 		status           int
 	}{
 		{"/wallet/a", `{"method":"getblockcount","id":1}`, `{"result":0,"error":null,"id":1}`, 200},
 		{"/wallet/", `{"method":"getblockcount","id":1}`, `{"result":0,"error":null,"id":1}`, 200},
-		{"/wallet/a", `{"method":"getbalance","id":1}`, none, 404},
+		{"/wallet/a", `{"method":"getbalance","id":1}`, noWallet, 500},
 		{"/wallet/a", `{"method":"nothing","id":1}`, `{"result":null,"error":{"code":-32601,"message":"Method not found"},"id":1}`, 404},
 		{"/", `{"method":"createwallet","params":["a"],"id":1}`, none, 404},
 	} {

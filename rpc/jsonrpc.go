@@ -346,7 +346,7 @@ func (s *Server) batchAllowed(w http.ResponseWriter, who caller, body []byte) bo
 func (s *Server) execute(ctx context.Context, who caller, call *request) (result any, failure *Error) {
 	m, ok := s.table[call.method]
 	if !ok {
-		return nil, s.noMethod(call.method)
+		return nil, s.noMethod(call.method, who.wallet)
 	}
 	defer func() {
 		if v := recover(); v != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"lode/consensus"
+	"lode/rpc/code"
 	"lode/rpc/manual"
 )
 
@@ -45,9 +46,13 @@ func (s *Server) walletCalls() calls {
 
 // noMethod is the error for a call that there is not. Those to wallets say how to
 // have them.
-func (s *Server) noMethod(name string) *Error {
+func (s *Server) noMethod(name string, at WalletPath) *Error {
 	if s.cfg.Wallets == nil && walletMethods[name] {
-		return &Error{codeNoMethod, "Method not found: this node serves no wallets; start it with --wallet-rpc, or use `lode wallet`"}
+		const why = ": this node serves no wallets; start it with --wallet-rpc, or use `lode wallet`"
+		if at.Name != "" {
+			return &Error{code.NoWallet, "Requested wallet does not exist or is not loaded" + why}
+		}
+		return &Error{codeNoMethod, "Method not found" + why}
 	}
 	if name == "generate" {
 		return &Error{codeNoMethod, generateIsGone}
