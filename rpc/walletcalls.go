@@ -49,7 +49,7 @@ func (s *Server) walletCalls() calls {
 func (s *Server) noMethod(name string, at WalletPath) *Error {
 	if s.cfg.Wallets == nil && walletMethods[name] {
 		const why = ": this node serves no wallets; start it with --wallet-rpc, or use `lode wallet`"
-		if at.Name != "" {
+		if at.Named && at.Name != "" {
 			return &Error{code.NoWallet, "Requested wallet does not exist or is not loaded" + why}
 		}
 		return &Error{codeNoMethod, "Method not found" + why}
