@@ -28,7 +28,7 @@ func rpcServerFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "rest", Usage: "answer Bitcoin Core's REST requests (/rest) on the RPC port, without a password, from this machine and from --rpc-allow-ip"},
 		&cli.BoolFlag{Name: "open-metrics", Usage: "let other machines read /metrics on the RPC port too, without a password"},
 		&cli.BoolFlag{Name: "open-page", Usage: "let other machines see the page and /events on the RPC port too, without a password; peers' addresses are left out"},
-		&cli.StringSliceFlag{Name: "rpc-allow-host", Usage: "answer RPC calls made to the host `NAME` too; may be repeated"},
+		&cli.StringSliceFlag{Name: "rpc-allow-host", Usage: "answer RPC calls made to the host `NAME` too, or with a dot before it to all names below; may be repeated"},
 	)
 }
 

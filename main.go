@@ -53,7 +53,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Name:            "lode",
 		Usage:           "a minimal proof-of-work blockchain node, miner and wallet",
 		Version:         version,
-		Commands:        []*cli.Command{nodeCommand(), mineCommand(), walletCommand(), rpcCommand(), explainCommand(), rpcAuthCommand(), chainCommand(), testnetCommand(), seedCommand()},
+		Commands:        []*cli.Command{nodeCommand(), mineCommand(), walletCommand(), rpcCommand(), explainCommand(), rpcAuthCommand(), chainCommand(), testnetCommand(), seedCommand(), healthCommand()},
 		HideHelpCommand: true,
 		Writer:          stdout,
 		ErrWriter:       stderr,

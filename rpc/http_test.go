@@ -97,7 +97,7 @@ func TestGuessesAreLoggedOnce(t *testing.T) {
 
 func TestHostAndOrigin(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, "regtest", 0, func(c *rpc.Config) { c.AllowHosts = []string{"Node.example"} })
+	n := newNode(t, "regtest", 0, func(c *rpc.Config) { c.AllowHosts = []string{"Node.example", ".Pods.example"} })
 	for _, test := range []struct {
 		host, origin string
 		status       int
@@ -115,6 +115,12 @@ func TestHostAndOrigin(t *testing.T) {
 		{"", "http://127.0.0.1:18443", 403},
 		{"", "null", 403},
 		{"evil.example", "", 403},
+		{"node-1.pods.example:18443", "", 200},
+		{"a.b.PODS.example", "", 200},
+		{"pods.example", "", 403},
+		{".pods.example", "", 403},
+		{"evilpods.example", "", 403},
+		{"node.pods.example.evil.example", "", 403},
 		{"evil.example:18443", "", 403},
 		{"localhost.evil.example:18443", "", 403},
 		{"127.0.0.1.evil.example", "", 403},

@@ -53,7 +53,7 @@ type Config struct {
 	MaxCalls       int                   // at once, with those that wait; 0 means 64, and half of the connections that wait
 	Timeout        time.Duration         // for what a caller says; 0 means the defaults of package httpd
 	AllowCallers   []netip.Prefix        // networks besides the loopback's that calls may come from; none for all
-	AllowHosts     []string              // names besides the loopback's that callers may use for this server
+	AllowHosts     []string              // names besides the loopback's that callers may use for this server; .SUFFIX for all below it
 	Miners         MiningPool            // nil if the node serves no pool
 	BanTime        time.Duration         // for how long setban bans; 0 means DefaultBan
 	OpenMetrics    bool                  // /metrics answers not only callers on loopback
@@ -371,7 +371,8 @@ func (s *Server) hostAllowed(r *http.Request) bool {
 		return true // a page cannot make an address mean another machine
 	}
 	for _, allowed := range s.cfg.AllowHosts {
-		if name == strings.ToLower(allowed) {
+		allowed = strings.ToLower(allowed)
+		if below := strings.HasPrefix(allowed, "."); below && len(name) > len(allowed) && strings.HasSuffix(name, allowed) || !below && name == allowed {
 			return true
 		}
 	}

@@ -41,6 +41,11 @@ func TestStrangerJoinsByDNS(t *testing.T) {
 	})
 	b := startNode(t, t.TempDir(), "--loopback-is-public", "--outbound", "8", "--seed", "dns:seed.test", "--dns-server", server)
 	waitFor(t, "the chain", func() bool { return b.rpc("getblockcount") == "3" })
+	waitFor(t, "it to be in sync", func() bool { _, _, status := b.try("health", "--synced"); return status == 0 })
+	b.stop(syscall.SIGTERM)
+	if _, errs, status := b.try("health"); status != 1 || strings.Count(errs, "\n") != 1 {
+		t.Errorf("the health of a node that is stopped: status %d, %s", status, errs)
+	}
 	for _, wrong := range [][]string{{"seed"}, {"seed", "1.2.3.4"}, {"seed", "a..b"}, {"node", "--seed", "dns:x y"}, {"node", "--dns-server", "name"}} {
 		if _, errs, status := lode(t, append(wrong, "--network", "regtest", "--datadir", t.TempDir())...); status != 2 || strings.Count(errs, "\n") != 1 {
 			t.Errorf("%v: status %d, %s", wrong, status, errs)
