@@ -10,13 +10,13 @@ import (
 
 // candidate is a transaction that may come in.
 type candidate struct {
-	*node
+	*Node
 	coins     []consensus.Coin
 	data      []int            // the inputs that spend a data output of the pool, which nothing can
 	tip       consensus.Hash   // that the coins were looked up at
 	confirmed bool             // all of the coins are
-	replaced  []*node          // what must go, parents before children
-	change    *change          // as staged
+	replaced  []*Node          // what must go, parents before children
+	change    *Change          // as staged
 	seen      uint64           // the change of the pool that it was staged at
 	limit     FeeRate          // what it may pay at most, or 0
 	trace     *consensus.Trace // nil but for an explanation
@@ -57,9 +57,9 @@ func (p *Pool) prepareTraced(tx *consensus.Tx, t *consensus.Trace) (*candidate, 
 	if err := p.cfg.Policy.checkStandard(tx, t); err != nil {
 		return nil, err
 	}
-	return &candidate{trace: t, node: &node{
+	return &candidate{trace: t, Node: &Node{
 		Entry: Entry{Tx: tx, TxID: tx.TxID(), WTxID: tx.WTxID(), Size: tx.VSize(), Weight: tx.Weight(), Sigops: tx.SigopsCost()},
-		usage: usage(tx),
+		Usage: Memory(tx),
 	}}, nil
 }
 
@@ -75,7 +75,7 @@ func (p *Pool) examine(r *chain.Reader, c *candidate, t terms) error {
 
 // again examines c again, which passed before, if it must.
 func (p *Pool) again(r *chain.Reader, c *candidate) error {
-	if c.tip != p.point || !c.confirmed || c.fee != modified(c.Fee, p.deltas[c.TxID]) {
+	if c.tip != p.point || !c.confirmed || c.Modified != modified(c.Fee, p.deltas[c.TxID]) {
 		return p.examine(r, c, alone)
 	}
 	if c.seen == p.change {
@@ -84,7 +84,7 @@ func (p *Pool) again(r *chain.Reader, c *candidate) error {
 	if err := p.known(c); err != nil {
 		return err
 	}
-	if err := p.checkFee(feeSize{c.fee, c.Size}); err != nil {
+	if err := p.checkFee(feeSize{c.Modified, c.Size}); err != nil {
 		return err
 	}
 	return p.fit(c, alone)
@@ -140,9 +140,9 @@ func (p *Pool) look(r *chain.Reader, c *candidate, t terms, with []*candidate) (
 	if c.Fee, err = rules.CheckInputs(tx, c.coins, height); err != nil {
 		return err
 	}
-	c.Time, c.Height, c.fee = p.cfg.Now(), tip.Height, modified(c.Fee, p.deltas[c.TxID])
+	c.Time, c.Height, c.Modified = p.cfg.Now(), tip.Height, modified(c.Fee, p.deltas[c.TxID])
 	c.tip = tip.Hash
-	c.volatile = isVolatile(tx, c.coins)
+	c.Volatile = isVolatile(tx, c.coins)
 	return p.lookPolicy(c, t)
 }
 
@@ -157,23 +157,23 @@ func (p *Pool) lookPolicy(c *candidate, t terms) error {
 		return err
 	}
 	if t := c.trace; t != nil {
-		t.Rule(ruleDustFee, "fee", c.fee, "dust outputs", policy.dustOutputs(tx))
+		t.Rule(ruleDustFee, "fee", c.Modified, "dust outputs", policy.dustOutputs(tx))
 	}
-	if (c.Fee != 0 || c.fee != 0) && policy.dustOutputs(tx) > 0 {
+	if (c.Fee != 0 || c.Modified != 0) && policy.dustOutputs(tx) > 0 {
 		return refuse(ErrDust, "tx with dust output must be 0-fee")
 	}
 	least := policy.MinRelay.Fee(c.Size)
 	if t := c.trace; t != nil {
-		t.Rule(ruleMinRelay, "fee", c.fee, "least", least, "virtual bytes", c.Size)
+		t.Rule(ruleMinRelay, "fee", c.Modified, "least", least, "virtual bytes", c.Size)
 	}
-	if t != returning && tx.Version != trucVersion && c.fee < least {
-		return refuse(ErrMinRelayFee, "%d < %d", c.fee, least)
+	if t != returning && tx.Version != trucVersion && c.Modified < least {
+		return refuse(ErrMinRelayFee, "%d < %d", c.Modified, least)
 	}
 	if t == alone || t == tested {
 		if t := c.trace; t != nil {
-			t.Rule(ruleMempoolFee, "fee", c.fee, "least", p.minFee().Fee(c.Size), "virtual bytes", c.Size)
+			t.Rule(ruleMempoolFee, "fee", c.Modified, "least", p.minFee().Fee(c.Size), "virtual bytes", c.Size)
 		}
-		return p.checkFee(feeSize{c.fee, c.Size})
+		return p.checkFee(feeSize{c.Modified, c.Size})
 	}
 	return nil
 }
@@ -240,13 +240,13 @@ func (s *coinSource) Coin(o consensus.OutPoint) (consensus.Coin, bool) {
 }
 
 // maker is the transaction of the pool, or of with, that makes a coin.
-func (p *Pool) maker(o consensus.OutPoint, with []*candidate) (*node, bool) {
+func (p *Pool) maker(o consensus.OutPoint, with []*candidate) (*Node, bool) {
 	if n, ok := p.byTxID[o.TxID]; ok {
 		return n, true
 	}
 	for _, c := range with {
 		if c.TxID == o.TxID {
-			return c.node, true
+			return c.Node, true
 		}
 	}
 	return nil, false
@@ -275,21 +275,21 @@ func (p *Pool) findCoins(r *chain.Reader, c *candidate, with []*candidate) error
 	if !ok {
 		return refuse(consensus.ErrMissingInputs, "coin %s", gone)
 	}
-	c.coins, c.confirmed, c.parents, c.data = coins, !source.pooled, nil, nil
+	c.coins, c.confirmed, c.Parents, c.data = coins, !source.pooled, nil, nil
 	if c.confirmed {
 		return nil
 	}
 	for i := range c.Tx.In {
 		o := c.Tx.In[i].PrevOut
 		parent, ok := p.maker(o, with)
-		if ok && !slices.Contains(c.parents, parent) {
-			c.parents = append(c.parents, parent)
+		if ok && !slices.Contains(c.Parents, parent) {
+			c.Parents = append(c.Parents, parent)
 		}
 		if ok && source.data && consensus.IsDataScript(parent.Tx.Out[o.Index].Script) {
 			c.data = append(c.data, i)
 		}
 	}
-	sortByTxID(c.parents) // as Bitcoin Core looks at them
+	SortByTxID(c.Parents) // as Bitcoin Core looks at them
 	return nil
 }
 
@@ -298,11 +298,11 @@ func (p *Pool) fit(c *candidate, t terms) (err error) {
 	direct := p.conflicts(c.Tx)
 	sibling := false
 	if t != returning {
-		var evict *node
+		var evict *Node
 		if t := c.trace; t != nil {
-			t.Rule(ruleTRUC, "version", c.Tx.Version, "unconfirmed parents", len(c.parents), "virtual bytes", c.Size)
+			t.Rule(ruleTRUC, "version", c.Tx.Version, "unconfirmed parents", len(c.Parents), "virtual bytes", c.Size)
 		}
-		if evict, err = checkTRUC(c.node, c.parents, direct); err != nil {
+		if evict, err = checkTRUC(c.Node, c.Parents, direct); err != nil {
 			return err
 		}
 		if evict != nil {
@@ -310,12 +310,12 @@ func (p *Pool) fit(c *candidate, t terms) (err error) {
 		}
 	}
 	p.seq++
-	c.seq = p.seq
+	c.Seq = p.seq
 	if c.replaced = nil; len(direct) == 0 {
 		if t := c.trace; t != nil {
-			t.Rule(ruleCluster, "unconfirmed parents", len(c.parents), "most transactions", p.cfg.Policy.MaxCluster, "most virtual bytes", p.cfg.Policy.MaxClusterSize)
+			t.Rule(ruleCluster, "unconfirmed parents", len(c.Parents), "most transactions", p.cfg.Policy.MaxCluster, "most virtual bytes", p.cfg.Policy.MaxClusterSize)
 		}
-		c.change, err = p.stage(nil, []*node{c.node})
+		c.change, err = p.stage(nil, []*Node{c.Node})
 	} else {
 		err = p.replace(c, direct, sibling)
 	}
@@ -327,21 +327,21 @@ func (p *Pool) fit(c *candidate, t terms) (err error) {
 		return err
 	}
 	if t := c.trace; t != nil {
-		t.Rule(ruleDustSpent, "unconfirmed parents", len(c.parents))
+		t.Rule(ruleDustSpent, "unconfirmed parents", len(c.Parents))
 	}
-	return p.checkDustSpent(c.node)
+	return p.checkDustSpent(c.Node)
 }
 
 // checkLimit makes sure that c does not pay more than whoever sent it wanted.
 func (c *candidate) checkLimit() error {
-	if c.limit > 0 && linearize.CompareRates(c.fee, c.Size, consensus.Amount(c.limit), 1000) > 0 {
+	if c.limit > 0 && linearize.CompareRates(c.Modified, c.Size, consensus.Amount(c.limit), 1000) > 0 {
 		return refuse(ErrMaxFeeRate, "")
 	}
 	return nil
 }
 
 // conflicts lists the transactions that spend what tx spends.
-func (p *Pool) conflicts(tx *consensus.Tx) (list []*node) {
+func (p *Pool) conflicts(tx *consensus.Tx) (list []*Node) {
 	for i := range tx.In {
 		if n, ok := p.spends[tx.In[i].PrevOut]; ok && !slices.Contains(list, n) {
 			list = append(list, n)
@@ -352,8 +352,8 @@ func (p *Pool) conflicts(tx *consensus.Tx) (list []*node) {
 
 // checkDustSpent makes sure that n spends all dust of its parents: nothing else
 // would ever.
-func (p *Pool) checkDustSpent(n *node) error {
-	for _, parent := range n.parents {
+func (p *Pool) checkDustSpent(n *Node) error {
+	for _, parent := range n.Parents {
 		for i := range parent.Tx.Out {
 			spends := func(in consensus.TxIn) bool {
 				return in.PrevOut == consensus.OutPoint{TxID: parent.TxID, Index: uint32(i)}

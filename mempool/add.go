@@ -227,15 +227,15 @@ func (p *Pool) accept(a *adding) error {
 	if !a.time.IsZero() {
 		c.Time = a.time
 	}
-	p.track(c.node, !a.time.IsZero())
+	p.track(c.Node, !a.time.IsZero())
 	p.commit(c.change)
 	p.came(c.change)
 	if !a.packaged {
 		p.trim()
 	}
-	if c.cluster == nil {
+	if c.Cluster == nil {
 		return tooCheap(refuse(ErrFull, "its fee rate is below that of the others"))
 	}
-	a.entry, a.paid = &c.Entry, c.fee
+	a.entry, a.paid = &c.Entry, c.Modified
 	return nil
 }

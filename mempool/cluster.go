@@ -7,21 +7,21 @@ import (
 	"lode/mempool/linearize"
 )
 
-// cluster is a connected group of transactions, linearized.
-type cluster struct {
-	txs     []*node // parents before children
-	chunks  []chunk // their fee rates fall
-	seq     uint64  // of its oldest transaction
+// Cluster is a connected group of transactions, linearized.
+type Cluster struct {
+	Txs     []*Node // parents before children
+	Chunks  []Chunk // their fee rates fall
+	Seq     uint64  // of its oldest transaction
 	touched bool    // by the change that is being staged
 }
 
-// change is a set of transactions that go and of others that come, with what
+// Change is a set of transactions that go and of others that come, with what
 // becomes of their clusters. Nothing of it shows in the pool before it is
 // committed.
-type change struct {
-	gone     []*node // parents before children
-	came     []*node // parents before children
-	old, new []*cluster
+type Change struct {
+	Gone     []*Node // parents before children
+	Came     []*Node // parents before children
+	Old, New []*Cluster
 }
 
 // isGone is the staged index of a node that goes.
@@ -30,23 +30,23 @@ const isGone = -1
 // stage finds out what becomes of the clusters if gone goes and came comes. No
 // child may stay without its parent, unless that was confirmed. The error is of
 // kind ErrClusterSize. The caller holds mu.
-func (p *Pool) stage(gone, came []*node) (*change, error) {
-	c := &change{gone: gone, came: came}
+func (p *Pool) stage(gone, came []*Node) (*Change, error) {
+	c := &Change{Gone: gone, Came: came}
 	for _, n := range gone {
-		c.touch(n.cluster)
+		c.touch(n.Cluster)
 	}
 	for _, n := range came {
-		for _, parent := range n.parents {
-			c.touch(parent.cluster)
+		for _, parent := range n.Parents {
+			c.touch(parent.Cluster)
 		}
 	}
 	for _, n := range gone {
 		n.staged = isGone
 	}
-	var members []*node // parents before children: those that come have no children before them
-	for _, old := range c.old {
+	var members []*Node // parents before children: those that come have no children before them
+	for _, old := range c.Old {
 		old.touched = false
-		for _, n := range old.txs {
+		for _, n := range old.Txs {
 			if n.staged != isGone {
 				members = append(members, n)
 			}
@@ -63,28 +63,28 @@ func (p *Pool) stage(gone, came []*node) (*change, error) {
 		}
 	}
 	for _, group := range groups {
-		c.new = append(c.new, linearized(group))
+		c.New = append(c.New, linearized(group))
 	}
 	return c, nil
 }
 
 // touch notes that a cluster changes. A node that is not in the pool yet has
 // none.
-func (c *change) touch(old *cluster) {
+func (c *Change) touch(old *Cluster) {
 	if old == nil || old.touched {
 		return
 	}
 	old.touched = true
-	c.old = append(c.old, old)
-	for _, n := range old.txs {
+	c.Old = append(c.Old, old)
+	for _, n := range old.Txs {
 		n.staged = 0
 	}
 }
 
 // connected parts nodes into connected groups; each keeps the order.
-func connected(nodes []*node) (groups [][]*node) {
+func connected(nodes []*Node) (groups [][]*Node) {
 	if len(nodes) == 1 {
-		return [][]*node{nodes}
+		return [][]*Node{nodes}
 	}
 	root := make([]int, len(nodes)) // union-find
 	find := func(i int) int {
@@ -96,7 +96,7 @@ func connected(nodes []*node) (groups [][]*node) {
 	}
 	for i, n := range nodes {
 		n.staged, root[i] = i, i
-		for _, parent := range n.parents {
+		for _, parent := range n.Parents {
 			if parent.staged != isGone {
 				root[find(parent.staged)] = find(i)
 			}
@@ -116,53 +116,53 @@ func connected(nodes []*node) (groups [][]*node) {
 
 // linearized makes a cluster of a connected group, whose order so far is a
 // start.
-func linearized(group []*node) *cluster {
+func linearized(group []*Node) *Cluster {
 	g := linearize.New(len(group))
 	hint := make([]int, len(group))
-	c := &cluster{txs: make([]*node, len(group)), seq: group[0].seq}
+	c := &Cluster{Txs: make([]*Node, len(group)), Seq: group[0].Seq}
 	for i, n := range group {
-		n.staged, hint[i], g.Of[i] = i, i, linearize.FeeWeight{Fee: n.fee, Weight: n.Weight}
-		c.seq = min(c.seq, n.seq)
-		for _, parent := range n.parents {
+		n.staged, hint[i], g.Of[i] = i, i, linearize.FeeWeight{Fee: n.Modified, Weight: n.Weight}
+		c.Seq = min(c.Seq, n.Seq)
+		for _, parent := range n.Parents {
 			if parent.staged != isGone {
 				g.Depend(i, parent.staged)
 			}
 		}
 	}
 	order, sums := g.Linearize(hint, linearize.Cost)
-	c.chunks = make([]chunk, len(sums))
+	c.Chunks = make([]Chunk, len(sums))
 	at := 0
 	for i, sum := range sums {
-		c.chunks[i] = chunk{FeeWeight: sum, cluster: c, begin: at}
+		c.Chunks[i] = Chunk{FeeWeight: sum, Cluster: c, Begin: at}
 		for weight := 0; weight < sum.Weight; at++ {
-			c.txs[at] = group[order[at]]
-			weight += c.txs[at].Weight
+			c.Txs[at] = group[order[at]]
+			weight += c.Txs[at].Weight
 		}
-		c.chunks[i].end = at
+		c.Chunks[i].End = at
 	}
 	return c
 }
 
 // commit makes a change that was staged last. The caller holds mu.
-func (p *Pool) commit(c *change) {
-	for _, old := range c.old {
-		for i := range old.chunks {
-			p.order.remove(&old.chunks[i])
+func (p *Pool) commit(c *Change) {
+	for _, old := range c.Old {
+		for i := range old.Chunks {
+			p.order.remove(&old.Chunks[i])
 		}
 	}
-	for _, n := range c.gone {
-		p.estimator.Leave(n.mark)
+	for _, n := range c.Gone {
+		p.estimator.Leave(n.Mark)
 		p.unlink(n)
 	}
-	for _, n := range c.came {
+	for _, n := range c.Came {
 		p.link(n)
 	}
-	for _, made := range c.new {
-		for i := range made.chunks {
-			p.order.insert(&made.chunks[i])
+	for _, made := range c.New {
+		for i := range made.Chunks {
+			p.order.insert(&made.Chunks[i])
 		}
-		for i, n := range made.txs {
-			n.cluster, n.at = made, i
+		for i, n := range made.Txs {
+			n.Cluster, n.At = made, i
 		}
 	}
 	p.change++
@@ -170,9 +170,9 @@ func (p *Pool) commit(c *change) {
 }
 
 // link puts n among the others, whose parents are known.
-func (p *Pool) link(n *node) {
-	for _, parent := range n.parents {
-		parent.children = append(parent.children, n)
+func (p *Pool) link(n *Node) {
+	for _, parent := range n.Parents {
+		parent.Children = append(parent.Children, n)
 	}
 	for i := range n.Tx.In {
 		p.spends[n.Tx.In[i].PrevOut] = n
@@ -180,18 +180,18 @@ func (p *Pool) link(n *node) {
 	p.byTxID[n.TxID], p.byWTxID[n.WTxID] = n, n
 	p.journal.add(n.TxID)
 	p.ages(n)
-	p.usage += n.usage
+	p.usage += n.Usage
 	p.vbytes += n.Size
 	p.fees += n.Fee
 }
 
 // unlink takes n out from among the others.
-func (p *Pool) unlink(n *node) {
-	for _, parent := range n.parents {
-		parent.children = without(parent.children, n)
+func (p *Pool) unlink(n *Node) {
+	for _, parent := range n.Parents {
+		parent.Children = without(parent.Children, n)
 	}
-	for _, child := range n.children {
-		child.parents = without(child.parents, n)
+	for _, child := range n.Children {
+		child.Parents = without(child.Parents, n)
 	}
 	for i := range n.Tx.In {
 		delete(p.spends, n.Tx.In[i].PrevOut)
@@ -199,21 +199,21 @@ func (p *Pool) unlink(n *node) {
 	delete(p.byTxID, n.TxID)
 	delete(p.byWTxID, n.WTxID)
 	p.journal.add(n.TxID)
-	n.cluster = nil
-	p.usage -= n.usage
+	n.Cluster = nil
+	p.usage -= n.Usage
 	p.vbytes -= n.Size
 	p.fees -= n.Fee
 }
 
 // without is list with n taken out of it.
-func without(list []*node, n *node) []*node {
+func without(list []*Node, n *Node) []*Node {
 	i := slices.Index(list, n)
 	return slices.Delete(list, i, i+1)
 }
 
 // removeAll removes nodes, which must be complete, see stage. The caller holds
 // mu.
-func (p *Pool) removeAll(gone []*node) {
+func (p *Pool) removeAll(gone []*Node) {
 	if len(gone) == 0 {
 		return
 	}
@@ -224,27 +224,27 @@ func (p *Pool) removeAll(gone []*node) {
 	p.commit(c)
 }
 
-// chunk is the one that n is in.
-func (n *node) chunk() *chunk {
-	i, _ := slices.BinarySearchFunc(n.cluster.chunks, n.at, func(c chunk, at int) int { return c.end - 1 - at })
-	return &n.cluster.chunks[i]
+// Chunk is the one that n is in.
+func (n *Node) Chunk() *Chunk {
+	i, _ := slices.BinarySearchFunc(n.Cluster.Chunks, n.At, func(c Chunk, at int) int { return c.End - 1 - at })
+	return &n.Cluster.Chunks[i]
 }
 
-// relatives lists n and all that can be reached from it in one direction,
+// Relatives lists n and all that can be reached from it in one direction,
 // parents before children.
-func (n *node) relatives(direction func(*node) []*node) []*node {
-	return family([]*node{n}, direction)
+func (n *Node) Relatives(direction func(*Node) []*Node) []*Node {
+	return FamilyOf([]*Node{n}, direction)
 }
 
-func (n *node) up() []*node   { return n.parents }
-func (n *node) down() []*node { return n.children }
+func (n *Node) Up() []*Node   { return n.Parents }
+func (n *Node) Down() []*Node { return n.Children }
 
-// family lists nodes and all that can be reached from them in one direction,
+// FamilyOf lists nodes and all that can be reached from them in one direction,
 // parents before children.
-func family(nodes []*node, direction func(*node) []*node) []*node {
-	seen := make(map[*node]struct{}, len(nodes))
-	var list []*node
-	add := func(nodes []*node) {
+func FamilyOf(nodes []*Node, direction func(*Node) []*Node) []*Node {
+	seen := make(map[*Node]struct{}, len(nodes))
+	var list []*Node
+	add := func(nodes []*Node) {
 		for _, n := range nodes {
 			if _, ok := seen[n]; !ok {
 				seen[n] = struct{}{}
@@ -256,6 +256,6 @@ func family(nodes []*node, direction func(*node) []*node) []*node {
 	for i := 0; i < len(list); i++ {
 		add(direction(list[i]))
 	}
-	sortBySeq(list)
+	SortBySeq(list)
 	return list
 }

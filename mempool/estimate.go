@@ -24,8 +24,8 @@ func (p *Pool) EstimateRaw(h fees.Horizon, target int, part float64) fees.Raw {
 // track has an accepted transaction counted. One whose parents are not confirmed
 // may be held back by them, and says nothing; nor does one that came at another
 // time.
-func (p *Pool) track(n *node, saved bool) {
-	if len(n.parents) == 0 && !saved && n.Fee > 0 && n.fee == n.Fee {
-		n.mark = p.estimator.Enter(n.Height, int64(rateOf(n.Fee, n.Size)))
+func (p *Pool) track(n *Node, saved bool) {
+	if len(n.Parents) == 0 && !saved && n.Fee > 0 && n.Modified == n.Fee {
+		n.Mark = p.estimator.Enter(n.Height, int64(RateOf(n.Fee, n.Size)))
 	}
 }

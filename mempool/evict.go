@@ -12,13 +12,13 @@ import (
 // them: they are the last of their clusters. The caller holds mu.
 func (p *Pool) trim() {
 	for p.usage > p.cfg.Policy.MaxMemory {
-		worst := p.order.worst()
+		worst := p.order.Worst()
 		size := (worst.Weight + consensus.WitnessScale - 1) / consensus.WitnessScale
-		if p.floor.raise(rateOf(worst.Fee, size) + p.cfg.Policy.Increment) {
+		if p.floor.raise(RateOf(worst.Fee, size) + p.cfg.Policy.Increment) {
 			p.cfg.Log.Debug("rolling minimum fee bumped", "sat_per_kvb", int64(p.floor.rate))
 		}
-		gone := slices.Clone(worst.txs())
-		sortBySeq(gone)
+		gone := slices.Clone(worst.Txs())
+		SortBySeq(gone)
 		p.removeAll(gone)
 		p.left(gone, LeftEvicted)
 	}

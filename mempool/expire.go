@@ -35,7 +35,7 @@ func (q *ageQueue) Pop() any {
 }
 
 // ages notes that a transaction has come in.
-func (p *Pool) ages(n *node) {
+func (p *Pool) ages(n *Node) {
 	const slack = 1000
 	if len(p.aging) > 2*len(p.byTxID)+slack {
 		p.aging = p.aging[:0]
@@ -53,7 +53,7 @@ func (p *Pool) ages(n *node) {
 // as in Bitcoin Core.
 func (p *Pool) expire() {
 	limit := p.cfg.Now().Add(-p.cfg.Policy.Expiry).Truncate(time.Second)
-	var old []*node
+	var old []*Node
 	for len(p.aging) > 0 && p.aging[0].since.Before(limit) {
 		w := heap.Pop(&p.aging).(waiting)
 		if n := p.byTxID[w.txid]; n != nil && n.Time.Equal(w.since) {
@@ -61,7 +61,7 @@ func (p *Pool) expire() {
 		}
 	}
 	if len(old) > 0 {
-		gone := family(old, (*node).down)
+		gone := FamilyOf(old, (*Node).Down)
 		p.removeAll(gone)
 		p.left(gone, LeftExpired)
 	}

@@ -11,11 +11,11 @@ import (
 // What has left is not kept for as long as it would have stayed: there is at most
 // about twice as much in the queue as in the pool.
 func TestQueueForgetsWhatHasLeft(t *testing.T) {
-	p := &Pool{byTxID: make(map[consensus.Hash]*node)}
+	p := &Pool{byTxID: make(map[consensus.Hash]*Node)}
 	begun := time.Unix(1_700_000_000, 0)
-	var stays *node
+	var stays *Node
 	for i := range 10_000 {
-		n := &node{}
+		n := &Node{}
 		n.TxID, n.Time = consensus.Hash{byte(i), byte(i >> 8)}, begun.Add(time.Duration(i)*time.Second)
 		p.byTxID[n.TxID] = n
 		p.ages(n)

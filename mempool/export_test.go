@@ -20,15 +20,15 @@ func (p *Pool) Verify() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	memory := 0
-	clusters := make(map[*cluster]int) // and how many of its transactions were met
+	clusters := make(map[*Cluster]int) // and how many of its transactions were met
 	for _, n := range p.byTxID {
-		memory += usage(n.Tx)
-		clusters[n.cluster]++
-		if n.cluster.txs[n.at] != n || p.byWTxID[n.WTxID] != n || n.fee != modified(n.Fee, p.deltas[n.TxID]) {
+		memory += Memory(n.Tx)
+		clusters[n.Cluster]++
+		if n.Cluster.Txs[n.At] != n || p.byWTxID[n.WTxID] != n || n.Modified != modified(n.Fee, p.deltas[n.TxID]) {
 			return fmt.Errorf("%s is not where it should be", n.TxID)
 		}
-		for _, parent := range n.parents {
-			if parent.cluster != n.cluster || parent.at >= n.at || parent.seq >= n.seq || !slices.Contains(parent.children, n) {
+		for _, parent := range n.Parents {
+			if parent.Cluster != n.Cluster || parent.At >= n.At || parent.Seq >= n.Seq || !slices.Contains(parent.Children, n) {
 				return fmt.Errorf("%s comes before %s, which it spends", n.TxID, parent.TxID)
 			}
 		}
@@ -36,13 +36,13 @@ func (p *Pool) Verify() error {
 	if memory != p.usage || len(p.byWTxID) != len(p.byTxID) {
 		return fmt.Errorf("%d bytes, want %d; %d and %d transactions", p.usage, memory, len(p.byWTxID), len(p.byTxID))
 	}
-	ordered := slices.Collect(p.order.best)
+	ordered := slices.Collect(p.order.Best)
 	for i, c := range ordered {
-		if i > 0 && (!ordered[i-1].before(c) || ordered[i-1].Compare(c.FeeWeight) < 0) {
+		if i > 0 && (!ordered[i-1].Before(c) || ordered[i-1].Compare(c.FeeWeight) < 0) {
 			return fmt.Errorf("chunk %d is out of order", i)
 		}
 	}
-	left := make(map[*chunk]bool, len(ordered))
+	left := make(map[*Chunk]bool, len(ordered))
 	for _, c := range ordered {
 		left[c] = true
 	}
@@ -50,11 +50,11 @@ func (p *Pool) Verify() error {
 		if err := c.verify(p, count); err != nil {
 			return err
 		}
-		for i := range c.chunks {
-			if !left[&c.chunks[i]] {
+		for i := range c.Chunks {
+			if !left[&c.Chunks[i]] {
 				return fmt.Errorf("a chunk is not in the order")
 			}
-			delete(left, &c.chunks[i])
+			delete(left, &c.Chunks[i])
 		}
 	}
 	if len(left) > 0 {
@@ -63,21 +63,21 @@ func (p *Pool) Verify() error {
 	return nil
 }
 
-func (c *cluster) verify(p *Pool, count int) error {
+func (c *Cluster) verify(p *Pool, count int) error {
 	weight, at := 0, 0
-	for i := range c.chunks {
+	for i := range c.Chunks {
 		var sum linearize.FeeWeight
-		for _, n := range c.chunks[i].txs() {
-			sum = sum.Plus(linearize.FeeWeight{Fee: n.fee, Weight: n.Weight})
+		for _, n := range c.Chunks[i].Txs() {
+			sum = sum.Plus(linearize.FeeWeight{Fee: n.Modified, Weight: n.Weight})
 		}
-		if sum != c.chunks[i].FeeWeight || c.chunks[i].begin != at || i > 0 && c.chunks[i-1].Compare(sum) < 0 {
+		if sum != c.Chunks[i].FeeWeight || c.Chunks[i].Begin != at || i > 0 && c.Chunks[i-1].Compare(sum) < 0 {
 			return fmt.Errorf("chunk %d does not add up, or pays more than the one before", i)
 		}
-		weight, at = weight+sum.Weight, c.chunks[i].end
+		weight, at = weight+sum.Weight, c.Chunks[i].End
 	}
-	groups := connected(slices.Clone(c.txs))
-	if count != len(c.txs) || at != count || count > p.cfg.Policy.MaxCluster || weight > p.cfg.Policy.MaxClusterSize*consensus.WitnessScale || len(groups) != 1 {
-		return fmt.Errorf("a cluster of %d transactions in %d parts, of which %d are in the pool, chunks of %d, and weight %d", len(c.txs), len(groups), count, at, weight)
+	groups := connected(slices.Clone(c.Txs))
+	if count != len(c.Txs) || at != count || count > p.cfg.Policy.MaxCluster || weight > p.cfg.Policy.MaxClusterSize*consensus.WitnessScale || len(groups) != 1 {
+		return fmt.Errorf("a cluster of %d transactions in %d parts, of which %d are in the pool, chunks of %d, and weight %d", len(c.Txs), len(groups), count, at, weight)
 	}
 	return nil
 }
@@ -88,29 +88,29 @@ func (p *Pool) Diagrams(most int) (have, best [][]linearize.FeeWeight) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range maps.Keys(clustersOf(p)) {
-		if len(c.txs) > most {
+		if len(c.Txs) > most {
 			continue
 		}
-		have = append(have, sortedChunks([]*cluster{c}))
+		have = append(have, Diagram([]*Cluster{c}))
 		best = append(best, linearize.Best(graphOf(c)))
 	}
 	return have, best
 }
 
-func clustersOf(p *Pool) map[*cluster]struct{} {
-	all := make(map[*cluster]struct{})
+func clustersOf(p *Pool) map[*Cluster]struct{} {
+	all := make(map[*Cluster]struct{})
 	for _, n := range p.byTxID {
-		all[n.cluster] = struct{}{}
+		all[n.Cluster] = struct{}{}
 	}
 	return all
 }
 
-func graphOf(c *cluster) *linearize.Graph {
-	g := linearize.New(len(c.txs))
-	for i, n := range c.txs {
-		g.Of[i] = linearize.FeeWeight{Fee: n.fee, Weight: n.Weight}
-		for _, parent := range n.parents {
-			g.Depend(i, parent.at)
+func graphOf(c *Cluster) *linearize.Graph {
+	g := linearize.New(len(c.Txs))
+	for i, n := range c.Txs {
+		g.Of[i] = linearize.FeeWeight{Fee: n.Modified, Weight: n.Weight}
+		for _, parent := range n.Parents {
+			g.Depend(i, parent.At)
 		}
 	}
 	return g
@@ -121,7 +121,7 @@ func graphOf(c *cluster) *linearize.Graph {
 // like those of a busy network. It stands on no ledger.
 func Synthetic(random *rand.Rand, n int) (*Pool, []Info) {
 	p := New(Config{Policy: DefaultPolicy()})
-	var made []*node
+	var made []*Node
 	for len(made) < n {
 		p.addSynthetic(random, &made)
 	}
@@ -130,7 +130,7 @@ func Synthetic(random *rand.Rand, n int) (*Pool, []Info) {
 
 // addSynthetic adds one transaction that spends some of made, unless that makes
 // too large a cluster.
-func (p *Pool) addSynthetic(random *rand.Rand, made *[]*node) {
+func (p *Pool) addSynthetic(random *rand.Rand, made *[]*Node) {
 	var id consensus.Hash
 	binary.LittleEndian.PutUint64(id[:], random.Uint64())
 	tx := &consensus.Tx{In: []consensus.TxIn{{PrevOut: consensus.OutPoint{TxID: id}}}, Out: make([]consensus.TxOut, 1)}
@@ -139,23 +139,23 @@ func (p *Pool) addSynthetic(random *rand.Rand, made *[]*node) {
 		weight *= 1 + random.IntN(60)
 	}
 	rate := math.Exp(random.NormFloat64()*1.5 + 1) // sat for a virtual byte
-	n := &node{usage: usage(tx), Entry: Entry{
+	n := &Node{Usage: Memory(tx), Entry: Entry{
 		Tx: tx, TxID: id, WTxID: id, Weight: weight, Size: (weight + 3) / 4, Fee: 1 + consensus.Amount(rate*float64(weight)/4), Time: time.Now(),
 	}}
-	n.fee = n.Fee
+	n.Modified = n.Fee
 	for range random.IntN(4) {
 		if len(*made) == 0 || random.IntN(2) == 0 {
 			break
 		}
 		// Mostly recent ones: that is how chains and large families come to be.
 		back := min(random.IntN(len(*made)), random.IntN(30))
-		if parent := (*made)[len(*made)-1-back]; parent.cluster != nil && !slices.Contains(n.parents, parent) {
-			n.parents = append(n.parents, parent)
+		if parent := (*made)[len(*made)-1-back]; parent.Cluster != nil && !slices.Contains(n.Parents, parent) {
+			n.Parents = append(n.Parents, parent)
 		}
 	}
 	p.seq++
-	n.seq = p.seq
-	c, err := p.stage(nil, []*node{n})
+	n.Seq = p.seq
+	c, err := p.stage(nil, []*Node{n})
 	if err != nil {
 		return
 	}
@@ -170,11 +170,11 @@ func (p *Pool) Thin(random *rand.Rand) {
 	for range len(list) / 10 {
 		n := list[random.IntN(len(list))]
 		switch {
-		case n.cluster == nil: // it is gone
+		case n.Cluster == nil: // it is gone
 		case random.IntN(2) == 0:
-			p.removeAll(n.relatives((*node).down))
+			p.removeAll(n.Relatives((*Node).Down))
 		default:
-			p.removeAll(n.relatives((*node).up))
+			p.removeAll(n.Relatives((*Node).Up))
 		}
 	}
 }
@@ -227,7 +227,7 @@ func RewriteEstimates(body []byte) (again []byte, ok bool) {
 // Full is a synthetic pool that stays at the limit of its memory.
 type Full struct {
 	*Pool
-	made []*node
+	made []*Node
 }
 
 // SyntheticFull is a full pool, and what is in it: cfg says what it stands on.
@@ -250,22 +250,22 @@ func (f *Full) AddSynthetic(random *rand.Rand) {
 // one that pays more.
 func (f *Full) ReplaceSynthetic(random *rand.Rand) {
 	old := f.made[random.IntN(len(f.made))]
-	if old.cluster == nil {
+	if old.Cluster == nil {
 		return
 	}
-	c := &candidate{node: &node{Entry: old.Entry, usage: old.usage, parents: slices.Clone(old.parents)}}
+	c := &candidate{Node: &Node{Entry: old.Entry, Usage: old.Usage, Parents: slices.Clone(old.Parents)}}
 	f.seq++
 	binary.LittleEndian.PutUint64(c.TxID[8:], f.seq)
-	c.WTxID, c.seq = c.TxID, f.seq
-	for _, n := range old.relatives((*node).down) {
+	c.WTxID, c.Seq = c.TxID, f.seq
+	for _, n := range old.Relatives((*Node).Down) {
 		c.Fee += n.Fee
 	}
 	c.Fee += 1 + consensus.Amount(c.Size)
-	c.fee = c.Fee
-	if err := f.replace(c, []*node{old}, false); err != nil {
+	c.Modified = c.Fee
+	if err := f.replace(c, []*Node{old}, false); err != nil {
 		return // it pays more, but not better
 	}
 	f.commit(c.change)
 	f.trim()
-	f.made = append(f.made, c.node)
+	f.made = append(f.made, c.Node)
 }

@@ -81,7 +81,7 @@ func (f *Follower) Changes() (came []*Entry, gone []consensus.Hash, whole bool) 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	j := &p.journal
-	var nodes []*node
+	var nodes []*Node
 	if whole = f.whole || j.next-f.next > uint64(len(j.ids)); whole {
 		nodes = p.inOrder()
 	} else {
@@ -98,7 +98,7 @@ func (f *Follower) Changes() (came []*Entry, gone []consensus.Hash, whole bool) 
 				gone = append(gone, id)
 			}
 		}
-		sortBySeq(nodes)
+		SortBySeq(nodes)
 	}
 	f.next, f.whole = j.next, false
 	came = slices.Grow(came, len(nodes))

@@ -48,37 +48,37 @@ func (p *Pool) All() []Info {
 	return infos
 }
 
-func (n *node) info() Info {
-	c, ancestors := n.chunk(), n.relatives((*node).up)
+func (n *Node) info() Info {
+	c, ancestors := n.Chunk(), n.Relatives((*Node).Up)
 	return Info{
-		Entry: n.Entry, Modified: n.fee, Depends: txids(n.parents), SpentBy: txids(n.children),
-		Ancestors: sum(ancestors), Descendants: sum(n.relatives((*node).down)), Chunk: sum(c.txs()), ChunkWeight: c.Weight,
-		Signals: slices.ContainsFunc(ancestors, (*node).signals),
+		Entry: n.Entry, Modified: n.Modified, Depends: txids(n.Parents), SpentBy: txids(n.Children),
+		Ancestors: sum(ancestors), Descendants: sum(n.Relatives((*Node).Down)), Chunk: sum(c.Txs()), ChunkWeight: c.Weight,
+		Signals: slices.ContainsFunc(ancestors, (*Node).signals),
 	}
 }
 
 // signals reports whether n says that it may be replaced (BIP125).
-func (n *node) signals() bool {
+func (n *Node) signals() bool {
 	return slices.ContainsFunc(n.Tx.In, func(in consensus.TxIn) bool { return in.Sequence <= 0xfffffffd })
 }
 
 // Ancestors describes all that a transaction needs, parents before children.
 func (p *Pool) Ancestors(id consensus.Hash) ([]Info, bool) {
-	return p.infos(id, func(n *node) []*node { return without(n.relatives((*node).up), n) })
+	return p.infos(id, func(n *Node) []*Node { return without(n.Relatives((*Node).Up), n) })
 }
 
 // Descendants describes all that needs a transaction, parents before children.
 func (p *Pool) Descendants(id consensus.Hash) ([]Info, bool) {
-	return p.infos(id, func(n *node) []*node { return without(n.relatives((*node).down), n) })
+	return p.infos(id, func(n *Node) []*Node { return without(n.Relatives((*Node).Down), n) })
 }
 
 // Cluster describes all that hangs together with a transaction, and itself, in
 // the order in which a miner wants them.
 func (p *Pool) Cluster(id consensus.Hash) ([]Info, bool) {
-	return p.infos(id, func(n *node) []*node { return n.cluster.txs })
+	return p.infos(id, func(n *Node) []*Node { return n.Cluster.Txs })
 }
 
-func (p *Pool) infos(id consensus.Hash, of func(*node) []*node) (infos []Info, ok bool) {
+func (p *Pool) infos(id consensus.Hash, of func(*Node) []*Node) (infos []Info, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n, ok := p.byTxID[id]
@@ -97,8 +97,8 @@ func (p *Pool) TxIDs() (ids []consensus.Hash, next uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ids = make([]consensus.Hash, 0, len(p.byTxID))
-	for c := range p.order.best {
-		ids = append(ids, txids(c.txs())...)
+	for c := range p.order.Best {
+		ids = append(ids, txids(c.Txs())...)
 	}
 	return ids, p.moves.count + 1
 }
@@ -115,25 +115,25 @@ func (p *Pool) Diagram() []Corner {
 	defer p.mu.Unlock()
 	corners := []Corner{{}}
 	var sum linearize.FeeWeight
-	for c := range p.order.best {
+	for c := range p.order.Best {
 		sum = sum.Plus(c.FeeWeight)
 		corners = append(corners, Corner{sum.Weight, sum.Fee})
 	}
 	return corners
 }
 
-func txids(nodes []*node) (ids []consensus.Hash) {
+func txids(nodes []*Node) (ids []consensus.Hash) {
 	for _, n := range nodes {
 		ids = append(ids, n.TxID)
 	}
 	return ids
 }
 
-func sum(nodes []*node) (f Family) {
+func sum(nodes []*Node) (f Family) {
 	for _, n := range nodes {
 		f.Count++
 		f.Size += n.Size
-		f.Fees += n.fee
+		f.Fees += n.Modified
 	}
 	return f
 }

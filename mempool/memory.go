@@ -10,7 +10,7 @@ import (
 // cluster with a chunk and their lists, and two entries in maps of transactions.
 const (
 	mapLoad     = 2 // a Go map is between 7/16 and 7/8 full
-	entryMemory = int(unsafe.Sizeof(node{})+unsafe.Sizeof(cluster{})+unsafe.Sizeof(chunk{})+unsafe.Sizeof(consensus.Tx{})) + 4*8 +
+	entryMemory = int(unsafe.Sizeof(Node{})+unsafe.Sizeof(Cluster{})+unsafe.Sizeof(Chunk{})+unsafe.Sizeof(consensus.Tx{})) + 4*8 +
 		2*mapLoad*int(unsafe.Sizeof(consensus.Hash{})+8)
 	inMemory  = int(unsafe.Sizeof(consensus.TxIn{})) + mapLoad*int(unsafe.Sizeof(consensus.OutPoint{})+8)
 	outMemory = int(unsafe.Sizeof(consensus.TxOut{}))
@@ -19,9 +19,9 @@ const (
 	linkMemory = 2 * 8
 )
 
-// usage estimates the bytes of memory that tx takes in the pool. It depends on
+// Memory estimates the bytes of memory that tx takes in the pool. It depends on
 // nothing else, so that what goes gives back what it took.
-func usage(tx *consensus.Tx) int {
+func Memory(tx *consensus.Tx) int {
 	n := entryMemory + len(tx.In)*(inMemory+linkMemory) + len(tx.Out)*outMemory
 	for i := range tx.In {
 		n += allocated(len(tx.In[i].ScriptSig)) + allocated(len(tx.In[i].Witness)*int(unsafe.Sizeof([]byte{})))

@@ -33,8 +33,8 @@ func TestMemory(t *testing.T) {
 				tx.Out = append(tx.Out, consensus.TxOut{Value: 1000, Script: consensus.TaprootScript([32]byte{1})})
 			}
 			tx = ownCopy(tx)
-			n := &node{Entry: Entry{Tx: tx, TxID: tx.TxID(), WTxID: tx.WTxID(), Weight: tx.Weight(), Size: tx.VSize()}, usage: usage(tx), seq: uint64(i)}
-			c, err := p.stage(nil, []*node{n})
+			n := &Node{Entry: Entry{Tx: tx, TxID: tx.TxID(), WTxID: tx.WTxID(), Weight: tx.Weight(), Size: tx.VSize()}, Usage: Memory(tx), Seq: uint64(i)}
+			c, err := p.stage(nil, []*Node{n})
 			if err != nil {
 				t.Fatal(err)
 			}

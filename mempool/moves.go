@@ -52,20 +52,20 @@ func (p *Pool) moved(m Move) {
 }
 
 // came tells of transactions that came in, and of those that had to go for them.
-func (p *Pool) came(c *change) {
+func (p *Pool) came(c *Change) {
 	if p.moves.mute {
 		return
 	}
-	for _, n := range c.gone {
-		p.moved(Move{Entry: &n.Entry, Left: LeftReplaced, By: c.came[len(c.came)-1].TxID})
+	for _, n := range c.Gone {
+		p.moved(Move{Entry: &n.Entry, Left: LeftReplaced, By: c.Came[len(c.Came)-1].TxID})
 	}
-	for _, n := range c.came {
+	for _, n := range c.Came {
 		p.moved(Move{Entry: &n.Entry})
 	}
 }
 
 // left tells of transactions that left.
-func (p *Pool) left(gone []*node, why Leaving) {
+func (p *Pool) left(gone []*Node, why Leaving) {
 	if p.moves.mute {
 		return
 	}
@@ -76,7 +76,7 @@ func (p *Pool) left(gone []*node, why Leaving) {
 
 // tookBack tells what takeBack has come to: of was, which it removed, those that
 // are not there again have left, and of list those that were not there have come.
-func (p *Pool) tookBack(was []*node, list []*candidate) {
+func (p *Pool) tookBack(was []*Node, list []*candidate) {
 	p.moves.mute = false
 	before := make(map[consensus.Hash]struct{}, len(was))
 	for _, n := range was {

@@ -6,35 +6,35 @@ import (
 	"lode/mempool/linearize"
 )
 
-// chunk is a run of transactions in the order of a cluster that goes into a
+// Chunk is a run of transactions in the order of a cluster that goes into a
 // block, or out of the pool, as a whole.
-type chunk struct {
+type Chunk struct {
 	linearize.FeeWeight
-	cluster    *cluster
-	begin, end int // in cluster.txs
+	Cluster    *Cluster
+	Begin, End int // in cluster.txs
 
 	// Its place in the order of the pool.
-	left, right *chunk
+	left, right *Chunk
 	priority    uint64
 }
 
-func (c *chunk) txs() []*node { return c.cluster.txs[c.begin:c.end] }
+func (c *Chunk) Txs() []*Node { return c.Cluster.Txs[c.Begin:c.End] }
 
-// before orders all chunks of the pool: the best paying first. Among equals the
+// Before orders all chunks of the pool: the best paying first. Among equals the
 // oldest cluster comes first, and the chunks of one in their order.
-func (c *chunk) before(d *chunk) bool {
-	return cmp.Or(d.Compare(c.FeeWeight), cmp.Compare(c.cluster.seq, d.cluster.seq), cmp.Compare(c.begin, d.begin)) < 0
+func (c *Chunk) Before(d *Chunk) bool {
+	return cmp.Or(d.Compare(c.FeeWeight), cmp.Compare(c.Cluster.Seq, d.Cluster.Seq), cmp.Compare(c.Begin, d.Begin)) < 0
 }
 
 // order is the chunks of all clusters, from the one that a miner wants first to
 // the one that is evicted first: a treap (Seidel and Aragon, 1996), whose links
 // are in the chunks.
 type order struct {
-	root   *chunk
+	root   *Chunk
 	random uint64
 }
 
-func (o *order) insert(c *chunk) {
+func (o *order) insert(c *Chunk) {
 	o.random += 0x9e3779b97f4a7c15 // splitmix64
 	z := o.random
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
@@ -42,7 +42,7 @@ func (o *order) insert(c *chunk) {
 	c.priority = z ^ z>>31
 	at := &o.root
 	for *at != nil && (*at).priority >= c.priority {
-		if c.before(*at) {
+		if c.Before(*at) {
 			at = &(*at).left
 		} else {
 			at = &(*at).right
@@ -53,11 +53,11 @@ func (o *order) insert(c *chunk) {
 }
 
 // cutAt parts the chunks below t into those before and after c.
-func cutAt(t, c *chunk) (before, after *chunk) {
+func cutAt(t, c *Chunk) (before, after *Chunk) {
 	if t == nil {
 		return nil, nil
 	}
-	if t.before(c) {
+	if t.Before(c) {
 		t.right, after = cutAt(t.right, c)
 		return t, after
 	}
@@ -65,10 +65,10 @@ func cutAt(t, c *chunk) (before, after *chunk) {
 	return before, t
 }
 
-func (o *order) remove(c *chunk) {
+func (o *order) remove(c *Chunk) {
 	at := &o.root
 	for *at != c {
-		if c.before(*at) {
+		if c.Before(*at) {
 			at = &(*at).left
 		} else {
 			at = &(*at).right
@@ -79,7 +79,7 @@ func (o *order) remove(c *chunk) {
 }
 
 // merged joins two trees, all of one before all of the other.
-func merged(before, after *chunk) *chunk {
+func merged(before, after *Chunk) *Chunk {
 	switch {
 	case before == nil:
 		return after
@@ -93,17 +93,17 @@ func merged(before, after *chunk) *chunk {
 	return after
 }
 
-// worst is the last of all, or nil.
-func (o *order) worst() (c *chunk) {
+// Worst is the last of all, or nil.
+func (o *order) Worst() (c *Chunk) {
 	for at := o.root; at != nil; at = at.right {
 		c = at
 	}
 	return c
 }
 
-// best yields all chunks from the best one on. Nothing may change meanwhile.
-func (o *order) best(yield func(*chunk) bool) {
-	var stack []*chunk
+// Best yields all chunks from the best one on. Nothing may change meanwhile.
+func (o *order) Best(yield func(*Chunk) bool) {
+	var stack []*Chunk
 	for at := o.root; at != nil || len(stack) > 0; {
 		for ; at != nil; at = at.left {
 			stack = append(stack, at)

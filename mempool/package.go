@@ -110,7 +110,7 @@ func (res *PackageResult) accepted(list []*adding, at []int) {
 		res.Replaced = append(res.Replaced, txids(a.candidate.replaced)...)
 	}
 	for k, a := range list {
-		res.Txs[at[k]] = PackageTxResult{Entry: a.entry, Includes: includes, Rate: rateOf(f.fee, f.size)}
+		res.Txs[at[k]] = PackageTxResult{Entry: a.entry, Includes: includes, Rate: RateOf(f.fee, f.size)}
 	}
 }
 
@@ -171,7 +171,7 @@ func (p *Pool) addTogether(list []*adding) error {
 			}
 		}
 		for _, a := range list {
-			if a.entry, a.paid = &a.candidate.Entry, a.candidate.fee; !a.time.IsZero() {
+			if a.entry, a.paid = &a.candidate.Entry, a.candidate.Modified; !a.time.IsZero() {
 				a.entry.Time = a.time
 			}
 		}
@@ -235,7 +235,7 @@ func (p *Pool) TestPackage(txs []*consensus.Tx) (results []PackageTxResult, err 
 
 // tested is what a test says of one that would come in.
 func (c *candidate) tested() PackageTxResult {
-	return PackageTxResult{Entry: &c.Entry, Includes: []consensus.Hash{c.WTxID}, Rate: rateOf(c.fee, c.Size)}
+	return PackageTxResult{Entry: &c.Entry, Includes: []consensus.Hash{c.WTxID}, Rate: RateOf(c.Modified, c.Size)}
 }
 
 // examinePackage is examine for several. The error is that of the package; where
@@ -243,8 +243,8 @@ func (c *candidate) tested() PackageTxResult {
 // caller holds mu.
 func (p *Pool) examinePackage(r *chain.Reader, list []*adding, t terms) error {
 	var with []*candidate
-	var nodes []*node
-	var direct []*node
+	var nodes []*Node
+	var direct []*Node
 	var f feeSize
 	for i, a := range list {
 		if a.err = p.lookPackaged(r, a, t, with); a.err != nil {
@@ -255,9 +255,9 @@ func (p *Pool) examinePackage(r *chain.Reader, list []*adding, t terms) error {
 		}
 		c := a.candidate
 		p.seq++
-		c.seq, c.replaced = p.seq, nil
-		with, nodes, direct = append(with, c), append(nodes, c.node), append(direct, p.conflicts(c.Tx)...)
-		f.fee, f.size = f.fee+c.fee, f.size+c.Size
+		c.Seq, c.replaced = p.seq, nil
+		with, nodes, direct = append(with, c), append(nodes, c.Node), append(direct, p.conflicts(c.Tx)...)
+		f.fee, f.size = f.fee+c.Modified, f.size+c.Size
 	}
 	for _, c := range with {
 		if err := checkPackageTRUC(c, with); err != nil {
@@ -280,7 +280,7 @@ func (p *Pool) examinePackage(r *chain.Reader, list []*adding, t terms) error {
 		return err
 	}
 	for _, a := range list {
-		if a.err = p.checkDustSpent(a.candidate.node); a.err != nil {
+		if a.err = p.checkDustSpent(a.candidate.Node); a.err != nil {
 			return refuse(ErrPackageDust, "")
 		}
 	}
@@ -296,13 +296,13 @@ func (p *Pool) lookPackaged(r *chain.Reader, a *adding, t terms, with []*candida
 	if err := p.look(r, c, t, with); err != nil {
 		return err
 	}
-	var pooled []*node
-	for _, parent := range c.parents {
-		if parent.cluster != nil {
+	var pooled []*Node
+	for _, parent := range c.Parents {
+		if parent.Cluster != nil {
 			pooled = append(pooled, parent)
 		}
 	}
-	if sibling, err := checkTRUC(c.node, pooled, p.conflicts(c.Tx)); err != nil {
+	if sibling, err := checkTRUC(c.Node, pooled, p.conflicts(c.Tx)); err != nil {
 		return err
 	} else if sibling != nil {
 		return manyDescendants(pooled[0])
@@ -311,40 +311,40 @@ func (p *Pool) lookPackaged(r *chain.Reader, a *adding, t terms, with []*candida
 }
 
 // replaceTogether is replace for a parent and its child.
-func (p *Pool) replaceTogether(list []*candidate, direct []*node, f feeSize) error {
+func (p *Pool) replaceTogether(list []*candidate, direct []*Node, f feeSize) error {
 	if len(list) != 2 {
 		return refuse(ErrPackageTwo, "")
 	}
 	parent, child := list[0], list[1]
-	if len(parent.parents) > 0 || len(child.parents) > 1 {
+	if len(parent.Parents) > 0 || len(child.Parents) > 1 {
 		return refuse(ErrPackageAncestors, "")
 	}
-	clusters := make(map[*cluster]struct{})
+	clusters := make(map[*Cluster]struct{})
 	for _, n := range direct {
-		clusters[n.cluster] = struct{}{}
+		clusters[n.Cluster] = struct{}{}
 	}
 	if most := p.cfg.Policy.MaxReplaced; len(clusters) > most {
 		return refuse(ErrPackageMany, "rejecting replacement %s; too many conflicting clusters (%d > %d)", child.TxID, len(clusters), most)
 	}
-	parent.replaced = family(direct, (*node).down)
+	parent.replaced = FamilyOf(direct, (*Node).Down)
 	if detail, ok := p.paysFor(f, parent.replaced, child.TxID); !ok {
 		return refuse(ErrPackageFee, "%s", detail)
 	}
-	if linearize.CompareRates(f.fee, f.size, parent.fee, parent.Size) <= 0 {
-		return refuse(ErrPackageRate, "package feerate %s <= parent feerate is %s", rateText(f), rateText(feeSize{parent.fee, parent.Size}))
+	if linearize.CompareRates(f.fee, f.size, parent.Modified, parent.Size) <= 0 {
+		return refuse(ErrPackageRate, "package feerate %s <= parent feerate is %s", rateText(f), rateText(feeSize{parent.Modified, parent.Size}))
 	}
 	var err error
-	if parent.change, err = p.stage(parent.replaced, []*node{parent.node, child.node}); err != nil {
+	if parent.change, err = p.stage(parent.replaced, []*Node{parent.Node, child.Node}); err != nil {
 		return err
 	}
-	if !parent.change.improves() {
+	if !parent.change.Improves() {
 		return refuse(ErrPackageDiagram, "")
 	}
 	return nil
 }
 
 func rateText(f feeSize) string {
-	return fmt.Sprintf("%s BTC/kvB", consensus.Amount(rateOf(f.fee, f.size)))
+	return fmt.Sprintf("%s BTC/kvB", consensus.Amount(RateOf(f.fee, f.size)))
 }
 
 // checkPackage checks what any package must be.

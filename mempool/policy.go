@@ -27,8 +27,8 @@ func (r FeeRate) Fee(size int) consensus.Amount {
 	return consensus.Amount(min(fee, math.MaxInt64))
 }
 
-// rateOf is the fee rate of a transaction or several, rounded down.
-func rateOf(fee consensus.Amount, size int) FeeRate { return FeeRate(int64(fee) * 1000 / int64(size)) }
+// RateOf is the fee rate of a transaction or several, rounded down.
+func RateOf(fee consensus.Amount, size int) FeeRate { return FeeRate(int64(fee) * 1000 / int64(size)) }
 
 // below reports whether what pays f is below a rate for its virtual bytes, which are
 // whole ones, as in Bitcoin Core.

@@ -24,7 +24,7 @@ func TestFeeArithmetic(t *testing.T) {
 		if got := linearize.CompareRates(consensus.Amount(feeA), sizeA, consensus.Amount(feeB), sizeB); got != a.Cmp(b) {
 			t.Fatalf("rates compare as %d, want %d", got, a.Cmp(b))
 		}
-		rate := rateOf(consensus.Amount(feeA), sizeA)
+		rate := RateOf(consensus.Amount(feeA), sizeA)
 		want := new(big.Int).Mul(big.NewInt(int64(rate)), big.NewInt(int64(sizeB)))
 		want.Add(want, big.NewInt(999)).Div(want, big.NewInt(1000))
 		if !want.IsInt64() {

@@ -53,20 +53,20 @@ type Entry struct {
 }
 
 // Rate is the fee rate of e by itself.
-func (e *Entry) Rate() FeeRate { return rateOf(e.Fee, e.Size) }
+func (e *Entry) Rate() FeeRate { return RateOf(e.Fee, e.Size) }
 
-// node is an entry and its place among the others.
-type node struct {
+// Node is an entry and its place among the others.
+type Node struct {
 	Entry
-	fee      consensus.Amount // as prioritised, which is what orders and limits go by
-	seq      uint64           // order of entry; parents come before children
-	usage    int              // bytes of memory
-	volatile bool             // see isVolatile
-	mark     fees.Mark        // of fee estimates
-	parents  []*node
-	children []*node
-	cluster  *cluster
-	at       int // in cluster.txs
+	Modified consensus.Amount // as prioritised, which is what orders and limits go by
+	Seq      uint64           // order of entry; parents come before children
+	Usage    int              // bytes of memory
+	Volatile bool             // see isVolatile
+	Mark     fees.Mark        // of fee estimates
+	Parents  []*Node
+	Children []*Node
+	Cluster  *Cluster
+	At       int // in cluster.txs
 	staged   int // while a change is staged: its index, or isGone
 }
 
@@ -81,9 +81,9 @@ type Pool struct {
 	point     consensus.Hash
 	height    uint32 // of point
 	synced    bool
-	byTxID    map[consensus.Hash]*node
-	byWTxID   map[consensus.Hash]*node
-	spends    map[consensus.OutPoint]*node
+	byTxID    map[consensus.Hash]*Node
+	byWTxID   map[consensus.Hash]*Node
+	spends    map[consensus.OutPoint]*Node
 	deltas    map[consensus.Hash]consensus.Amount // by which fees are prioritised, there or not
 	order     order
 	seq       uint64
@@ -115,8 +115,8 @@ func New(cfg Config) *Pool {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Pool{
-		cfg: cfg, maxReturned: maxReturned, run: newRun(), byTxID: make(map[consensus.Hash]*node), byWTxID: make(map[consensus.Hash]*node),
-		spends: make(map[consensus.OutPoint]*node), deltas: make(map[consensus.Hash]consensus.Amount), queue: newQueue(), estimator: fees.New(0),
+		cfg: cfg, maxReturned: maxReturned, run: newRun(), byTxID: make(map[consensus.Hash]*Node), byWTxID: make(map[consensus.Hash]*Node),
+		spends: make(map[consensus.OutPoint]*Node), deltas: make(map[consensus.Hash]consensus.Amount), queue: newQueue(), estimator: fees.New(0),
 	}
 }
 
@@ -156,7 +156,7 @@ func (p *Pool) ByTxID(id consensus.Hash) (*consensus.Tx, bool) { return find(p, 
 // ByWTxID finds a transaction by its witness id.
 func (p *Pool) ByWTxID(id consensus.Hash) (*consensus.Tx, bool) { return find(p, p.byWTxID, id) }
 
-func find(p *Pool, in map[consensus.Hash]*node, id consensus.Hash) (*consensus.Tx, bool) {
+func find(p *Pool, in map[consensus.Hash]*Node, id consensus.Hash) (*consensus.Tx, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n, ok := in[id]
@@ -177,18 +177,18 @@ func (p *Pool) Each(f func(wtxid consensus.Hash, tx *consensus.Tx)) {
 }
 
 // inOrder lists all transactions, parents before children. The caller holds mu.
-func (p *Pool) inOrder() []*node {
-	list := slices.AppendSeq(make([]*node, 0, len(p.byTxID)), maps.Values(p.byTxID))
-	sortBySeq(list)
+func (p *Pool) inOrder() []*Node {
+	list := slices.AppendSeq(make([]*Node, 0, len(p.byTxID)), maps.Values(p.byTxID))
+	SortBySeq(list)
 	return list
 }
 
-func sortBySeq(list []*node) {
-	slices.SortFunc(list, func(a, b *node) int { return cmp.Compare(a.seq, b.seq) })
+func SortBySeq(list []*Node) {
+	slices.SortFunc(list, func(a, b *Node) int { return cmp.Compare(a.Seq, b.Seq) })
 }
 
-func sortByTxID(list []*node) {
-	slices.SortFunc(list, func(a, b *node) int { return bytes.Compare(a.TxID[:], b.TxID[:]) })
+func SortByTxID(list []*Node) {
+	slices.SortFunc(list, func(a, b *Node) int { return bytes.Compare(a.TxID[:], b.TxID[:]) })
 }
 
 // Stats sums the pool up.

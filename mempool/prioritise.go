@@ -34,11 +34,11 @@ func (p *Pool) Prioritise(id consensus.Hash, delta consensus.Amount) (ok bool) {
 		p.change++ // it may be on its way in
 		return true
 	}
-	n.fee = modified(n.Fee, p.deltas[id])
-	c := &change{}
-	c.touch(n.cluster)
-	c.old[0].touched = false
-	c.new = []*cluster{linearized(c.old[0].txs)}
+	n.Modified = modified(n.Fee, p.deltas[id])
+	c := &Change{}
+	c.touch(n.Cluster)
+	c.Old[0].touched = false
+	c.New = []*Cluster{linearized(c.Old[0].Txs)}
 	p.commit(c)
 	return true
 }

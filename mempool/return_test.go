@@ -37,7 +37,7 @@ func TestTooMuchReturns(t *testing.T) {
 	for _, b := range g.Blocks[6:8] {
 		for _, tx := range b.Txs[1:] {
 			oldest = append(oldest, tx)
-			p.maxReturned += usage(tx)
+			p.maxReturned += Memory(tx)
 		}
 	}
 	other := g.Fork(5, 1)

@@ -88,7 +88,7 @@ func checked(raw []byte) ([]byte, error) {
 	return body, nil
 }
 
-func writeSaved(w *bufio.Writer, list []*node, deltas map[consensus.Hash]consensus.Amount, unbroadcast []consensus.Hash) {
+func writeSaved(w *bufio.Writer, list []*Node, deltas map[consensus.Hash]consensus.Amount, unbroadcast []consensus.Hash) {
 	number := binary.LittleEndian.AppendUint64
 	w.Write(number(number(nil, saveVersion), uint64(len(list))))
 	for _, n := range list {

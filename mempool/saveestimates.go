@@ -41,7 +41,7 @@ func (p *Pool) SaveEstimates(path string) error {
 	p.mu.Lock()
 	e := p.estimator.Clone()
 	for _, n := range p.byTxID {
-		e.Leave(n.mark)
+		e.Leave(n.Mark)
 	}
 	p.mu.Unlock()
 	err := replaceFile(path, func(w *bufio.Writer) { w.Write(estimatesBody(e)) })

@@ -63,7 +63,7 @@ type filling struct {
 	weight, sigops int
 	least          FeeRate      // what pays less, as prioritised, stays out
 	rest           []*remainder // of clusters with a chunk that did not fit, worst first
-	missed         []*chunk     // the first that did not fit, the best paying first
+	missed         []*Chunk     // the first that did not fit, the best paying first
 }
 
 // attempts is for how many chunks that did not fit a block is filled once more.
@@ -75,13 +75,13 @@ const attempts = 8
 // mu.
 func (p *Pool) fill(s *Selection, weight, sigops int) {
 	best := &filling{weight: weight, sigops: sigops, least: p.cfg.Policy.BlockMin}
-	best.run(p.order.best, nil)
+	best.run(p.order.Best, nil)
 	for _, c := range best.missed {
 		if c.Weight > weight {
 			continue
 		}
 		other := &filling{weight: weight - c.Weight, sigops: sigops, least: p.cfg.Policy.BlockMin}
-		if other.run(p.order.best, c); other.worth > best.worth {
+		if other.run(p.order.Best, c); other.worth > best.worth {
 			best = other
 		}
 	}
@@ -91,17 +91,17 @@ func (p *Pool) fill(s *Selection, weight, sigops int) {
 // run takes chunk after chunk of all, the best paying first. Of a cluster with one
 // that does not fit it takes the parts that do, when it is their turn. There is
 // room besides for reserved, which may be nil, when that has its turn.
-func (f *filling) run(all iter.Seq[*chunk], reserved *chunk) {
+func (f *filling) run(all iter.Seq[*Chunk], reserved *Chunk) {
 	// After so many in a row that do not fit, the block counts as full.
 	const patience = 1000
 	misses := 0
-	opened := make(map[*cluster]struct{})
+	opened := make(map[*Cluster]struct{})
 	for c := range all {
 		if c == reserved {
 			f.weight += c.Weight
 			reserved = nil
 		}
-		if _, ok := opened[c.cluster]; ok {
+		if _, ok := opened[c.Cluster]; ok {
 			continue
 		}
 		if below(c.FeeWeight, f.least) { // and so are all that follow
@@ -111,7 +111,7 @@ func (f *filling) run(all iter.Seq[*chunk], reserved *chunk) {
 		if full := misses >= patience || f.weight < minStrippedSize*consensus.WitnessScale; full && reserved == nil {
 			break
 		}
-		if f.take(c.txs()) {
+		if f.take(c.Txs()) {
 			misses = 0
 			continue
 		}
@@ -119,14 +119,14 @@ func (f *filling) run(all iter.Seq[*chunk], reserved *chunk) {
 		if len(f.missed) < attempts {
 			f.missed = append(f.missed, c)
 		}
-		opened[c.cluster] = struct{}{}
-		f.add(&remainder{cluster: c.cluster, taken: 1<<c.begin - 1})
+		opened[c.Cluster] = struct{}{}
+		f.add(&remainder{Cluster: c.Cluster, taken: 1<<c.Begin - 1})
 	}
 	f.takeRest(linearize.FeeWeight{Fee: -consensus.Amount(1) << 60, Weight: 1})
 }
 
 // take puts transactions into the block if all of them fit.
-func (f *filling) take(txs []*node) bool {
+func (f *filling) take(txs []*Node) bool {
 	weight, sigops := 0, 0
 	for _, n := range txs {
 		weight += n.Weight
@@ -140,7 +140,7 @@ func (f *filling) take(txs []*node) bool {
 	for _, n := range txs {
 		f.txs = append(f.txs, &n.Entry)
 		f.fees += n.Fee
-		f.worth += n.fee
+		f.worth += n.Modified
 	}
 	return true
 }
@@ -155,8 +155,8 @@ func (f *filling) takeRest(than linearize.FeeWeight) {
 			return
 		}
 		f.rest = f.rest[:last]
-		txs := make([]*node, 0, 8)
-		for i, n := range r.cluster.txs {
+		txs := make([]*Node, 0, 8)
+		for i, n := range r.Cluster.Txs {
 			if r.set&(1<<i) != 0 {
 				txs = append(txs, n)
 			}
@@ -170,7 +170,7 @@ func (f *filling) takeRest(than linearize.FeeWeight) {
 
 // remainder is what is left of a cluster that does not fit as it is.
 type remainder struct {
-	*cluster
+	*Cluster
 	taken uint64              // of its transactions, by index
 	set   uint64              // what to take next: a transaction and the ancestors that it needs
 	best  linearize.FeeWeight // of set
@@ -180,19 +180,19 @@ type remainder struct {
 func (f *filling) add(r *remainder) {
 	r.set = 0
 	var ancestors [linearize.MaxCount]uint64
-	for i, n := range r.txs {
+	for i, n := range r.Txs {
 		if r.taken&(1<<i) != 0 {
 			continue
 		}
 		ancestors[i] = 1 << i
-		for _, parent := range n.parents {
-			ancestors[i] |= ancestors[parent.at]
+		for _, parent := range n.Parents {
+			ancestors[i] |= ancestors[parent.At]
 		}
 		var sum linearize.FeeWeight
 		sigops := 0
 		for set := ancestors[i]; set != 0; set &= set - 1 {
-			m := r.txs[bits.TrailingZeros64(set)]
-			sum = sum.Plus(linearize.FeeWeight{Fee: m.fee, Weight: m.Weight})
+			m := r.Txs[bits.TrailingZeros64(set)]
+			sum = sum.Plus(linearize.FeeWeight{Fee: m.Modified, Weight: m.Weight})
 			sigops += m.Sigops
 		}
 		if sum.Weight <= f.weight && sigops <= f.sigops && !below(sum, f.least) && (r.set == 0 || sum.Compare(r.best) > 0) {
@@ -203,7 +203,7 @@ func (f *filling) add(r *remainder) {
 		return
 	}
 	at, _ := slices.BinarySearchFunc(f.rest, r, func(a, b *remainder) int {
-		return cmp.Or(a.best.Compare(b.best), cmp.Compare(b.seq, a.seq))
+		return cmp.Or(a.best.Compare(b.best), cmp.Compare(b.Seq, a.Seq))
 	})
 	f.rest = slices.Insert(f.rest, at, r)
 }

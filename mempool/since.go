@@ -41,18 +41,18 @@ func (p *Pool) Since(place string, limit int) (list []Arrival, next string, more
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var nodes []*node
+	var nodes []*Node
 	for _, n := range p.byTxID {
-		if n.seq > seq {
+		if n.Seq > seq {
 			nodes = append(nodes, n)
 		}
 	}
-	slices.SortFunc(nodes, func(a, b *node) int { return cmp.Compare(a.seq, b.seq) })
+	slices.SortFunc(nodes, func(a, b *Node) int { return cmp.Compare(a.Seq, b.Seq) })
 	if more = len(nodes) > limit; more {
 		nodes = nodes[:limit]
 	}
 	for _, n := range nodes {
-		list, seq = append(list, Arrival{n.TxID, n.Tx}), n.seq
+		list, seq = append(list, Arrival{n.TxID, n.Tx}), n.Seq
 	}
 	return list, fmt.Sprintf("%s-%d", p.run, seq), more, nil
 }

@@ -52,7 +52,7 @@ func (p *Pool) sync(r *chain.Reader) error {
 	var reverted []*consensus.Tx // newest first
 	returned, dropped := 0, 0    // bytes
 	reorganized := false
-	var dependent []*node // spend what reverted transactions made
+	var dependent []*Node // spend what reverted transactions made
 	for {
 		u, err := r.UpdatesSince(p.point, updateLimit)
 		if errors.Is(err, chain.ErrPruned) || errors.Is(err, chain.ErrNotFound) {
@@ -70,8 +70,8 @@ func (p *Pool) sync(r *chain.Reader) error {
 			p.height--
 			for _, tx := range slices.Backward(block.Txs[1:]) {
 				reverted, dependent = append(reverted, tx), append(dependent, p.spenders(tx)...)
-				for returned += usage(tx); returned-dropped > p.maxReturned; reverted = reverted[1:] {
-					dropped += usage(reverted[0])
+				for returned += Memory(tx); returned-dropped > p.maxReturned; reverted = reverted[1:] {
+					dropped += Memory(reverted[0])
 				}
 			}
 		}
@@ -100,14 +100,14 @@ func (p *Pool) sync(r *chain.Reader) error {
 func (p *Pool) confirm(block *consensus.Block) {
 	p.height++
 	p.estimator.Block(p.height)
-	var gone, conflicting []*node
+	var gone, conflicting []*Node
 	var leaving []Move                      // in the order of the block, as Bitcoin Core tells of them
-	rivals := make(map[*node]*consensus.Tx) // what took the coins of those that conflict
-	seen, hash := make(map[*node]bool), block.Hash()
+	rivals := make(map[*Node]*consensus.Tx) // what took the coins of those that conflict
+	seen, hash := make(map[*Node]bool), block.Hash()
 	for _, tx := range block.Txs[1:] {
 		if n, ok := p.byTxID[tx.TxID()]; ok {
-			p.estimator.Confirm(n.mark, int64(n.Rate()))
-			n.mark = fees.Mark{} // it is done
+			p.estimator.Confirm(n.Mark, int64(n.Rate()))
+			n.Mark = fees.Mark{} // it is done
 			gone = append(gone, n)
 			leaving = append(leaving, Move{Entry: &n.Entry, Left: LeftBlock, By: hash})
 			continue
@@ -116,7 +116,7 @@ func (p *Pool) confirm(block *consensus.Block) {
 		for _, n := range direct {
 			rivals[n] = tx
 		}
-		for _, n := range family(direct, (*node).down) {
+		for _, n := range FamilyOf(direct, (*Node).Down) {
 			if seen[n] {
 				continue
 			}
@@ -132,7 +132,7 @@ func (p *Pool) confirm(block *consensus.Block) {
 		delete(p.deltas, tx.TxID())
 	}
 	p.removeAll(gone)
-	sortBySeq(conflicting)
+	SortBySeq(conflicting)
 	p.removeAll(conflicting)
 	for _, m := range leaving {
 		p.moved(m)
@@ -144,9 +144,9 @@ func (p *Pool) confirm(block *consensus.Block) {
 // takeBack brings in what was in blocks that no longer count, and then again
 // what was there and may not be valid now, or hangs together with those. The
 // result is what it would be if all came anew, in this order.
-func (p *Pool) takeBack(r *chain.Reader, reverted []*consensus.Tx, dependent []*node) error {
+func (p *Pool) takeBack(r *chain.Reader, reverted []*consensus.Tx, dependent []*Node) error {
 	var list []*candidate
-	var was []*node
+	var was []*Node
 	p.moves.mute = true
 	defer func() { p.tookBack(was, list) }()
 	for _, tx := range reverted {
@@ -157,14 +157,14 @@ func (p *Pool) takeBack(r *chain.Reader, reverted []*consensus.Tx, dependent []*
 	}
 	was = p.shaken(dependent)
 	for _, n := range was {
-		list = append(list, &candidate{node: &node{Entry: n.Entry, usage: n.usage, mark: n.mark}})
-		n.mark = fees.Mark{} // it goes on to wait
+		list = append(list, &candidate{Node: &Node{Entry: n.Entry, Usage: n.Usage, Mark: n.Mark}})
+		n.Mark = fees.Mark{} // it goes on to wait
 	}
 	p.removeAll(was)
 	for _, c := range list {
 		err := p.comeBack(r, c)
 		if err != nil {
-			p.estimator.Leave(c.mark)
+			p.estimator.Leave(c.Mark)
 		}
 		if err != nil && !IsRefusal(err) {
 			return err
@@ -195,7 +195,7 @@ func (p *Pool) comeBack(r *chain.Reader, c *candidate) error {
 }
 
 // spenders lists the transactions of the pool that spend what tx makes.
-func (p *Pool) spenders(tx *consensus.Tx) (list []*node) {
+func (p *Pool) spenders(tx *consensus.Tx) (list []*Node) {
 	id := tx.TxID()
 	for i := range tx.Out {
 		if n, ok := p.spends[consensus.OutPoint{TxID: id, Index: uint32(i)}]; ok {
@@ -207,23 +207,23 @@ func (p *Pool) spenders(tx *consensus.Tx) (list []*node) {
 
 // shaken lists, parents before children, the clusters of the given transactions
 // and of those that may have become invalid by themselves.
-func (p *Pool) shaken(nodes []*node) (all []*node) {
-	seen := make(map[*cluster]struct{})
-	add := func(n *node) {
-		if _, ok := seen[n.cluster]; ok || n.cluster == nil { // it is gone
+func (p *Pool) shaken(nodes []*Node) (all []*Node) {
+	seen := make(map[*Cluster]struct{})
+	add := func(n *Node) {
+		if _, ok := seen[n.Cluster]; ok || n.Cluster == nil { // it is gone
 			return
 		}
-		seen[n.cluster] = struct{}{}
-		all = append(all, n.cluster.txs...)
+		seen[n.Cluster] = struct{}{}
+		all = append(all, n.Cluster.Txs...)
 	}
 	for _, n := range nodes {
 		add(n)
 	}
 	for _, n := range p.byTxID {
-		if n.volatile {
+		if n.Volatile {
 			add(n)
 		}
 	}
-	sortBySeq(all)
+	SortBySeq(all)
 	return all
 }

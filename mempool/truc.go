@@ -12,7 +12,7 @@ const (
 
 // checkTRUC applies BIP431 to n, which has these parents in the pool and conflicts
 // with direct. sibling is another child of its parent, which n may replace.
-func checkTRUC(n *node, parents, direct []*node) (sibling *node, err error) {
+func checkTRUC(n *Node, parents, direct []*Node) (sibling *Node, err error) {
 	for _, parent := range parents {
 		if err := checkInheritance(n, parent); err != nil {
 			return nil, err
@@ -25,24 +25,24 @@ func checkTRUC(n *node, parents, direct []*node) (sibling *node, err error) {
 		return nil, refuse(ErrTRUC, "version=3 tx %s (wtxid=%s) is too big: %d > %d virtual bytes", n.TxID, n.WTxID, n.Size, trucSize)
 	case len(parents) == 0:
 		return nil, nil
-	case len(parents) > 1 || len(parents[0].parents) > 0:
+	case len(parents) > 1 || len(parents[0].Parents) > 0:
 		return nil, manyAncestors(n)
 	}
 	if err := checkChildSize(n); err != nil {
 		return nil, err
 	}
 	parent := parents[0]
-	others := parent.relatives((*node).down)[1:]
-	if len(others) == 0 || slices.ContainsFunc(others, func(other *node) bool { return slices.Contains(direct, other) }) {
+	others := parent.Relatives((*Node).Down)[1:]
+	if len(others) == 0 || slices.ContainsFunc(others, func(other *Node) bool { return slices.Contains(direct, other) }) {
 		return nil, nil
 	}
-	if len(others) == 1 && len(others[0].parents) == 1 {
+	if len(others) == 1 && len(others[0].Parents) == 1 {
 		return others[0], nil
 	}
 	return nil, manyDescendants(parent)
 }
 
-func checkInheritance(n, parent *node) error {
+func checkInheritance(n, parent *Node) error {
 	const text = "tx %s (wtxid=%s) cannot spend from "
 	switch is, its := n.Tx.Version == trucVersion, parent.Tx.Version == trucVersion; {
 	case its && !is:
@@ -53,18 +53,18 @@ func checkInheritance(n, parent *node) error {
 	return nil
 }
 
-func checkChildSize(n *node) error {
+func checkChildSize(n *Node) error {
 	if n.Size > trucChildSize {
 		return refuse(ErrTRUC, "version=3 child tx %s (wtxid=%s) is too big: %d > %d virtual bytes", n.TxID, n.WTxID, n.Size, trucChildSize)
 	}
 	return nil
 }
 
-func manyAncestors(n *node) error {
+func manyAncestors(n *Node) error {
 	return refuse(ErrTRUC, "tx %s (wtxid=%s) would have too many ancestors", n.TxID, n.WTxID)
 }
 
-func manyDescendants(parent *node) error {
+func manyDescendants(parent *Node) error {
 	return refuse(ErrTRUC, "tx %s (wtxid=%s) would exceed descendant count limit", parent.TxID, parent.WTxID)
 }
 
@@ -73,26 +73,26 @@ func manyDescendants(parent *node) error {
 func checkPackageTRUC(c *candidate, with []*candidate) error {
 	if c.Tx.Version != trucVersion {
 		for _, other := range with {
-			if !slices.Contains(c.parents, other.node) {
+			if !slices.Contains(c.Parents, other.Node) {
 				continue
 			}
-			if err := checkInheritance(c.node, other.node); err != nil {
+			if err := checkInheritance(c.Node, other.Node); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	if len(c.parents) == 0 {
+	if len(c.Parents) == 0 {
 		return nil
 	}
-	parent := c.parents[0]
-	if len(c.parents) > 1 || parent.cluster != nil && len(parent.parents) > 0 {
-		return manyAncestors(c.node)
+	parent := c.Parents[0]
+	if len(c.Parents) > 1 || parent.Cluster != nil && len(parent.Parents) > 0 {
+		return manyAncestors(c.Node)
 	}
-	if err := checkChildSize(c.node); err != nil {
+	if err := checkChildSize(c.Node); err != nil {
 		return err
 	}
-	if err := checkInheritance(c.node, parent); err != nil {
+	if err := checkInheritance(c.Node, parent); err != nil {
 		return err
 	}
 	for _, other := range with {
@@ -104,11 +104,11 @@ func checkPackageTRUC(c *candidate, with []*candidate) error {
 			case parent.TxID:
 				return manyDescendants(parent)
 			case c.TxID:
-				return manyAncestors(other.node)
+				return manyAncestors(other.Node)
 			}
 		}
 	}
-	if len(parent.children) > 0 {
+	if len(parent.Children) > 0 {
 		return manyDescendants(parent)
 	}
 	return nil
