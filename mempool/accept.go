@@ -91,14 +91,14 @@ func (p *Pool) again(r *chain.Reader, c *candidate) error {
 }
 
 func (p *Pool) known(c *candidate) error {
-	_, ok := p.byWTxID[c.WTxID]
+	_, ok := p.graph.WTx(c.WTxID)
 	if t := c.trace; t != nil {
 		t.Rule(ruleKnown, "wtxid", c.WTxID, "in the mempool", ok)
 	}
 	if ok {
 		return refuse(ErrKnown, "")
 	}
-	_, ok = p.byTxID[c.TxID]
+	_, ok = p.graph.Tx(c.TxID)
 	if t := c.trace; t != nil {
 		t.Rule(ruleSameTxID, "txid", c.TxID, "in the mempool", ok)
 	}
@@ -125,7 +125,7 @@ func (p *Pool) look(r *chain.Reader, c *candidate, t terms, with []*candidate) (
 			return err
 		}
 	}
-	if t == tested && len(p.conflicts(tx)) > 0 {
+	if t == tested && len(p.graph.Conflicts(tx)) > 0 {
 		return refuse(ErrNoReplacement, "")
 	}
 	if err := p.findCoins(r, c, with); err != nil {
@@ -241,7 +241,7 @@ func (s *coinSource) Coin(o consensus.OutPoint) (consensus.Coin, bool) {
 
 // maker is the transaction of the pool, or of with, that makes a coin.
 func (p *Pool) maker(o consensus.OutPoint, with []*candidate) (*Node, bool) {
-	if n, ok := p.byTxID[o.TxID]; ok {
+	if n, ok := p.graph.Tx(o.TxID); ok {
 		return n, true
 	}
 	for _, c := range with {
@@ -295,7 +295,7 @@ func (p *Pool) findCoins(r *chain.Reader, c *candidate, with []*candidate) error
 
 // fit checks c against the other transactions of the pool, and stages it.
 func (p *Pool) fit(c *candidate, t terms) (err error) {
-	direct := p.conflicts(c.Tx)
+	direct := p.graph.Conflicts(c.Tx)
 	sibling := false
 	if t != returning {
 		var evict *Node
@@ -309,8 +309,7 @@ func (p *Pool) fit(c *candidate, t terms) (err error) {
 			direct, sibling = append(direct, evict), true
 		}
 	}
-	p.seq++
-	c.Seq = p.seq
+	c.Seq = p.graph.Next()
 	if c.replaced = nil; len(direct) == 0 {
 		if t := c.trace; t != nil {
 			t.Rule(ruleCluster, "unconfirmed parents", len(c.Parents), "most transactions", p.cfg.Policy.MaxCluster, "most virtual bytes", p.cfg.Policy.MaxClusterSize)
@@ -338,16 +337,6 @@ func (c *candidate) checkLimit() error {
 		return refuse(ErrMaxFeeRate, "")
 	}
 	return nil
-}
-
-// conflicts lists the transactions that spend what tx spends.
-func (p *Pool) conflicts(tx *consensus.Tx) (list []*Node) {
-	for i := range tx.In {
-		if n, ok := p.spends[tx.In[i].PrevOut]; ok && !slices.Contains(list, n) {
-			list = append(list, n)
-		}
-	}
-	return list
 }
 
 // checkDustSpent makes sure that n spends all dust of its parents: nothing else

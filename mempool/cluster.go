@@ -3,7 +3,6 @@ package mempool
 import (
 	"slices"
 
-	"lode/consensus"
 	"lode/mempool/linearize"
 )
 
@@ -16,7 +15,7 @@ type Cluster struct {
 }
 
 // Change is a set of transactions that go and of others that come, with what
-// becomes of their clusters. Nothing of it shows in the pool before it is
+// becomes of their clusters. Nothing of it shows in the graph before it is
 // committed.
 type Change struct {
 	Gone     []*Node // parents before children
@@ -27,10 +26,10 @@ type Change struct {
 // isGone is the staged index of a node that goes.
 const isGone = -1
 
-// stage finds out what becomes of the clusters if gone goes and came comes. No
-// child may stay without its parent, unless that was confirmed. The error is of
-// kind ErrClusterSize. The caller holds mu.
-func (p *Pool) stage(gone, came []*Node) (*Change, error) {
+// Stage finds out what becomes of the clusters if gone goes and came comes. No
+// child may stay without its parent, unless that was confirmed. It is false if a
+// cluster would become too large.
+func (g *Graph) Stage(gone, came []*Node) (*Change, bool) {
 	c := &Change{Gone: gone, Came: came}
 	for _, n := range gone {
 		c.touch(n.Cluster)
@@ -58,14 +57,24 @@ func (p *Pool) stage(gone, came []*Node) (*Change, error) {
 		for _, n := range group {
 			weight += n.Weight
 		}
-		if count > p.cfg.Policy.MaxCluster || weight > p.cfg.Policy.MaxClusterSize*consensus.WitnessScale {
-			return nil, refuse(ErrClusterSize, "")
+		if count > g.limits.Count || weight > g.limits.Weight {
+			return nil, false
 		}
 	}
 	for _, group := range groups {
 		c.New = append(c.New, linearized(group))
 	}
-	return c, nil
+	return c, true
+}
+
+// Reweigh stages that a transaction is at another place in the order, as its fee has
+// been modified.
+func (g *Graph) Reweigh(n *Node) *Change {
+	c := &Change{}
+	c.touch(n.Cluster)
+	c.Old[0].touched = false
+	c.New = []*Cluster{linearized(c.Old[0].Txs)}
+	return c
 }
 
 // touch notes that a cluster changes. A node that is not in the pool yet has
@@ -143,50 +152,45 @@ func linearized(group []*Node) *Cluster {
 	return c
 }
 
-// commit makes a change that was staged last. The caller holds mu.
-func (p *Pool) commit(c *Change) {
+// Commit makes a change that was staged last.
+func (g *Graph) Commit(c *Change) {
 	for _, old := range c.Old {
 		for i := range old.Chunks {
-			p.order.remove(&old.Chunks[i])
+			g.order.remove(&old.Chunks[i])
 		}
 	}
 	for _, n := range c.Gone {
-		p.estimator.Leave(n.Mark)
-		p.unlink(n)
+		g.unlink(n)
 	}
 	for _, n := range c.Came {
-		p.link(n)
+		g.link(n)
 	}
 	for _, made := range c.New {
 		for i := range made.Chunks {
-			p.order.insert(&made.Chunks[i])
+			g.order.insert(&made.Chunks[i])
 		}
 		for i, n := range made.Txs {
 			n.Cluster, n.At = made, i
 		}
 	}
-	p.change++
-	p.journal.wake()
 }
 
 // link puts n among the others, whose parents are known.
-func (p *Pool) link(n *Node) {
+func (g *Graph) link(n *Node) {
 	for _, parent := range n.Parents {
 		parent.Children = append(parent.Children, n)
 	}
 	for i := range n.Tx.In {
-		p.spends[n.Tx.In[i].PrevOut] = n
+		g.spends[n.Tx.In[i].PrevOut] = n
 	}
-	p.byTxID[n.TxID], p.byWTxID[n.WTxID] = n, n
-	p.journal.add(n.TxID)
-	p.ages(n)
-	p.usage += n.Usage
-	p.vbytes += n.Size
-	p.fees += n.Fee
+	g.byTxID[n.TxID], g.byWTxID[n.WTxID] = n, n
+	g.totals.Memory += n.Usage
+	g.totals.VBytes += n.Size
+	g.totals.Fees += n.Fee
 }
 
 // unlink takes n out from among the others.
-func (p *Pool) unlink(n *Node) {
+func (g *Graph) unlink(n *Node) {
 	for _, parent := range n.Parents {
 		parent.Children = without(parent.Children, n)
 	}
@@ -194,34 +198,20 @@ func (p *Pool) unlink(n *Node) {
 		child.Parents = without(child.Parents, n)
 	}
 	for i := range n.Tx.In {
-		delete(p.spends, n.Tx.In[i].PrevOut)
+		delete(g.spends, n.Tx.In[i].PrevOut)
 	}
-	delete(p.byTxID, n.TxID)
-	delete(p.byWTxID, n.WTxID)
-	p.journal.add(n.TxID)
+	delete(g.byTxID, n.TxID)
+	delete(g.byWTxID, n.WTxID)
 	n.Cluster = nil
-	p.usage -= n.Usage
-	p.vbytes -= n.Size
-	p.fees -= n.Fee
+	g.totals.Memory -= n.Usage
+	g.totals.VBytes -= n.Size
+	g.totals.Fees -= n.Fee
 }
 
 // without is list with n taken out of it.
 func without(list []*Node, n *Node) []*Node {
 	i := slices.Index(list, n)
 	return slices.Delete(list, i, i+1)
-}
-
-// removeAll removes nodes, which must be complete, see stage. The caller holds
-// mu.
-func (p *Pool) removeAll(gone []*Node) {
-	if len(gone) == 0 {
-		return
-	}
-	c, err := p.stage(gone, nil)
-	if err != nil {
-		panic(err) // taking something out makes no cluster larger
-	}
-	p.commit(c)
 }
 
 // Chunk is the one that n is in.

@@ -11,8 +11,8 @@ import (
 // trim evicts the worst chunks if the pool is too large. Nothing depends on
 // them: they are the last of their clusters. The caller holds mu.
 func (p *Pool) trim() {
-	for p.usage > p.cfg.Policy.MaxMemory {
-		worst := p.order.Worst()
+	for p.graph.Totals().Memory > p.cfg.Policy.MaxMemory {
+		worst := p.graph.Worst()
 		size := (worst.Weight + consensus.WitnessScale - 1) / consensus.WitnessScale
 		if p.floor.raise(RateOf(worst.Fee, size) + p.cfg.Policy.Increment) {
 			p.cfg.Log.Debug("rolling minimum fee bumped", "sat_per_kvb", int64(p.floor.rate))
@@ -59,9 +59,9 @@ func (p *Pool) minFee() FeeRate {
 	if now := p.cfg.Now(); f.falling && now.Sub(f.at) > 10*time.Second {
 		halfLife := floorHalfLife
 		switch {
-		case p.usage < policy.MaxMemory/4:
+		case p.graph.Totals().Memory < policy.MaxMemory/4:
 			halfLife /= 4
-		case p.usage < policy.MaxMemory/2:
+		case p.graph.Totals().Memory < policy.MaxMemory/2:
 			halfLife /= 2
 		}
 		f.rate *= math.Exp2(-now.Sub(f.at).Seconds() / halfLife.Seconds())

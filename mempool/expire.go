@@ -37,11 +37,11 @@ func (q *ageQueue) Pop() any {
 // ages notes that a transaction has come in.
 func (p *Pool) ages(n *Node) {
 	const slack = 1000
-	if len(p.aging) > 2*len(p.byTxID)+slack {
+	if len(p.aging) > 2*p.graph.Len()+slack {
 		p.aging = p.aging[:0]
-		for id, one := range p.byTxID {
+		for one := range p.graph.All() {
 			if one != n {
-				p.aging = append(p.aging, waiting{one.Time, id})
+				p.aging = append(p.aging, waiting{one.Time, one.TxID})
 			}
 		}
 		heap.Init(&p.aging)
@@ -56,7 +56,7 @@ func (p *Pool) expire() {
 	var old []*Node
 	for len(p.aging) > 0 && p.aging[0].since.Before(limit) {
 		w := heap.Pop(&p.aging).(waiting)
-		if n := p.byTxID[w.txid]; n != nil && n.Time.Equal(w.since) {
+		if n, ok := p.graph.Tx(w.txid); ok && n.Time.Equal(w.since) {
 			old = append(old, n)
 		}
 	}

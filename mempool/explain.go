@@ -80,7 +80,7 @@ func (p *Pool) explain(tx *consensus.Tx, t *consensus.Trace) (*candidate, error)
 		return nil, err
 	}
 	err = p.locked(func(r *chain.Reader) error {
-		if _, ok := p.byWTxID[c.WTxID]; ok {
+		if _, ok := p.graph.WTx(c.WTxID); ok {
 			return p.look(r, c, inside, nil)
 		}
 		return p.examine(r, c, alone)

@@ -19,67 +19,12 @@ import (
 func (p *Pool) Verify() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	memory := 0
-	clusters := make(map[*Cluster]int) // and how many of its transactions were met
-	for _, n := range p.byTxID {
-		memory += Memory(n.Tx)
-		clusters[n.Cluster]++
-		if n.Cluster.Txs[n.At] != n || p.byWTxID[n.WTxID] != n || n.Modified != modified(n.Fee, p.deltas[n.TxID]) {
-			return fmt.Errorf("%s is not where it should be", n.TxID)
-		}
-		for _, parent := range n.Parents {
-			if parent.Cluster != n.Cluster || parent.At >= n.At || parent.Seq >= n.Seq || !slices.Contains(parent.Children, n) {
-				return fmt.Errorf("%s comes before %s, which it spends", n.TxID, parent.TxID)
-			}
+	for n := range p.graph.All() {
+		if n.Modified != modified(n.Fee, p.deltas[n.TxID]) {
+			return fmt.Errorf("%s has a wrong priority", n.TxID)
 		}
 	}
-	if memory != p.usage || len(p.byWTxID) != len(p.byTxID) {
-		return fmt.Errorf("%d bytes, want %d; %d and %d transactions", p.usage, memory, len(p.byWTxID), len(p.byTxID))
-	}
-	ordered := slices.Collect(p.order.Best)
-	for i, c := range ordered {
-		if i > 0 && (!ordered[i-1].Before(c) || ordered[i-1].Compare(c.FeeWeight) < 0) {
-			return fmt.Errorf("chunk %d is out of order", i)
-		}
-	}
-	left := make(map[*Chunk]bool, len(ordered))
-	for _, c := range ordered {
-		left[c] = true
-	}
-	for c, count := range clusters {
-		if err := c.verify(p, count); err != nil {
-			return err
-		}
-		for i := range c.Chunks {
-			if !left[&c.Chunks[i]] {
-				return fmt.Errorf("a chunk is not in the order")
-			}
-			delete(left, &c.Chunks[i])
-		}
-	}
-	if len(left) > 0 {
-		return fmt.Errorf("%d chunks of clusters that are gone", len(left))
-	}
-	return nil
-}
-
-func (c *Cluster) verify(p *Pool, count int) error {
-	weight, at := 0, 0
-	for i := range c.Chunks {
-		var sum linearize.FeeWeight
-		for _, n := range c.Chunks[i].Txs() {
-			sum = sum.Plus(linearize.FeeWeight{Fee: n.Modified, Weight: n.Weight})
-		}
-		if sum != c.Chunks[i].FeeWeight || c.Chunks[i].Begin != at || i > 0 && c.Chunks[i-1].Compare(sum) < 0 {
-			return fmt.Errorf("chunk %d does not add up, or pays more than the one before", i)
-		}
-		weight, at = weight+sum.Weight, c.Chunks[i].End
-	}
-	groups := connected(slices.Clone(c.Txs))
-	if count != len(c.Txs) || at != count || count > p.cfg.Policy.MaxCluster || weight > p.cfg.Policy.MaxClusterSize*consensus.WitnessScale || len(groups) != 1 {
-		return fmt.Errorf("a cluster of %d transactions in %d parts, of which %d are in the pool, chunks of %d, and weight %d", len(c.Txs), len(groups), count, at, weight)
-	}
-	return nil
+	return p.graph.Verify()
 }
 
 // Diagrams gives the chunks of every cluster of up to most transactions, and
@@ -99,7 +44,7 @@ func (p *Pool) Diagrams(most int) (have, best [][]linearize.FeeWeight) {
 
 func clustersOf(p *Pool) map[*Cluster]struct{} {
 	all := make(map[*Cluster]struct{})
-	for _, n := range p.byTxID {
+	for n := range p.graph.All() {
 		all[n.Cluster] = struct{}{}
 	}
 	return all
@@ -153,8 +98,7 @@ func (p *Pool) addSynthetic(random *rand.Rand, made *[]*Node) {
 			n.Parents = append(n.Parents, parent)
 		}
 	}
-	p.seq++
-	n.Seq = p.seq
+	n.Seq = p.graph.Next()
 	c, err := p.stage(nil, []*Node{n})
 	if err != nil {
 		return
@@ -166,7 +110,7 @@ func (p *Pool) addSynthetic(random *rand.Rand, made *[]*Node) {
 // Thin removes some transactions: what depends on one, as a conflict does, or
 // what one needs, as a block does.
 func (p *Pool) Thin(random *rand.Rand) {
-	list := p.inOrder()
+	list := p.graph.InOrder()
 	for range len(list) / 10 {
 		n := list[random.IntN(len(list))]
 		switch {
@@ -233,7 +177,7 @@ type Full struct {
 // SyntheticFull is a full pool, and what is in it: cfg says what it stands on.
 func SyntheticFull(random *rand.Rand, cfg Config) (*Full, []Info) {
 	f := &Full{Pool: New(cfg)}
-	for f.usage < f.cfg.Policy.MaxMemory {
+	for f.graph.Totals().Memory < f.cfg.Policy.MaxMemory {
 		f.addSynthetic(random, &f.made)
 	}
 	f.trim()
@@ -254,9 +198,9 @@ func (f *Full) ReplaceSynthetic(random *rand.Rand) {
 		return
 	}
 	c := &candidate{Node: &Node{Entry: old.Entry, Usage: old.Usage, Parents: slices.Clone(old.Parents)}}
-	f.seq++
-	binary.LittleEndian.PutUint64(c.TxID[8:], f.seq)
-	c.WTxID, c.Seq = c.TxID, f.seq
+	c.Seq = f.graph.Next()
+	binary.LittleEndian.PutUint64(c.TxID[8:], c.Seq)
+	c.WTxID = c.TxID
 	for _, n := range old.Relatives((*Node).Down) {
 		c.Fee += n.Fee
 	}

@@ -83,7 +83,7 @@ func (f *Follower) Changes() (came []*Entry, gone []consensus.Hash, whole bool) 
 	j := &p.journal
 	var nodes []*Node
 	if whole = f.whole || j.next-f.next > uint64(len(j.ids)); whole {
-		nodes = p.inOrder()
+		nodes = p.graph.InOrder()
 	} else {
 		seen := make(map[consensus.Hash]struct{})
 		for ; f.next < j.next; f.next++ {
@@ -92,7 +92,7 @@ func (f *Follower) Changes() (came []*Entry, gone []consensus.Hash, whole bool) 
 				continue
 			}
 			seen[id] = struct{}{}
-			if n, ok := p.byTxID[id]; ok {
+			if n, ok := p.graph.Tx(id); ok {
 				nodes = append(nodes, n)
 			} else {
 				gone = append(gone, id)

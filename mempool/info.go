@@ -30,7 +30,7 @@ type Family struct {
 func (p *Pool) Info(id consensus.Hash) (Info, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n, ok := p.byTxID[id]
+	n, ok := p.graph.Tx(id)
 	if !ok {
 		return Info{}, false
 	}
@@ -41,8 +41,8 @@ func (p *Pool) Info(id consensus.Hash) (Info, bool) {
 func (p *Pool) All() []Info {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	infos := make([]Info, 0, len(p.byTxID))
-	for _, n := range p.inOrder() {
+	infos := make([]Info, 0, p.graph.Len())
+	for _, n := range p.graph.InOrder() {
 		infos = append(infos, n.info())
 	}
 	return infos
@@ -81,7 +81,7 @@ func (p *Pool) Cluster(id consensus.Hash) ([]Info, bool) {
 func (p *Pool) infos(id consensus.Hash, of func(*Node) []*Node) (infos []Info, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n, ok := p.byTxID[id]
+	n, ok := p.graph.Tx(id)
 	if !ok {
 		return nil, false
 	}
@@ -96,8 +96,8 @@ func (p *Pool) infos(id consensus.Hash, of func(*Node) []*Node) (infos []Info, o
 func (p *Pool) TxIDs() (ids []consensus.Hash, next uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	ids = make([]consensus.Hash, 0, len(p.byTxID))
-	for c := range p.order.Best {
+	ids = make([]consensus.Hash, 0, p.graph.Len())
+	for c := range p.graph.Best {
 		ids = append(ids, txids(c.Txs())...)
 	}
 	return ids, p.moves.count + 1
@@ -115,7 +115,7 @@ func (p *Pool) Diagram() []Corner {
 	defer p.mu.Unlock()
 	corners := []Corner{{}}
 	var sum linearize.FeeWeight
-	for c := range p.order.Best {
+	for c := range p.graph.Best {
 		sum = sum.Plus(c.FeeWeight)
 		corners = append(corners, Corner{sum.Weight, sum.Fee})
 	}

@@ -81,13 +81,13 @@ func (p *Pool) tookBack(was []*Node, list []*candidate) {
 	before := make(map[consensus.Hash]struct{}, len(was))
 	for _, n := range was {
 		before[n.TxID] = struct{}{}
-		if now := p.byTxID[n.TxID]; now == nil || now.WTxID != n.WTxID {
+		if !p.graph.Has(n) {
 			p.moved(Move{Entry: &n.Entry, Left: LeftReorg, Reorg: true})
 			delete(before, n.TxID)
 		}
 	}
 	for _, c := range list {
-		if _, there := before[c.TxID]; there || p.byTxID[c.TxID] == nil || p.byTxID[c.TxID].WTxID != c.WTxID {
+		if _, there := before[c.TxID]; there || !p.graph.Has(c.Node) {
 			continue
 		}
 		before[c.TxID] = struct{}{}

@@ -93,16 +93,16 @@ func merged(before, after *Chunk) *Chunk {
 	return after
 }
 
-// Worst is the last of all, or nil.
-func (o *order) Worst() (c *Chunk) {
+// worst is the last of all, or nil.
+func (o *order) worst() (c *Chunk) {
 	for at := o.root; at != nil; at = at.right {
 		c = at
 	}
 	return c
 }
 
-// Best yields all chunks from the best one on. Nothing may change meanwhile.
-func (o *order) Best(yield func(*Chunk) bool) {
+// best yields all chunks from the best one on. Nothing may change meanwhile.
+func (o *order) best(yield func(*Chunk) bool) {
 	var stack []*Chunk
 	for at := o.root; at != nil || len(stack) > 0; {
 		for ; at != nil; at = at.left {

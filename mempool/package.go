@@ -118,7 +118,7 @@ func (res *PackageResult) accepted(list []*adding, at []int) {
 func (p *Pool) inPool(tx *consensus.Tx, res *PackageTxResult) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n, ok := p.byTxID[tx.TxID()]
+	n, ok := p.graph.Tx(tx.TxID())
 	if !ok {
 		return false
 	}
@@ -134,7 +134,7 @@ func (p *Pool) finishPackage(txs []*consensus.Tx, res *PackageResult) {
 	p.mu.Lock()
 	p.trim()
 	for i, tx := range txs {
-		if _, ok := p.byTxID[tx.TxID()]; !ok && res.Txs[i].Err == nil {
+		if _, ok := p.graph.Tx(tx.TxID()); !ok && res.Txs[i].Err == nil {
 			res.Txs[i] = PackageTxResult{Err: refuse(ErrFull, "")}
 			res.Err = refuse(ErrPackageTx, "")
 		}
@@ -254,9 +254,8 @@ func (p *Pool) examinePackage(r *chain.Reader, list []*adding, t terms) error {
 			return refuse(ErrPackageTx, "")
 		}
 		c := a.candidate
-		p.seq++
-		c.Seq, c.replaced = p.seq, nil
-		with, nodes, direct = append(with, c), append(nodes, c.Node), append(direct, p.conflicts(c.Tx)...)
+		c.Seq, c.replaced = p.graph.Next(), nil
+		with, nodes, direct = append(with, c), append(nodes, c.Node), append(direct, p.graph.Conflicts(c.Tx)...)
 		f.fee, f.size = f.fee+c.Modified, f.size+c.Size
 	}
 	for _, c := range with {
@@ -302,7 +301,7 @@ func (p *Pool) lookPackaged(r *chain.Reader, a *adding, t terms, with []*candida
 			pooled = append(pooled, parent)
 		}
 	}
-	if sibling, err := checkTRUC(c.Node, pooled, p.conflicts(c.Tx)); err != nil {
+	if sibling, err := checkTRUC(c.Node, pooled, p.graph.Conflicts(c.Tx)); err != nil {
 		return err
 	} else if sibling != nil {
 		return manyDescendants(pooled[0])

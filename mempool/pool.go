@@ -3,11 +3,7 @@
 package mempool
 
 import (
-	"bytes"
-	"cmp"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,15 +77,8 @@ type Pool struct {
 	point     consensus.Hash
 	height    uint32 // of point
 	synced    bool
-	byTxID    map[consensus.Hash]*Node
-	byWTxID   map[consensus.Hash]*Node
-	spends    map[consensus.OutPoint]*Node
+	graph     *Graph
 	deltas    map[consensus.Hash]consensus.Amount // by which fees are prioritised, there or not
-	order     order
-	seq       uint64
-	usage     int // bytes of memory of all
-	vbytes    int // virtual size of all
-	fees      consensus.Amount
 	floor     floor
 	aging     ageQueue // all, and some that have left
 	estimator *fees.Estimator
@@ -115,8 +104,8 @@ func New(cfg Config) *Pool {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Pool{
-		cfg: cfg, maxReturned: maxReturned, run: newRun(), byTxID: make(map[consensus.Hash]*Node), byWTxID: make(map[consensus.Hash]*Node),
-		spends: make(map[consensus.OutPoint]*Node), deltas: make(map[consensus.Hash]consensus.Amount), queue: newQueue(), estimator: fees.New(0),
+		cfg: cfg, maxReturned: maxReturned, run: newRun(),
+		graph: NewGraph(Limits{Count: cfg.Policy.MaxCluster, Weight: cfg.Policy.MaxClusterSize * consensus.WitnessScale}), deltas: make(map[consensus.Hash]consensus.Amount), queue: newQueue(), estimator: fees.New(0),
 	}
 }
 
@@ -151,15 +140,21 @@ func (p *Pool) announce(e *Entry) {
 }
 
 // ByTxID finds a transaction by its id.
-func (p *Pool) ByTxID(id consensus.Hash) (*consensus.Tx, bool) { return find(p, p.byTxID, id) }
-
-// ByWTxID finds a transaction by its witness id.
-func (p *Pool) ByWTxID(id consensus.Hash) (*consensus.Tx, bool) { return find(p, p.byWTxID, id) }
-
-func find(p *Pool, in map[consensus.Hash]*Node, id consensus.Hash) (*consensus.Tx, bool) {
+func (p *Pool) ByTxID(id consensus.Hash) (*consensus.Tx, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n, ok := in[id]
+	n, ok := p.graph.Tx(id)
+	if !ok {
+		return nil, false
+	}
+	return n.Tx, true
+}
+
+// ByWTxID finds a transaction by its witness id.
+func (p *Pool) ByWTxID(id consensus.Hash) (*consensus.Tx, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n, ok := p.graph.WTx(id)
 	if !ok {
 		return nil, false
 	}
@@ -171,24 +166,9 @@ func find(p *Pool, in map[consensus.Hash]*Node, id consensus.Hash) (*consensus.T
 func (p *Pool) Each(f func(wtxid consensus.Hash, tx *consensus.Tx)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for wtxid, n := range p.byWTxID {
-		f(wtxid, n.Tx)
+	for n := range p.graph.All() {
+		f(n.WTxID, n.Tx)
 	}
-}
-
-// inOrder lists all transactions, parents before children. The caller holds mu.
-func (p *Pool) inOrder() []*Node {
-	list := slices.AppendSeq(make([]*Node, 0, len(p.byTxID)), maps.Values(p.byTxID))
-	SortBySeq(list)
-	return list
-}
-
-func SortBySeq(list []*Node) {
-	slices.SortFunc(list, func(a, b *Node) int { return cmp.Compare(a.Seq, b.Seq) })
-}
-
-func SortByTxID(list []*Node) {
-	slices.SortFunc(list, func(a, b *Node) int { return bytes.Compare(a.TxID[:], b.TxID[:]) })
 }
 
 // Stats sums the pool up.
@@ -206,7 +186,8 @@ type Stats struct {
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Stats{len(p.byTxID), p.vbytes, p.usage, p.fees, max(p.minFee(), p.cfg.Policy.MinRelay), p.Loaded(), p.cfg.Policy}
+	t := p.graph.Totals()
+	return Stats{p.graph.Len(), t.VBytes, t.Memory, t.Fees, max(p.minFee(), p.cfg.Policy.MinRelay), p.Loaded(), p.cfg.Policy}
 }
 
 // MinFeeRate is what a transaction must pay to come in now, in sat per 1,000
@@ -238,7 +219,7 @@ func (p *Pool) Spends(o consensus.OutPoint) bool {
 func (p *Pool) Spender(o consensus.OutPoint) (id consensus.Hash, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n, ok := p.spends[o]
+	n, ok := p.graph.Spender(o)
 	if !ok {
 		return id, false
 	}

@@ -22,7 +22,7 @@ func modified(fee, delta consensus.Amount) consensus.Amount {
 func (p *Pool) Prioritise(id consensus.Hash, delta consensus.Amount) (ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n, there := p.byTxID[id]
+	n, there := p.graph.Tx(id)
 	if there && p.cfg.Policy.dustOutputs(n.Tx) > 0 {
 		return false
 	}
@@ -35,11 +35,7 @@ func (p *Pool) Prioritise(id consensus.Hash, delta consensus.Amount) (ok bool) {
 		return true
 	}
 	n.Modified = modified(n.Fee, p.deltas[id])
-	c := &Change{}
-	c.touch(n.Cluster)
-	c.Old[0].touched = false
-	c.New = []*Cluster{linearized(c.Old[0].Txs)}
-	p.commit(c)
+	p.commit(p.graph.Reweigh(n))
 	return true
 }
 

@@ -37,7 +37,7 @@ func (p *Pool) Save(path string, unbroadcast ...consensus.Hash) error {
 		return nil
 	}
 	p.mu.Lock()
-	list, deltas := p.inOrder(), maps.Clone(p.deltas)
+	list, deltas := p.graph.InOrder(), maps.Clone(p.deltas)
 	p.mu.Unlock()
 	if err := replaceFile(path, func(w *bufio.Writer) { writeSaved(w, list, deltas, unbroadcast) }); err != nil {
 		return fmt.Errorf("save the mempool: %w", err)

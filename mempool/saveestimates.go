@@ -40,7 +40,7 @@ func (p *Pool) SaveEstimates(path string) error {
 	}
 	p.mu.Lock()
 	e := p.estimator.Clone()
-	for _, n := range p.byTxID {
+	for n := range p.graph.All() {
 		e.Leave(n.Mark)
 	}
 	p.mu.Unlock()

@@ -75,13 +75,13 @@ const attempts = 8
 // mu.
 func (p *Pool) fill(s *Selection, weight, sigops int) {
 	best := &filling{weight: weight, sigops: sigops, least: p.cfg.Policy.BlockMin}
-	best.run(p.order.Best, nil)
+	best.run(p.graph.Best, nil)
 	for _, c := range best.missed {
 		if c.Weight > weight {
 			continue
 		}
 		other := &filling{weight: weight - c.Weight, sigops: sigops, least: p.cfg.Policy.BlockMin}
-		if other.run(p.order.Best, c); other.worth > best.worth {
+		if other.run(p.graph.Best, c); other.worth > best.worth {
 			best = other
 		}
 	}

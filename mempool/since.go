@@ -42,7 +42,7 @@ func (p *Pool) Since(place string, limit int) (list []Arrival, next string, more
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var nodes []*Node
-	for _, n := range p.byTxID {
+	for n := range p.graph.All() {
 		if n.Seq > seq {
 			nodes = append(nodes, n)
 		}

@@ -59,7 +59,7 @@ func (p *Pool) sync(r *chain.Reader) error {
 			// So far behind that the way is gone, or a block on it is damaged, or
 			// the ledger has begun with a snapshot: what is still valid stays.
 			p.point, p.height, reorganized = r.Tip().Hash, r.Tip().Height, true
-			dependent = p.inOrder()
+			dependent = p.graph.InOrder()
 			break
 		}
 		if err != nil {
@@ -69,7 +69,7 @@ func (p *Pool) sync(r *chain.Reader) error {
 			reorganized = true
 			p.height--
 			for _, tx := range slices.Backward(block.Txs[1:]) {
-				reverted, dependent = append(reverted, tx), append(dependent, p.spenders(tx)...)
+				reverted, dependent = append(reverted, tx), append(dependent, p.graph.Spenders(tx)...)
 				for returned += Memory(tx); returned-dropped > p.maxReturned; reverted = reverted[1:] {
 					dropped += Memory(reverted[0])
 				}
@@ -105,14 +105,14 @@ func (p *Pool) confirm(block *consensus.Block) {
 	rivals := make(map[*Node]*consensus.Tx) // what took the coins of those that conflict
 	seen, hash := make(map[*Node]bool), block.Hash()
 	for _, tx := range block.Txs[1:] {
-		if n, ok := p.byTxID[tx.TxID()]; ok {
+		if n, ok := p.graph.Tx(tx.TxID()); ok {
 			p.estimator.Confirm(n.Mark, int64(n.Rate()))
 			n.Mark = fees.Mark{} // it is done
 			gone = append(gone, n)
 			leaving = append(leaving, Move{Entry: &n.Entry, Left: LeftBlock, By: hash})
 			continue
 		}
-		direct := p.conflicts(tx)
+		direct := p.graph.Conflicts(tx)
 		for _, n := range direct {
 			rivals[n] = tx
 		}
@@ -150,7 +150,7 @@ func (p *Pool) takeBack(r *chain.Reader, reverted []*consensus.Tx, dependent []*
 	p.moves.mute = true
 	defer func() { p.tookBack(was, list) }()
 	for _, tx := range reverted {
-		dependent = append(dependent, p.conflicts(tx)...)
+		dependent = append(dependent, p.graph.Conflicts(tx)...)
 		if c, err := p.prepare(ownCopy(tx)); err == nil {
 			list = append(list, c)
 		}
@@ -174,7 +174,7 @@ func (p *Pool) takeBack(r *chain.Reader, reverted []*consensus.Tx, dependent []*
 }
 
 func (p *Pool) comeBack(r *chain.Reader, c *candidate) error {
-	if rivals := p.conflicts(c.Tx); len(rivals) > 0 {
+	if rivals := p.graph.Conflicts(c.Tx); len(rivals) > 0 {
 		return refuse(ErrSpendsConflict, "%s came first", rivals[0].TxID)
 	}
 	was := c.Entry
@@ -194,17 +194,6 @@ func (p *Pool) comeBack(r *chain.Reader, c *candidate) error {
 	return nil
 }
 
-// spenders lists the transactions of the pool that spend what tx makes.
-func (p *Pool) spenders(tx *consensus.Tx) (list []*Node) {
-	id := tx.TxID()
-	for i := range tx.Out {
-		if n, ok := p.spends[consensus.OutPoint{TxID: id, Index: uint32(i)}]; ok {
-			list = append(list, n)
-		}
-	}
-	return list
-}
-
 // shaken lists, parents before children, the clusters of the given transactions
 // and of those that may have become invalid by themselves.
 func (p *Pool) shaken(nodes []*Node) (all []*Node) {
@@ -219,7 +208,7 @@ func (p *Pool) shaken(nodes []*Node) (all []*Node) {
 	for _, n := range nodes {
 		add(n)
 	}
-	for _, n := range p.byTxID {
+	for n := range p.graph.All() {
 		if n.Volatile {
 			add(n)
 		}

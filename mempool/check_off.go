@@ -1,0 +1,5 @@
+//go:build !check
+
+package mempool
+
+func assertWhole(*Graph) {}
