@@ -22,7 +22,7 @@ type Move struct {
 	By    consensus.Hash // the block, the transaction that replaces it, or the one in a block that spends its coins; zero if there is none
 	Reorg bool           // a reorganization did it: a block that was disconnected held it, or something that it needs
 	Seq   uint64         // moves are numbered from 1 on
-	Point consensus.Hash // the tip that the pool had followed the ledger to; of what a block takes out, the tip before it
+	Point consensus.Hash // the tip that the pool had followed the ledger to; of what a block takes out, the tip before it, or before the reorganization that it is part of
 }
 
 // moves tells somebody of the changes of a pool. It is guarded by Pool.mu.

@@ -112,3 +112,31 @@ func TestMovesSayWhy(t *testing.T) {
 	}
 	m.check(t, w)
 }
+
+// TestMoveSaysTheTipBeforeItsBlock has the pool follow two blocks in one go: what each
+// takes out is told with the block before it, so that whoever orders moves among blocks
+// does not put them all before the first.
+func TestMoveSaysTheTipBeforeItsBlock(t *testing.T) {
+	w, done := newWorld(t, mempool.DefaultPolicy())
+	defer done()
+	m := newMirror(w.pool)
+	coins := w.coins()
+	txs := []*consensus.Tx{w.add(t, w.pay(t, 1000, 1, coins[0])), w.add(t, w.pay(t, 1000, 1, coins[1]))}
+	m.moves = m.moves[:0]
+	var before []consensus.Hash
+	for _, tx := range txs {
+		before = append(before, w.gen.Tip().Hash)
+		w.confirm(t, tx)
+	}
+	if err := w.pool.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	for i, tx := range txs {
+		if len(m.moves) != 2 || m.moves[i].Entry.TxID != tx.TxID() || m.moves[i].Point != before[i] {
+			t.Errorf("block %d: moves %+v, want one with the tip %s", i, m.moves, before[i])
+		}
+	}
+	if point, _ := w.pool.Point(); point != w.gen.Tip().Hash {
+		t.Errorf("the pool is at %s, the ledger at %s", point, w.gen.Tip().Hash)
+	}
+}

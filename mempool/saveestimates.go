@@ -59,9 +59,9 @@ func estimatesBody(e *fees.Estimator) []byte {
 }
 
 // LoadEstimates goes on with what SaveEstimates has left, unless that is older than
-// maxAge, and logs what came of that. It is called before the pool is in use. Without
-// a file that is right and recent, estimates begin anew: too little is known for a
-// while then. Blocks that came meanwhile let what is known fade.
+// maxAge, and logs what came of that. Transactions that have come before are not
+// counted any more. Without a file that is right and recent, estimates begin anew: too
+// little is known for a while then. Blocks that came meanwhile let what is known fade.
 func (p *Pool) LoadEstimates(path string, maxAge time.Duration) {
 	saved, at, err := loadEstimates(path)
 	switch age := p.cfg.Now().Sub(at); {
@@ -82,6 +82,9 @@ func (p *Pool) LoadEstimates(path string, maxAge time.Duration) {
 		}
 		saved.Block(p.height)
 		p.estimator = saved
+		for _, n := range p.byTxID {
+			n.mark = fees.Mark{} // saved has not counted it in
+		}
 		return nil
 	})
 	switch {

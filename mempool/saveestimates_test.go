@@ -195,3 +195,34 @@ func FuzzReadEstimates(f *testing.F) {
 		}
 	})
 }
+
+// TestLoadedEstimatesDoNotCountWhoWaitedBefore has a transaction come just before the
+// saved estimates are loaded, as while a node starts: the loaded ones have not counted it
+// in, and must not count it out.
+func TestLoadedEstimatesDoNotCountWhoWaitedBefore(t *testing.T) {
+	w := startWorld(t, mempool.DefaultPolicy())
+	path := filepath.Join(t.TempDir(), "fee_estimates.dat")
+	w.pool.Load(t.Context(), filepath.Join(t.TempDir(), "none"))
+	w.learn(t, 12)
+	if err := w.pool.SaveEstimates(path); err != nil {
+		t.Fatal(err)
+	}
+	p := mempool.New(mempool.Config{Ledger: w.ledger, Sigs: w.sigs, Policy: w.policy, Now: func() time.Time { return w.now }, Log: slog.New(slog.DiscardHandler)})
+	var txs []*consensus.Tx
+	for i, coin := range w.coins()[:2] {
+		tx := w.pay(t, 1000, 1, coin)
+		if err := p.Add(tx); err != nil {
+			t.Fatal(err)
+		}
+		if txs = append(txs, tx); i == 0 {
+			p.LoadEstimates(path, mempool.EstimatesMaxAge)
+		}
+	}
+	w.confirm(t, txs...)
+	if err := p.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if raw := p.EstimateRaw(fees.Short, 1, 0.85); raw.Pass.InMempool+raw.Fail.InMempool > 0 {
+		t.Errorf("nothing waits, and yet %+v", raw)
+	}
+}

@@ -76,7 +76,9 @@ func (p *Pool) sync(r *chain.Reader) error {
 			}
 		}
 		for _, block := range u.Applied {
-			p.confirm(block)
+			if p.confirm(block); !reorganized {
+				p.point = block.Hash() // what the next one takes out was there after this one
+			}
 		}
 		if p.point = u.Point; !u.More {
 			break
