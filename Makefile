@@ -173,6 +173,11 @@ attack: ## let strangers attack the real binary, its RPC and its pool over loopb
 testnet: ## run a testnet of three mining nodes and a payment, until Ctrl-C (N=5 for five)
 	testnet/testnet.sh run $(N)
 
+.PHONY: chart
+chart: ## render the Helm chart for 3, 30 and 300 nodes with helm (built for the while), and decode its objects strictly
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; GOBIN="$$dir" $(GO) install helm.sh/helm/v3/cmd/helm@v3.18.4 && \
+		HELM="$$dir/helm" $(GO) test -C testnet/deploy -count 1 -v .
+
 .PHONY: testnet-scenarios
 testnet-scenarios: ## cut, reorganize and attack networks of real processes (SCENARIO=Majority for one of them)
 	LODE_TEST_SCENARIOS=1 $(GO) test ./testnet -run 'TestScenario$(SCENARIO)' -count 1 -parallel 4 -timeout 40m -v
