@@ -82,8 +82,8 @@ func (p *Pool) LoadEstimates(path string, maxAge time.Duration) {
 		}
 		saved.Block(p.height)
 		p.estimator = saved
-		for _, n := range p.byTxID {
-			n.mark = fees.Mark{} // saved has not counted it in
+		for n := range p.graph.All() {
+			n.Mark = fees.Mark{} // saved has not counted it in
 		}
 		return nil
 	})
