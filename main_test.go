@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -40,6 +41,30 @@ func TestScripts(t *testing.T) {
 			// A home of its own, and nothing from the developer's environment.
 			env.Setenv("HOME", env.WorkDir)
 			return os.MkdirAll(env.WorkDir+"/tmp", 0o700)
+		},
+	})
+}
+
+// TestFirstHour runs every command of docs/first-hour.md, with a port that is free.
+func TestFirstHour(t *testing.T) {
+	doc, err := os.ReadFile("docs/first-hour.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var steps strings.Builder
+	steps.WriteString("trap 'kill $! 2>/dev/null || true' EXIT\n") // the node, where a step fails
+	for line := range strings.Lines(string(doc)) {
+		if command, ok := strings.CutPrefix(line, "    "); ok {
+			steps.WriteString(strings.ReplaceAll(command, "127.0.0.1:18777", "127.0.0.1:0"))
+		}
+	}
+	steps.WriteString("wait\n")
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/firsthour",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir)
+			return os.WriteFile(env.WorkDir+"/steps.sh", []byte(steps.String()), 0o600)
 		},
 	})
 }
