@@ -164,7 +164,7 @@ func (n *Node) handleHeaders(p *peer, headers msgHeaders) error {
 		return n.unconnected(p, hashed)
 	}
 	n.sync.answered(p)
-	if _, known := n.chain.Header(hashed.last()); !known && n.lowWork(parent.Work, headers) {
+	if _, known := n.chain.Header(hashed.last()); !known && !p.trusted && n.lowWork(parent.Work, headers) { // with noban no proof is asked, as in Bitcoin Core
 		return n.beginPresync(p, parent, hashed)
 	}
 	return n.takeHeaders(p, hashed, false)

@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,6 +40,32 @@ search:
 func (s *station) knows(h consensus.Header) bool {
 	_, ok := s.ledger.Header(h.Hash())
 	return ok
+}
+
+// Of a peer with noban headers are kept before their work is shown, as in Bitcoin Core:
+// the operator vouches for it.
+func TestNoProofOfWorkIsAskedOfFriends(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.add("s", func(c *Config) {
+			c.Spec = needing(w.spec, 1000)
+			c.Grants = []Grant{{Net: netip.MustParsePrefix("198.51.100.0/24"), May: MayNotBeBanned, In: true}}
+		})
+		headers := headersOf(longChain(t, 10))
+		for i, from := range []string{"203.0.113.1:1", "198.51.100.1:1"} {
+			kept := 5 * (i + 1)
+			a := w.call(s, from)
+			a.shake(ProtocolVersion)
+			a.hear(cmdGetHeaders)
+			a.say(headers[:kept])
+			a.stillThere()
+			if got, want := s.knows(headers[kept-1]), i == 1; got != want {
+				t.Errorf("%s: kept: %v, want %v", from, got, want)
+			}
+			_ = a.Close("")
+			synctest.Wait()
+		}
+	})
 }
 
 func TestHeadersInTwoPasses(t *testing.T) {
