@@ -10,10 +10,11 @@
 //
 //   - what is kept: chain.go (the ledger and its locks), node.go, store.go,
 //     undo.go, coincache.go, and the package blockfile;
-//   - how a block comes in: accept.go, activate.go, flush.go, body.go, repair.go;
+//   - how a block comes in: accept.go, activate.go, flush.go, body.go, repair.go,
+//     warnings.go;
 //   - how a ledger begins: load.go, readonly.go, prune.go, forgetheaders.go;
-//   - what is asked and said: query.go, headersfrom.go, reader.go, control.go, proposal.go, scan.go,
-//     stats.go, muhash.go, txcount.go, import.go;
+//   - what is asked and said: query.go, headersfrom.go, reader.go, control.go, proposal.go, explain.go,
+//     scan.go, stats.go, muhash.go, txcount.go, import.go;
 //   - how it is verified: replay.go, verify.go, verifyrecent.go, check_on.go,
 //     check_off.go;
 //   - snapshots: snapshotfile.go, snapshotwrite.go, snapshot.go, history.go;

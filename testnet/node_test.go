@@ -23,6 +23,9 @@ import (
 	"lode/wallet"
 )
 
+// testAddress is that of BIP350.
+const testAddress = "bcrt1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqc8gma6"
+
 // program is the path of the built binary, which TestMain makes.
 var program string
 

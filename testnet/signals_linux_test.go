@@ -12,9 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// testAddress is that of BIP350.
-const testAddress = "bcrt1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqc8gma6"
-
 // pipedNode is a node whose log goes into a pipe, and the end to read it at.
 func pipedNode(t *testing.T) (*node, *os.File) {
 	t.Helper()

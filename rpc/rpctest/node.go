@@ -53,6 +53,7 @@ func (n *network) Broadcast(ids ...consensus.Hash) {
 
 func (n *network) Syncing() bool              { return false }
 func (n *network) InitialBlockDownload() bool { return false }
+func (n *network) BlocksOnly() bool           { return false }
 func (n *network) Unbroadcast() map[consensus.Hash]bool {
 	return nil
 }

@@ -106,7 +106,7 @@ func TestHostileTextOnThePageIsNotRun(t *testing.T) {
 	n := newNode(t)
 	hostile := `<img src=x onerror=hit()><script>hit()</script>`
 	for i, text := range []string{`"><svg/onload=hit()>`, `</title><script>hit()</script>`, `javascript:hit()//`, `{{hit()}}${hit()}`} {
-		n.net.peers = append(n.net.peers, p2p.PeerInfo{ID: int64(i + 1), SubVer: text, Addr: text, HandshakeIsOver: true})
+		n.net.peers = append(n.net.peers, p2p.PeerInfo{ID: int64(i + 1), Version: 70016, SubVer: text, Addr: text, HandshakeIsOver: true})
 	}
 	next := n.gen.Extend(1)[0]
 	next.Txs[0].In[0].ScriptSig = append(consensus.CoinbaseScript(9, []byte("12345678")), hostile...)
@@ -144,7 +144,7 @@ func TestPageIsForEverybody(t *testing.T) {
 	axe, err := os.ReadFile(os.Getenv("LODE_TEST_AXE"))
 	check(t, err)
 	n := newNode(t)
-	n.net.peers = append(n.net.peers, p2p.PeerInfo{ID: 1, SubVer: "/Peer:1/", Addr: "192.0.2.1:1", HandshakeIsOver: true})
+	n.net.peers = append(n.net.peers, p2p.PeerInfo{ID: 1, Version: 70016, SubVer: "/Peer:1/", Addr: "192.0.2.1:1", HandshakeIsOver: true})
 	next := n.gen.Extend(1)[0]
 	for _, err := range n.pool.AddAll(next.Txs[1:]) {
 		check(t, err)

@@ -390,7 +390,7 @@ func TestWhatThePageRefuses(t *testing.T) {
 // TestPeersAreHiddenElsewhere looks at peers from this machine and from another.
 func TestPeersAreHiddenElsewhere(t *testing.T) {
 	n := newNode(t, func(c *rpc.Config) { c.OpenPage = true })
-	n.net.peers = []p2p.PeerInfo{{ID: 4, Addr: "203.0.113.7:9555", SubVer: "/<img src=x onerror=alert(1)>/", HandshakeIsOver: true}}
+	n.net.peers = []p2p.PeerInfo{{ID: 4, Addr: "203.0.113.7:9555", Version: 70016, SubVer: "/<img src=x onerror=alert(1)>/", HandshakeIsOver: true}}
 	if _, body, _ := n.do(http.MethodGet, "/page/peers", ""); !bytes.Contains(body, []byte("203.0.113.7")) {
 		t.Errorf("here: %s", body)
 	}
