@@ -54,7 +54,7 @@ func TestStartFromSnapshot(t *testing.T) {
 	if dumped.Coins != 120 || dumped.Height != 120 || dumped.Path != file || dumped.Base != a.rpc("getbestblockhash") {
 		t.Errorf("dumptxoutset says %+v", dumped)
 	}
-	if _, errs, status := a.try("rpc", "dumptxoutset", file); status != 1 || !strings.Contains(errs, "is there already") {
+	if _, errs, status := a.try("rpc", "dumptxoutset", file); status != 1 || !strings.Contains(errs, "already exists") {
 		t.Errorf("a second time: status %d, %s", status, errs)
 	}
 	a.rpc("generatetoaddress", "5", address)
