@@ -34,11 +34,11 @@ func (e *Estimator) Append(b []byte) []byte {
 func Decode(d *consensus.Decoder) *Estimator {
 	e := New(0)
 	height, span, began := d.Uint64(), d.Uint64(), d.Uint64()
-	if height > math.MaxUint32 || span > math.MaxUint32 || began > 1 {
+	if height > math.MaxUint32 || span > math.MaxInt32 || began > 1 {
 		d.Fail("%d blocks, at height %d", span, height)
 		return e
 	}
-	e.height, e.span, e.began = uint32(height), int(min(span, math.MaxInt32)), began == 1
+	e.height, e.span, e.began = uint32(height), int(span), began == 1
 	for h := range e.past {
 		p := &e.past[h]
 		p.each(func(c *counts) {
