@@ -62,6 +62,7 @@ func TestChurn(t *testing.T) {
 		s := w.add("s", func(c *Config) { c.ListenTCP = l })
 		honest := w.add("honest", func(c *Config) { c.Connect = []string{s.url} })
 		w.until("the honest peer is connected", func() bool { return s.hasPeers(1) })
+		synctest.Wait()
 		before := runtime.NumGoroutine()
 		var all sync.WaitGroup
 		for i := range announcers {
@@ -114,6 +115,7 @@ func TestChurn(t *testing.T) {
 		}
 		all.Wait()
 		time.Sleep(10 * time.Second) // virtual
+		synctest.Wait()              // for what begins and ends at this very time
 		if n := len(s.Peers()); n != 1 {
 			t.Errorf("%d peers are left", n)
 		}
