@@ -34,13 +34,13 @@ race: ## run the tests with the race detector
 	$(GO) test -race -short -timeout 30m $$($(GO) list ./... | grep -v -E '^lode/(testnet|testnet/attack|consensus/oracle)$$')
 
 check: ## run the tests of the rules and the ledger with what must hold asserted at every step, and count what may be done only once
-	$(GO) test -tags check -timeout 30m ./consensus ./chain
+	$(GO) test -tags check -timeout 30m ./consensus ./chain ./mempool
 	$(GO) test -tags check -timeout 30m ./p2p -run TestSyncChecksBlocksOnce
 
 lint: ## format check, go vet (for Windows and 32 bits, too), staticcheck
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted:"; echo "$$out"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags check ./consensus ./chain ./p2p
+	$(GO) vet -tags check ./consensus ./chain ./mempool ./p2p
 	@for system in windows/amd64 linux/386; do echo "build and vet for $$system"; \
 		GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build ./... && GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) vet ./... || exit 1; done
 	$(GO) run $(STATICCHECK) ./...

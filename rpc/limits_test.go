@@ -93,6 +93,9 @@ func TestIdleConnectionsAndGuessesKeepNobodyOut(t *testing.T) {
 // are refused before the values take memory.
 func TestParametersAreCounted(t *testing.T) {
 	// Not parallel: memory is measured for the whole process.
+	if testing.Short() {
+		t.Skip("one call after another, of 30 MB each")
+	}
 	n := newNode(t, "regtest", 0)
 	ones := "[" + strings.Repeat("1,", 15<<20-100) + "1]"
 	for _, test := range []struct{ name, body string }{

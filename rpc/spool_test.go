@@ -19,6 +19,9 @@ import (
 // were, and frees what they took.
 func TestSpool(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("one goroutine, and 160 MB")
+	}
 	for _, size := range []int{0, 1, firstSpoolPart, 10 << 20, maxSpooled + 1, maxSpooled + 30<<20} {
 		dir := t.TempDir()
 		all := newSpools(dir, 1)
